@@ -1,0 +1,85 @@
+#include "dispatch.h"
+
+#include <atomic>
+
+namespace softmax2d {
+
+#if defined(__x86_64__)
+extern const Kernels kernels_v2, kernels_v3, kernels_v4;
+
+namespace {
+
+// The psABI's micro-architecture levels, as far as the compiler uses them in loops. The check covers
+// the operating system's support for the wider registers.
+bool has_v2() { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); }
+bool has_v3() {
+    return has_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+}
+bool has_v4() {
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+struct Build {
+    const Kernels* table;
+    bool (*runs)();
+};
+const Build builds[] = {{&kernels_v2, has_v2}, {&kernels_v3, has_v3}, {&kernels_v4, has_v4}};
+
+}  // namespace
+#else
+extern const Kernels kernels_baseline;
+
+namespace {
+struct Build {
+    const Kernels* table;
+    bool (*runs)();
+};
+const Build builds[] = {{&kernels_baseline, [] { return true; }}};
+}  // namespace
+#endif
+
+namespace {
+
+std::atomic<const Kernels*> in_use{nullptr};
+
+const Kernels* best() {
+    const Kernels* found = nullptr;
+    for (const Build& build : builds)
+        if (build.runs()) found = build.table;
+    return found;
+}
+
+}  // namespace
+
+std::vector<std::string> runnable_builds() {
+    std::vector<std::string> names;
+    for (const Build& build : builds)
+        if (build.runs()) names.push_back(build.table->name);
+    return names;
+}
+
+std::vector<std::string> all_builds() {
+    std::vector<std::string> names;
+    for (const Build& build : builds) names.push_back(build.table->name);
+    return names;
+}
+
+bool use_build(const std::string& name) {
+    for (const Build& build : builds)
+        if (name == build.table->name && build.runs()) {
+            in_use = build.table;
+            return true;
+        }
+    return false;
+}
+
+const Kernels& kernels() {
+    const Kernels* table = in_use;
+    if (!table) in_use = table = best();
+    return *table;
+}
+
+}  // namespace softmax2d

@@ -1,0 +1,121 @@
+// One row of numbers between a caller's array and a tile: the four storage types, both byte orders.
+//
+// Reading is exact; writing rounds once, to nearest even. Half precision uses the F16C and AVX-512
+// instructions where the build has them and integer arithmetic elsewhere: the same bits.
+#pragma once
+#include "tile.h"
+
+namespace {
+
+struct Half {
+    uint16_t bits;
+};
+struct BFloat {
+    uint16_t bits;
+};
+
+inline uint16_t swap_bytes(uint16_t v) { return __builtin_bswap16(v); }
+inline uint32_t swap_bytes(uint32_t v) { return __builtin_bswap32(v); }
+inline uint64_t swap_bytes(uint64_t v) { return __builtin_bswap64(v); }
+
+inline float widen(float v) { return v; }
+inline double widen(double v) { return v; }
+inline float widen(BFloat v) { return bits_as<float>(uint32_t(v.bits) << 16); }
+inline float widen(Half v) {
+    uint32_t sign = uint32_t(v.bits & 0x8000) << 16, rest = v.bits & 0x7fff;
+    // Numbers below 2^-14 have no leading bit: subtracting 2^-14 from 2^-14 (1 + fraction) finds it.
+    float small = bits_as<float>(0x38800000 + (rest << 13)) - 0x1p-14f;
+    uint32_t normal = (rest << 13) + (rest >= 0x7c00 ? 0x70000000 : 0x38000000);
+    // A NaN comes out quiet, as the instruction's does.
+    normal |= rest > 0x7c00 ? 0x400000 : 0;
+    uint32_t bits = rest < 0x400 ? bits_as<uint32_t>(small) : normal;
+    return bits_as<float>(bits | sign);
+}
+
+inline void narrow(float v, float& out) { out = v; }
+inline void narrow(double v, double& out) { out = v; }
+inline void narrow(float v, BFloat& out) {
+    uint32_t u = bits_as<uint32_t>(v);
+    uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+    out.bits = uint16_t((u & 0x7fffffff) > 0x7f800000 ? (u >> 16) | 0x40 : rounded);
+}
+inline void narrow(float v, Half& out) {
+    uint32_t u = bits_as<uint32_t>(v), sign = (u >> 16) & 0x8000, a = u & 0x7fffffff;
+    uint32_t normal = (a + 0xfff + ((a >> 13) & 1) - 0x38000000) >> 13;
+    // Below 2^-14: adding 1/2 leaves the half's subnormal in the low bits, rounded.
+    uint32_t small = bits_as<uint32_t>(bits_as<float>(a) + 0.5f) - 0x3f000000;
+    uint32_t bits = a < 0x38800000 ? small : normal;
+    bits = a >= 0x477ff000 ? 0x7c00 : bits;
+    bits = a > 0x7f800000 ? 0x7e00 | ((a >> 13) & 0x3ff) : bits;
+    out.bits = uint16_t(bits | sign);
+}
+
+// dst[i] = src[i]: neighbours in memory.
+inline void read_row(const float* src, float* dst, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + kLanes<float> <= n; i += kLanes<float>) store(dst + i, load<Vec<float>>(src + i));
+    for (; i < n; ++i) dst[i] = src[i];
+}
+inline void read_row(const double* src, double* dst, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + kLanes<double> <= n; i += kLanes<double>) store(dst + i, load<Vec<double>>(src + i));
+    for (; i < n; ++i) dst[i] = src[i];
+}
+inline void read_row(const BFloat* src, float* dst, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; ++i) dst[i] = bits_as<float>(uint32_t(src[i].bits) << 16);
+}
+inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16) _mm512_storeu_ps(dst + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(src + i))));
+#elif defined(__F16C__)
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(src + i))));
+#endif
+    for (; i < n; ++i) dst[i] = widen(src[i]);
+}
+
+// out[i] = row[i]; `past` stores past the caches.
+template <class T>
+inline void write_row(const T* row, T* out, ptrdiff_t n, bool past) {
+    constexpr int lanes = kLanes<T>;
+    ptrdiff_t i = 0;
+    if (past) {
+        while (i < n && (uintptr_t)(out + i) % kVectorBytes) {
+            out[i] = row[i];
+            ++i;
+        }
+        for (; i + lanes <= n; i += lanes) stream(out + i, load<Vec<T>>(row + i));
+    }
+    for (; i + lanes <= n; i += lanes) store(out + i, load<Vec<T>>(row + i));
+    for (; i < n; ++i) out[i] = row[i];
+}
+inline void write_row(const float* row, BFloat* out, ptrdiff_t n, bool) {
+    for (ptrdiff_t i = 0; i < n; ++i) narrow(row[i], out[i]);
+}
+inline void write_row(const float* row, Half* out, ptrdiff_t n, bool past) {
+    ptrdiff_t i = 0;
+#if defined(__AVX512F__)
+    if (past)
+        while (i < n && (uintptr_t)(out + i) % 32) {
+            narrow(row[i], out[i]);
+            ++i;
+        }
+    for (; i + 16 <= n; i += 16) {
+        __m256i h = _mm512_cvtps_ph(_mm512_loadu_ps(row + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        if (past)
+            _mm256_stream_si256((__m256i*)(out + i), h);
+        else
+            _mm256_storeu_si256((__m256i*)(out + i), h);
+    }
+#elif defined(__F16C__)
+    (void)past;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i*)(out + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(row + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+#else
+    (void)past;
+#endif
+    for (; i < n; ++i) narrow(row[i], out[i]);
+}
+
+}  // namespace

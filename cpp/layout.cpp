@@ -1,0 +1,108 @@
+#include "layout.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "dispatch.h"
+#include "parallel.h"
+
+namespace softmax2d {
+namespace {
+
+constexpr ptrdiff_t kTileBytes = 192 * 1024;    // of one tile: a fraction of L2
+constexpr ptrdiff_t kMostTileBytes = 1 << 20;   // where the smallest wide tile passes it, go narrower
+constexpr ptrdiff_t kPerThread = 1 << 17;       // logits that are worth waking a thread for
+constexpr size_t kStreamBytes = 4 << 20;        // results from here on are stored past the caches
+
+// Fastest axis last: by the first operand's strides, but only where pixels need no order of their own.
+void sort_axes(Walk& w) {
+    auto size = [&](int d) { return std::abs(w.stride[0][d]); };
+    for (int i = 1; i < w.ndim; ++i)
+        for (int d = i; d > 0 && size(d - 1) < size(d); --d) {
+            std::swap(w.size[d - 1], w.size[d]);
+            for (auto& stride : w.stride) std::swap(stride[d - 1], stride[d]);
+        }
+}
+
+// Joins neighbouring axes that every operand steps through as one.
+void merge_axes(Walk& w) {
+    int kept = 0;
+    for (int d = 0; d < w.ndim; ++d) {
+        if (w.size[d] == 1) continue;
+        bool joins = kept > 0;
+        for (auto& stride : w.stride) joins = joins && stride[kept - 1] == stride[d] * w.size[d];
+        if (joins) {
+            w.size[kept - 1] *= w.size[d];
+            for (auto& stride : w.stride) stride[kept - 1] = stride[d];
+        } else {
+            w.size[kept] = w.size[d];
+            for (auto& stride : w.stride) stride[kept] = stride[d];
+            ++kept;
+        }
+    }
+    if (kept == 0) {  // a single pixel
+        w.size[0] = 1;
+        for (auto& stride : w.stride) stride[0] = 1;
+        kept = 1;
+    }
+    w.ndim = kept;
+}
+
+struct Call {
+    const Job* job;
+    Kernel kernel;
+};
+
+void run_chunk(const void* context, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    const Call& call = *static_cast<const Call*>(context);
+    call.kernel(*call.job, begin, end, scratch);
+}
+
+}  // namespace
+
+void lay_out(Job& job, const Array* arrays, int count, int axis, bool pixels_in_order) {
+    Walk& w = job.walk;
+    w = Walk{};
+    for (int o = 0; o < count; ++o) {
+        const Array& a = arrays[o];
+        job.operand[o] = {a.data, a.stride[axis], a.dtype, a.swapped};
+    }
+    job.classes = arrays[0].shape[axis];
+    w.pixels = 1;
+    for (int d = 0; d < arrays[0].ndim; ++d) {
+        if (d == axis) continue;
+        w.size[w.ndim] = arrays[0].shape[d];
+        for (int o = 0; o < count; ++o) w.stride[o][w.ndim] = arrays[o].stride[d];
+        w.pixels *= w.size[w.ndim++];
+    }
+    if (pixels_in_order) {
+        ptrdiff_t step = 1;
+        for (int d = w.ndim - 1; d >= 0; --d) {
+            w.stride[count][d] = step;
+            step *= w.size[d];
+        }
+    }
+    sort_axes(w);
+    merge_axes(w);
+}
+
+void run(Job& job, Kernel kernel, size_t result_bytes) {
+    if (job.walk.pixels == 0 || job.classes == 0) return;
+    const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
+    const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
+    ptrdiff_t tile = std::clamp<ptrdiff_t>(kTileBytes / pixel_bytes / 64 * 64, 64, 2048);
+    if (64 * pixel_bytes > kMostTileBytes) tile = 16;
+    job.tile = std::min<ptrdiff_t>(tile, (job.walk.pixels + 15) / 16 * 16);
+    job.stream = result_bytes >= kStreamBytes;
+
+    const ptrdiff_t logits = job.walk.pixels * job.classes;
+    const int threads = int(std::min<ptrdiff_t>(num_threads(), std::max<ptrdiff_t>(logits / kPerThread, 1)));
+    // Chunks of whole tiles, at least a few for each thread so that a slow one holds up little.
+    const ptrdiff_t tiles = (job.walk.pixels + job.tile - 1) / job.tile;
+    const ptrdiff_t chunk = std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32);
+    const Call call{&job, kernel};
+    parallel_for(job.walk.pixels, threads == 1 ? job.walk.pixels : chunk * job.tile, threads,
+                 kernels().scratch_bytes(job), run_chunk, &call);
+}
+
+}  // namespace softmax2d

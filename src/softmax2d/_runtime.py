@@ -1,0 +1,115 @@
+"""The native core as this process uses it: which build, how many threads."""
+
+from __future__ import annotations
+
+import os
+from operator import index
+
+try:
+    from softmax2d import _core
+except ImportError as error:
+    raise ImportError(
+        "softmax2d: its native core softmax2d._core is missing or cannot be loaded "
+        f"({error}). It is compiled at installation and needs GCC or clang: "
+        "reinstall with `pip install --force-reinstall softmax2d`."
+    ) from error
+
+
+def instruction_set() -> str:
+    """Name the build of the kernels in use.
+
+    Returns
+    -------
+    str
+        ``"x86-64-v2"`` (SSE4), ``"x86-64-v3"`` (AVX2), ``"x86-64-v4"`` (AVX-512), or
+        ``"baseline"`` on other processors. The best that the processor runs, unless the environment
+        variable ``SOFTMAX2D_ISA`` named one when softmax2d was imported.
+
+    Examples
+    --------
+    >>> import softmax2d as s2d
+    >>> s2d.instruction_set() in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "baseline")
+    True
+    """
+    return str(_core.build_in_use())
+
+
+def get_num_threads() -> int:
+    """Number of threads that a large call uses, the calling one included.
+
+    Returns
+    -------
+    int
+        What :func:`set_num_threads` said, else ``SOFTMAX2D_NUM_THREADS``, else
+        ``OMP_NUM_THREADS``, else the processors that this process may use (affinity mask and cgroup
+        quota, looked up anew at each call).
+    """
+    return int(_core.num_threads())
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the number of threads that a large call uses; results do not depend on it.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None returns to the processors that this process may use.
+
+    Raises
+    ------
+    TypeError
+        ``n`` is not an integer.
+    ValueError
+        ``n`` is less than 1 or more than 4096.
+    """
+    if n is None:
+        _core.set_num_threads(0)
+        return
+    if isinstance(n, bool):
+        raise TypeError("set_num_threads: n must be an integer or None; got bool.")
+    try:
+        number = index(n)
+    except TypeError:
+        raise TypeError(
+            f"set_num_threads: n must be an integer or None; got {type(n).__name__}."
+        ) from None
+    if not 1 <= number <= 4096:
+        raise ValueError(f"set_num_threads: n must be between 1 and 4096; got {number}.")
+    _core.set_num_threads(number)
+
+
+def _choose_build(name: str) -> None:
+    """Force the build that ``SOFTMAX2D_ISA`` names, or say why not."""
+    if name in ("v2", "v3", "v4"):
+        name = f"x86-64-{name}"
+    if _core.use_build(name):
+        return
+    built, runnable = _core.all_builds(), _core.runnable_builds()
+    why = (
+        f"this processor cannot run it; it runs {', '.join(runnable)}"
+        if name in built
+        else f"this installation has {', '.join(built)}"
+    )
+    raise RuntimeError(f"softmax2d: SOFTMAX2D_ISA={name} is not available: {why}.")
+
+
+def _choose_threads() -> None:
+    """Take the number of threads from the environment."""
+    own = os.environ.get("SOFTMAX2D_NUM_THREADS", "").strip()
+    if own:
+        if not own.isdecimal() or not 1 <= int(own) <= 4096:
+            raise RuntimeError(
+                f"softmax2d: SOFTMAX2D_NUM_THREADS must be a whole number from 1 to 4096; "
+                f"got {own!r}."
+            )
+        _core.set_num_threads(int(own))
+        return
+    # OpenMP's variable may be a list, one number a nesting level; anything else it ignores, so do we.
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdecimal() and 1 <= int(first) <= 4096:
+        _core.set_num_threads(int(first))
+
+
+if forced := os.environ.get("SOFTMAX2D_ISA", "").strip():
+    _choose_build(forced)
+_choose_threads()
