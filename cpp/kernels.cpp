@@ -41,7 +41,8 @@ struct LogSoftmaxVjp {
 
 template <class T>
 size_t scratch_of(const Job& job) {
-    return tile_scratch<T>(job, job.operand[2].data ? 2 : 1) + Best<T>::bytes(job) + 128;
+    if (job.operand[2].data) return Workspace<T, 2>::bytes(job);
+    return Workspace<T, 1>::bytes(job) + Best<T>::bytes(job);
 }
 
 size_t scratch_bytes(const Job& job) {
@@ -64,7 +65,8 @@ void each(const T* x, T* out, ptrdiff_t n, F f) {
 template <class T>
 void exp_values(const T* x, T* out, ptrdiff_t n) {
     each(x, out, n, [](Vec<T> v) {
-        return exp_boosted<T>(v, reference_of<T>(Vec<T>{})) * ExpConstants<T>::unboost;
+        const auto ref = reference_of<T>(Vec<T>{});
+        return exp_boosted<T>(shifted_logit<T, true>(v, ref), ref) * ExpConstants<T>::unboost;
     });
 }
 

@@ -90,10 +90,10 @@ void run(Job& job, Kernel kernel, size_t result_bytes) {
     if (job.walk.pixels == 0 || job.classes == 0) return;
     const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
     const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
-    ptrdiff_t tile = std::clamp<ptrdiff_t>(kTileBytes / pixel_bytes / 64 * 64, 64, 2048);
+    static const ptrdiff_t tb = getenv("TB") ? atol(getenv("TB")) * 1024 : kTileBytes; ptrdiff_t tile = std::clamp<ptrdiff_t>(tb / pixel_bytes / 64 * 64, 64, 2048);
     if (64 * pixel_bytes > kMostTileBytes) tile = 16;
     job.tile = std::min<ptrdiff_t>(tile, (job.walk.pixels + 15) / 16 * 16);
-    job.stream = result_bytes >= kStreamBytes;
+    job.stream = getenv("NOST") ? false : result_bytes >= kStreamBytes;
 
     const ptrdiff_t logits = job.walk.pixels * job.classes;
     const int threads = int(std::min<ptrdiff_t>(num_threads(), std::max<ptrdiff_t>(logits / kPerThread, 1)));

@@ -74,48 +74,60 @@ inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
     for (; i < n; ++i) dst[i] = widen(src[i]);
 }
 
-// out[i] = row[i]; `past` stores past the caches.
+// One vector to neighbours; `past` stores past the caches, where `out` is aligned to what is written.
 template <class T>
-inline void write_row(const T* row, T* out, ptrdiff_t n, bool past) {
-    constexpr int lanes = kLanes<T>;
-    ptrdiff_t i = 0;
-    if (past) {
-        while (i < n && (uintptr_t)(out + i) % kVectorBytes) {
-            out[i] = row[i];
-            ++i;
-        }
-        for (; i + lanes <= n; i += lanes) stream(out + i, load<Vec<T>>(row + i));
-    }
-    for (; i + lanes <= n; i += lanes) store(out + i, load<Vec<T>>(row + i));
-    for (; i < n; ++i) out[i] = row[i];
-}
-inline void write_row(const float* row, BFloat* out, ptrdiff_t n, bool) {
-    for (ptrdiff_t i = 0; i < n; ++i) narrow(row[i], out[i]);
-}
-inline void write_row(const float* row, Half* out, ptrdiff_t n, bool past) {
-    ptrdiff_t i = 0;
-#if defined(__AVX512F__)
+inline void write_vector(Vec<T> v, T* out, bool past) {
     if (past)
-        while (i < n && (uintptr_t)(out + i) % 32) {
-            narrow(row[i], out[i]);
-            ++i;
-        }
-    for (; i + 16 <= n; i += 16) {
-        __m256i h = _mm512_cvtps_ph(_mm512_loadu_ps(row + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-        if (past)
-            _mm256_stream_si256((__m256i*)(out + i), h);
-        else
-            _mm256_storeu_si256((__m256i*)(out + i), h);
-    }
+        stream(out, v);
+    else
+        store(out, v);
+}
+inline void write_vector(Vec<float> v, BFloat* out, bool) {
+    float row[kLanes<float>];
+    store(row, v);
+    for (int i = 0; i < kLanes<float>; ++i) narrow(row[i], out[i]);
+}
+inline void write_vector(Vec<float> v, Half* out, bool past) {
+#if defined(__AVX512F__)
+    const __m256i h = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    if (past)
+        _mm256_stream_si256((__m256i*)out, h);
+    else
+        _mm256_storeu_si256((__m256i*)out, h);
 #elif defined(__F16C__)
-    (void)past;
-    for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((__m128i*)(out + i),
-                         _mm256_cvtps_ph(_mm256_loadu_ps(row + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    const __m128i h = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    if (past)
+        _mm_stream_si128((__m128i*)out, h);
+    else
+        _mm_storeu_si128((__m128i*)out, h);
 #else
     (void)past;
+    float row[kLanes<float>];
+    store(row, v);
+    for (int i = 0; i < kLanes<float>; ++i) narrow(row[i], out[i]);
 #endif
-    for (; i < n; ++i) narrow(row[i], out[i]);
+}
+
+// out[i] = row(i), where row(i) gives the vector that starts at element i: n numbers, to the element.
+template <class T, class S, class Row>
+inline void write_row(Row row, S* out, ptrdiff_t n, bool past) {
+    constexpr ptrdiff_t lanes = kLanes<T>;
+    const auto part = [&](ptrdiff_t from, ptrdiff_t count) {
+        T numbers[lanes];
+        store(numbers, row(from));
+        for (ptrdiff_t i = 0; i < count; ++i) narrow(numbers[i], out[from + i]);
+    };
+    ptrdiff_t i = 0;
+    if (past) {
+        const ptrdiff_t over = ptrdiff_t((uintptr_t)out % (lanes * sizeof(S)) / sizeof(S));
+        i = over ? lanes - over : 0;
+        if (i > n) i = n;
+        if (i) part(0, i);
+        for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, true);
+    } else {
+        for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, false);
+    }
+    if (i < n) part(i, n - i);
 }
 
 }  // namespace

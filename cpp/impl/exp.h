@@ -9,7 +9,8 @@
 // underflow is within a factor of two of m, so that z_k - s is exact (Sterbenz's lemma).
 //
 // Results carry a factor 2^kBoost: nothing that can reach the result is subnormal before the last
-// multiplication, which rounds once. Where z_k - m < kLowest the result is 0, as it would round to.
+// multiplication, which rounds once. z_k - m is not followed below `lowest`, so far below the smallest
+// subnormal that a million such terms, each times its m - z, still round to 0 in every result.
 //
 // Constants: tools/fit_exp.py. Largest relative error of exp: 1.1e-7 (0.93 ulp) in float32, over
 // every float32 in [-104, 0]; 2.1e-16 (0.96 ulp) in float64; asserted by tests/test_elementary.py.
@@ -24,7 +25,7 @@ template <>
 struct ExpConstants<float> {
     static constexpr float magic = 0x1.8p+23f, inverse_ln2 = 0x1.715476p+0f;
     static constexpr float ln2_high = 0x1.62ep-1f, ln2_low = 0x1.0bfbe8p-15f;
-    static constexpr float shift_from = 256, lowest = -104.5f;
+    static constexpr float shift_from = 256, lowest = -125;
     static constexpr int mantissa = 23, bias = 127, boost = 64;
     static constexpr float boost_factor = 0x1p64f, unboost = 0x1p-64f;
     static constexpr float q[] = {0x1p+0f,           0x1p-1f,           0x1.5554acp-3f,
@@ -34,7 +35,7 @@ template <>
 struct ExpConstants<double> {
     static constexpr double magic = 0x1.8p+52, inverse_ln2 = 0x1.71547652b82fep+0;
     static constexpr double ln2_high = 0x1.62e42fefa2p-1, ln2_low = 0x1.9ef35793c7673p-41;
-    static constexpr double shift_from = 2048, lowest = -745.5;
+    static constexpr double shift_from = 2048, lowest = -770;
     static constexpr int mantissa = 52, bias = 1023, boost = 512;
     static constexpr double boost_factor = 0x1p512, unboost = 0x1p-512;
     static constexpr double q[] = {0x1p+0,
@@ -64,19 +65,10 @@ inline Vec<T> exp_q(Vec<T> r) {
 // What a pixel needs to turn its logits into e_k.
 template <class T>
 struct Reference {
-    Vec<T> shift;    // s
-    Vec<T> lowest;   // of z - s, below it e is 0
-    UIntVec<T> exponent;  // bits of 2^(boost - N), less the bits that n brings
+    Vec<T> shift;   // s
+    Vec<T> lowest;  // of z - s, below it z - s is taken to be lowest
+    Vec<T> magic;   // adding it leaves n - N, with the exponent's bias and the boost, in the low bits
 };
-
-// y = n ln2 + r, n still inside the magic sum t.
-template <class T>
-inline Vec<T> reduce(Vec<T> y, Vec<T>& t) {
-    using K = ExpConstants<T>;
-    t = fma(y, splat(K::inverse_ln2), splat(K::magic));
-    Vec<T> n = t - K::magic;
-    return fma(n, splat(-K::ln2_low), fma(n, splat(-K::ln2_high), y));
-}
 
 template <class T>
 inline Reference<T> reference_of(Vec<T> m) {
@@ -86,36 +78,53 @@ inline Reference<T> reference_of(Vec<T> m) {
     ref.shift = size < K::shift_from ? Vec<T>{} : m;  // NaN and infinities shift by themselves: NaN
     Vec<T> top = m - ref.shift;
     ref.lowest = top + K::lowest;
-    Vec<T> t;
-    reduce<T>(top, t);
-    ref.exponent = (typename Lanes<T>::UInt(K::bias + K::boost) << K::mantissa) -
-                   (bits_as<UIntVec<T>>(t) << K::mantissa);
+    Vec<T> n = fma(top, splat(K::inverse_ln2), splat(K::magic)) - K::magic;
+    ref.magic = (K::magic + T(K::bias + K::boost)) - n;
     return ref;
 }
 
-// e_k 2^boost; 0 far below the largest; NaN for NaN, and for everything where the largest is infinite.
+// No pixel of the vector needs a shift: z - 0 is z, and the subtraction can go.
 template <class T>
-inline Vec<T> exp_boosted(Vec<T> z, const Reference<T>& ref) {
+inline bool unshifted(const Reference<T>& ref) {
+    const IntVec<T> same = ref.shift == Vec<T>{};
+    bool all = true;
+    for (int i = 0; i < kLanes<T>; ++i) all = all && same[i];
+    return all;
+}
+
+// y = n ln2 + r; 2^(n - N + boost) in `scale`.
+template <class T>
+inline Vec<T> reduce(Vec<T> y, Vec<T> magic, Vec<T>& scale) {
     using K = ExpConstants<T>;
-    Vec<T> y = z - ref.shift, t;
-    Vec<T> r = reduce<T>(y, t);
-    Vec<T> e = fma(exp_q<T>(r), r, splat(T(1)));
-    e *= bits_as<Vec<T>>((bits_as<UIntVec<T>>(t) << K::mantissa) + ref.exponent);
-    return y < ref.lowest ? Vec<T>{} : e;
+    const Vec<T> t = fma(y, splat(K::inverse_ln2), magic);
+    const Vec<T> n = t - magic;
+    scale = bits_as<Vec<T>>(bits_as<UIntVec<T>>(t) << K::mantissa);
+    return fma(n, splat(-K::ln2_low), fma(n, splat(-K::ln2_high), y));
+}
+
+// z - s, kept from underflowing; NaN stays NaN.
+template <class T, bool shifted>
+inline Vec<T> shifted_logit(Vec<T> z, const Reference<T>& ref) {
+    return larger(ref.lowest, shifted ? z - ref.shift : z);
+}
+
+// e_k 2^boost; NaN for NaN, and for everything where the largest is infinite.
+template <class T>
+inline Vec<T> exp_boosted(Vec<T> y, const Reference<T>& ref) {
+    Vec<T> scale, r = reduce<T>(y, ref.magic, scale);
+    return fma(exp_q<T>(r), r, splat(T(1))) * scale;
 }
 
 // exp_boosted of the largest logit itself, as high + low: the same high, and what it rounded away.
 template <class T>
 inline Vec<T> exp_of_largest(Vec<T> m, const Reference<T>& ref, Vec<T>& low) {
     using K = ExpConstants<T>;
-    Vec<T> top = m - ref.shift, t;
-    t = fma(top, splat(K::inverse_ln2), splat(K::magic));
-    Vec<T> n = t - K::magic;
-    Vec<T> first = fma(n, splat(-K::ln2_high), top);
-    Vec<T> r = fma(n, splat(-K::ln2_low), first);
-    Vec<T> r_low = fma(n, splat(-K::ln2_low), first - r);
-    Vec<T> q = exp_q<T>(r);
-    Vec<T> e = fma(q, r, splat(T(1)));
+    const Vec<T> top = m - ref.shift;
+    const Vec<T> n = fma(top, splat(K::inverse_ln2), ref.magic) - ref.magic;
+    const Vec<T> first = fma(n, splat(-K::ln2_high), top);
+    const Vec<T> r = fma(n, splat(-K::ln2_low), first);
+    const Vec<T> r_low = fma(n, splat(-K::ln2_low), first - r);
+    const Vec<T> q = exp_q<T>(r), e = fma(q, r, splat(T(1)));
     low = (fma(q, r, 1 - e) + r_low * e) * K::boost_factor;
     return e * K::boost_factor;
 }
@@ -124,15 +133,10 @@ inline Vec<T> exp_of_largest(Vec<T> m, const Reference<T>& ref, Vec<T>& low) {
 template <class T>
 inline Vec<T> exp_minus_one(Vec<T> x, Vec<T>& exp_x) {
     using K = ExpConstants<T>;
-    Vec<T> y = x < K::lowest ? splat(K::lowest) : x, t;
-    Vec<T> r = reduce<T>(y, t);
-    Vec<T> qr = exp_q<T>(r) * r;
-    Vec<T> scale = bits_as<Vec<T>>((bits_as<UIntVec<T>>(t) << K::mantissa) +
-                                   (typename Lanes<T>::UInt(K::bias + K::boost) << K::mantissa));
-    exp_x = fma(exp_q<T>(r), r, splat(T(1))) * scale * K::unboost;
-    exp_x = x < K::lowest ? Vec<T>{} : exp_x;
-    Vec<T> two_n = scale * K::unboost;
-    return fma(qr, two_n, two_n - 1);
+    Vec<T> scale, r = reduce<T>(larger(splat(K::lowest), x), splat(K::magic + T(K::bias + K::boost)), scale);
+    const Vec<T> q = exp_q<T>(r), two_n = scale * K::unboost;
+    exp_x = fma(q, r, splat(T(1))) * scale * K::unboost;
+    return fma(q * r, two_n, two_n - 1);
 }
 
 }  // namespace

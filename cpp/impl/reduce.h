@@ -2,8 +2,8 @@
 //   maxima   the largest logit of each pixel, its class, and the runner-up where asked for;
 //   exp_sum  the normaliser, and where asked for the sums over all classes but the largest.
 //
-// Memory traffic: each pass reads the tile once, from cache; exp_sum fetches the next tile into L2
-// meanwhile, so that memory and arithmetic overlap.
+// Memory traffic: each pass reads the tile once, from cache; the last pass over a tile feeds the next
+// one meanwhile (Feeder), so that memory and arithmetic overlap.
 #pragma once
 #include "log.h"
 #include "source.h"
@@ -11,8 +11,8 @@
 namespace {
 
 // `width` vectors side by side, so that the comparisons of one do not wait for the other's.
-template <class T, int width, bool label, bool second>
-inline void maxima_block(Tile<T>& t, ptrdiff_t p, const Ahead& ahead) {
+template <class T, int width, bool label, bool second, bool nans, class Feed>
+inline void maxima_block(Tile<T>& t, ptrdiff_t p, Feed& feeder) {
     constexpr int lanes = kLanes<T>;
     Vec<T> top[width], next[width], sum[width];
     IntVec<T> best[width];
@@ -24,32 +24,29 @@ inline void maxima_block(Tile<T>& t, ptrdiff_t p, const Ahead& ahead) {
     const T* row = t.z + p;
     for (ptrdiff_t k = 1; k < t.classes; ++k) {
         row += t.ld;
+        if (width == kStep || k % kStep == 0) feeder.step();
         for (int j = 0; j < width; ++j) {
             Vec<T> z = load<Vec<T>>(row + j * lanes);
-            if (label) ahead.fetch(k, p + j * lanes);
             if (second) next[j] = larger(next[j], smaller(z, top[j]));
-            if (label) {
-                best[j] = z > top[j] ? IntVec<T>{} + typename Lanes<T>::Int(k) : best[j];
-                sum[j] += z;
-            }
+            if (label) best[j] = z > top[j] ? IntVec<T>{} + typename Lanes<T>::Int(k) : best[j];
+            if (nans) sum[j] += z;
             top[j] = z > top[j] ? z : top[j];
         }
     }
     for (int j = 0; j < width; ++j) {
         store(t.largest() + p + j * lanes, top[j]);
         if (label) store(t.label() + p + j * lanes, best[j]);
-        if (label) store(t.row(kSum) + p + j * lanes, sum[j]);
+        if (nans) store(t.row(kSum) + p + j * lanes, sum[j]);
         if (second) store(t.row(kSecond) + p + j * lanes, next[j]);
     }
 }
 
-// numpy.argmax says that the first NaN wins. A pixel with a NaN has a NaN sum (so has one with both
-// infinities, or whose sum overflows to them: looked at in vain).
+// numpy.argmax says that the first NaN wins. `row` is NaN for a pixel that has one (and perhaps for a
+// few more, looked at in vain).
 template <class T>
-inline void label_nans(Tile<T>& t) {
-    const T* sum = t.row(kSum);
+inline void label_nans(Tile<T>& t, const T* row) {
     for (ptrdiff_t p = 0; p < t.count; ++p) {
-        if (sum[p] == sum[p]) continue;
+        if (row[p] == row[p]) continue;
         for (ptrdiff_t k = 0; k < t.classes; ++k) {
             const T z = t.z[k * t.ld + p];
             if (z == z) continue;
@@ -59,13 +56,18 @@ inline void label_nans(Tile<T>& t) {
     }
 }
 
-template <class T, bool label, bool second>
-inline void maxima(Tile<T>& t, const Ahead& ahead) {
+// Feeds nothing: for a pass that is not the last.
+struct NoFeed {
+    inline void step() {}
+};
+
+template <class T, bool label, bool second, bool nans, class Feed>
+inline void maxima(Tile<T>& t, Feed& feeder) {
     constexpr int lanes = kLanes<T>;
     ptrdiff_t p = 0;
-    for (; p + 4 * lanes <= t.padded; p += 4 * lanes) maxima_block<T, 4, label, second>(t, p, ahead);
-    for (; p < t.padded; p += lanes) maxima_block<T, 1, label, second>(t, p, ahead);
-    if (label) label_nans(t);
+    for (; p + 4 * lanes <= t.padded; p += 4 * lanes)
+        maxima_block<T, 4, label, second, nans>(t, p, feeder);
+    for (; p < t.padded; p += lanes) maxima_block<T, 1, label, second, nans>(t, p, feeder);
 }
 
 // What exp_sum leaves behind beside the normaliser.
@@ -78,22 +80,41 @@ struct Sum {
     inline Vec<T> value() const { return high + low; }
 };
 
+// A sum of boosted exponentials, which starts so high that no term exceeds it: then two operations less
+// find what an addition leaves out (Dekker's fast two-sum).
+template <class T>
+struct BoostedSum {
+    static constexpr T start = 4 * ExpConstants<T>::boost_factor;
+    Vec<T> high = splat(start), low = {};
+    inline void add(Vec<T> x) {
+        const Vec<T> t = high + x;
+        low += x - (t - high);
+        high = t;
+    }
+    inline Sum<T> sum() const {
+        Sum<T> s;
+        s.high = high - start;
+        s.low = low;
+        return s;
+    }
+};
+
 // Multiplies by 1/Z, kept as high + low so that the product is rounded once: e_max / Z is never above
-// 1, and exactly 1 where nothing else counts. Without fma a division does the same.
+// 1, and exactly 1 where nothing else counts.
 template <class T>
 struct Normaliser {
     Vec<T> high, low;
     static inline Normaliser of(const Sum<T>& sum) {
         Vec<T> z = sum.high + sum.low;
         Vec<T> z_low = sum.low - (z - sum.high);
-        if constexpr (!kHasFma) return {z, z_low};
-        Vec<T> w = 1 / z;
-        Vec<T> error = fma(-z, w, splat(T(1))) - z_low * w;
+        Vec<T> w = 1 / z, product = z * w;
+        Vec<T> error = ((1 - product) - product_tail<T>(z, w, product)) - z_low * w;
         return {w, w * error};
     }
     inline Vec<T> operator()(Vec<T> e) const {
-        if constexpr (!kHasFma) return e / high;
-        return fma(e, high, e * low);
+        if constexpr (kHasFma) return fma(e, high, e * low);
+        Vec<T> product = e * high;
+        return product + (product_tail<T>(e, high, product) + e * low);
     }
     inline void save(Tile<T>& t, ptrdiff_t p) const {
         store(t.row(kNormHigh) + p, high);
@@ -104,55 +125,61 @@ struct Normaliser {
     }
 };
 
-template <class T, Keep keep>
+template <class T, Keep keep, class Feed>
 struct ExpSum {
     Tile<T>& t;
-    const Ahead& ahead;
+    Feed& feeder;
     ptrdiff_t p;
     Vec<T> top;
     Reference<T> ref;
     IntVec<T> label;
-    Sum<T> all, rest, mean;
+    BoostedSum<T> all;
+    Sum<T> rest, mean;
     static constexpr bool logs = keep == Keep::logs || keep == Keep::entropy;
 
-    // One group of n <= 4 classes from k: pairwise inside, two-sum outside.
-    template <int n>
+    // One group of n = 4 classes or 1 from k.
+    template <int n, bool shifted>
     inline void group(ptrdiff_t k) {
         Vec<T> e[4] = {}, others[4] = {}, spread[4] = {};
+        if (n == kStep) feeder.step();
 #pragma GCC unroll 4
         for (int i = 0; i < n; ++i) {
             T* z = t.z + (k + i) * t.ld + p;
-            Vec<T> logit = load<Vec<T>>(z);
-            ahead.fetch(k + i, p);
-            e[i] = exp_boosted<T>(logit, ref);
+            const Vec<T> y = shifted_logit<T, shifted>(load<Vec<T>>(z), ref);
+            e[i] = exp_boosted<T>(y, ref);
             if (keep == Keep::terms) store(z, e[i]);
             if (logs) others[i] = label == typename Lanes<T>::Int(k + i) ? Vec<T>{} : e[i];
-            if (keep == Keep::entropy) {
-                // m - z, finite also where z is -inf and e is 0; NaN stays
-                Vec<T> y = logit - ref.shift;
-                spread[i] = others[i] * ((top - ref.shift) - (y < ref.lowest ? ref.lowest : y));
-            }
+            if (keep == Keep::entropy) spread[i] = others[i] * ((top - ref.shift) - y);
         }
-        all.add(n == 1 ? e[0] : (e[0] + e[1]) + (e[2] + e[3]));
+        all.add(n == 1 ? e[0] : e[0] + e[1]);
+        if (n > 1) all.add(e[2] + e[3]);
         if (logs) rest.add(n == 1 ? others[0] : (others[0] + others[1]) + (others[2] + others[3]));
         if (keep == Keep::entropy)
             mean.add(n == 1 ? spread[0] : (spread[0] + spread[1]) + (spread[2] + spread[3]));
+    }
+
+    template <bool shifted>
+    inline void all_classes() {
+        ptrdiff_t k = 0;
+        for (; k + 4 <= t.classes; k += 4) group<4, shifted>(k);
+        if (k < t.classes) feeder.step();
+        for (; k < t.classes; ++k) group<1, shifted>(k);
     }
 
     inline void run() {
         top = load<Vec<T>>(t.largest() + p);
         if (logs) label = load<IntVec<T>>(t.label() + p);
         ref = reference_of<T>(top);
-        ptrdiff_t k = 0;
-        for (; k + 4 <= t.classes; k += 4) group<4>(k);
-        for (; k < t.classes; ++k) group<1>(k);
-        const auto normaliser = Normaliser<T>::of(all);
+        if (unshifted(ref))
+            all_classes<false>();
+        else
+            all_classes<true>();
+        const auto normaliser = Normaliser<T>::of(all.sum());
         normaliser.save(t, p);
         Vec<T> low, e = exp_of_largest<T>(top, ref, low);
         store(t.row(kTop) + p, e);
         if (logs) store(t.row(kLog) + p, log_of_sum(e, low));
-        if (keep == Keep::entropy)
-            store(t.row(kMean) + p, normaliser(mean.value()));
+        if (keep == Keep::entropy) store(t.row(kMean) + p, normaliser(mean.value()));
     }
 
     // log Σ_k exp(z_k - m) = log(1 + rest / e), rest = Σ of all but the largest, e = the largest's.
@@ -165,10 +192,10 @@ struct ExpSum {
     }
 };
 
-template <class T, Keep keep>
-inline void exp_sum(Tile<T>& t, const Ahead& ahead) {
+template <class T, Keep keep, class Feed>
+inline void exp_sum(Tile<T>& t, Feed& feeder) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
-        ExpSum<T, keep> column{t, ahead, p, {}, {}, {}, {}, {}, {}};
+        ExpSum<T, keep, Feed> column{t, feeder, p, {}, {}, {}, {}, {}, {}};
         column.run();
     }
 }

@@ -7,13 +7,12 @@
 
 namespace {
 
-// Fills tile and maxima; the map comes before them or, where it keeps the order, after.
-template <class S, class T, bool label, bool second, class BeforeMap>
-inline void read_tile(Tile<T>& t, const Job& job, const Ahead& ahead, BeforeMap before_map) {
-    fill<S>(t, job, 0);
+// The maxima of a filled tile; the map comes before them or, where it keeps the order, after.
+template <class T, bool label, bool second, bool nans, class Feed, class BeforeMap>
+inline void mapped_maxima(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap before_map) {
     const Affine& a = job.affine;
     if (a.active && !a.keeps_order) apply_affine(t, a);
-    maxima<T, label, second>(t, ahead);
+    maxima<T, label, second, nans>(t, feeder);
     before_map();
     if (a.active && a.keeps_order) {
         apply_affine(t, a);
@@ -22,43 +21,21 @@ inline void read_tile(Tile<T>& t, const Job& job, const Ahead& ahead, BeforeMap 
     }
 }
 
-// p_k = e_k / Z, row by row.
-template <class T>
-inline void normalise(Tile<T>& t) {
-    for (ptrdiff_t k = 0; k < t.classes; ++k) {
-        T* row = t.z + k * t.ld;
-        for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
-            store(row + p, Normaliser<T>::at(t, p)(load<Vec<T>>(row + p)));
-    }
-}
-
+// p_k = e_k / Z
 // log p_k = (z_k - m) - log Σ exp(z - m): both terms negative, nothing cancels.
-template <class T>
-inline void log_normalise(Tile<T>& t) {
-    for (ptrdiff_t k = 0; k < t.classes; ++k) {
-        T* row = t.z + k * t.ld;
-        for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
-            store(row + p, (load<Vec<T>>(row + p) - load<Vec<T>>(t.largest() + p)) -
-                               load<Vec<T>>(t.row(kLog) + p));
-    }
-}
-
 template <class S, class T, bool logs>
 inline void run_probs(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    Tile<T> t = make_tile<T>(job, scratch, 0, 1);
-    for (; begin < end; begin += t.count) {
-        move_to(t, job, begin, end);
-        const Ahead ahead = look_ahead(job, t, 0, begin + t.count, end);
-        Ahead none;
-        none.base = (const char*)t.z;
-        read_tile<S, T, logs, false>(t, job, none, [] {});
-        exp_sum<T, logs ? Keep::logs : Keep::terms>(t, ahead);
-        if (logs)
-            log_normalise(t);
-        else
-            normalise(t);
-        store_classes<S>(t, job, 1);
-    }
+    for_tiles<S, T, 1>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
+        Tile<T>& t = tiles[0];
+        NoFeed none;
+        mapped_maxima<T, logs, false, false>(t, job, none, [] {});
+        exp_sum<T, logs ? Keep::logs : Keep::terms>(t, feeders[0]);
+        store_classes<S>(t, job, 1, [&](ptrdiff_t k, ptrdiff_t p) {
+            const Vec<T> term = load<Vec<T>>(t.z + k * t.ld + p);
+            if (!logs) return Normaliser<T>::at(t, p)(term);
+            return (term - load<Vec<T>>(t.largest() + p)) - load<Vec<T>>(t.row(kLog) + p);
+        });
+    });
     stream_done();
 }
 

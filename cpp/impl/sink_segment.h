@@ -12,9 +12,16 @@ namespace {
 template <class T>
 inline void probability_of(const Tile<T>& t, const T* z, T* out) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
-        auto ref = reference_of<T>(load<Vec<T>>(t.largest() + p));
-        store(out + p, Normaliser<T>::at(t, p)(exp_boosted<T>(load<Vec<T>>(z + p), ref)));
+        const auto ref = reference_of<T>(load<Vec<T>>(t.largest() + p));
+        const Vec<T> y = shifted_logit<T, true>(load<Vec<T>>(z + p), ref);
+        store(out + p, Normaliser<T>::at(t, p)(exp_boosted<T>(y, ref)));
     }
+}
+
+template <class T>
+inline void confidence(Tile<T>& t) {
+    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
+        store(t.row(kOut) + p, Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p)));
 }
 
 template <class T>
@@ -111,42 +118,50 @@ inline void store_best(Tile<T>& t, const Job& job, const Best<T>& b) {
     }
 }
 
-template <class S, class T>
-inline void run_segment(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+// log C, or the largest number below where rounding went up.
+template <class T>
+inline T most_entropy(ptrdiff_t classes) {
+    using U = typename Lanes<T>::UInt;
+    const double exact = __builtin_log(double(classes));
+    const T most = T(exact);
+    return double(most) > exact ? bits_as<T>(U(bits_as<U>(most) - 1)) : most;
+}
+
+// One tile, its next being fed by whichever pass is the last.
+template <class T, class Feed>
+inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>& best) {
     const SegmentOut& out = job.segment;
-    Tile<T> t = make_tile<T>(job, scratch, 0, 1);
-    const Best<T> best = Best<T>::make(job, scratch + (tile_scratch<T>(job, 1) + 63) / 64 * 64);
-    T most = T(__builtin_log(double(job.classes)));
-    if (double(most) > __builtin_log(double(job.classes)))
-        most = bits_as<T>(typename Lanes<T>::UInt(bits_as<typename Lanes<T>::UInt>(most) - 1));
     const bool sums = out.confidence || out.margin || out.entropy || out.top_probs;
     auto write = [&](char* to) { store_row<T, T>(t.row(kOut), to, job, t.segments, t.segment_count); };
-    for (; begin < end; begin += t.count) {
-        move_to(t, job, begin, end);
-        const Ahead ahead = look_ahead(job, t, 0, begin + t.count, end);
-        Ahead none;
-        none.base = (const char*)t.z;
-        auto before_map = [&] {
-            if (out.top_k) select_best(t, out.top_k, best);
-        };
-        if (out.margin)
-            read_tile<S, T, true, true>(t, job, sums ? none : ahead, before_map);
-        else
-            read_tile<S, T, true, false>(t, job, sums ? none : ahead, before_map);
-        if (out.labels) store_label<T>(t.label(), out.labels, job, t);
-        if (out.entropy)
-            exp_sum<T, Keep::entropy>(t, ahead);
-        else if (sums)
-            exp_sum<T, Keep::sums>(t, ahead);
-        if (out.confidence) {
-            for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
-                store(t.row(kOut) + p, Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p)));
-            write(out.confidence);
-        }
-        if (out.margin) margin(t), write(out.margin);
-        if (out.entropy) entropy(t, most), write(out.entropy);
-        if (out.top_k) store_best(t, job, best);
-    }
+    auto before_map = [&] {
+        if (out.top_k) select_best(t, out.top_k, best);
+    };
+    NoFeed none;
+    if (out.margin)
+        mapped_maxima<T, true, true, false>(t, job, none, before_map);
+    else if (sums)
+        mapped_maxima<T, true, false, false>(t, job, none, before_map);
+    else
+        mapped_maxima<T, true, false, true>(t, job, feeder, before_map);
+    if (out.entropy)
+        exp_sum<T, Keep::entropy>(t, feeder);
+    else if (sums)
+        exp_sum<T, Keep::sums>(t, feeder);
+    // A NaN has made the normaliser NaN; where there is none, the sum of the logits.
+    label_nans(t, t.row(sums ? kNormHigh : kSum));
+    if (out.labels) store_label<T>(t.label(), out.labels, job, t);
+    if (out.confidence) confidence(t), write(out.confidence);
+    if (out.margin) margin(t), write(out.margin);
+    if (out.entropy) entropy(t, most_entropy<T>(job.classes)), write(out.entropy);
+    if (out.top_k) store_best(t, job, best);
+}
+
+template <class S, class T>
+inline void run_segment(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    const Best<T> best = Best<T>::make(job, scratch + Workspace<T, 1>::bytes(job));
+    for_tiles<S, T, 1>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
+        segment_tile(tiles[0], job, feeders[0], best);
+    });
 }
 
 }  // namespace

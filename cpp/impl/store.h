@@ -6,42 +6,57 @@
 
 namespace {
 
-// Pixels x classes: transposed through a small block, then copied to the element.
+// Pixels x classes: a block of pixels is transposed into scratch, then copied to the element.
 template <class T, class S>
-inline void store_transposed(const Tile<T>& t, S* out, ptrdiff_t pixel_stride, ptrdiff_t at, ptrdiff_t n) {
+inline void store_transposed(const Tile<T>& t, S* out, ptrdiff_t pixel_stride, ptrdiff_t at, ptrdiff_t n,
+                             bool past) {
     constexpr int W = kLanes<T>;
-    const ptrdiff_t vectors = (t.classes + W - 1) / W;
+    const ptrdiff_t C = t.classes;
     ptrdiff_t p = 0;
-    for (; p + W <= n; p += W)
-        for (ptrdiff_t j = 0; j < vectors; ++j) {
-            const ptrdiff_t k = j * W, rows = t.classes - k < W ? t.classes - k : W;
+    for (; p + W <= n; p += W) {
+        for (ptrdiff_t k = (C - 1) / W * W; k >= 0; k -= W) {
             Vec<T> v[W];
-            for (int i = 0; i < W; ++i) v[i] = Vec<T>{};
-            for (ptrdiff_t i = 0; i < rows; ++i) v[i] = load<Vec<T>>(t.z + (k + i) * t.ld + at + p);
+            for (int i = 0; i < W; ++i)
+                v[i] = k + i < C ? load<Vec<T>>(t.z + (k + i) * t.ld + at + p) : Vec<T>{};
             transpose<T>(v);
-            for (int i = 0; i < W; ++i) {
-                T row[W];
-                store(row, v[i]);
-                write_row(row, out + (p + i) * pixel_stride + k, rows, false);
+            if (k + W <= C) {
+                for (int i = 0; i < W; ++i) store(t.block + i * C + k, v[i]);
+            } else {
+                for (int i = 0; i < W; ++i) {
+                    T row[W];
+                    store(row, v[i]);
+                    for (ptrdiff_t j = 0; j < C - k; ++j) t.block[i * C + k + j] = row[j];
+                }
             }
         }
+        const ptrdiff_t run = pixel_stride == C ? W * C : C;
+        for (ptrdiff_t done = 0; done < W * C; done += run)
+            write_row<T>([&](ptrdiff_t i) { return load<Vec<T>>(t.block + done + i); },
+                         out + p * pixel_stride + done / C * pixel_stride, run, past && run > C);
+    }
     for (; p < n; ++p)
-        for (ptrdiff_t k = 0; k < t.classes; ++k) narrow(t.z[k * t.ld + at + p], out[p * pixel_stride + k]);
+        for (ptrdiff_t k = 0; k < C; ++k) narrow(t.z[k * t.ld + at + p], out[p * pixel_stride + k]);
 }
 
-template <class S, class T>
-inline void store_classes(const Tile<T>& t, const Job& job, int o) {
+// result(k, p) is the vector of class k's results at pixel p of the tile. Where pixels lie side by side
+// it goes straight to memory; elsewhere through the tile, whose numbers it may be made of.
+template <class S, class T, class Result>
+inline void store_classes(Tile<T>& t, const Job& job, int o, Result result) {
     const Operand& a = job.operand[o];
     const ptrdiff_t pixel_stride = job.walk.stride[o][job.walk.ndim - 1];
+    const bool rows = pixel_stride == 1;
+    for (ptrdiff_t k = 0; k < t.classes && !rows; ++k)
+        for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) store(t.z + k * t.ld + p, result(k, p));
     ptrdiff_t at = 0;
     for (ptrdiff_t i = 0; i < t.segment_count; ++i) {
         const Segment& s = t.segments[i];
         S* out = (S*)a.data + s.offset[o];
-        if (pixel_stride == 1 || s.length == 1)
+        if (rows)
             for (ptrdiff_t k = 0; k < t.classes; ++k)
-                write_row(t.z + k * t.ld + at, out + k * a.class_stride, s.length, job.stream);
+                write_row<T>([&](ptrdiff_t p) { return result(k, at + p); }, out + k * a.class_stride, s.length,
+                             job.stream);
         else if (a.class_stride == 1)
-            store_transposed(t, out, pixel_stride, at, s.length);
+            store_transposed(t, out, pixel_stride, at, s.length, job.stream);
         else
             for (ptrdiff_t k = 0; k < t.classes; ++k)
                 for (ptrdiff_t p = 0; p < s.length; ++p)

@@ -17,16 +17,6 @@ struct Segment {
     ptrdiff_t offset[kMaxOperands];
 };
 
-// What to fetch while the arithmetic of this tile runs: the same stretch of the next tile.
-struct Ahead {
-    const char* base = nullptr;
-    ptrdiff_t class_bytes = 0;
-    int pixel_bytes = 0;
-    inline void fetch(ptrdiff_t k, ptrdiff_t pixel) const {
-        __builtin_prefetch(base + k * class_bytes + pixel * pixel_bytes, 0, 2);
-    }
-};
-
 // Rows of a tile by content.
 enum Row { kLargest, kLabel, kSecond, kSum, kNormHigh, kNormLow, kTop, kMean, kLog, kOut };
 constexpr int kRows = 10;  // per-pixel rows beside the classes
@@ -34,7 +24,8 @@ constexpr int kRows = 10;  // per-pixel rows beside the classes
 template <class T>
 struct Tile {
     T* z;                // classes x ld
-    T* rows;             // kRows x ld
+    double* rows;        // kRows x ld, of T or of float64
+    T* block;            // kLanes pixels x classes
     ptrdiff_t ld;        // elements from one class to the next
     ptrdiff_t classes;
     ptrdiff_t count;     // pixels
@@ -42,38 +33,46 @@ struct Tile {
     Segment* segments;
     ptrdiff_t segment_count;
 
-    T* row(int i) const { return rows + i * ld; }
+    T* row(int i) const { return (T*)wide_row(i); }
+    double* wide_row(int i) const { return rows + i * ld; }
     typename Lanes<T>::Int* label() const { return (typename Lanes<T>::Int*)row(kLabel); }
     T* largest() const { return row(kLargest); }
 };
 
 inline ptrdiff_t padding(ptrdiff_t tile) { return tile + 16; }
 
-template <class T>
-inline size_t tile_bytes(ptrdiff_t classes, ptrdiff_t tile) {
-    size_t bytes = size_t(classes) * padding(tile) * sizeof(T);
-    return (bytes + 63) / 64 * 64;
-}
+inline size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-template <class T>
-inline size_t tile_scratch(const Job& job, int tiles) {
-    size_t rows = kRows * padding(job.tile) * sizeof(double);
-    return tiles * tile_bytes<T>(job.classes, job.tile) + rows +
-           job.tile * sizeof(Segment) + 64 * kVectorBytes;
-}
-
-template <class T>
-inline Tile<T> make_tile(const Job& job, char* scratch, int index, int tiles) {
-    Tile<T> t;
-    size_t bytes = tile_bytes<T>(job.classes, job.tile);
-    t.z = (T*)(scratch + index * bytes);
-    t.rows = (T*)(scratch + tiles * bytes);
-    t.ld = padding(job.tile);
-    t.classes = job.classes;
-    t.segments = (Segment*)(scratch + tiles * bytes + kRows * padding(job.tile) * sizeof(double));
-    t.count = t.padded = t.segment_count = 0;
-    return t;
-}
+// A thread's scratch: two tiles for each array that is read, so that one fills while the other is
+// worked on, the rows, the stretches of both, and a block of pixels on its way to channels-last order.
+template <class T, int arrays>
+struct Workspace {
+    static constexpr int tiles = 2 * arrays;
+    static size_t tile_bytes(const Job& job) {
+        return whole_lines(size_t(job.classes) * padding(job.tile) * sizeof(T));
+    }
+    static size_t row_bytes(const Job& job) { return kRows * padding(job.tile) * sizeof(double); }
+    static size_t segment_bytes(const Job& job) { return whole_lines(job.tile * sizeof(Segment)); }
+    static size_t block_bytes(const Job& job) {
+        return whole_lines(size_t(kLanes<T>) * (job.classes + 1) * sizeof(T));
+    }
+    static size_t bytes(const Job& job) {
+        return tiles * tile_bytes(job) + row_bytes(job) + 2 * segment_bytes(job) + block_bytes(job);
+    }
+    // Tile `turn` (0 or 1) of array `array`.
+    static Tile<T> tile(const Job& job, char* scratch, int array, int turn) {
+        Tile<T> t{};
+        t.z = (T*)(scratch + (2 * array + turn) * tile_bytes(job));
+        scratch += tiles * tile_bytes(job);
+        t.rows = (double*)scratch;
+        scratch += row_bytes(job);
+        t.segments = (Segment*)(scratch + turn * segment_bytes(job));
+        t.block = (T*)(scratch + 2 * segment_bytes(job));
+        t.ld = padding(job.tile);
+        t.classes = job.classes;
+        return t;
+    }
+};
 
 // Lists the stretches of pixels [begin, begin + count).
 inline ptrdiff_t collect(const Walk& walk, ptrdiff_t begin, ptrdiff_t count, Segment* out) {
@@ -109,27 +108,6 @@ inline void move_to(Tile<T>& t, const Job& job, ptrdiff_t begin, ptrdiff_t end) 
     t.count = end - begin < job.tile ? end - begin : job.tile;
     t.padded = (t.count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     t.segment_count = collect(job.walk, begin, t.count, t.segments);
-}
-
-inline int size_of(DType dtype) { return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2; }
-
-// The next tile's first stretch in operand `o`; where its pixels are not neighbours in memory the
-// processor's own prefetching follows them, and we fetch the current tile again (free, in cache).
-template <class T>
-inline Ahead look_ahead(const Job& job, const Tile<T>& t, int o, ptrdiff_t next, ptrdiff_t end) {
-    Ahead ahead;
-    const Operand& a = job.operand[o];
-    const int inner = job.walk.ndim - 1;
-    ahead.base = (const char*)t.z;
-    if (next >= end || job.walk.stride[o][inner] != 1) return ahead;
-    Segment s[1];
-    const ptrdiff_t line = job.walk.size[inner];
-    if (next % line + t.count > line) return ahead;
-    collect(job.walk, next, 1, s);
-    ahead.pixel_bytes = size_of(a.dtype);
-    ahead.class_bytes = a.class_stride * ahead.pixel_bytes;
-    ahead.base = a.data + s[0].offset[o] * ahead.pixel_bytes;
-    return ahead;
 }
 
 }  // namespace

@@ -25,63 +25,60 @@ inline void store_wide(float* p, Vec<double> v) {
     store(p, __builtin_convertvector(v, Narrow));
 }
 
-// Both for the pixels at p: `a` the probabilities, then the result; `g` the incoming gradient.
-template <class T>
-inline void softmax_vjp_column(Tile<T>& a, const Tile<T>& g, ptrdiff_t p, const Ahead& next_a, const Ahead& next_g) {
-    Sum<double> dot;
-    for (ptrdiff_t k = 0; k < a.classes; ++k) {
-        next_a.fetch(k, p);
-        next_g.fetch(k, p);
-        Vec<double> prob = load_wide(a.z + k * a.ld + p), grad = load_wide(g.z + k * g.ld + p);
-        Vec<double> product = prob * grad;
-        if (sizeof(T) == 8) dot.low += product_tail<double>(prob, grad, product);
-        dot.add(product);
-    }
-    for (ptrdiff_t k = 0; k < a.classes; ++k) {
-        T* row = a.z + k * a.ld + p;
-        Vec<double> grad = load_wide(g.z + k * g.ld + p);
-        store_wide(row, load_wide(row) * ((grad - dot.high) - dot.low));
-    }
-}
-
-template <class T>
-inline void log_softmax_vjp_column(Tile<T>& a, const Tile<T>& g, ptrdiff_t p, const Ahead& next_a, const Ahead& next_g) {
+// Σ_k p_k g_k, or Σ_k g_k, of the pixels at p: high and low into the tile's rows.
+template <class T, bool logs, class Feed>
+inline void sum_column(Tile<T>& a, const Tile<T>& g, ptrdiff_t p, Feed feed) {
     Sum<double> sum;
     for (ptrdiff_t k = 0; k < a.classes; ++k) {
-        next_a.fetch(k, p);
-        next_g.fetch(k, p);
-        sum.add(load_wide(g.z + k * g.ld + p));
+        feed(k);
+        const Vec<double> grad = load_wide(g.z + k * g.ld + p);
+        if (logs) {
+            sum.add(grad);
+            continue;
+        }
+        const Vec<double> prob = load_wide(a.z + k * a.ld + p), product = prob * grad;
+        if (sizeof(T) == 8) sum.low += product_tail<double>(prob, grad, product);
+        sum.add(product);
     }
-    for (ptrdiff_t k = 0; k < a.classes; ++k) {
-        T* row = a.z + k * a.ld + p;
-        Vec<double> log_prob = load_wide(row), grad = load_wide(g.z + k * g.ld + p), prob;
-        Vec<double> less = exp_minus_one<double>(log_prob, prob);
-        // A confident class: g - p S = (g - S) - (p - 1) S, where p - 1 is known to full precision.
-        Vec<double> confident = ((grad - sum.high) - sum.low) - less * sum.value();
-        store_wide(row, log_prob > -0.5 ? confident : grad - prob * sum.value());
-    }
+    store(a.wide_row(kNormHigh) + p, sum.high);
+    store(a.wide_row(kNormLow) + p, sum.low);
+}
+
+// The gradient of one class at the pixels at p; a is its probability or the logarithm of that.
+template <bool logs>
+inline Vec<double> gradient(Vec<double> a, Vec<double> grad, Vec<double> high, Vec<double> low) {
+    if (!logs) return a * ((grad - high) - low);
+    Vec<double> prob, sum = high + low;
+    const Vec<double> less = exp_minus_one<double>(a, prob);
+    // A confident class: g - p S = (g - S) - (p - 1) S, where p - 1 is known to full precision.
+    const Vec<double> confident = ((grad - high) - low) - less * sum;
+    return a > -0.5 ? confident : grad - prob * sum;
 }
 
 template <class S, class T, bool logs>
 inline void run_vjp(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    Tile<T> a = make_tile<T>(job, scratch, 0, 2), g = make_tile<T>(job, scratch, 1, 2);
-    for (; begin < end; begin += a.count) {
-        move_to(a, job, begin, end);
-        g.count = a.count;
-        g.padded = a.padded;
-        g.segment_count = a.segment_count;
-        fill<S>(a, job, 0);
-        fill<S>(g, job, 1);
-        const Ahead next_a = look_ahead(job, a, 0, begin + a.count, end);
-        const Ahead next_g = look_ahead(job, a, 1, begin + a.count, end);
-        for (ptrdiff_t p = 0; p < a.padded; p += kLanes<double>) {
-            if (logs)
-                log_softmax_vjp_column(a, g, p, next_a, next_g);
-            else
-                softmax_vjp_column(a, g, p, next_a, next_g);
-        }
-        store_classes<S>(a, job, 2);
-    }
+    for_tiles<S, T, 2>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
+        Tile<T>&a = tiles[0], &g = tiles[1];
+        // kStep vectors of T for as many bytes of the columns of float64.
+        const auto feed = [&](ptrdiff_t k) {
+            if (k % (kStep * 8 / int(sizeof(T)))) return;
+            feeders[0].step();
+            feeders[1].step();
+        };
+        for (ptrdiff_t p = 0; p < a.padded; p += kLanes<double>) sum_column<T, logs>(a, g, p, feed);
+        store_classes<S>(a, job, 2, [&](ptrdiff_t k, ptrdiff_t p) {
+            constexpr int parts = 8 / int(sizeof(T)), lanes = kLanes<double>;
+            T row[kLanes<T>];
+            for (int i = 0; i < parts; ++i) {
+                const ptrdiff_t at = p + i * lanes;
+                store_wide(row + i * lanes,
+                           gradient<logs>(load_wide(a.z + k * a.ld + at), load_wide(g.z + k * g.ld + at),
+                                          load<Vec<double>>(a.wide_row(kNormHigh) + at),
+                                          load<Vec<double>>(a.wide_row(kNormLow) + at)));
+            }
+            return load<Vec<T>>(row);
+        });
+    });
     stream_done();
 }
 
