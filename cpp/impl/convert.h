@@ -50,6 +50,34 @@ inline void narrow(float v, Half& out) {
     out.bits = uint16_t(bits | sign);
 }
 
+// Lanes of 16 bits, as many as Vec<float> has.
+using ShortVec = VecOf<uint16_t, kVectorBytes / 2>::type;
+
+// One vector of neighbours, widened.
+inline Vec<float> read_vector(const float* p) { return load<Vec<float>>(p); }
+inline Vec<double> read_vector(const double* p) { return load<Vec<double>>(p); }
+inline Vec<float> read_vector(const BFloat* p) {
+    return bits_as<Vec<float>>(__builtin_convertvector(load<ShortVec>(p), UIntVec<float>) << 16);
+}
+inline Vec<float> read_vector(const Half* p) {
+#if defined(__AVX512F__)
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+#elif defined(__F16C__)
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#else
+    // Signed lanes throughout: what is compared is never negative.
+    using I = IntVec<float>;
+    const I bits = __builtin_convertvector(load<ShortVec>(p), I), sign = (bits & 0x8000) << 16;
+    const I rest = (bits & 0x7fff) << 13;
+    // Numbers below 2^-14 have no leading bit: subtracting 2^-14 from 2^-14 (1 + fraction) finds it.
+    const I small = bits_as<I>(bits_as<Vec<float>>(rest + 0x38800000) - 0x1p-14f);
+    const I exponent = rest >= (0x7c00 << 13) ? I{} + 0x70000000 : I{} + 0x38000000;
+    const I quiet = rest > (0x7c00 << 13) ? I{} + 0x400000 : I{};
+    const I value = rest < (0x400 << 13) ? small : (rest + exponent) | quiet;
+    return bits_as<Vec<float>>(value | sign);
+#endif
+}
+
 // dst[i] = src[i]: neighbours in memory.
 inline void read_row(const float* src, float* dst, ptrdiff_t n) {
     ptrdiff_t i = 0;
@@ -62,15 +90,13 @@ inline void read_row(const double* src, double* dst, ptrdiff_t n) {
     for (; i < n; ++i) dst[i] = src[i];
 }
 inline void read_row(const BFloat* src, float* dst, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; ++i) dst[i] = bits_as<float>(uint32_t(src[i].bits) << 16);
+    ptrdiff_t i = 0;
+    for (; i + kLanes<float> <= n; i += kLanes<float>) store(dst + i, read_vector(src + i));
+    for (; i < n; ++i) dst[i] = widen(src[i]);
 }
 inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
     ptrdiff_t i = 0;
-#if defined(__AVX512F__)
-    for (; i + 16 <= n; i += 16) _mm512_storeu_ps(dst + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(src + i))));
-#elif defined(__F16C__)
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(src + i))));
-#endif
+    for (; i + kLanes<float> <= n; i += kLanes<float>) store(dst + i, read_vector(src + i));
     for (; i < n; ++i) dst[i] = widen(src[i]);
 }
 
@@ -82,10 +108,15 @@ inline void write_vector(Vec<T> v, T* out, bool past) {
     else
         store(out, v);
 }
-inline void write_vector(Vec<float> v, BFloat* out, bool) {
-    float row[kLanes<float>];
-    store(row, v);
-    for (int i = 0; i < kLanes<float>; ++i) narrow(row[i], out[i]);
+inline void write_vector(Vec<float> v, BFloat* out, bool past) {
+    const UIntVec<float> u = bits_as<UIntVec<float>>(v), high = u >> 16;
+    const UIntVec<float> rounded = (u + 0x7fff + (high & 1)) >> 16;
+    const IntVec<float> nan = v != v;
+    const ShortVec h = __builtin_convertvector(nan ? high | 0x40 : rounded, ShortVec);
+    if (past)
+        stream_half(out, h);
+    else
+        store(out, h);
 }
 inline void write_vector(Vec<float> v, Half* out, bool past) {
 #if defined(__AVX512F__)
@@ -101,10 +132,19 @@ inline void write_vector(Vec<float> v, Half* out, bool past) {
     else
         _mm_storeu_si128((__m128i*)out, h);
 #else
-    (void)past;
-    float row[kLanes<float>];
-    store(row, v);
-    for (int i = 0; i < kLanes<float>; ++i) narrow(row[i], out[i]);
+    using I = IntVec<float>;
+    const I u = bits_as<I>(v), a = u & 0x7fffffff, sign = (u >> 16) & 0x8000;
+    const I normal = (a + 0xfff + ((a >> 13) & 1) - 0x38000000) >> 13;
+    // Below 2^-14: adding 1/2 leaves the half's subnormal in the low bits, rounded.
+    const I small = bits_as<I>(bits_as<Vec<float>>(a) + 0.5f) - 0x3f000000;
+    I bits = a < 0x38800000 ? small : normal;
+    bits = a >= 0x477ff000 ? I{} + 0x7c00 : bits;
+    bits = a > 0x7f800000 ? ((a >> 13) & 0x3ff) | 0x7e00 : bits;
+    const ShortVec h = __builtin_convertvector(bits | sign, ShortVec);
+    if (past)
+        stream_half(out, h);
+    else
+        store(out, h);
 #endif
 }
 

@@ -47,16 +47,6 @@ inline void fill(Tile<T>& t, const Job& job, int o) {
         for (ptrdiff_t i = t.count; i < t.padded; ++i) t.z[k * t.ld + i] = 0;
 }
 
-// One vector of neighbours, widened.
-inline Vec<float> read_vector(const float* p) { return load<Vec<float>>(p); }
-inline Vec<double> read_vector(const double* p) { return load<Vec<double>>(p); }
-template <class S>
-inline Vec<float> read_vector(const S* p) {
-    float row[kLanes<float>];
-    read_row(p, row, kLanes<float>);
-    return load<Vec<float>>(row);
-}
-
 constexpr int kStep = 4;
 
 // Fills the next tile a few vectors at a time, between the instructions of this tile's arithmetic: memory

@@ -6,7 +6,8 @@
 
 namespace {
 
-// Pixels x classes: a block of pixels is transposed into scratch, then copied to the element.
+// Pixels x classes: a block of pixels is transposed into scratch, then copied to the element. The last
+// classes' vector, which comes first, runs over into the next pixel's place: its own numbers follow.
 template <class T, class S>
 inline void store_transposed(const Tile<T>& t, S* out, ptrdiff_t pixel_stride, ptrdiff_t at, ptrdiff_t n,
                              bool past) {
@@ -19,15 +20,7 @@ inline void store_transposed(const Tile<T>& t, S* out, ptrdiff_t pixel_stride, p
             for (int i = 0; i < W; ++i)
                 v[i] = k + i < C ? load<Vec<T>>(t.z + (k + i) * t.ld + at + p) : Vec<T>{};
             transpose<T>(v);
-            if (k + W <= C) {
-                for (int i = 0; i < W; ++i) store(t.block + i * C + k, v[i]);
-            } else {
-                for (int i = 0; i < W; ++i) {
-                    T row[W];
-                    store(row, v[i]);
-                    for (ptrdiff_t j = 0; j < C - k; ++j) t.block[i * C + k + j] = row[j];
-                }
-            }
+            for (int i = 0; i < W; ++i) store(t.block + i * C + k, v[i]);
         }
         const ptrdiff_t run = pixel_stride == C ? W * C : C;
         for (ptrdiff_t done = 0; done < W * C; done += run)

@@ -49,13 +49,6 @@ inline void transpose(Vec<T>* v) {
     }
 }
 
-template <class T, class S>
-inline Vec<T> load_as(const S* p) {
-    T row[kLanes<T>];
-    read_row(p, row, kLanes<T>);
-    return load<Vec<T>>(row);
-}
-
 // n pixels, `pixel_stride` apart, each with t.classes neighbouring numbers.
 template <class S, class T>
 inline void fill_transposed(const S* src, ptrdiff_t pixel_stride, Tile<T>& t, ptrdiff_t at, ptrdiff_t n) {
@@ -71,7 +64,7 @@ inline void fill_transposed(const S* src, ptrdiff_t pixel_stride, Tile<T>& t, pt
             for (ptrdiff_t k = 0; k < t.classes; k += W) {
                 Vec<T> v[W];
 #pragma GCC unroll 16
-                for (int i = 0; i < W; ++i) v[i] = load_as<T>(block + i * pixel_stride + k);
+                for (int i = 0; i < W; ++i) v[i] = read_vector(block + i * pixel_stride + k);
                 transpose<T>(v);
                 const ptrdiff_t rows = t.classes - k < W ? t.classes - k : W;
                 T* out = t.z + k * t.ld + at + p;

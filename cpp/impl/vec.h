@@ -131,6 +131,16 @@ inline void stream(T* p, Vec<T> v) {
     store(p, v);
 #endif
 }
+template <class S, class V>
+inline void stream_half(S* p, V v) {
+#if defined(__AVX512F__)
+    _mm256_stream_si256((__m256i*)p, bits_as<__m256i>(v));
+#elif defined(__AVX2__)
+    _mm_stream_si128((__m128i*)p, bits_as<__m128i>(v));
+#else
+    store(p, v);
+#endif
+}
 inline void stream_done() {
 #if defined(__x86_64__)
     _mm_sfence();
