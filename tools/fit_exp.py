@@ -5,7 +5,8 @@
 Two functions are fitted, each for float32 and float64:
 
 * ``Q`` with exp(r) = 1 + r Q(r) on [-ln2/2, ln2/2] (a hair more: the reduction rounds),
-* ``R`` with log(1 + f) = 2 s + s w R(w), s = f / (2 + f), w = s^2, on sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
+* ``R`` with log(1 + f) = 2 s + s w R(w), s = f / (2 + f), w = s^2, for
+  sqrt(1/2) - 1 <= f <= sqrt(2) - 1.
 
 Method: least squares at Chebyshev points in 60 digits is within a small factor of the minimax
 polynomial; the coefficients are then rounded to the target format from the constant term up, each

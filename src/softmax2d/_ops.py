@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _checks, _core
-from softmax2d._checks import Array, code_of, exported
+from softmax2d import _arrays, _checks, _core
+from softmax2d._arrays import Array, code_of, exported
 
 Interpolation = Literal["linear", "nearest"]
 Output = Literal["labels", "confidence", "margin", "entropy"]
@@ -45,10 +45,10 @@ class Segmentation(NamedTuple):
 def _probs(
     where: str, logs: bool, logits: Any, axis: int, temperature: Any, bias: Any, out: Any
 ) -> Array:
-    array = _checks.as_floats(where, "logits", logits)
+    array = _arrays.as_floats(where, "logits", logits)
     axis = _checks.class_axis(where, "logits", array, axis)
     affine = _checks.affine(where, temperature, bias, array.shape[axis])
-    result = _checks.result_array(where, out, array, (("logits", array),))
+    result = _arrays.result_array(where, out, array, (("logits", array),))
     code, out_code = code_of(array.dtype), code_of(result.dtype)
     _core.probs(logs, exported(array), exported(result), code, out_code, axis, affine)
     return result
@@ -67,8 +67,8 @@ def softmax2d(
     Parameters
     ----------
     logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
-        Class scores. Any strides and byte order; integers are taken as float64. Anything that speaks
-        DLPack (on the CPU), the buffer protocol or ``__array__``.
+        Class scores. Any strides and byte order; integers are taken as float64. Anything that
+        speaks DLPack (on the CPU), the buffer protocol or ``__array__``.
     axis : int
         The class axis, of an array of any rank; -1 for channels last, -4 for volumes.
     temperature : float or array, shape (C,)
@@ -87,8 +87,8 @@ def softmax2d(
     Raises
     ------
     TypeError
-        Unsupported dtype (bool, complex, object, strings, masked arrays); ``out`` not an array or of
-        another dtype; ``axis`` not an integer.
+        Unsupported dtype (bool, complex, object, strings, masked arrays); ``out`` not an array or
+        of another dtype; ``axis`` not an integer.
     ValueError
         No such axis; ``temperature`` not positive and finite, or ``bias`` NaN or +inf, or either of
         the wrong length; ``out`` of another shape, read-only, overlapping itself or part of
@@ -96,16 +96,16 @@ def softmax2d(
 
     Notes
     -----
-    At most 4 ulp from the true value in float32 and float64, subnormal results included; float16 and
-    bfloat16 are computed in float32 and rounded once (tests/test_accuracy.py). A class at -inf has
-    probability exactly 0; a pixel with NaN, +inf, or all classes at -inf is NaN, its neighbours are
-    untouched. C = 1 gives 1. The bits of a pixel depend on its own logits only: not on threads,
+    At most 4 ulp from the true value in float32 and float64, subnormal results included; float16
+    and bfloat16 are computed in float32 and rounded once (tests/test_accuracy.py). A class at -inf
+    has probability exactly 0; a pixel with NaN, +inf, or all classes at -inf is NaN, its neighbours
+    are untouched. C = 1 gives 1. The bits of a pixel depend on its own logits only: not on threads,
     strides or neighbours. Reads and writes every logit once.
 
     References
     ----------
-    .. [1] J. S. Bridle, "Probabilistic interpretation of feedforward classification network outputs,
-       with relationships to statistical pattern recognition", Neurocomputing, 1990.
+    .. [1] J. S. Bridle, "Probabilistic interpretation of feedforward classification network
+       outputs, with relationships to statistical pattern recognition", Neurocomputing, 1990.
 
     Examples
     --------
@@ -155,14 +155,14 @@ def log_softmax2d(
 def _vjp(
     where: str, logs: bool, first: tuple[str, Any], second: tuple[str, Any], axis: int, out: Any
 ) -> Array:
-    a = _checks.as_floats(where, *first)
-    b = _checks.as_floats(where, *second)
+    a = _arrays.as_floats(where, *first)
+    b = _arrays.as_floats(where, *second)
     axis = _checks.class_axis(where, first[0], a, axis)
     _checks.same_shape(where, (first[0], a), (second[0], b))
     if a.dtype.newbyteorder("=") != b.dtype.newbyteorder("="):
         common = np.result_type(a.dtype, b.dtype)
         a, b = a.astype(common), b.astype(common)
-    result = _checks.result_array(where, out, a, ((first[0], a), (second[0], b)))
+    result = _arrays.result_array(where, out, a, ((first[0], a), (second[0], b)))
     codes = code_of(a.dtype), code_of(b.dtype), code_of(result.dtype)
     _core.vjp(logs, exported(a), exported(b), exported(result), *codes, axis)
     return result
@@ -291,7 +291,8 @@ def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:
     Returns
     -------
     array, shape (..., C, C, H, W), dtype of ``probs``
-        Entry [c, i] is ∂p[c]/∂z[i] = p[c] (δ_ci - p[i]); the two class axes stand where the one did.
+        Entry [c, i] is ∂p[c]/∂z[i] = p[c] (δ_ci - p[i]); the two class axes stand where the one
+        did.
 
     Raises
     ------
@@ -306,7 +307,7 @@ def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:
            [-0.25,  0.25]])
     """
     where = "softmax2d_jacobian"
-    array = _checks.as_floats(where, "probs", probs)
+    array = _arrays.as_floats(where, "probs", probs)
     axis = _checks.class_axis(where, "probs", array, axis)
     dtype = array.dtype.newbyteorder("=")
     wide = np.float32 if dtype.itemsize == 2 else dtype
@@ -368,8 +369,8 @@ def segment(
     TypeError
         Unsupported dtype, as :func:`softmax2d`.
     ValueError
-        No such axis, no classes, unknown output, ``top_k`` > C, another ``size``, bad ``temperature``
-        or ``bias``.
+        No such axis, no classes, unknown output, ``top_k`` > C, another ``size``, bad
+        ``temperature`` or ``bias``.
 
     Notes
     -----
@@ -390,7 +391,7 @@ def segment(
     [[0.9869999885559082, 0.9869999885559082], [0.3330000042915344, 0.3330000042915344]]
     """
     where = "segment"
-    array = _checks.as_floats(where, "logits", logits)
+    array = _arrays.as_floats(where, "logits", logits)
     axis = _checks.class_axis(where, "logits", array, axis)
     classes = _checks.some_classes(where, array, axis)
     _checks.own_size(where, array, axis, size, interpolation, spatial_dims)

@@ -104,7 +104,7 @@ def _choose_threads() -> None:
             )
         _core.set_num_threads(int(own))
         return
-    # OpenMP's variable may be a list, one number a nesting level; anything else it ignores, so do we.
+    # OpenMP's variable may be a list, one number a nesting level; it ignores all else, so do we.
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and 1 <= int(first) <= 4096:
         _core.set_num_threads(int(first))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 def mapped(logits: ArrayLike, axis: int, temperature: Any = 1.0, bias: Any = None) -> Array:
@@ -20,12 +20,14 @@ def mapped(logits: ArrayLike, axis: int, temperature: Any = 1.0, bias: Any = Non
     return np.moveaxis(z / temperature + (0.0 if bias is None else np.asarray(bias)), -1, axis)
 
 
-def softmax2d(logits: ArrayLike, *, axis: int = -3, temperature: Any = 1.0, bias: Any = None) -> Array:
+def softmax2d(
+    logits: ArrayLike, *, axis: int = -3, temperature: Any = 1.0, bias: Any = None
+) -> Array:
     """p[c] = exp(z[c]) / Σ_k exp(z[k]); subtracting the largest changes nothing but overflow."""
     z = mapped(logits, axis, temperature, bias)
     with np.errstate(invalid="ignore"):
         e = np.exp(z - z.max(axis, keepdims=True))
-        return e / e.sum(axis, keepdims=True)
+        return np.asarray(e / e.sum(axis, keepdims=True))
 
 
 def log_softmax2d(
@@ -38,7 +40,7 @@ def log_softmax2d(
         others = np.exp(d)
         np.put_along_axis(others, np.expand_dims(z.argmax(axis), axis), 0.0, axis)
         rest = others.sum(axis, keepdims=True)
-        return d - np.log1p(rest + 0 * d.max(axis, keepdims=True))
+        return np.asarray(d - np.log1p(rest + 0 * d.max(axis, keepdims=True)))
 
 
 def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:
@@ -52,7 +54,7 @@ def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:
 def softmax2d_vjp(probs: ArrayLike, grad_probs: ArrayLike, *, axis: int = -3) -> Array:
     """grad_z[c] = p[c] (g[c] - Σ_k p[k] g[k]): the Jacobian times the gradient."""
     p, g = np.asarray(probs, np.float64), np.asarray(grad_probs, np.float64)
-    return p * (g - (p * g).sum(axis, keepdims=True))
+    return np.asarray(p * (g - (p * g).sum(axis, keepdims=True)))
 
 
 def softmax2d_jvp(probs: ArrayLike, tangent: ArrayLike, *, axis: int = -3) -> Array:
@@ -63,12 +65,12 @@ def softmax2d_jvp(probs: ArrayLike, tangent: ArrayLike, *, axis: int = -3) -> Ar
 def log_softmax2d_vjp(log_probs: ArrayLike, grad_log_probs: ArrayLike, *, axis: int = -3) -> Array:
     """grad_z[c] = g[c] - exp(log p[c]) Σ_k g[k]."""
     g = np.asarray(grad_log_probs, np.float64)
-    return g - np.exp(np.asarray(log_probs, np.float64)) * g.sum(axis, keepdims=True)
+    return np.asarray(g - np.exp(np.asarray(log_probs, np.float64)) * g.sum(axis, keepdims=True))
 
 
 def labels(logits: ArrayLike, *, axis: int = -3) -> NDArray[np.intp]:
     """The class with the largest logit, the first of equals; the first NaN wins."""
-    return np.asarray(logits).argmax(axis)
+    return np.asarray(np.asarray(logits).argmax(axis))
 
 
 def confidence(logits: ArrayLike, *, axis: int = -3) -> Array:
@@ -81,7 +83,9 @@ def margin(logits: ArrayLike, *, axis: int = -3) -> Array:
     z = -np.sort(-np.asarray(logits, np.float64), axis)
     first, second = (z.take([i], axis) if i < z.shape[axis] else -np.inf for i in (0, 1))
     with np.errstate(invalid="ignore"):
-        return confidence(logits, axis=axis) * np.squeeze(-np.expm1(second - first), axis)
+        return np.asarray(
+            confidence(logits, axis=axis) * np.squeeze(-np.expm1(second - first), axis)
+        )
 
 
 def entropy(logits: ArrayLike, *, axis: int = -3) -> Array:

@@ -1,0 +1,167 @@
+"""The one gate, first half: what an array may be, and what may take a result.
+
+Turns what users pass into arrays that the native core reads as they are, refuses the rest by name,
+and allocates results. Each function takes the public function's name first and the argument's name
+second, for the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d import _core
+
+Array = NDArray[Any]
+
+# Codes of the native core: float16, bfloat16, float32, float64; 4 more where the bytes are swapped.
+_BFLOAT16 = 1
+_CODES: dict[np.dtype[Any], int] = {
+    np.dtype(np.float16): 0,
+    np.dtype(np.float32): 2,
+    np.dtype(np.float64): 3,
+    np.dtype(np.float16).newbyteorder(): 4,
+    np.dtype(np.float32).newbyteorder(): 6,
+    np.dtype(np.float64).newbyteorder(): 7,
+}
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Whether ``dtype`` is ml_dtypes' bfloat16, without importing ml_dtypes."""
+    return dtype.name == "bfloat16" and dtype.itemsize == 2
+
+
+def code_of(dtype: np.dtype[Any]) -> int:
+    """The core's code of a dtype that :func:`as_floats` let through."""
+    code = _CODES.get(dtype)
+    return _BFLOAT16 if code is None else code
+
+
+def exported(array: Array) -> Array:
+    """``array`` with a dtype that the buffer protocol knows (bfloat16 has none)."""
+    return array.view(np.uint16) if is_bfloat16(array.dtype) else array
+
+
+def describe(array: Array) -> str:
+    """Shape and dtype, for messages."""
+    return f"shape {array.shape} and dtype {array.dtype}"
+
+
+def _as_array(where: str, name: str, value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise TypeError(
+            f"{where}: {name} of type {kind} cannot be read as an array: {error}"
+        ) from error
+
+
+def _from_dlpack(where: str, name: str, value: Any) -> Array:
+    """A NumPy view of another library's CPU array."""
+    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (1, 0)
+    if int(device[0]) != 1:
+        raise TypeError(
+            f"{where}: {name} must be in the CPU's memory; got a {type(value).__name__} on another "
+            f"device. Copy it first, for example with {name}.cpu()."
+        )
+    importer: Callable[[Any], Array]
+    if "bfloat16" in str(getattr(value, "dtype", "")):
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise TypeError(
+                f"{where}: {name} is bfloat16, which NumPy knows only with ml_dtypes. "
+                'Install it with `pip install "softmax2d[bfloat16]"`.'
+            ) from None
+        importer, view = _core.import_bfloat16, ml_dtypes.bfloat16
+    else:
+        importer, view = np.from_dlpack, None
+    try:
+        array = importer(value)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        # What DLPack cannot hand over, __array__ may: read-only memory, in older NumPy.
+        return _as_array(where, name, value)
+    return array if view is None else array.view(view)
+
+
+def as_floats(where: str, name: str, value: Any) -> Array:
+    """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
+    if type(value) is np.ndarray:
+        array = value
+    elif isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{where}: {name} must not be a masked array, whose mask would be ignored. "
+            f"Fill it first, for example with {name}.filled(-np.inf)."
+        )
+    elif isinstance(value, np.ndarray):
+        array = value.view(np.ndarray)
+    elif hasattr(value, "__dlpack__"):
+        array = _from_dlpack(where, name, value)
+    else:
+        array = _as_array(where, name, value)
+    dtype = array.dtype
+    if dtype not in _CODES and not is_bfloat16(dtype):
+        if dtype.kind not in "iu":
+            raise TypeError(
+                f"{where}: {name} must be float16, bfloat16, float32, float64 or integer; "
+                f"got {describe(array)}."
+            )
+        return array.astype(np.float64)
+    return array if array.flags.aligned else array.copy()
+
+
+def _may_overlap_itself(array: Array) -> bool:
+    """Whether two elements of ``array`` may share memory."""
+    reach = array.itemsize
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, size in sorted((abs(stride), size) for stride, size in axes if size > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # stubs know -1, 0
+    except np.exceptions.TooHardError:
+        return True
+
+
+def result_array(where: str, out: Any, like: Array, inputs: Sequence[tuple[str, Array]]) -> Array:
+    """``out`` if it can take the result of ``inputs``, or a new array laid out as ``like``."""
+    dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
+    if out is None:
+        return np.empty_like(like, dtype=dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
+    if out.shape != like.shape or out.dtype != dtype:
+        raise (TypeError if out.dtype != dtype else ValueError)(
+            f"{where}: out must have shape {like.shape} and dtype {dtype}; got {describe(out)}."
+        )
+    if not out.flags.writeable:
+        raise ValueError(f"{where}: out must be writable; got a read-only array, {describe(out)}.")
+    if not out.flags.aligned:
+        raise ValueError(f"{where}: out must be aligned in memory; got an unaligned array.")
+    if _may_overlap_itself(out):
+        raise ValueError(
+            f"{where}: out must not overlap itself; got {describe(out)} with strides {out.strides}."
+        )
+    for name, array in inputs:
+        same = (
+            out.ctypes.data == array.ctypes.data
+            and out.strides == array.strides
+            and out.dtype == array.dtype
+        )
+        if not same and _overlap(out, array):
+            raise ValueError(
+                f"{where}: out must be {name} itself or share no memory with it; "
+                f"it shares a part. Use a copy of {name}."
+            )
+    return out
