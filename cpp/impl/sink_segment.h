@@ -43,28 +43,6 @@ inline void entropy(Tile<T>& t, T most) {
     }
 }
 
-// The k best classes of one pixel, best first; of equals the first class; NaN before all numbers.
-template <class T>
-inline bool ranks_before(T a, T b) {
-    return a > b || (a != a && b == b);
-}
-
-template <class T>
-inline void best_of_pixel(const Tile<T>& t, ptrdiff_t p, int top_k, T* best, int32_t* label) {
-    int found = 0;
-    for (ptrdiff_t k = 0; k < t.classes; ++k) {
-        const T z = t.z[k * t.ld + p];
-        if (found == top_k && !ranks_before(z, best[found - 1])) continue;
-        int at = found < top_k ? found++ : found - 1;
-        for (; at > 0 && ranks_before(z, best[at - 1]); --at) {
-            best[at] = best[at - 1];
-            label[at] = label[at - 1];
-        }
-        best[at] = z;
-        label[at] = int32_t(k);
-    }
-}
-
 template <class T>
 inline void store_label(const typename Lanes<T>::Int* row, char* out, const Job& job, const Tile<T>& t) {
     using Int = typename Lanes<T>::Int;
@@ -73,36 +51,44 @@ inline void store_label(const typename Lanes<T>::Int* row, char* out, const Job&
     if (job.segment.label_bytes == 4) store_row<Int, uint32_t>(row, out, job, t.segments, t.segment_count);
 }
 
-// The k best of a tile: top_k rows of logits and of labels.
+// The k best of a tile, best first: top_k rows of logits and of labels.
 template <class T>
 struct Best {
     T* logits;
     typename Lanes<T>::Int* labels;
-    T* one;              // scratch of a pixel
-    int32_t* one_label;  // scratch of a pixel
-    static size_t bytes(const Job& job) {
-        return size_t(job.segment.top_k) * (2 * padding(job.tile) + 2) * sizeof(T);
-    }
+    static size_t plane(const Job& job) { return size_t(job.segment.top_k) * padding(job.tile); }
+    static size_t bytes(const Job& job) { return 2 * plane(job) * sizeof(T); }
     static Best make(const Job& job, char* scratch) {
-        const ptrdiff_t plane = job.segment.top_k * padding(job.tile);
-        Best b;
-        b.logits = (T*)scratch;
-        b.labels = (typename Lanes<T>::Int*)(b.logits + plane);
-        b.one = (T*)(b.labels + plane);
-        b.one_label = (int32_t*)(b.one + job.segment.top_k);
-        return b;
+        T* logits = (T*)scratch;
+        return {logits, (typename Lanes<T>::Int*)(logits + plane(job))};
     }
 };
 
+// Inserts class after class, each pushing the worse ones down. Of equals the first class stays ahead;
+// NaN comes before all numbers.
 template <class T>
-inline void select_best(const Tile<T>& t, int top_k, const Best<T>& b) {
-    for (ptrdiff_t p = 0; p < t.padded; ++p) {
-        best_of_pixel(t, p, top_k, b.one, b.one_label);
-        for (int i = 0; i < top_k; ++i) {
-            b.logits[i * t.ld + p] = b.one[i];
-            b.labels[i * t.ld + p] = b.one_label[i];
+inline void select_best(const Tile<T>& t, ptrdiff_t top_k, const Best<T>& b) {
+    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
+        for (ptrdiff_t k = 0; k < t.classes; ++k) {
+            Vec<T> z = load<Vec<T>>(t.z + k * t.ld + p);
+            IntVec<T> label = IntVec<T>{} + typename Lanes<T>::Int(k);
+            IntVec<T> ahead = {};  // of all that follow, once it has passed one
+            const ptrdiff_t found = k < top_k ? k : top_k;
+            for (ptrdiff_t i = 0; i < found; ++i) {
+                T* best = b.logits + i * t.ld + p;
+                typename Lanes<T>::Int* best_label = b.labels + i * t.ld + p;
+                const Vec<T> old = load<Vec<T>>(best);
+                const IntVec<T> old_label = load<IntVec<T>>(best_label);
+                ahead |= (z > old) | ((z != z) & (old == old));
+                store(best, ahead ? z : old);
+                store(best_label, ahead ? label : old_label);
+                z = ahead ? old : z;
+                label = ahead ? old_label : label;
+            }
+            if (k >= top_k) continue;
+            store(b.logits + k * t.ld + p, z);
+            store(b.labels + k * t.ld + p, label);
         }
-    }
 }
 
 template <class T>
