@@ -76,7 +76,7 @@ struct Task {
     int helpers_wanted;  // guarded by the pool's mutex, like `helpers`
     int helpers = 0;
     std::atomic<ptrdiff_t> next{0};
-    std::condition_variable done;
+    std::condition_variable done{};
 
     bool finished() const { return next.load(std::memory_order_relaxed) >= items; }
 

@@ -101,13 +101,8 @@ inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
 }
 
 // One vector to neighbours; `past` stores past the caches, where `out` is aligned to what is written.
-template <class T>
-inline void write_vector(Vec<T> v, T* out, bool past) {
-    if (past)
-        stream(out, v);
-    else
-        store(out, v);
-}
+inline void write_vector(Vec<float> v, float* out, bool past) { past ? stream(out, v) : store(out, v); }
+inline void write_vector(Vec<double> v, double* out, bool past) { past ? stream(out, v) : store(out, v); }
 inline void write_vector(Vec<float> v, BFloat* out, bool past) {
     const UIntVec<float> u = bits_as<UIntVec<float>>(v), high = u >> 16;
     const UIntVec<float> rounded = (u + 0x7fff + (high & 1)) >> 16;
