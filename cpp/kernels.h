@@ -59,6 +59,7 @@ struct Job {
     SegmentOut segment;
     ptrdiff_t classes;
     ptrdiff_t tile;  // pixels in a tile
+    ptrdiff_t lead;  // tiles begin at pixels i * tile - lead
     bool stream;     // results too large for the caches: store past them
 };
 

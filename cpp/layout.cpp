@@ -11,7 +11,7 @@
 namespace softmax2d {
 namespace {
 
-constexpr ptrdiff_t kMostTileBytes = 1 << 20;   // where the smallest wide tile passes it, go narrower
+constexpr ptrdiff_t kMostTileBytes = 1 << 20;   // of the tiles that fill, whatever the classes
 constexpr ptrdiff_t kPerThread = 1 << 15;       // logits that are worth waking a thread for
 constexpr size_t kStreamBytes = 4 << 20;        // results from here on are stored past the caches
 
@@ -63,6 +63,14 @@ void merge_axes(Walk& w) {
     w.ndim = kept;
 }
 
+// Pixels by which the result starts after a cache line's beginning. Tiles that begin with a line
+// leave no line to be written by two of them.
+ptrdiff_t lead(const Job& job) {
+    const Operand& out = job.operand[job.operand[2].data ? 2 : 1];
+    const int size = out.dtype == DType::float64 ? 8 : out.dtype == DType::float32 ? 4 : 2;
+    return ptrdiff_t(reinterpret_cast<uintptr_t>(out.data) % 64 / size);
+}
+
 struct Call {
     const Job* job;
     Kernel kernel;
@@ -70,7 +78,8 @@ struct Call {
 
 void run_chunk(const void* context, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     const Call& call = *static_cast<const Call*>(context);
-    call.kernel(*call.job, begin, end, scratch);
+    const ptrdiff_t lead = call.job->lead;
+    call.kernel(*call.job, std::max<ptrdiff_t>(begin - lead, 0), end - lead, scratch);
 }
 
 }  // namespace
@@ -105,9 +114,11 @@ void run(Job& job, Kernel kernel, size_t result_bytes) {
     if (job.walk.pixels == 0 || job.classes == 0) return;
     const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
     const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
-    const ptrdiff_t room = tile_bytes() / (job.operand[2].data ? 2 : 1);
-    ptrdiff_t tile = std::clamp<ptrdiff_t>(room / pixel_bytes / 64 * 64, 64, 2048);
-    if (64 * pixel_bytes > kMostTileBytes) tile = 16;
+    const int arrays = job.operand[2].data ? 2 : 1;
+    const auto pixels_in = [&](ptrdiff_t bytes, ptrdiff_t step) { return bytes / arrays / pixel_bytes / step * step; };
+    // Rows of 128 pixels at least, while that many fit.
+    ptrdiff_t tile = std::clamp<ptrdiff_t>(pixels_in(tile_bytes(), 64), 128, 2048);
+    tile = std::min(tile, std::max<ptrdiff_t>(pixels_in(kMostTileBytes, 16), 16));
     job.stream = result_bytes >= kStreamBytes;
 
     const ptrdiff_t logits = job.walk.pixels * job.classes;
@@ -118,9 +129,11 @@ void run(Job& job, Kernel kernel, size_t result_bytes) {
     // Chunks of whole tiles, at least a few for each thread so that a slow one holds up little.
     const ptrdiff_t tiles = (job.walk.pixels + job.tile - 1) / job.tile;
     const ptrdiff_t chunk = std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32);
+    job.lead = job.stream ? lead(job) % job.tile : 0;
     const Call call{&job, kernel};
-    parallel_for(job.walk.pixels, threads == 1 ? job.walk.pixels : chunk * job.tile, threads,
-                 kernels().scratch_bytes(job), run_chunk, &call);
+    const ptrdiff_t items = job.walk.pixels + job.lead;
+    parallel_for(items, threads == 1 ? items : chunk * job.tile, threads, kernels().scratch_bytes(job),
+                 run_chunk, &call);
 }
 
 }  // namespace softmax2d

@@ -105,7 +105,8 @@ inline ptrdiff_t collect(const Walk& walk, ptrdiff_t begin, ptrdiff_t count, Seg
 
 template <class T>
 inline void move_to(Tile<T>& t, const Job& job, ptrdiff_t begin, ptrdiff_t end) {
-    t.count = end - begin < job.tile ? end - begin : job.tile;
+    const ptrdiff_t room = job.tile - (begin + job.lead) % job.tile;
+    t.count = end - begin < room ? end - begin : room;
     t.padded = (t.count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     t.segment_count = collect(job.walk, begin, t.count, t.segments);
 }
