@@ -1,4 +1,4 @@
-"""The command line: ``softmax2d segment`` and ``info``."""
+"""The command line: ``softmax2d segment``, ``info`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 import softmax2d
 from softmax2d.cli._app import App
+from softmax2d.cli._demo import demo
 from softmax2d.cli._info import info
 from softmax2d.cli._segment import segment
 
@@ -28,6 +29,7 @@ def app(context: click.Context) -> None:
 
     \b
     Try:
+      softmax2d demo                           a photograph segmented, start to end
       softmax2d segment scores.npy -o out.png  labels of your own scores
       softmax2d info                           versions, instruction sets, threads
 
@@ -42,5 +44,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (segment, info):
+for command in (segment, info, demo):
     app.add_command(command)
