@@ -51,7 +51,7 @@ def scores(tmp_path):
 
 def command(*args, **options):
     arguments = [sys.executable, "-m", "softmax2d", *map(str, args)]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(arguments, capture_output=True, timeout=60, **({"text": True} | options))
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",), *[(c, "--help") for c in app.commands]])
@@ -145,6 +145,56 @@ def test_closed_pipe_ends_quietly():
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(60), err) == (141, b"")
+
+
+def test_closed_output_is_no_error(scores, tmp_path):
+    line = f'"{sys.executable}" -m softmax2d segment "{scores}" -o "{tmp_path}/a.npy" >&-'
+    done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "a.npy").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written():
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "softmax2d", "info"]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 3
+    assert done.stderr == "softmax2d: standard output: No space left on device.\n"
+
+
+def test_a_terminal_that_knows_few_characters(scores, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    args = "segment", scores, "-o", tmp_path / "a.npy", "--classes", "道路,b,c,d"
+    done = command(*args, env=environment, encoding="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 classes, 30 × 20 pixels" in done.stdout
+    assert "0  ??" in done.stdout
+
+
+FRUGAL = """
+import re
+from softmax2d.cli import _segment, app
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+_segment.BAND_BYTES = 1 << 20
+before = peak()
+try:
+    app.main(["segment", "in.npy", "-o", "out.npy", "--quiet"])
+except SystemExit as stop:
+    print(stop.code, peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_pages_of_the_input_are_given_back(tmp_path):
+    np.lib.format.open_memmap(tmp_path / "in.npy", "w+", np.float32, (30, 1000, 1000)).flush()
+    done = subprocess.run(
+        [sys.executable, "-c", FRUGAL], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    code, kilobytes = map(int, done.stdout.split())
+    assert code == 0
+    assert kilobytes < 40_000, "of 120 MB"
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

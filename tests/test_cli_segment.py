@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from math import log
 
 import numpy as np
@@ -268,6 +269,20 @@ def test_many_classes_are_summed_up(cli, tmp_path):
     assert code == 0
     assert text.count("pixels  ") == 20
     assert "and 40 smaller classes" in text
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_memory_stays_bounded(cli, tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(_segment, "BAND_BYTES", 1 << 18)
+    source = saved(tmp_path / "in.npy", np.zeros((32, 500, 500), dtype))
+    assert cli(source, "-o", tmp_path / "warm.npy")[0] == 0
+    tracemalloc.start()
+    try:
+        assert cli(source, "-o", tmp_path / "out.npy")[0] == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 << 20, "the logits take 32 MB or 16 MB, a band of float64 1 MB"
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 4), (2, 3, 4), (0,), (2, 0, 3), (3, 1, 5)])

@@ -108,6 +108,20 @@ def test_training_follows_the_gradient(classifier):
         assert weights[c, f] == pytest.approx(-(loss(step) - loss(-step)) / 2e-4, rel=1e-3)
 
 
+def test_a_missing_photograph_is_said_in_one_line(cli, tmp_path, monkeypatch):
+    def fetch():
+        raise ModuleNotFoundError("pooch is needed\nto download")
+
+    monkeypatch.setattr(_retina.needed("skimage.data", "demo"), "retina", fetch)
+    code, _, err = cli("-o", tmp_path, "--no-timing")
+    assert code == 2
+    assert err == (
+        "softmax2d: scikit-image's photograph of the retina is missing: "
+        "pooch is needed to download\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_strokes_lie_in_the_photograph_and_cover_every_class():
     rows, columns, labels = _retina.stroke_pixels()
     assert min(rows.min(), columns.min()) >= 0

@@ -16,7 +16,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from softmax2d.cli import _read, _write, app
+from softmax2d.cli import _npz, _read, _write, app
 from softmax2d.cli._errors import Failed, Refused
 
 BIG = 2**80
@@ -298,10 +298,10 @@ def test_a_bomb_is_refused_by_its_declared_size(cli, tmp_path, monkeypatch):
         for _ in range(80):
             file.write(bytes(10**6))
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(_read, "BOMB_BYTES", 10**6)
+    monkeypatch.setattr(_npz, "BOMB_BYTES", 10**6)
     refused(cli, path, " to 80000000 bytes, as a zip bomb does; unpack it and give the .npy file")
     monkeypatch.undo()
-    monkeypatch.setattr(_read, "_free_bytes", lambda folder: 10**7)
+    monkeypatch.setattr(_npz, "_free_bytes", lambda folder: 10**7)
     refused(cli, path, f"expands to 80000000 bytes; 10000000 bytes are free in {tmp_path}.", code=3)
 
 

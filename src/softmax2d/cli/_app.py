@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -47,6 +48,24 @@ def _stop_signals() -> Iterator[None]:
             signal.signal(each, handler)
 
 
+def _flush() -> None:
+    if sys.stdout is not None:  # closed by the shell: softmax2d info >&-
+        sys.stdout.flush()
+
+
+def _os_error(error: OSError) -> int:
+    """What no file's own message covers: above all, output that cannot be written."""
+    if error.filename:
+        return _complain(f"{os.fsdecode(error.filename)}: {error.strerror or error}.", 3)
+    if sys.stdout is not None:
+        # What is left in the buffer has nowhere to go; the interpreter would try again at exit.
+        with suppress(OSError, ValueError):  # a stream of Python's own has no number
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 141
+    return _complain(f"standard output: {error.strerror or error}.", 3)
+
+
 def _complain(message: str, code: int) -> int:
     click.echo(f"softmax2d: {one_line(message)}", err=True)
     return code
@@ -62,6 +81,9 @@ class App(click.Group):
 
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Run and exit; never returns."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ×
+                stream.reconfigure(errors="replace")
         arguments = list(sys.argv[1:] if args is None else args)
         sys.exit(self._run(arguments, prog_name or "softmax2d", extra))
 
@@ -69,7 +91,7 @@ class App(click.Group):
         try:
             with _stop_signals(), self.make_context(name, arguments, **extra) as context:
                 self.invoke(context)
-                sys.stdout.flush()
+                _flush()
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except (Stopped, KeyboardInterrupt, click.Abort) as stop:
@@ -78,13 +100,8 @@ class App(click.Group):
             return _complain(_usage(error), 2)
         except click.ClickException as error:
             return _complain(error.format_message(), error.exit_code)
-        except BrokenPipeError:
-            # Nobody reads on; keep the interpreter from complaining when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
         except MemoryError:
             return _complain("not enough memory.", 3)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            return _complain(f"{where}{error.strerror or error}.", 3)
+            return _os_error(error)
         return 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d.cli._errors import Refused, Unusable, needed
-from softmax2d.cli._read import read_lines
+from softmax2d.cli._regular import read_lines
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from softmax2d import Segmentation
 
 if TYPE_CHECKING:
-    from softmax2d.cli._segment import Task
+    from softmax2d.cli._task import Task
 
 _LISTED = 20
 

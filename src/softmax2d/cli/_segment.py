@@ -7,120 +7,29 @@ from collections.abc import Iterator
 from math import log, prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 import softmax2d
-from softmax2d import _checks
 from softmax2d.cli import _colour, _report
-from softmax2d.cli._errors import Refused, Unusable
+from softmax2d.cli._npy import release
 from softmax2d.cli._read import open_logits
+from softmax2d.cli._task import (
+    Task,
+    check_fits,
+    check_logits,
+    output_names,
+    preview_path,
+    result_paths,
+)
 from softmax2d.cli._write import NpySink, PngSink, Results, Sink, TiffSink, write_png
 
 Array = NDArray[Any]
 
 BAND_BYTES = 1 << 26  # of logits looked at in one go
-_SUFFIXES = {".png": ".png", ".tif": ".tif", ".tiff": ".tif", ".npy": ".npy"}
-
-
-class Task(NamedTuple):
-    """The scores, what to make of them, and where it goes."""
-
-    logits: Array
-    axis: int
-    temperature: float
-    outputs: tuple[str, ...]
-    confidence_as: str
-    names: list[str] | None
-    palette: Array | None
-    paths: dict[str, Path]
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return int(self.logits.shape[self.axis])
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of each result."""
-        return self.logits.shape[: self.axis] + self.logits.shape[self.axis + 1 :]
-
-    def dtype(self, output: str) -> np.dtype[Any]:
-        """Dtype of a result as it is stored."""
-        if output == "labels":
-            return np.min_scalar_type(self.classes - 1)
-        if self.confidence_as == "8bit":
-            return np.dtype(np.uint8)
-        stored = self.logits.dtype
-        return np.dtype(np.float64 if stored.kind in "iu" or stored.itemsize == 8 else np.float32)
-
-
-def _check_logits(path: Path, logits: Array, axis: int, temperature: float) -> int:
-    """``axis`` from the front; the library's own refusals, with the file's name before them."""
-    # Same shape and dtype as the file, no memory.
-    alike = np.broadcast_to(np.empty((), logits.dtype), logits.shape)
-    try:
-        if logits.dtype.kind not in "iu":
-            _checks.as_floats("segment", "logits", alike)
-        front = _checks.class_axis("segment", "logits", alike, axis)
-        classes = _checks.some_classes("segment", alike, front)
-        _checks.affine("segment", temperature, None, classes)
-    except (TypeError, ValueError) as error:
-        raise Refused(path, str(error).removeprefix("segment: ")) from error
-    return front
-
-
-def _output_names(text: str) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        return tuple(dict.fromkeys(_checks.output_names("segment", names, None)))
-    except ValueError as error:
-        raise Unusable(f"--outputs: {str(error).removeprefix('segment: ')}") from None
-
-
-def _result_paths(out: Path, outputs: tuple[str, ...], confidence_as: str) -> dict[str, Path]:
-    suffix = _SUFFIXES.get(out.suffix.lower())
-    if suffix is None:
-        raise Refused(
-            out, f"has the unknown suffix {out.suffix!r}; results go to .png, .tif or .npy."
-        )
-    beside = ".tif" if suffix == ".png" and confidence_as == "float" else suffix
-    return {n: out if n == "labels" else out.with_name(f"{out.stem}.{n}{beside}") for n in outputs}
-
-
-def _check_fits(task: Task) -> None:
-    """Refuse files that cannot hold the results."""
-    size = " × ".join(map(str, task.shape))
-    for name, path in task.paths.items():
-        suffix = path.suffix.lower()
-        if suffix == ".png" and (len(task.shape) != 2 or not prod(task.shape)):
-            hint = "multi-page .tif or .npy" if prod(task.shape) and len(task.shape) > 2 else ".npy"
-            use = "" if name == "preview" else f" Use {hint}."
-            raise Refused(path, f"a PNG holds one image of rows × columns; got {size}.{use}")
-        if suffix == ".png" and name == "labels" and task.classes > 65536:
-            raise Refused(
-                path, f"a PNG holds 65536 labels; got {task.classes} classes. Use .tif or .npy."
-            )
-        if suffix in (".tif", ".tiff") and (len(task.shape) < 2 or not prod(task.shape)):
-            raise Refused(path, f"a TIFF holds images of rows × columns; got {size}. Use .npy.")
-        if (
-            suffix == ".npy"
-            and task.palette is not None
-            and name == "labels"
-            and "preview" not in task.paths
-        ):
-            raise Refused(path, "a .npy file has no palette; use .png or .tif, or add --preview.")
-    stored = task.paths.get("labels")
-    if (
-        task.palette is not None
-        and task.classes > 256
-        and stored
-        and stored.suffix.lower() != ".npy"
-    ):
-        raise Refused(stored, f"a file with a palette holds 256 classes; got {task.classes}.")
 
 
 def bands(shape: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:
@@ -201,6 +110,7 @@ def _run(task: Task, results: Results, progress: Progress) -> _report.Tally:
         tally.add(found)
         if shown is not None:
             shown[band] = found.labels
+        release(task.logits)
         progress.advance(prod(piece.shape) // task.classes)
     for sink in sinks.values():
         sink.finish()
@@ -213,14 +123,6 @@ def _preview(task: Task, results: Results, labels: Array) -> None:
     path = task.paths["preview"]
     colours = _colour.palette(None, task.classes) if task.palette is None else task.palette
     write_png(path, results.create(path), _colour.preview(labels, colours, task.names))
-
-
-def _preview_path(path: Path, outputs: tuple[str, ...]) -> Path:
-    if path.suffix.lower() != ".png":
-        raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
-    if "labels" not in outputs:
-        raise Refused(path, "a preview shows the labels; add labels to --outputs.")
-    return path
 
 
 @click.command()
@@ -314,19 +216,19 @@ def segment(
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
     started = perf_counter()
-    names = _output_names(outputs)
-    paths = _result_paths(out, names, confidence_as)
+    names = output_names(outputs)
+    paths = result_paths(out, names, confidence_as)
     if preview is not None:
-        paths["preview"] = _preview_path(preview, names)
+        paths["preview"] = preview_path(preview, names)
     sources = [logits, *(Path(p) for p in (classes, palette) if p is not None)]
     results = Results(list(paths.values()), sources, overwrite)
     array = open_logits(logits, key, out.parent)
-    front = _check_logits(logits, array, axis, temperature)
+    front = check_logits(logits, array, axis, temperature)
     count = array.shape[front]
     colours = None if palette is None else _colour.palette(palette, count)
     listed = _colour.class_names(classes, count)
     task = Task(array, front, temperature, names, confidence_as, listed, colours, paths)
-    _check_fits(task)
+    check_fits(task)
     with results, Progress(prod(task.shape), quiet) as progress:
         tally = _run(task, results, progress)
     if not quiet:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import softmax2d as s2d
-from softmax2d.cli._errors import needed
+from softmax2d.cli._errors import Unusable, needed
 
 Array = NDArray[Any]
 Point = tuple[int, int]
@@ -83,7 +83,11 @@ STROKES: tuple[tuple[tuple[Point, ...], ...], ...] = (
 
 def photograph() -> Array:
     """The retina, shape (1411, 1411, 3), uint8."""
-    image: Array = needed("skimage.data", "demo").retina()
+    data = needed("skimage.data", "demo")
+    try:
+        image: Array = data.retina()
+    except (ImportError, OSError) as error:  # it wants to download what its wheel should hold
+        raise Unusable(f"scikit-image's photograph of the retina is missing: {error}") from error
     return image
 
 

@@ -121,7 +121,7 @@ def measure(
         if find_spec(module) is None:
             say(f"   {library} is not installed: not timed (`pip install {module}`)")
             continue
-        command = [sys.executable, "-m", __name__, library, json.dumps(shape), str(threads)]
+        command = [sys.executable, "-P", "-m", __name__, library, json.dumps(shape), str(threads)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         try:
             done = subprocess.run(
