@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d import _checks
+from softmax2d import _arrays, _checks
 from softmax2d.cli._errors import Refused, Unusable
 
 Array = NDArray[Any]
@@ -55,7 +55,7 @@ def check_logits(path: Path, logits: Array, axis: int, temperature: float) -> in
     alike = np.broadcast_to(np.empty((), logits.dtype), logits.shape)
     try:
         if logits.dtype.kind not in "iu":
-            _checks.as_floats("segment", "logits", alike)
+            _arrays.as_floats("segment", "logits", alike)
         front = _checks.class_axis("segment", "logits", alike, axis)
         classes = _checks.some_classes("segment", alike, front)
         _checks.affine("segment", temperature, None, classes)
