@@ -193,9 +193,10 @@ def segment(
       .png   8 bits, 16 for more than 256 classes; with --palette its colours; one image
       .tif   8, 16 or 32 bits, a page for each image of a batch
       .npy   the same numbers, any shape
-    Confidence, margin and entropy (in nats) go beside it, to OUT.confidence.tif and so on (.npy
-    beside .npy): as floating-point numbers, or with --confidence-as 8bit as 0…255, where 255 is 1
-    (for the entropy, log C) and pixels without probabilities (NaN) are 0.
+    Confidence, margin and entropy (in nats) go beside it: labels.confidence.tif beside labels.png,
+    .tif beside .tif and .npy beside .npy, as floating-point numbers; with --confidence-as 8bit as
+    0…255, .png beside .png, where 255 is 1 (for the entropy, log C) and pixels without
+    probabilities (NaN) are 0.
 
     The preview is a coloured picture of at most 2048 pixels a side, with a legend if there are
     --classes.

@@ -23,7 +23,7 @@ import numpy as np
 SHAPE = (19, 512, 1024)
 LIBRARIES = {"softmax2d": "softmax2d", "PyTorch": "torch", "SciPy": "scipy"}
 _PROBS, _LABELS = "probabilities", "labels and confidence"
-_SECONDS = 1.0  # spent on each kind of work
+_SECONDS = 0.4  # spent on each kind of work
 _LIMIT = 60  # seconds for a process
 
 Work = Callable[[], Any]
