@@ -92,8 +92,8 @@ def segmentation(image: Array, probs: Array, found: s2d.Segmentation, strokes: i
 
     labels, confidence, entropy = found.labels, found.confidence, found.entropy
     assert labels is not None and confidence is not None and entropy is not None
-    figure = _blank(17, 7.9)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+    figure = _blank(17, 8.3)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1.32, 1))
     a, b, c, d = upper.subplots(1, 4)
     thin = np.s_[::2, ::2]
     _picture(a, image, "Photograph and strokes")
