@@ -1,0 +1,48 @@
+"""The command line: ``softmax2d segment``, ``info`` and ``demo``."""
+
+from __future__ import annotations
+
+import click
+
+import softmax2d
+from softmax2d.cli._app import App
+from softmax2d.cli._demo import demo
+from softmax2d.cli._info import info
+from softmax2d.cli._segment import segment
+
+__all__ = ["app"]
+
+
+@click.group(
+    cls=App,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(softmax2d.__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context) -> None:
+    """The output layer of semantic segmentation.
+
+    Turns the class scores (logits) that a network gives for each pixel into labels, and says how
+    sure each label is: exactly, in one pass over the scores.
+
+    \b
+    Try:
+      softmax2d demo                           a photograph segmented, start to end
+      softmax2d segment scores.npy -o out.png  labels of your own scores
+      softmax2d info                           versions, instruction sets, threads
+
+    \b
+    Exit codes:
+      0  done
+      2  wrong usage or input that cannot be used; nothing was written
+      3  reading or writing failed (a full disk, say); nothing half-written remains
+      130, 143, 129  stopped by ^C, SIGTERM, SIGHUP;  141  the pipe of the output was closed
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (segment, info, demo):
+    app.add_command(command)

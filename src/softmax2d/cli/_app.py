@@ -1,0 +1,107 @@
+"""How the command line ends: exit codes, one-line errors, signals."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import click
+
+from softmax2d.cli._errors import one_line
+
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+class Stopped(BaseException):
+    """A signal asked the command to stop; raised so that temporaries are removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Raise :class:`Stopped` at the first stop signal and ignore those that follow."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    # A signal that the parent made us ignore (nohup) stays ignored.
+    before = {s: h for s in _SIGNALS if (h := signal.getsignal(s)) not in (signal.SIG_IGN, None)}
+    try:
+        for each in before:
+            signal.signal(each, stop)
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # closed by the shell: softmax2d info >&-
+        sys.stdout.flush()
+
+
+def _os_error(error: OSError) -> int:
+    """What no file's own message covers: above all, output that cannot be written."""
+    if error.filename:
+        return _complain(f"{os.fsdecode(error.filename)}: {error.strerror or error}.", 3)
+    if sys.stdout is not None:
+        # What is left in the buffer has nowhere to go; the interpreter would try again at exit.
+        with suppress(OSError, ValueError):  # a stream of Python's own has no number
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 141
+    return _complain(f"standard output: {error.strerror or error}.", 3)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"softmax2d: {one_line(message)}", err=True)
+    return code
+
+
+def _usage(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "softmax2d"
+    return f"{error.format_message()} Try `{path} --help`."
+
+
+class App(click.Group):
+    """A group whose errors are one line and whose exit codes are those of its help."""
+
+    def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
+        """Run and exit; never returns."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ×
+                stream.reconfigure(errors="replace")
+        arguments = list(sys.argv[1:] if args is None else args)
+        sys.exit(self._run(arguments, prog_name or "softmax2d", extra))
+
+    def _run(self, arguments: list[str], name: str, extra: dict[str, Any]) -> int:
+        try:
+            with _stop_signals(), self.make_context(name, arguments, **extra) as context:
+                self.invoke(context)
+                _flush()
+        except click.exceptions.Exit as stop:
+            return stop.exit_code
+        except (Stopped, KeyboardInterrupt, click.Abort) as stop:
+            return 128 + getattr(stop, "number", signal.SIGINT)
+        except click.UsageError as error:
+            return _complain(_usage(error), 2)
+        except click.ClickException as error:
+            return _complain(error.format_message(), error.exit_code)
+        except MemoryError:
+            return _complain("not enough memory.", 3)
+        except OSError as error:
+            return _os_error(error)
+        return 0

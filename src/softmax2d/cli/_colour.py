@@ -1,0 +1,169 @@
+"""Colours and names of classes, and the preview picture made of them."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d.cli._errors import Refused, Unusable, needed
+from softmax2d.cli._regular import read_lines
+
+Array = NDArray[Any]
+
+LARGEST_PREVIEW = 2048  # pixels, the longer side
+_LEGEND_ROWS = 40
+
+# M. Okabe and K. Ito, "Color Universal Design", 2008: told apart by every kind of colour vision.
+# Black comes last here: the first classes are the common ones, and should not look like a void.
+_OKABE_ITO = "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #f0e442 #000000"
+
+# M. Cordts et al., "The Cityscapes Dataset", CVPR 2016: the 19 classes that are evaluated.
+_CITYSCAPES = (
+    "#804080 #f423e8 #464646 #66669c #be9999 #999999 #faaa1e #dcdc00 #6b8e23 #98fb98 "
+    "#4682b4 #dc143c #ff0000 #00008e #000046 #003c64 #005064 #0000e6 #770b20"
+)
+
+
+def _hex(text: str) -> list[tuple[int, int, int]]:
+    return [(int(c[1:3], 16), int(c[3:5], 16), int(c[5:7], 16)) for c in text.split()]
+
+
+def _voc(k: int) -> tuple[int, int, int]:
+    """Colour ``k`` of the PASCAL VOC map: its bits dealt to red, green, blue in turn."""
+    rgb = [sum((k >> (3 * j + i) & 1) << (7 - j) for j in range(8)) for i in range(3)]
+    return rgb[0], rgb[1], rgb[2]
+
+
+def _distinct(k: int) -> tuple[int, int, int]:
+    """Hues a golden angle apart, in turns of brightness: neighbours are unlike."""
+    r, g, b = colorsys.hsv_to_rgb(
+        k * 0.618033988749895 % 1, (0.85, 0.55)[k // 3 % 2], (0.95, 0.7)[k % 2]
+    )
+    return round(255 * r), round(255 * g), round(255 * b)
+
+
+PALETTES = ("okabe-ito", "cityscapes", "voc", "distinct")
+
+
+def _named(name: str, classes: int) -> list[tuple[int, int, int]]:
+    if name == "voc":
+        return [_voc(k) for k in range(min(classes, 256))]
+    if name == "distinct":
+        return [_distinct(k) for k in range(classes)]
+    return _hex(_OKABE_ITO if name == "okabe-ito" else _CITYSCAPES)
+
+
+def _parse(path: str) -> list[tuple[int, int, int]]:
+    """Colours from text: ``#rrggbb`` or ``R G B`` at the start of each line; GIMP palettes too."""
+    colours = []
+    for number, raw in enumerate(read_lines(path), 1):
+        line = raw.strip()
+        if hexed := re.match(r"#[0-9a-fA-F]{6}(?![0-9a-zA-Z])", line):
+            colours += _hex(hexed[0])
+        elif numbers := re.match(r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})(?![\d.])", line):
+            rgb = int(numbers[1]), int(numbers[2]), int(numbers[3])
+            if max(rgb) > 255:
+                raise Refused(path, f"line {number}: colours go from 0 to 255; got {rgb}.")
+            colours.append(rgb)
+        elif line and not re.match(r"#|GIMP Palette|Name:|Columns:", line):
+            raise Refused(path, f"line {number}: expected `R G B` or `#rrggbb`; got {line[:40]!r}.")
+    return colours
+
+
+def palette(spec: str | None, classes: int) -> Array:
+    """One colour a class.
+
+    Parameters
+    ----------
+    spec : str or None
+        A name in :data:`PALETTES`, else a file; None picks by the number of classes.
+    classes : int
+        How many are needed.
+
+    Returns
+    -------
+    array, shape (classes, 3), uint8
+        Red, green and blue.
+    """
+    name = spec or ("okabe-ito" if classes <= 8 else "distinct")
+    if name not in PALETTES and not os.path.lexists(name):
+        known = ", ".join(PALETTES)
+        raise Refused(name, f"is neither a file nor one of the palettes {known}.")
+    colours = _named(name, classes) if name in PALETTES else _parse(name)
+    if len(colours) < classes:
+        raise Refused(name, f"has {len(colours)} colours for {classes} classes.")
+    return np.array(colours[:classes], np.uint8)
+
+
+def class_names(spec: str | None, classes: int) -> list[str] | None:
+    """The names in ``spec``: a comma list, or a file with one a line."""
+    if spec is None:
+        return None
+    from_file = os.path.lexists(spec)
+    lines = read_lines(spec) if from_file else spec.split(",")
+    names = [name for line in lines if (name := line.strip())]
+    if len(names) != classes:
+        count = f"{len(names)} name{'s' * (len(names) != 1)} for {classes} classes."
+        if from_file:
+            raise Refused(spec, count)
+        hint = "" if "," in spec else " There is no file of that name either."
+        raise Unusable(f"--classes {spec[:60]}: {count}{hint}")
+    return names
+
+
+def preview(labels: Array, colours: Array, names: list[str] | None) -> Any:
+    """A coloured picture of labels, with a legend at its right where there are names.
+
+    Parameters
+    ----------
+    labels : array, shape (H, W), unsigned
+        Thinned to at most :data:`LARGEST_PREVIEW` pixels a side, never blended.
+    colours : array, shape (C, 3), uint8
+        Red, green and blue of each class.
+    names : list of str or None
+        For the legend: the classes that occur, by decreasing area.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB; the picture starts at its upper left corner.
+    """
+    images = needed("PIL.Image", "cli")
+    step = -(-max(labels.shape) // LARGEST_PREVIEW)
+    picture = images.fromarray(colours[labels[::step, ::step]])
+    if names is None:
+        return picture
+    return _with_legend(images, picture, _by_area(labels, len(colours)), colours, names)
+
+
+def _by_area(labels: Array, classes: int) -> list[int]:
+    areas = np.zeros(classes, np.int64)
+    for row in labels:  # a whole picture at once would be cast to int64
+        areas += np.bincount(row, minlength=classes)
+    return [int(c) for c in np.argsort(-areas, kind="stable") if areas[c]][:_LEGEND_ROWS]
+
+
+def _with_legend(
+    images: Any, picture: Any, present: list[int], colours: Array, names: list[str]
+) -> Any:
+    draw, fonts = needed("PIL.ImageDraw", "cli"), needed("PIL.ImageFont", "cli")
+    size = max(12, min(28, picture.height // 24))
+    font = fonts.load_default(size)
+    shown = [names[c][:40] for c in present]
+    width = max(int(font.getlength(name)) for name in shown) + 4 * size
+    row = 2 * size
+    height = max(picture.height, row * len(shown) + size)
+    sheet = images.new("RGB", (picture.width + width, height), "white")
+    sheet.paste(picture, (0, 0))
+    pen, left = draw.Draw(sheet), picture.width + size
+    for i, (c, name) in enumerate(zip(present, shown, strict=True)):
+        top = size // 2 + i * row
+        box = (left, top + size // 4, left + size, top + size // 4 + size)
+        pen.rectangle(box, fill=tuple(colours[c].tolist()), outline="black")
+        pen.text((left + 2 * size, top + size // 4 - 1), name, fill="black", font=font)
+    return sheet

@@ -1,0 +1,120 @@
+"""Reading one array of a .npz file, which is a zip archive of .npy files."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import tempfile
+import zipfile
+import zlib
+from contextlib import ExitStack
+from typing import IO
+
+from softmax2d.cli._errors import Failed, Path, Refused, failing
+from softmax2d.cli._npy import Array, Header, check_size, mapped, read_header, shown_bytes
+from softmax2d.cli._regular import open_regular
+
+# Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+_CHUNK = 1 << 22
+# What zipfile raises for archives that are damaged, hostile or of a kind it does not know.
+_BAD_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.ZipInfo:
+    members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+    listed = ", ".join(list(members)[:8]) + (", …" if len(members) > 8 else "")
+    if key is not None:
+        if key not in members:
+            raise Refused(path, f"holds no array {key!r}; it holds {listed or 'none'}.")
+        return members[key]
+    if not members:
+        raise Refused(path, "holds no array.")
+    if len(members) > 1:
+        raise Refused(path, f"holds {len(members)} arrays ({listed}); choose one with --key NAME.")
+    return next(iter(members.values()))
+
+
+def _stored_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where the bytes of an uncompressed member begin."""
+    file.seek(info.header_offset)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"PK\3\4":
+        raise Refused(path, "is damaged: its .npz directory points nowhere.")
+    name, extra = struct.unpack("<HH", head[26:30])
+    return int(info.header_offset + 30 + name + extra)
+
+
+def _check_ratio(path: Path, header: Header, packed: int) -> None:
+    if header.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
+        grown = f"{shown_bytes(packed)} to {shown_bytes(header.nbytes)}"
+        raise Refused(
+            path,
+            f"expands from {grown}, as a zip bomb does; "
+            "unpack it and give the .npy file if it is to be trusted.",
+        )
+
+
+def _unpack(path: Path, source: IO[bytes], header: Header, folder: Path) -> Array:
+    """Expand a compressed member into a file without a name, beside the results, and map that."""
+    free = _free_bytes(folder)
+    if header.nbytes > free:
+        raise Failed(
+            path,
+            f"expands to {shown_bytes(header.nbytes)}; "
+            f"{shown_bytes(free)} are free in {os.fspath(folder)}.",
+        )
+    with ExitStack() as stack:
+        with failing(folder):
+            scratch = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        left = header.nbytes
+        while left and (chunk := source.read(min(_CHUNK, left))):
+            with failing(folder):
+                scratch.write(chunk)
+            left -= len(chunk)
+        with failing(folder):
+            scratch.flush()
+        check_size(path, header, header.nbytes - left)
+        return mapped(path, scratch, header, 0)
+
+
+def _free_bytes(folder: Path) -> int:
+    """What an unprivileged writer may still store in the file system of ``folder``."""
+    known = os.statvfs(folder)
+    return known.f_bavail * known.f_frsize
+
+
+def _open_member(path: Path, file: IO[bytes], key: str | None, folder: Path) -> Array:
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        info = _member(path, archive, key)
+        if info.flag_bits & 1:
+            raise Refused(path, "is encrypted.")
+        with archive.open(info) as source:
+            header = read_header(path, source)
+            check_size(path, header, info.file_size - header.length)
+            if info.compress_type != zipfile.ZIP_STORED:
+                _check_ratio(path, header, info.compress_size)
+                return _unpack(path, source, header, folder)
+        start = _stored_start(path, file, info) + header.length
+        check_size(path, header, size - start)
+        return mapped(path, file, header, start)
+
+
+def open_npz(path: Path, key: str | None, folder: Path) -> Array:
+    with open_regular(path) as file:
+        try:
+            return _open_member(path, file, key, folder)
+        except _BAD_ZIP as error:
+            raise Refused(path, f"is not a usable .npz file: {error}.") from error
+        except OSError as error:
+            raise Failed(path, f"cannot be read: {error.strerror or error}.") from error

@@ -1,0 +1,143 @@
+"""Timing softmax2d beside PyTorch and SciPy, each in a fresh process of its own.
+
+Thread pools that share a process spin against each other, so none do here; each process also times
+a copy of the same logits, so that a number can be judged alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SHAPE = (19, 512, 1024)
+LIBRARIES = {"softmax2d": "softmax2d", "PyTorch": "torch", "SciPy": "scipy"}
+_PROBS, _LABELS = "probabilities", "labels and confidence"
+_SECONDS = 0.4  # spent on each kind of work
+_LIMIT = 60  # seconds for a process
+
+Work = Callable[[], Any]
+
+
+class Measured(NamedTuple):
+    """The median time of one kind of work."""
+
+    library: str
+    work: str
+    milliseconds: float
+    ratio: float
+
+
+def _softmax2d(logits: Any, threads: int) -> dict[str, Work]:
+    import softmax2d as s2d
+
+    s2d.set_num_threads(threads)
+    out = np.empty_like(logits)
+    return {_PROBS: lambda: s2d.softmax2d(logits, out=out), _LABELS: lambda: s2d.segment(logits)}
+
+
+def _pytorch(logits: Any, threads: int) -> dict[str, Work]:
+    import torch
+
+    torch.set_num_threads(threads)
+    tensor, out = torch.from_numpy(logits), torch.empty(logits.shape)
+    return {
+        _PROBS: lambda: torch.softmax(tensor, 0, out=out),
+        _LABELS: lambda: torch.softmax(tensor, 0, out=out).max(0),
+    }
+
+
+def _scipy(logits: Any, threads: int) -> dict[str, Work]:
+    softmax = import_module("scipy.special").softmax
+
+    def labelled() -> tuple[Any, Any]:
+        probs = softmax(logits, 0)
+        return probs.argmax(0), probs.max(0)
+
+    return {_PROBS: lambda: softmax(logits, 0), _LABELS: labelled}
+
+
+_WORKS = {"softmax2d": _softmax2d, "PyTorch": _pytorch, "SciPy": _scipy}
+
+
+def _copy_work(logits: Any, pool: ThreadPoolExecutor, threads: int) -> Work:
+    """A copy by as many threads as the others have; NumPy copies without the interpreter's lock."""
+    parts = np.array_split(logits.reshape(-1), threads)
+    out = np.array_split(np.empty_like(logits).reshape(-1), threads)
+    return lambda: list(pool.map(np.copyto, out, parts))
+
+
+def _median_time(work: Work) -> float:
+    work()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < _SECONDS and len(times) < 40):
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return median(times)
+
+
+def _child(library: str, shape: tuple[int, ...], threads: int) -> dict[str, float]:
+    """Seconds for each kind of work and for the copy, in this process."""
+    logits = np.random.default_rng(0).standard_normal(shape, np.float32)
+    logits *= 5
+    with ThreadPoolExecutor(threads) as pool:
+        seconds = {"copy": _median_time(_copy_work(logits, pool, threads))}
+    works = _WORKS[library](logits, threads)
+    return seconds | {name: _median_time(work) for name, work in works.items()}
+
+
+def measure(
+    threads: int, shape: tuple[int, ...] = SHAPE, say: Callable[[str], None] = print
+) -> list[Measured]:
+    """Time every library that is installed, and say which are not.
+
+    Parameters
+    ----------
+    threads : int
+        How many each may use.
+    shape : tuple of int
+        Of the float32 logits, classes first.
+    say : callable
+        Takes each line of text.
+
+    Returns
+    -------
+    list of Measured
+        The ratio is that to the fastest of the processes' copies.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for library, module in LIBRARIES.items():
+        if find_spec(module) is None:
+            say(f"   {library} is not installed: not timed (`pip install {module}`)")
+            continue
+        command = [sys.executable, "-P", "-m", __name__, library, json.dumps(shape), str(threads)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=_LIMIT, check=True
+            )
+            found[library] = json.loads(done.stdout)
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
+            last = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+            say(f"   {library} could not be timed: {last}")
+    copy = min((seconds.pop("copy") for seconds in found.values()), default=0.0)
+    return [
+        Measured(library, work, seconds[work] * 1e3, seconds[work] / copy)
+        for work in (_PROBS, _LABELS)
+        for library, seconds in found.items()
+    ]
+
+
+if __name__ == "__main__":
+    print(json.dumps(_child(sys.argv[1], tuple(json.loads(sys.argv[2])), int(sys.argv[3]))))

@@ -1,0 +1,207 @@
+"""``softmax2d demo``: runs offline, gets the photograph right, and compares honestly."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+
+import numpy as np
+import pytest
+
+import softmax2d as s2d
+from softmax2d.cli import app
+
+pytest.importorskip("skimage")
+pytest.importorskip("matplotlib")
+Image = pytest.importorskip("PIL.Image")
+
+from softmax2d import demo  # noqa: E402
+from softmax2d.demo import _article, _figure, _retina, _timing  # noqa: E402
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run ``softmax2d demo`` in this process; returns exit code, output, error output."""
+
+    def call(*args):
+        with pytest.raises(SystemExit) as stop:
+            app.main(["demo", *map(str, args)])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """The photograph's features, and the classifier trained on the strokes."""
+    seen = _retina.features(_retina.photograph())
+    rows, columns, labels = _retina.stroke_pixels()
+    weights, losses = _retina.train(seen[:, rows, columns], labels)
+    return seen, weights, losses
+
+
+@pytest.mark.usefixtures("offline")
+def test_demo_without_timing(cli, tmp_path):
+    code, out, err = cli("-o", tmp_path / "new" / "folder", "--no-timing")
+    assert (code, err) == (0, "")
+    picture = tmp_path / "new" / "folder" / "retina.png"
+    assert f"wrote {picture}\n" in out
+    assert out.rstrip().endswith(" s")
+    assert "sums over the classes, all 16 places: one" in out
+    assert list(picture.parent.iterdir()) == [picture]
+    image = Image.open(picture)
+    assert image.width > 1500
+    assert image.height > 600
+    # The picture holds the colours of the labels.
+    pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    for colour in ((0xE6, 0x9F, 0x00), (0x00, 0x72, 0xB2), (0x00, 0x9E, 0x73)):
+        assert (pixels == colour).all(1).sum() > 200, colour
+
+
+def test_the_classifier_finds_what_can_be_seen(classifier):
+    seen, weights, losses = classifier
+    found = s2d.segment(np.tensordot(weights, seen, 1))
+    assert losses[0] == pytest.approx(np.log(5), rel=1e-6)
+    assert losses[-1] < 0.05
+    shares = np.bincount(found.labels.ravel(), minlength=5) / found.labels.size
+    for share, (low, high) in zip(
+        shares,
+        ((0.24, 0.27), (0.6, 0.72), (0.03, 0.09), (0.008, 0.025), (0.002, 0.008)),
+        strict=True,
+    ):
+        assert low < share < high, shares
+    # Places that no stroke touches.
+    for x, y, name in (
+        (700, 700, "fovea"), (265, 660, "optic disc"), (1000, 430, "vessel"), (890, 1230, "vessel"),
+        (1000, 900, "retina"), (10, 700, "outside"), (1400, 1400, "outside"),
+    ):  # fmt: skip
+        window = found.labels[y - 10 : y + 11, max(0, x - 10) : x + 11]
+        assert (window == _retina.CLASSES.index(name)).sum() >= 60, (name, x, y)
+
+
+def test_training_follows_the_gradient(classifier):
+    """One step without momentum is -rate times the derivative, by finite differences in float64."""
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(3, 50)).astype(np.float32)
+    labels = rng.integers(0, 5, 50)
+    weights, _ = _retina.train(samples, labels, steps=1, rate=1.0)
+    share = 1 / (5 * np.bincount(labels, minlength=5))
+
+    def loss(w):
+        z = w @ samples.astype(np.float64)
+        log_probs = z - np.log(np.exp(z).sum(0))
+        return -(share[labels] * log_probs[labels, np.arange(50)]).sum()
+
+    for c, f in ((0, 0), (2, 1), (4, 2)):
+        step = np.zeros((5, 3))
+        step[c, f] = 1e-4
+        assert weights[c, f] == pytest.approx(-(loss(step) - loss(-step)) / 2e-4, rel=1e-3)
+
+
+def test_a_missing_photograph_is_said_in_one_line(cli, tmp_path, monkeypatch):
+    def fetch():
+        raise ModuleNotFoundError("pooch is needed\nto download")
+
+    monkeypatch.setattr(_retina.needed("skimage.data", "demo"), "retina", fetch)
+    code, _, err = cli("-o", tmp_path, "--no-timing")
+    assert code == 2
+    assert err == (
+        "softmax2d: scikit-image's photograph of the retina is missing: "
+        "pooch is needed to download\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_strokes_lie_in_the_photograph_and_cover_every_class():
+    rows, columns, labels = _retina.stroke_pixels()
+    assert min(rows.min(), columns.min()) >= 0
+    assert max(rows.max(), columns.max()) < 1411
+    assert (np.bincount(labels) > 100).all()
+    assert len(_retina.STROKES) == len(_retina.CLASSES) == len(_retina.COLOURS)
+
+
+def test_the_articles_example_notices_a_broken_softmax(monkeypatch):
+    lines = []
+    _article.show(lines.append)
+    assert len(lines) == 4
+    real = s2d.softmax2d
+    monkeypatch.setattr(s2d, "softmax2d", lambda z: real(z) * np.float32(1.001))
+    with pytest.raises(RuntimeError, match="sum to one only within"):
+        _article.show(lines.append)
+
+
+def test_timing_runs_each_library_in_its_own_process():
+    lines = []
+    measured = _timing.measure(1, (3, 16, 16), lines.append)
+    assert {m.work for m in measured} == {"probabilities", "labels and confidence"}
+    installed = {name for name, module in _timing.LIBRARIES.items() if _timing.find_spec(module)}
+    assert {m.library for m in measured} == installed
+    assert all(m.milliseconds > 0 and m.ratio > 0 for m in measured)
+    assert len(lines) == len(_timing.LIBRARIES) - len(installed)
+
+
+@pytest.mark.parametrize("library", ["softmax2d", "PyTorch", "SciPy"])
+def test_the_timed_works_agree(library):
+    pytest.importorskip(_timing.LIBRARIES[library])
+    logits = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
+    works = _timing._WORKS[library](logits, 1)
+    s2d.set_num_threads(None)
+    probs, labels = (work() for work in works.values())
+    np.testing.assert_allclose(np.asarray(probs), s2d.softmax2d(logits), rtol=1e-5)
+    values = {np.asarray(v).dtype.kind: np.asarray(v) for v in labels if v is not None}
+    np.testing.assert_array_equal(values.get("u", values.get("i")), logits.argmax(0))
+    np.testing.assert_allclose(values["f"], s2d.softmax2d(logits).max(0), rtol=1e-5)
+
+
+def test_what_is_not_installed_or_fails_is_said(monkeypatch):
+    monkeypatch.setattr(_timing, "LIBRARIES", {"NoSuch": "no_such_module", "Broken": "json"})
+    lines = []
+    assert _timing.measure(1, (3, 4, 4), lines.append) == []
+    assert lines[0] == "   NoSuch is not installed: not timed (`pip install no_such_module`)"
+    assert lines[1] == "   Broken could not be timed: KeyError: 'Broken'"
+
+
+def test_both_pictures_with_timing(tmp_path, monkeypatch):
+    measured = [_timing.Measured("softmax2d", "probabilities", 1.0, 1.5)]
+    monkeypatch.setattr(_timing, "measure", lambda threads, say: measured)
+    drawn = _figure.timing(measured * 2, (3, 4, 4), 1)
+    monkeypatch.setattr(demo, "_segment_photograph", lambda say: drawn)
+    lines = []
+    paths = demo.run(tmp_path, say=lines.append)
+    assert [p.name for p in paths] == ["retina.png", "timing.png"]
+    assert all(p.stat().st_size > 5000 for p in paths)
+    assert any("probabilities" in line and "1.5 × a copy" in line for line in lines)
+
+
+def test_a_child_prints_what_its_parent_reads(capsys):
+    seconds = _timing._child("softmax2d", (2, 4, 4), 1)
+    assert set(seconds) == {"copy", "probabilities", "labels and confidence"}
+    assert json.loads(json.dumps(seconds)) == seconds
+
+
+@pytest.mark.parametrize("module", ["skimage", "matplotlib"])
+def test_a_missing_package_names_its_install_line(cli, tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = cli("-o", tmp_path / "folder")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert 'pip install "softmax2d[demo]"' in err
+    assert not (tmp_path / "folder").exists()
+
+
+def test_bad_folders(cli, tmp_path):
+    (tmp_path / "file").write_text("x")
+    code, _, err = cli("-o", tmp_path / "file")
+    assert (code, err) == (2, f"softmax2d: {tmp_path}/file: is not a folder.\n")
+    code, _, err = cli("-o", tmp_path / "file" / "below")
+    assert (code, err) == (3, f"softmax2d: {tmp_path}/file/below: Not a directory.\n")
