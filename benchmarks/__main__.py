@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
-from benchmarks import cases, machine, report, results
+from benchmarks import cases, documents, machine, report, results
 from benchmarks.cases import Case
-from benchmarks.runner import Runner, Settings, label
+from benchmarks.runner import Runner, Settings
 from benchmarks.targets import verdicts
 
 KEPT = machine.ROOT / "docs" / "benchmarks.json"
@@ -92,18 +94,13 @@ def _measure(
     runner = Runner(settings, chosen)
     try:
         if options.list:
-            for case in chosen:
-                for variant in runner.variants(case):
-                    print(label(case.name, variant.job, variant.process.name, variant.how))
+            print(*(str(v) for case in chosen for v in runner.variants(case)), sep="\n")
             return None
         rows: list[results.Row] = []
-        for number, case in enumerate(chosen):
+        for batch, members in groupby(chosen, lambda case: case.batch):
             if not sys.stderr.isatty() and not settings.quick:
-                print(
-                    f"{case.name}, case {number + 1} of {len(chosen)}", file=sys.stderr, flush=True
-                )
-            if variants := runner.measure(case, _say):
-                rows += results.rows(case, variants)
+                print(f"benchmarks: {batch}", file=sys.stderr, flush=True)
+            rows += results.rows(runner.measure(list(members), _say))
         _say("")
         return results.Results(results.document(runner, rows, list(argv), before))
     finally:
@@ -111,11 +108,11 @@ def _measure(
 
 
 def _write_docs(found: results.Results, named: Sequence[str]) -> None:
-    blocks = report.blocks(found)
+    blocks = documents.blocks(found)
     for name in named or DOCUMENTS:
         path = Path(name) if named else machine.ROOT / name
         if named or path.exists():
-            done = report.rewrite(path, blocks)
+            done = documents.rewrite(path, blocks)
             print(f"{name}: {', '.join(done) or 'asks for nothing'}")
 
 
@@ -123,6 +120,8 @@ def main(argv: Sequence[str]) -> int:
     p = parser()
     options = p.parse_args(argv)
     settings = _settings(options, p)
+    if options.json and not os.access(options.json.parent, os.W_OK):
+        p.error(f"--json: {options.json.parent} is not a folder that can be written to")
     if options.source is None and options.docs is not None and options.json is None:
         options.source = KEPT
     if options.source:

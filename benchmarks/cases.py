@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
@@ -70,6 +70,8 @@ class Case:
         Whether the memory beside the result is measured too.
     group : str
         The table that it belongs to.
+    measured_with : str
+        The case in whose rounds this one takes its turns; its own if empty.
     """
 
     name: str
@@ -81,6 +83,12 @@ class Case:
     builds: str = "all"
     memory: bool = False
     group: str = "large"
+    measured_with: str = ""
+
+    @property
+    def batch(self) -> str:
+        """Cases of one batch stand beside each other in a list, and share their rounds."""
+        return self.measured_with or self.name
 
     @property
     def classes(self) -> int:
@@ -121,48 +129,70 @@ PEERS = ("torch", "scipy", "onnxruntime")
 SCALING_CLASSES = (2, 8, 32, 128, 512, 1000)
 
 
-def _scaling(logits: int, classes: Iterable[int]) -> list[Case]:
-    """The same number of logits, shared out among more and more classes."""
-    jobs = ("softmax_out", "labels_confidence")
-    return [
-        Case(f"classes-{c}", (c, max(logits // c // 256, 1), 256), jobs=jobs, peers=(), memory=True,
-             builds="best", group="scaling")
+TWIN = ":plain"
+
+
+def _with_twin(case: Case, plain: tuple[int, ...]) -> list[Case]:
+    """``case``, and beside it what it is compared with: float32, classes first, shape ``plain``."""
+    twin = replace(
+        case, name=case.name + TWIN, shape=plain, dtype="float32", axis=0, peers=(), group="twin",
+        measured_with=case.name,
+    )  # fmt: skip
+    return [case, twin]
+
+
+def _variations(height: int, width: int) -> list[Case]:
+    """Other types and channels last, each with its twin."""
+    plain = (19, height, width)
+    found = []
+    for dtype in ("float16", "bfloat16", "float64"):
+        case = Case(f"city-{dtype}", plain, dtype, jobs=MAIN_JOBS, builds="best", group="dtypes")
+        found += _with_twin(case, plain)
+    last = Case(
+        "city-last", (height, width, 19), axis=-1, jobs=MAIN_JOBS, builds="best", group="layout"
+    )
+    return found + _with_twin(last, plain)
+
+
+def _scaling(logits: int, classes: Iterable[int], sides: Iterable[int]) -> list[Case]:
+    """The same number of logits shared out among more and more classes; then larger images."""
+    plain = Case(
+        "", (1,), jobs=("softmax_out", "labels_confidence"), peers=(), builds="best",
+        group="scaling",
+    )  # fmt: skip
+    by_class = [
+        replace(plain, name=f"classes-{c}", shape=(c, max(logits // c // 256, 1), 256),
+                memory=True, measured_with="classes")
         for c in classes
     ]  # fmt: skip
+    by_pixel = [
+        replace(plain, name=f"pixels-{n * n}", shape=(19, n, n), measured_with="pixels")
+        for n in sides
+    ]
+    return by_class + by_pixel
 
 
 def full() -> list[Case]:
     """The measurement behind the tables in the docs."""
-    city = (19, 1024, 2048)
     return [
-        Case("city", city, peers=PEERS, memory=True),
+        Case("city", (19, 1024, 2048), peers=PEERS, memory=True),
         Case("many", (150, 512, 512), peers=PEERS, memory=True),
         Case("thousand", (1000, 256, 256), jobs=MAIN_JOBS, memory=True),
-        Case("city-float16", city, "float16", jobs=MAIN_JOBS, group="dtypes"),
-        Case("city-bfloat16", city, "bfloat16", jobs=MAIN_JOBS, group="dtypes"),
-        Case("city-float64", city, "float64", jobs=MAIN_JOBS, builds="best", group="dtypes"),
-        Case("city-last", (1024, 2048, 19), axis=-1, jobs=MAIN_JOBS, group="layout"),
+        *_variations(1024, 2048),
         Case("small", (21, 64, 64), peers=PEERS, group="small"),
         Case("call", (2, 2, 2), peers=PEERS, builds="best", group="call"),
-        *_scaling(2**24, SCALING_CLASSES),
-        *(
-            Case(f"pixels-{n}", (19, n, n), jobs=("softmax_out", "labels_confidence"), peers=(),
-                 builds="best", group="scaling")
-            for n in (256, 512, 1024)
-        ),
-    ]  # fmt: skip
+        *_scaling(2**24, SCALING_CLASSES, (256, 512, 1024)),
+    ]
 
 
 def quick() -> list[Case]:
     """The same cases, small: shows that everything runs, says nothing about speed."""
-    city = (19, 64, 128)
+    scaling = [replace(c, memory=c.classes == 32) for c in _scaling(2**18, (2, 32, 1000), (16, 64))]
     return [
-        Case("city", city, peers=PEERS),
+        Case("city", (19, 64, 128), peers=PEERS),
         Case("many", (150, 32, 32), jobs=MAIN_JOBS),
-        Case("city-float16", city, "float16", jobs=MAIN_JOBS, group="dtypes"),
-        Case("city-bfloat16", city, "bfloat16", jobs=MAIN_JOBS, group="dtypes"),
-        Case("city-last", (64, 128, 19), axis=-1, jobs=MAIN_JOBS, group="layout"),
+        *_variations(32, 64),
         Case("small", (21, 64, 64), jobs=MAIN_JOBS, group="small"),
         Case("call", (2, 2, 2), jobs=MAIN_JOBS, builds="best", group="call"),
-        *_scaling(2**18, (2, 32, 1000)),
+        *scaling,
     ]

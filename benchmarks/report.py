@@ -1,16 +1,10 @@
-"""Tables: for the terminal, and between markers in the documents.
-
-A document has ``<!-- benchmarks: NAME -->`` and ``<!-- end -->`` on lines of their own; what stands
-between them is replaced by the block of that name.
-"""
+"""Tables, as Markdown that a terminal shows as well."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmarks.cases import JOBS
+from benchmarks.cases import JOBS, TWIN
 from benchmarks.results import Results, Row
 from benchmarks.targets import TIMES, seconds_a_logit, verdicts
 
@@ -21,7 +15,6 @@ TITLES = PEER_TITLES | {
     "torch": "PyTorch", "softmax2d": "softmax2d", "copy-torch": "copy",
     "copy-memcpy": "copy", "copy-streaming": "copy",
 }  # fmt: skip
-_BLOCK = re.compile(r"(<!-- benchmarks: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def time_text(seconds: float) -> str:
@@ -78,6 +71,20 @@ def summary(results: Results, cases: Sequence[str]) -> str:
                 both = first and torch
                 cells.append(f"{torch['median'] / first['median']:.1f}" if both else "")  # type: ignore[index]
             body.append(cells)
+    return markdown(head, body, left=2)
+
+
+def twins(results: Results) -> str:
+    """Other types and layouts beside the same logits in float32 with the classes first."""
+    head = ["logits", "job", "softmax2d", "float32, classes first", "ratio"]
+    body = []
+    for case in results.cases:
+        for job in results.jobs(case):
+            row, twin = results.fastest(case, job), results.fastest(case + TWIN, job)
+            if row and twin:
+                times = [row["median"], twin["median"]]
+                ratio = f"{times[0] / times[1]:.2f}"
+                body.append([shape_text(row), JOBS[job].title, *map(time_text, times), ratio])
     return markdown(head, body, left=2)
 
 
@@ -209,42 +216,3 @@ def details(results: Results) -> str:
         for row in results.rows
     ]
     return markdown(head, body, left=4)
-
-
-def blocks(results: Results) -> dict[str, str]:
-    """Everything that a document may ask for."""
-    groups = {row["case"]: row["group"] for row in results.rows}
-
-    def cases(*wanted: str) -> list[str]:
-        return [case for case in results.cases if groups[case] in wanted]
-
-    return {
-        "machine": about(results),
-        "headline": summary(results, [c for c in results.cases if c == "city"]),
-        "large": summary(results, cases("large")),
-        "dtypes": summary(results, cases("dtypes")),
-        "layout": summary(results, cases("layout")),
-        "small": summary(results, cases("small", "call")),
-        "floor": floor(results, cases("large")),
-        "memory": memory(results),
-        "scaling": scaling(results),
-        "targets": targets(results),
-        "details": details(results),
-    }
-
-
-def rewrite(path: Path, found: dict[str, str]) -> list[str]:
-    """Replace the blocks in one document; returns their names."""
-    names = []
-
-    def replaced(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name not in found:
-            known = ", ".join(found)
-            raise SystemExit(f"benchmarks: {path} asks for a block {name!r}; there are {known}.")
-        names.append(name)
-        return f"{match[1]}\n{found[name]}\n\n{match[3]}"
-
-    text = path.read_text(encoding="utf-8")
-    path.write_text(_BLOCK.sub(replaced, text), encoding="utf-8")
-    return names

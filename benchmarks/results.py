@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.cases import Case
-from benchmarks.runner import COPIES, Runner, Variant
+from benchmarks.process import COPIES
+from benchmarks.runner import Runner, Variant
 
 FORMAT = 1
 Row = dict[str, Any]
@@ -30,8 +30,9 @@ def quartiles(numbers: Iterable[float]) -> tuple[float, float, float]:
     return at(0.25), at(0.5), at(0.75)
 
 
-def _row(case: Case, variant: Variant, copy: Variant, bandwidth: float) -> Row:
+def _row(variant: Variant, copy: Variant, bandwidth: float) -> Row:
     """What is kept of one variant."""
+    case = variant.case
     row: Row = {
         "case": case.name, "group": case.group, "shape": list(case.shape), "dtype": case.dtype,
         "axis": case.axis, "job": variant.job, "library": variant.process.library,
@@ -51,12 +52,16 @@ def _row(case: Case, variant: Variant, copy: Variant, bandwidth: float) -> Row:
     return row | ({"memory": variant.memory} if variant.memory else {})
 
 
-def rows(case: Case, variants: list[Variant]) -> list[Row]:
-    """The rows of one case; the ratios are to the first of ``COPIES`` that took part."""
-    copies = {v.process.library: v for v in variants if v.job == "copy" and not v.skipped}
-    copy = next(copies[name] for name in COPIES if name in copies)
-    bandwidth = max(case.copy_bytes / median(v.samples.values()) for v in copies.values())
-    return [_row(case, v, copy, bandwidth) for v in variants]
+def rows(variants: list[Variant]) -> list[Row]:
+    """The rows of a batch; ratios are to the first of ``COPIES`` that took part, case by case."""
+    found = []
+    for case in dict.fromkeys(variant.case for variant in variants):
+        own = [v for v in variants if v.case is case]
+        copies = {v.process.library: v for v in own if v.job == "copy" and not v.skipped}
+        copy = next(copies[name] for name in COPIES if name in copies)
+        bandwidth = max(case.copy_bytes / median(v.samples.values()) for v in copies.values())
+        found += [_row(variant, copy, bandwidth) for variant in own]
+    return found
 
 
 def document(runner: Runner, rows: list[Row], command: list[str], before: Row) -> Row:
@@ -80,8 +85,15 @@ def save(path: Path, content: Row) -> None:
 
 def load(path: Path) -> Results:
     """Read what :func:`save` wrote."""
-    content = json.loads(path.read_text())
-    if content.get("format") != FORMAT:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise SystemExit(
+            f"benchmarks: {path} is not there; measure first: python -m benchmarks --json {path}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"benchmarks: {path} cannot be read as JSON: {error}") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SystemExit(f"benchmarks: {path} is not a results file of format {FORMAT}.")
     return Results(content)
 

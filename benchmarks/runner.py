@@ -7,81 +7,19 @@ same round.
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import re
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks import machine
 from benchmarks.cases import Case
+from benchmarks.process import COPIES, Process, absent
 from benchmarks.ways import COMPILED, WAYS
 
 SETTLE = 0.005  # seconds between two turns: OpenMP's threads spin for a while after their work
 SLOW = 0.25  # seconds; variants slower than that take part in every third round, and are not warmed
-NEEDED = {"torch": ("torch",), "copy-torch": ("torch",), "scipy": ("scipy",),
-          "onnxruntime": ("onnxruntime", "onnx")}  # fmt: skip
-COPIES = ("copy-torch", "copy-memcpy", "copy-streaming")
-STREAMING = "glibc.cpu.x86_non_temporal_threshold=0x10000"
-
-
-class Process:
-    """A worker: a library in a process of its own."""
-
-    def __init__(self, library: str, threads: int, build: str = "") -> None:
-        self.library, self.build, self.threads = library, build, threads
-        environment = os.environ | {
-            name: str(threads)
-            for name in ("SOFTMAX2D_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        }
-        environment.pop("SOFTMAX2D_ISA", None)
-        if build:
-            environment["SOFTMAX2D_ISA"] = build
-        if library == "copy-streaming":
-            environment["GLIBC_TUNABLES"] = STREAMING
-        command = [sys.executable, "-m", "benchmarks.worker", library, str(threads)]
-        self._process = subprocess.Popen(
-            command, cwd=machine.ROOT, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        self.facts: dict[str, Any] = {}
-
-    def answer(self) -> dict[str, Any]:
-        """Read one reply."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"benchmarks: the {self.name} process ended; see above.")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send one request and wait for its reply."""
-        assert self._process.stdin is not None
-        print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
-        return self.answer()
-
-    def greet(self) -> None:
-        """Wait until the library is imported."""
-        self.facts = self.answer()
-        if "failed" in self.facts:
-            raise RuntimeError(f"benchmarks: {self.name} cannot be used: {self.facts['failed']}")
-
-    @property
-    def name(self) -> str:
-        return f"{self.library} {self.build}".strip()
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
 
 
 def label(case: str, job: str, process: str, how: str) -> str:
@@ -94,6 +32,7 @@ class Variant:
     """One way of one library to do one job, and its samples: round number to seconds a call."""
 
     process: Process
+    case: Case
     job: str
     how: str
     number: int = 1
@@ -101,6 +40,13 @@ class Variant:
     skipped: str = ""
     samples: dict[int, float] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the process about this variant."""
+        return self.process.ask(do, case=self.case.name, job=self.job, how=self.how, **arguments)
+
+    def __str__(self) -> str:
+        return label(self.case.name, self.job, self.process.name, self.how)
 
 
 @dataclass(frozen=True)
@@ -115,14 +61,6 @@ class Settings:
     quick: bool = False
     memory: bool = True
     seed: int = 0
-
-
-def absent(library: str) -> str:
-    """Why ``library`` cannot take part, or nothing."""
-    if library == "copy-streaming" and (sys.platform != "linux" or os.uname().machine != "x86_64"):
-        return "needs the C library of Linux on x86-64"
-    missing = [name for name in NEEDED.get(library, ()) if find_spec(name) is None]
-    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 class Runner:
@@ -186,21 +124,19 @@ class Runner:
             ours = process.library == "softmax2d"
             if not ours or case.builds == "all" or process is self.processes[0]:
                 jobs = self._jobs(case, process.library, process.build)
-                found += [Variant(process, job, how) for job, how in jobs]
+                found += [Variant(process, case, job, how) for job, how in jobs]
         copies = [
-            Variant(process, "copy", how)
+            Variant(process, case, "copy", how)
             for process in self.processes
             if process.library in COPIES
             for how in WAYS[process.library]["copy"]
         ]
         return found + copies if found else []
 
-    def _calibrate(self, case: Case, variants: list[Variant]) -> None:
+    def _calibrate(self, variants: list[Variant]) -> None:
         """First calls, and how many calls make up a turn of some 10 ms (1 ms if quick)."""
-        for process in {id(v.process): v.process for v in variants}.values():
-            process.ask("prepare", case=case.as_dict())
         for variant in variants:
-            reply = variant.process.ask("first", job=variant.job, how=variant.how)
+            reply = variant.ask("first")
             if "skipped" in reply:
                 variant.skipped = reply["skipped"]
                 continue
@@ -214,11 +150,10 @@ class Runner:
         turns = [v for v in variants if not v.skipped and (not v.slow or number % 3 == 0)]
         self.random.shuffle(turns)
         for v in turns:
-            time.sleep(SETTLE)
-            reply = v.process.ask("time", job=v.job, how=v.how, number=v.number, warm=not v.slow)
-            v.samples[number] = reply["seconds"]
+            time.sleep(SETTLE / (5 if self.settings.quick else 1))
+            v.samples[number] = v.ask("time", number=v.number, warm=not v.slow)["seconds"]
 
-    def _remember(self, case: Case, variant: Variant) -> None:
+    def _remember(self, variant: Variant) -> None:
         """Measure memory, in a process that has done nothing before; of our builds, one."""
         old = variant.process
         other_build = old.library == "softmax2d" and old is not self.processes[0]
@@ -228,23 +163,25 @@ class Runner:
         fresh = Process(old.library, old.threads, old.build)
         try:
             fresh.greet()
-            fresh.ask("prepare", case=case.as_dict())
-            variant.memory = fresh.ask("memory", job=variant.job, how=variant.how)
+            fresh.ask("prepare", case=variant.case.as_dict())
+            variant.memory = replace(variant, process=fresh).ask("memory")
         finally:
             fresh.close()
 
-    def measure(self, case: Case, say: Any) -> list[Variant]:
-        """Time a case, then its memory."""
-        variants = self.variants(case)
-        if not variants:
-            return []
-        self._calibrate(case, variants)
-        for number in range(self.settings.rounds):
-            say(f"{case.name}: round {number + 1} of {self.settings.rounds}")
+    def measure(self, batch: list[Case], say: Callable[[str], None]) -> list[Variant]:
+        """Time the cases of a batch in the same rounds, then their memory."""
+        variants = [variant for case in batch for variant in self.variants(case)]
+        for case in batch:
+            for process in {id(v.process): v.process for v in variants if v.case is case}.values():
+                process.ask("prepare", case=case.as_dict())
+        self._calibrate(variants)
+        for number in range(self.settings.rounds if variants else 0):
+            say(f"{batch[0].batch}: round {number + 1} of {self.settings.rounds}")
             self._time(variants, number)
         for process in self.processes:
             process.ask("forget")
-        for variant in variants if case.memory and self.settings.memory else []:
-            say(f"{case.name}: memory of {variant.process.name}, {variant.job}")
-            self._remember(case, variant)
+        for variant in variants:
+            if variant.case.memory and self.settings.memory:
+                say(f"{variant.case.name}: memory of {variant.process.name}, {variant.job}")
+                self._remember(variant)
         return variants

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from benchmarks.cases import JOBS
+from benchmarks.cases import JOBS, TWIN
 from benchmarks.results import Results, Row
 
 LARGE = ("city", "many")
@@ -72,10 +72,11 @@ def _against_pytorch(results: Results) -> Iterator[Verdict]:
 
 
 def _types_and_layout(results: Results) -> Iterator[Verdict]:
+    """Against the same logits in float32 with the classes first, measured in the same rounds."""
     limits = {"city-float16": HALF_LIMIT, "city-bfloat16": HALF_LIMIT, "city-last": LAST_LIMIT}
     for case, limit in limits.items():
         for job in results.jobs(case):
-            other, plain = results.fastest(case, job), results.fastest("city", job)
+            other, plain = results.fastest(case, job), results.fastest(case + TWIN, job)
             if other and plain:
                 aim = f"{case}: {JOBS[job].title}, against float32 classes first"
                 yield Verdict(aim, other["median"] / plain["median"], limit)
@@ -100,15 +101,13 @@ def seconds_a_logit(row: Row) -> float:
 
 def _linear(results: Results) -> Iterator[Verdict]:
     """Time a logit must not grow with the number of classes or pixels."""
-    for kind, middle in (("classes", "classes-32"), ("pixels", "pixels-512")):
+    for kind, middle in (("classes", 32), ("pixels", 512 * 512)):
         for job in ("softmax_out", "labels_confidence"):
-            start = results.fastest(middle, job)
+            start = results.fastest(f"{kind}-{middle}", job)
             for case in results.cases:
-                number = case.partition("-")[2]
-                if not case.startswith(kind) or int(number) <= int(middle.partition("-")[2]):
-                    continue
+                number = case.removeprefix(f"{kind}-")
                 row = results.fastest(case, job)
-                if row and start:
+                if start and row and number.isdecimal() and int(number) > middle:
                     aim = f"{JOBS[job].title}: time a logit at {number} {kind}, against {middle}"
                     yield Verdict(aim, seconds_a_logit(row) / seconds_a_logit(start), LINEAR_LIMIT)
 

@@ -64,7 +64,7 @@ class Worker:
         self.library, self.threads = library, threads
         self.lib = importlib.import_module(MODULES[library])
         self.view = _as_tensor if MODULES[library] == "torch" else lambda array: array
-        self.inputs: Inputs | None = None
+        self.inputs: dict[str, Inputs] = {}
         if MODULES[library] == "torch":
             self.lib.set_num_threads(threads)
             self.lib.set_grad_enabled(False)
@@ -83,32 +83,30 @@ class Worker:
         return facts
 
     def prepare(self, case: dict[str, Any]) -> dict[str, Any]:
-        """Forget the last case, take up ``case``."""
-        self.inputs = None
-        self.inputs = Inputs(Case.from_dict(case), self.lib, self.threads, self.view)
+        """Take up a case; its arrays are made when a job first needs them."""
+        known = Case.from_dict(case)
+        self.inputs[known.name] = Inputs(known, self.lib, self.threads, self.view)
         return {}
 
     def forget(self) -> dict[str, Any]:
-        """Free the arrays of the last case."""
-        self.inputs = None
+        """Free the arrays of all cases."""
+        self.inputs.clear()
         return {}
 
-    def first(self, job: str, how: str) -> dict[str, Any]:
+    def first(self, case: str, job: str, how: str) -> dict[str, Any]:
         """Do a job for the first time: makes its arguments, compiles, or says why it cannot."""
-        assert self.inputs is not None
-        function = WAYS[self.library][job][how]
+        function, inputs = WAYS[self.library][job][how], self.inputs[case]
         try:
-            self.inputs.make_ready(job)
-            function(self.inputs)
+            inputs.make_ready(job)
+            function(inputs)
         except Exception as error:  # whatever a library raises for what it does not support
             lines = str(error).strip().splitlines() or [""]
             return {"skipped": f"{type(error).__name__}: {lines[0][:200]}"}
-        return self.time(job, how, 1, warm=False)
+        return self.time(case, job, how, 1, warm=False)
 
-    def time(self, job: str, how: str, number: int, warm: bool) -> dict[str, Any]:
+    def time(self, case: str, job: str, how: str, number: int, warm: bool) -> dict[str, Any]:
         """Seconds a call, over ``number`` calls; ``warm`` makes one before the clock starts."""
-        function, inputs = WAYS[self.library][job][how], self.inputs
-        assert inputs is not None
+        function, inputs = WAYS[self.library][job][how], self.inputs[case]
         gc.disable()
         if warm:
             function(inputs)
@@ -119,26 +117,26 @@ class Worker:
         gc.enable()
         return {"seconds": seconds}
 
-    def memory(self, job: str, how: str) -> dict[str, Any]:
+    def memory(self, case: str, job: str, how: str) -> dict[str, Any]:
         """Bytes of the results, and the most that was held beside arguments and results.
 
         Meant for the first call in a fresh process. A call on a 3 x 2 x 2 array goes before, so
         that the library's code, loaded on demand, is not counted; its threads are.
         """
-        assert self.inputs is not None
-        function, case = WAYS[self.library][job][how], self.inputs.case
-        tiny = Case("tiny", (3, 2, 2) if case.axis == 0 else (2, 2, 3), case.dtype, case.axis)
+        function, inputs = WAYS[self.library][job][how], self.inputs[case]
+        axis = inputs.axis
+        tiny = Case("tiny", (3, 2, 2) if axis == 0 else (2, 2, 3), inputs.case.dtype, axis)
         try:
-            self.inputs.make_ready(job)
+            inputs.make_ready(job)
             function(Inputs(tiny, self.lib, self.threads, self.view))
             gc.collect()
             before = _status("VmRSS")
             Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
-            result = function(self.inputs)
+            result = function(inputs)
             peak = _status("VmHWM")
         except OSError as error:
             return {"skipped": f"no peak memory here: {error}"}
-        size = _result_bytes(result, self.inputs.__dict__.get("out"))
+        size = _result_bytes(result, inputs.__dict__.get("out"))
         return {"result": size, "beside": max(peak - before - size, 0)}
 
 
