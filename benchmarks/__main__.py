@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -98,9 +99,13 @@ def _measure(
             return None
         rows: list[results.Row] = []
         for batch, members in groupby(chosen, lambda case: case.batch):
-            if not sys.stderr.isatty() and not settings.quick:
-                print(f"benchmarks: {batch}", file=sys.stderr, flush=True)
-            rows += results.rows(runner.measure(list(members), _say))
+            start = time.monotonic()
+            variants = runner.measure(list(members), _say)
+            rows += results.rows(variants)
+            if variants and not settings.quick:
+                _say("")
+                spent = f"{len(variants)} variants in {time.monotonic() - start:.0f} s"
+                print(f"benchmarks: {batch}, {spent}", file=sys.stderr, flush=True)
         _say("")
         return results.Results(results.document(runner, rows, list(argv), before))
     finally:
