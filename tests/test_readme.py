@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAIRS = [("README.md", "README.zh.md"), ("docs/guide.md", "docs/guide.zh.md")]
 RUN = [name for pair in PAIRS for name in pair]
-DOCUMENTS = [*RUN, "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+FOLDERS = (ROOT, ROOT / "docs")
+DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for f in FOLDERS for path in f.glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
