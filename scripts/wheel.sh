@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Builds the source archive and, from it, a wheel with the first interpreter given (python3 if none);
+# tries that wheel with each of them, beside nothing but NumPy: the newest, then the oldest we support.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+builder=${1:-python3}
+"$builder" -m venv "$work/build"
+"$work/build/bin/pip" install -q build
+"$work/build/bin/python" -m build --outdir "$work/dist" . >"$work/log" || { cat "$work/log"; exit 1; }
+ls -sh "$work/dist"
+try() {
+  "$1" -m venv --clear "$work/try"
+  "$work/try/bin/pip" install -q "$work"/dist/*.whl "$2"
+  "$work/try/bin/python" -I tools/smoke.py
+}
+for python in "$builder" "${@:2}"; do try "$python" numpy; done
+try "$builder" "numpy==1.26.4; python_version < '3.13'"
