@@ -206,13 +206,16 @@ def test_flush_to_zero_stays_as_its_owner_left_it() -> None:
 
 
 def test_builds_with_fused_products_agree() -> None:
-    """AVX2 and AVX-512 run the same operations; the SSE build has no fma and may differ in the bound."""
+    """AVX2 and AVX-512 run the same operations; the SSE build has no fma and may differ within the bounds.
+
+    NaN is left out: its sign is the compiler's choice.
+    """
     names = [n for n in _core.runnable_builds() if n in ("x86-64-v3", "x86-64-v4")]
     if len(names) < 2:
         pytest.skip("needs a processor with AVX2 and AVX-512")
     before, results = _core.build_in_use(), []
     for name in names:
         _core.use_build(name)
-        results.append(everything(picture("float32"), 0))
+        results.append(everything(cases.image(19, (7, 331), "float32"), 0))
     _core.use_build(before)
     assert_same(*results, "v3 and v4")
