@@ -169,10 +169,14 @@ def test_temperature_and_bias(isa: str, name: str, map_name: str) -> None:
     assert_within(cases.flat(probs, 0), true.softmax(), BOUND[name], f"softmax {where}")
     logs = s2d.log_softmax2d(logits, **options)
     assert_within(cases.flat(logs, 0), true.log_softmax(), BOUND[name], f"log_softmax {where}")
-    result = s2d.segment(logits, outputs=OUTPUTS, **options)
+    result = s2d.segment(logits, outputs=OUTPUTS, top_k=3, **options)
     for quantity, bound in (("confidence", 4), ("margin", 8), ("entropy", 8)):
         want = getattr(true, quantity)()
         assert_within(getattr(result, quantity).ravel(), want, bound, f"{quantity} {where}")
+    chosen = cases.flat(result.top_labels, 0).astype(np.intp)
+    want = np.take_along_axis(true.softmax(), chosen, 0)
+    assert_within(cases.flat(result.top_probs, 0), want, 4, f"top_probs {where}")
+    assert (want >= np.sort(true.softmax(), axis=0)[::-1][:3]).all(), f"top_labels {where}"
 
 
 @pytest.mark.parametrize("name", cases.DTYPES)
