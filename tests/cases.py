@@ -292,9 +292,14 @@ def flat(result: Any, axis: int) -> Array:
 
 
 def bits(array: Any) -> Array:
-    """The bits of an array, so that NaN equals itself and -0 is not 0."""
-    a = np.ascontiguousarray(np.asarray(array))
-    a = a.astype(a.dtype.newbyteorder("="))
+    """The bits of an array, so that -0 is not 0; every NaN counts as the same.
+
+    A NaN's sign and payload are those of whichever operand the compiler put first, and say nothing.
+    """
+    a = np.asarray(array)
+    a = np.array(a, a.dtype.newbyteorder("="), order="C")
+    if a.dtype.kind not in "iu":
+        a[np.isnan(a)] = np.nan
     return a.view(f"u{a.dtype.itemsize}")
 
 

@@ -1,7 +1,7 @@
 """A pixel's bits depend on its own logits only.
 
 Not on its neighbours, its place, the tile, the number of threads, strides, batch, axis order, byte
-order, on writing in place, or on flush-to-zero set by another library in the process.
+order, on writing in place, or on flush-to-zero set by another library in the process. (All NaN count as equal: tests/cases.py.)
 """
 
 from __future__ import annotations
@@ -206,10 +206,7 @@ def test_flush_to_zero_stays_as_its_owner_left_it() -> None:
 
 
 def test_builds_with_fused_products_agree() -> None:
-    """AVX2 and AVX-512 run the same operations; the SSE build has no fma and may differ within the bounds.
-
-    NaN is left out: its sign is the compiler's choice.
-    """
+    """AVX2 and AVX-512 run the same operations; the SSE build has no fma and may differ within the bounds."""
     names = [n for n in _core.runnable_builds() if n in ("x86-64-v3", "x86-64-v4")]
     if len(names) < 2:
         pytest.skip("needs a processor with AVX2 and AVX-512")
