@@ -1,7 +1,7 @@
 """Shapes, values and layouts that tests and benchmarks share.
 
-Logits come as (C, P) float64 arrays of a *kind*, one column a pixel, and are then cast and laid out.
-Everything random is seeded; a test that fails prints its seed as part of its parameters.
+Logits come as (C, P) float64 arrays of a *kind*, one column a pixel, and are then cast and laid
+out. Everything random is seeded; a test that fails prints its seed as part of its parameters.
 """
 
 from __future__ import annotations
@@ -48,9 +48,6 @@ def image_sizes(classes: int, name: str) -> tuple[tuple[int, int], ...]:
 def empty_shapes() -> tuple[tuple[int, ...], ...]:
     """Arrays without a pixel."""
     return ((3, 0, 4), (3, 4, 0), (3, 0, 0), (0, 3, 4, 5), (2, 3, 0, 5), (1, 1, 0, 0))
-
-
-# --- values ------------------------------------------------------------------------------------------
 
 
 def _normal(scale: float, offset: float = 0.0) -> Callable[..., Array]:
@@ -205,9 +202,6 @@ def image(classes: int, size: tuple[int, int], name: str, seed: int = SEED) -> A
     return assorted(classes, size[0] * size[1], name, seed).reshape(classes, *size)
 
 
-# --- layouts -----------------------------------------------------------------------------------------
-
-
 def _last(a: Array) -> tuple[Array, int]:
     return np.ascontiguousarray(np.moveaxis(a, 0, -1)), -1
 
@@ -301,9 +295,6 @@ def bits(array: Any) -> Array:
     if a.dtype.kind not in "iu":
         a[np.isnan(a)] = np.nan
     return a.view(f"u{a.dtype.itemsize}")
-
-
-# --- hypothesis strategies ---------------------------------------------------------------------------
 
 
 def logits_strategy(

@@ -2,9 +2,10 @@
 
     python -m tests.guard_pages BUILD
 
-Each array, input and output, ends at the first byte of a PROT_NONE page, and then begins right after
-one: a load or store beyond it, masked or not, ends this process. Sanitizers do not see masked loads.
-Called by tests/test_guard_pages.py, in a process of its own. Prints the number of calls.
+Each array, input and output, ends at the first byte of a PROT_NONE page, and then begins right
+after one: a load or store beyond it, masked or not, ends this process. Sanitizers do not see
+masked loads. Called by tests/test_guard_pages.py, in a process of its own. Prints the number of
+calls.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class Guarded:
         out += [r[i].take((pixels,), wide, at_end) for i in (6, 7, 8)]
         top = [None, None]
         if best:
-            top = [r[3].take((best, pixels), label_type, at_end), r[4].take((best, pixels), wide, at_end)]
+            top = [
+                r[3].take((best, pixels), label_type, at_end),
+                r[4].take((best, pixels), wide, at_end),
+            ]
             affine = None
         size = label_type.itemsize
         _core.segment(a, code, axis, affine, (*out, *top), size, best)
@@ -112,8 +116,18 @@ def strided_views(guarded: Guarded, name: str, at_end: bool) -> int:
             base = guarded.regions[0].take(shape, dtype, at_end)
             base[...] = cases.columns("spread", 1, base.size, name).reshape(shape)
             for axis in range(3):
-                for step in (slice(None), slice(None, None, -1), slice(1, None, 2), slice(None, None, -3)):
-                    for view in (base[step], base[:, step], base[:, :, step], base[step, step, step]):
+                for step in (
+                    slice(None),
+                    slice(None, None, -1),
+                    slice(1, None, 2),
+                    slice(None, None, -3),
+                ):
+                    for view in (
+                        base[step],
+                        base[:, step],
+                        base[:, :, step],
+                        base[step, step, step],
+                    ):
                         if view.size == 0:
                             continue
                         s2d.softmax2d(view, axis=axis)

@@ -1,8 +1,8 @@
 """The numbers of the contract, for every operation, dtype, layout and build.
 
-softmax, log-softmax, confidence: at most 4 ulp in float32 and float64; float16 and bfloat16 rounded
-once, at most 0.501 ulp. Margin and entropy at most 8 ulp. Subnormal results are included: the unit is
-never less than the smallest subnormal (tests/ulp.py). Labels are numpy.argmax.
+softmax, log-softmax, confidence: at most 4 ulp in float32 and float64; float16 and bfloat16
+rounded once, at most 0.501 ulp. Margin and entropy at most 8 ulp. Subnormal results are included:
+the unit is never less than the smallest subnormal (tests/ulp.py). Labels are numpy.argmax.
 """
 
 from __future__ import annotations
@@ -127,8 +127,6 @@ def test_a_confident_pixel_keeps_its_logarithm(isa: str) -> None:
         assert_within(s2d.log_softmax2d(logits)[0, 0], np.array([want]), 4, f"lead {lead}")
 
 
-# --- temperature and bias ----------------------------------------------------------------------------
-
 MAPS = {
     "temperature": (1.7, False),
     "cold": (0.25, False),
@@ -190,7 +188,9 @@ def test_labels_are_those_of_the_mapped_logits(isa: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", cases.DTYPES)
 @pytest.mark.parametrize("temperature", [1e-3, 0.3, 1, 7, 1e30])
-def test_a_single_temperature_never_changes_a_label(isa: str, name: str, temperature: float) -> None:
+def test_a_single_temperature_never_changes_a_label(
+    isa: str, name: str, temperature: float
+) -> None:
     logits = cases.image(19, (9, 31), name)
     labels = s2d.segment(logits, temperature=temperature, outputs="labels").labels
     assert np.array_equal(labels, logits.argmax(0))

@@ -1,4 +1,4 @@
-"""What a user meets at import: names, signatures, speed, and clear words where something is missing."""
+"""What a user meets at import: names, signatures, speed, clear words for what is missing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Python code in a fresh process."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SOFTMAX2D_", "COVERAGE"))}
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean | environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=clean | environment
+    )
 
 
 def test_names_are_sorted_and_complete() -> None:
@@ -59,7 +61,9 @@ def test_names_are_sorted_and_complete() -> None:
 
 
 def test_nothing_public_is_left_out() -> None:
-    public = {n for n in vars(s2d) if not n.startswith("_") and not inspect.ismodule(getattr(s2d, n))}
+    public = {
+        n for n in vars(s2d) if not n.startswith("_") and not inspect.ismodule(getattr(s2d, n))
+    }
     assert public == {n for n in NAMES if not n.startswith("_")}
 
 
@@ -99,8 +103,6 @@ def test_version_is_that_of_the_package() -> None:
     assert s2d.__version__ == version("softmax2d")
 
 
-# --- import ------------------------------------------------------------------------------------------
-
 PROBE = """
 import sys, time
 start = time.perf_counter()
@@ -112,7 +114,7 @@ print(took, *heavy)
 
 
 def light_import(imports: str, tries: int = 6) -> str | None:
-    """What is wrong with an import, or None: heavy modules, or more than 200 ms in the best of tries."""
+    """What is wrong with an import, or None: heavy modules, or over 200 ms in the best of tries."""
     best = float("inf")
     for _ in range(tries):
         done = run(PROBE.format(imports=imports, heavy=HEAVY))
@@ -172,9 +174,6 @@ def test_a_missing_core_is_said() -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: softmax2d: its native core softmax2d._core is missing")
     assert "pip install --force-reinstall softmax2d" in last
-
-
-# --- builds ------------------------------------------------------------------------------------------
 
 
 def test_every_build_can_be_forced(isa: str) -> None:

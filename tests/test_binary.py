@@ -1,7 +1,8 @@
 """What the compiled objects export and need, seen with nm.
 
-Objects compiled with different flags must share no inline symbol: the linker keeps one copy, and an
-AVX-512 copy of std::max crashes an SSE machine. So each kernel object exports one table and nothing weak.
+Objects compiled with different flags must share no inline symbol: the linker keeps one copy, and
+an AVX-512 copy of std::max crashes an SSE machine. So each kernel object exports one table and
+nothing weak.
 """
 
 from __future__ import annotations
@@ -26,14 +27,17 @@ pytestmark = pytest.mark.skipif(
 
 
 def recipes() -> dict[str, list[str]]:
-    """From CMakeLists.txt: the short name of each build of this processor, and its compiler flags."""
+    """From CMakeLists.txt: each build of this processor and its compiler flags."""
     text = (ROOT / "CMakeLists.txt").read_text()
     common = re.search(r"set\(kernel_flags (.*?)\)", text, re.S)
     assert common, "CMakeLists.txt has no kernel_flags"
     found = re.findall(r"add_kernels\((\w+) ([\w-]+)([^)]*)\)", text)
     builds = {n: (isa, f.split()) for n, isa, f in found if isa in _core.all_builds()}
     assert [isa for isa, _ in builds.values()] == _core.all_builds()
-    names = {n: [f"-DSOFTMAX2D_TABLE=kernels_{n}", f"-DSOFTMAX2D_ISA_NAME={i}"] for n, (i, _) in builds.items()}
+    names = {
+        n: [f"-DSOFTMAX2D_TABLE=kernels_{n}", f"-DSOFTMAX2D_ISA_NAME={i}"]
+        for n, (i, _) in builds.items()
+    }
     return {n: common[1].split() + names[n] + flags for n, (_, flags) in builds.items()}
 
 
@@ -54,7 +58,7 @@ def built_object(name: str) -> Path | None:
 
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A kernel object for each instruction set: the built ones, or compiled here with the same flags."""
+    """A kernel object for each instruction set: as built, or compiled here alike."""
     folder = tmp_path_factory.mktemp("kernels")
     compiler = next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), None)
 
@@ -105,7 +109,8 @@ def test_the_gate_can_fail(tmp_path: Path) -> None:
     source.write_text(
         "#include <algorithm>\n#include <vector>\n"
         "extern const int kernels_v2; const int kernels_v2 = 1;\n"
-        "int worst(std::vector<int>& v) { std::sort(v.begin(), v.end()); return std::max(v[0], v[1]); }\n"
+        "int worst(std::vector<int>& v) {\n"
+        "  std::sort(v.begin(), v.end());\n  return std::max(v[0], v[1]);\n}\n"
     )
     subprocess.run(["c++", "-O0", "-c", str(source), "-o", str(path)], check=True)
     found = offences(symbols(path), "v2")
@@ -139,6 +144,10 @@ def test_the_module_exports_little() -> None:
 def test_no_openmp_and_no_fast_math_startup() -> None:
     """libgomp hangs in forked children; crtfastm.o turns subnormals off in the whole process."""
     path = str(Path(_core.__file__ or ""))
-    needed = subprocess.run(["readelf", "-d", path], check=True, capture_output=True, text=True).stdout
+    needed = subprocess.run(
+        ["readelf", "-d", path], check=True, capture_output=True, text=True
+    ).stdout
     assert "gomp" not in needed and "libomp" not in needed
-    assert "set_fast_math" not in subprocess.run(["nm", path], capture_output=True, text=True).stdout
+    assert (
+        "set_fast_math" not in subprocess.run(["nm", path], capture_output=True, text=True).stdout
+    )

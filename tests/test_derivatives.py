@@ -33,8 +33,26 @@ def grads(kind: str, probs: Any, name: str) -> Any:
     return values[kind].astype(dtype)
 
 
-GRADS = ("random", "all_equal", "nearly_equal", "one_class", "minus_one_class", "large", "wide", "zero")
-LOGITS = ("normal", "spread", "leader_17", "leader_18", "leader_50", "leader_100", "all_equal", "steps")
+GRADS = (
+    "random",
+    "all_equal",
+    "nearly_equal",
+    "one_class",
+    "minus_one_class",
+    "large",
+    "wide",
+    "zero",
+)
+LOGITS = (
+    "normal",
+    "spread",
+    "leader_17",
+    "leader_18",
+    "leader_50",
+    "leader_100",
+    "all_equal",
+    "steps",
+)
 
 
 @pytest.mark.parametrize("name", cases.DTYPES)
@@ -143,7 +161,9 @@ def test_pytorch_autograd_agrees(isa: str, shape: tuple[int, ...]) -> None:
         leaf = torch.tensor(logits, requires_grad=True)
         theirs(leaf, -3).backward(torch.tensor(grad))
         assert leaf.grad is not None
-        assert np.allclose(backward(forward(logits), grad), leaf.grad.numpy(), rtol=1e-12, atol=1e-14)
+        assert np.allclose(
+            backward(forward(logits), grad), leaf.grad.numpy(), rtol=1e-12, atol=1e-14
+        )
 
 
 def test_mixed_dtypes_take_the_common_one(isa: str) -> None:
@@ -159,7 +179,7 @@ def test_mixed_dtypes_take_the_common_one(isa: str) -> None:
 
 
 def test_impossible_classes(isa: str) -> None:
-    """p = 0 and log p = -inf: no gradient reaches them through softmax, g does through log-softmax."""
+    """p = 0 and log p = -inf: softmax lets no gradient reach them, log-softmax lets g."""
     probs, grad = np.array([0.25, 0.0, 0.75]), np.array([1.0, 5.0, 2.0])
     assert s2d.softmax2d_vjp(probs, grad, axis=0)[1] == 0
     logs = np.array([np.log(0.25), -np.inf, np.log(0.75)])

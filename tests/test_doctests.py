@@ -1,4 +1,4 @@
-"""The examples that readers copy: docstrings of the package and python blocks of the README files."""
+"""The examples that readers copy: docstrings, and python blocks of the README files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_readme(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """All python blocks in one namespace, in order; those with prompts as doctests."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": path.stem}
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", path.read_text(), re.S | re.M)):
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", path.read_text(), re.S | re.M)
+    ):
         where = f"{path.name}, block {number}"
         if ">>>" in block:
             test = doctest.DocTestParser().get_doctest(block, names, where, str(path), 0)

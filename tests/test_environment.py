@@ -1,4 +1,4 @@
-"""In CI nothing vanishes by skipping: the builds and libraries that other tests use must be there."""
+"""In CI nothing vanishes by skipping: builds and libraries that tests use must be there."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def refused(kind: type[Exception], text: str, call: Call, *args: Any, **options:
 
 @pytest.mark.parametrize("call", FORWARD)
 @pytest.mark.parametrize(
-    "value, dtype",
+    ("value", "dtype"),
     [
         (np.zeros((3, 4, 5), bool), "bool"),
         (np.zeros((3, 4, 5), np.complex64), "complex64"),
@@ -49,9 +49,10 @@ def test_dtypes(call: Call, value: Any, dtype: str) -> None:
     refused(TypeError, f"{text}got shape (3, 4, 5) and dtype {dtype}.", call, value)
 
 
-@pytest.mark.parametrize("call, first, second", PAIRED)
+@pytest.mark.parametrize(("call", "first", "second"), PAIRED)
 def test_dtypes_of_pairs(call: Call, first: str, second: str) -> None:
-    text = "must be float16, bfloat16, float32, float64 or integer; got shape (3, 4, 5) and dtype bool."
+    text = "must be float16, bfloat16, float32, float64 or integer; "
+    text += "got shape (3, 4, 5) and dtype bool."
     refused(TypeError, f"{first} {text}", call, Z.astype(bool), Z)
     refused(TypeError, f"{second} {text}", call, Z, Z.astype(bool))
 
@@ -84,20 +85,33 @@ def test_masked_arrays(call: Call) -> None:
 def test_no_class_axis(call: Call) -> None:
     text = "logits needs a class axis, shape (..., C, H, W); got "
     add = "Add one with logits[None], or name another with axis=."
-    refused(ValueError, f"{text}shape (512, 512) and dtype float32. {add}", call, np.zeros((512, 512), "f4"))
-    refused(ValueError, f"{text}shape (7,) and dtype float64. Name another axis with axis=.", call, np.zeros(7))
+    refused(
+        ValueError,
+        f"{text}shape (512, 512) and dtype float32. {add}",
+        call,
+        np.zeros((512, 512), "f4"),
+    )
+    refused(
+        ValueError,
+        f"{text}shape (7,) and dtype float64. Name another axis with axis=.",
+        call,
+        np.zeros(7),
+    )
     refused(ValueError, f"{text}shape () and dtype float64. It has no axes.", call, np.zeros(()))
 
 
 @pytest.mark.parametrize("call", FORWARD)
 @pytest.mark.parametrize("axis", [3, -4, 99, -99, 2**70])
 def test_axis_out_of_range(call: Call, axis: int) -> None:
-    text = f"axis must be between -3 and 2 for logits of shape (3, 4, 5) and dtype float32; got {axis}."
+    where = "logits of shape (3, 4, 5) and dtype float32"
+    text = f"axis must be between -3 and 2 for {where}; got {axis}."
     refused(ValueError, text, call, Z, axis=axis)
 
 
 @pytest.mark.parametrize("call", FORWARD)
-@pytest.mark.parametrize("axis, kind", [(1.0, "float"), ("0", "str"), (None, "NoneType"), (True, "bool")])
+@pytest.mark.parametrize(
+    ("axis", "kind"), [(1.0, "float"), ("0", "str"), (None, "NoneType"), (True, "bool")]
+)
 def test_axis_of_another_type(call: Call, axis: Any, kind: str) -> None:
     refused(TypeError, f"axis must be an integer; got {kind}.", call, Z, axis=axis)
 
@@ -128,8 +142,12 @@ def test_temperature_and_bias_of_the_wrong_length(call: Call) -> None:
 @pytest.mark.parametrize("call", FORWARD)
 def test_temperature_and_bias_of_another_type(call: Call) -> None:
     refused(TypeError, "temperature must be real numbers; got dtype <U1.", call, Z, temperature="2")
-    refused(TypeError, "temperature must be real numbers; got dtype object.", call, Z, temperature=None)
-    refused(TypeError, "temperature must be real numbers; got dtype bool.", call, Z, temperature=True)
+    refused(
+        TypeError, "temperature must be real numbers; got dtype object.", call, Z, temperature=None
+    )
+    refused(
+        TypeError, "temperature must be real numbers; got dtype bool.", call, Z, temperature=True
+    )
     refused(TypeError, "bias must be real numbers; got dtype complex128.", call, Z, bias=[1j, 0, 0])
 
 
@@ -141,9 +159,6 @@ def test_bias_must_be_finite_or_minus_infinity(call: Call, value: float) -> None
     call(Z, bias=[0, -np.inf, 0])
 
 
-# --- out ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("call", WITH_OUT)
 def test_out_of_another_kind(call: Call) -> None:
     refused(TypeError, "out must be a numpy.ndarray; got list.", call, Z, out=[])
@@ -153,7 +168,9 @@ def test_out_of_another_kind(call: Call) -> None:
     refused(ValueError, f"{want} shape (2, 4, 5) and dtype float32.", call, Z, out=short)
     swapped = Z.astype(Z.dtype.newbyteorder())
     refused(TypeError, f"{want} shape (3, 4, 5) and dtype {swapped.dtype}.", call, Z, out=swapped)
-    of_whole = "out must have shape (3, 4, 5) and dtype float64; got shape (3, 4, 5) and dtype int64."
+    of_whole = (
+        "out must have shape (3, 4, 5) and dtype float64; got shape (3, 4, 5) and dtype int64."
+    )
     refused(TypeError, of_whole, call, Z.astype(np.int64), out=Z.astype(np.int64))
 
 
@@ -175,7 +192,8 @@ def test_out_unaligned(call: Call) -> None:
 @pytest.mark.parametrize("call", WITH_OUT)
 def test_out_overlaps_itself(call: Call) -> None:
     out = np.lib.stride_tricks.as_strided(np.zeros(100, np.float32), (3, 4, 5), (0, 20, 4))
-    text = "out must not overlap itself; got shape (3, 4, 5) and dtype float32 with strides (0, 20, 4)."
+    got = "got shape (3, 4, 5) and dtype float32 with strides (0, 20, 4)."
+    text = f"out must not overlap itself; {got}"
     refused(ValueError, text, call, Z, out=out)
     window = np.lib.stride_tricks.as_strided(np.zeros(100, np.float32), (3, 4, 5), (16, 4, 4))
     with pytest.raises(ValueError, match="out must not overlap itself"):
@@ -194,9 +212,8 @@ OVERLAPS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
 @pytest.mark.parametrize("how", sorted(OVERLAPS))
 def test_out_overlaps_the_logits(call: Call, how: str) -> None:
     logits, out = OVERLAPS[how](np.zeros(100, np.float32))
-    text = (
-        "out must be logits itself or share no memory with it; it shares a part. Use a copy of logits."
-    )
+    text = "out must be logits itself or share no memory with it; "
+    text += "it shares a part. Use a copy of logits."
     refused(ValueError, text, call, logits, out=out)
 
 
@@ -214,31 +231,33 @@ def test_out_is_a_view_of_the_same_place() -> None:
     assert np.array_equal(z, want)
 
 
-@pytest.mark.parametrize("call, first, second", PAIRED)
+@pytest.mark.parametrize(("call", "first", "second"), PAIRED)
 def test_out_of_pairs(call: Call, first: str, second: str) -> None:
     memory = np.zeros(200, np.float32)
-    a, b, out = memory[:60].reshape(3, 4, 5), memory[60:120].reshape(3, 4, 5), memory[70:130].reshape(3, 4, 5)
+    a, b, out = (
+        memory[:60].reshape(3, 4, 5),
+        memory[60:120].reshape(3, 4, 5),
+        memory[70:130].reshape(3, 4, 5),
+    )
     text = "itself or share no memory with it; it shares a part. Use a copy of"
     refused(ValueError, f"out must be {second} {text} {second}.", call, a, b, out=out)
     refused(ValueError, f"out must be {first} {text} {first}.", call, b, a, out=out)
 
 
-@pytest.mark.parametrize("call, first, second", PAIRED)
+@pytest.mark.parametrize(("call", "first", "second"), PAIRED)
 def test_shapes_of_pairs(call: Call, first: str, second: str) -> None:
-    text = f"{second} must have the shape of {first}, (3, 4, 5); got shape (3, 4, 1) and dtype float32."
+    text = f"{second} must have the shape of {first}, (3, 4, 5); "
+    text += "got shape (3, 4, 1) and dtype float32."
     refused(ValueError, text, call, Z, Z[:, :, :1])
     with pytest.raises(ValueError, match=re.escape(f"{call.__name__}: {first} needs a class axis")):
         call(Z[0], Z[0])
 
 
 def test_jacobian() -> None:
-    with pytest.raises(ValueError, match="^softmax2d_jacobian: probs needs a class axis"):
+    with pytest.raises(ValueError, match=r"^softmax2d_jacobian: probs needs a class axis"):
         s2d.softmax2d_jacobian(Z[0])
-    with pytest.raises(TypeError, match="^softmax2d_jacobian: probs must be float16"):
+    with pytest.raises(TypeError, match=r"^softmax2d_jacobian: probs must be float16"):
         s2d.softmax2d_jacobian(Z.astype(complex))
-
-
-# --- segment -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 4, 2**70])
@@ -247,46 +266,64 @@ def test_top_k_out_of_range(top_k: int) -> None:
     refused(ValueError, text, s2d.segment, Z, top_k=top_k)
 
 
-@pytest.mark.parametrize("top_k, kind", [(1.0, "float"), ("1", "str"), (True, "bool")])
+@pytest.mark.parametrize(("top_k", "kind"), [(1.0, "float"), ("1", "str"), (True, "bool")])
 def test_top_k_of_another_type(top_k: Any, kind: str) -> None:
-    refused(TypeError, f"top_k must be an integer or None; got {kind}.", s2d.segment, Z, top_k=top_k)
+    refused(
+        TypeError, f"top_k must be an integer or None; got {kind}.", s2d.segment, Z, top_k=top_k
+    )
 
 
 def test_outputs() -> None:
     names = "labels, confidence, margin, entropy"
-    refused(ValueError, f"outputs must be among {names}; got 'probs'.", s2d.segment, Z, outputs=("probs",))
+    refused(
+        ValueError,
+        f"outputs must be among {names}; got 'probs'.",
+        s2d.segment,
+        Z,
+        outputs=("probs",),
+    )
     top = f"outputs must be among {names}; got 'top_labels'. Ask for the best classes with top_k=."
     refused(ValueError, top, s2d.segment, Z, outputs=["labels", "top_labels"])
-    refused(ValueError, f"outputs must name at least one of {names}; got none.", s2d.segment, Z, outputs=())
-    with pytest.raises((TypeError, ValueError), match="^segment: outputs"):
+    refused(
+        ValueError,
+        f"outputs must name at least one of {names}; got none.",
+        s2d.segment,
+        Z,
+        outputs=(),
+    )
+    with pytest.raises((TypeError, ValueError), match=r"^segment: outputs"):
         s2d.segment(Z, outputs=3)
-    with pytest.raises((TypeError, ValueError), match="^segment: outputs"):
+    with pytest.raises((TypeError, ValueError), match=r"^segment: outputs"):
         s2d.segment(Z, outputs=None)
 
 
 def test_no_classes() -> None:
-    text = "logits must have at least one class; got shape (0, 4, 5) and dtype float32, class axis 0."
+    text = (
+        "logits must have at least one class; got shape (0, 4, 5) and dtype float32, class axis 0."
+    )
     refused(ValueError, text, s2d.segment, Z[:0])
 
 
 def test_size() -> None:
-    text = "size must be None or the logits' own, (4, 5), in this version, which does not resample; got"
+    text = "size must be None or the logits' own, (4, 5), in this version, "
+    text += "which does not resample; got"
     refused(ValueError, f"{text} (8, 10).", s2d.segment, Z, size=(8, 10))
     refused(ValueError, f"{text} (8, 8).", s2d.segment, Z, size=8)
     refused(ValueError, f"{text} (4,).", s2d.segment, Z, size=(4,))
     s2d.segment(Z, size=(4, 5))
     s2d.segment(np.zeros((4, 5, 3)), axis=-1, size=[4, 5])
     for bad in ("large", (4.5, 5), 4.0):
-        with pytest.raises((TypeError, ValueError), match="^segment: size"):
+        with pytest.raises((TypeError, ValueError), match=r"^segment: size"):
             s2d.segment(Z, size=bad)
 
 
 def test_interpolation() -> None:
-    text = "interpolation must be one of linear, nearest, or one of them per spatial axis; got 'cubic'."
+    text = "interpolation must be one of linear, nearest, or one of them per spatial axis; "
+    text += "got 'cubic'."
     refused(ValueError, text, s2d.segment, Z, interpolation="cubic")
     refused(ValueError, text, s2d.segment, Z, interpolation=("linear", "cubic"))
     s2d.segment(Z, interpolation=("linear", "nearest"))
-    with pytest.raises((TypeError, ValueError), match="^segment: interpolation"):
+    with pytest.raises((TypeError, ValueError), match=r"^segment: interpolation"):
         s2d.segment(Z, interpolation=None)
 
 
@@ -297,15 +334,12 @@ def test_unknown_keywords_and_positional_options() -> None:
         s2d.softmax2d(Z, 0)
 
 
-# --- threads -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("n", [0, -1, 4097, 2**70])
 def test_threads_out_of_range(n: int) -> None:
     refused(ValueError, f"n must be between 1 and 4096; got {n}.", s2d.set_num_threads, n)
 
 
-@pytest.mark.parametrize("n, kind", [(2.0, "float"), ("2", "str"), (True, "bool")])
+@pytest.mark.parametrize(("n", "kind"), [(2.0, "float"), ("2", "str"), (True, "bool")])
 def test_threads_of_another_type(n: Any, kind: str) -> None:
     refused(TypeError, f"n must be an integer or None; got {kind}.", s2d.set_num_threads, n)
 

@@ -116,7 +116,9 @@ def test_the_reference_agrees(isa: str, logits: Any) -> None:
     for quantity in ("labels", "confidence", "margin", "entropy"):
         assert np.allclose(getattr(result, quantity), getattr(reference, quantity)(logits), **close)
     labels, probs = reference.top_k(logits, 1)
-    assert np.array_equal(result.top_labels, labels) and np.allclose(result.top_probs, probs, **close)
+    assert np.array_equal(result.top_labels, labels) and np.allclose(
+        result.top_probs, probs, **close
+    )
 
 
 @each_isa

@@ -36,7 +36,9 @@ def random(shape: tuple[int, ...], name: str = "float32") -> Any:
     return rng.normal(0, 3, shape).astype(cases.dtype_of(name))
 
 
-@pytest.mark.parametrize("shape", [(5, 4, 3), (2, 5, 4, 3), (2, 3, 5, 4, 3), (5, 1, 1), (1, 5, 1, 7)])
+@pytest.mark.parametrize(
+    "shape", [(5, 4, 3), (2, 5, 4, 3), (2, 3, 5, 4, 3), (5, 1, 1), (1, 5, 1, 7)]
+)
 def test_every_axis_of_every_rank(isa: str, shape: tuple[int, ...]) -> None:
     logits = random(shape)
     for axis in range(-len(shape), len(shape)):
@@ -148,13 +150,13 @@ def test_no_pixels(isa: str, shape: tuple[int, ...], name: str) -> None:
         assert s2d.softmax2d(logits, axis=axis).shape == shape
         assert s2d.log_softmax2d(logits, axis=axis).shape == shape
         assert s2d.softmax2d_vjp(logits, logits, axis=axis).shape == shape
-        jacobian = shape[:axis] + (shape[axis],) + shape[axis:]
+        jacobian = (*shape[:axis], shape[axis], *shape[axis:])
         assert s2d.softmax2d_jacobian(logits, axis=axis).shape == jacobian
         if shape[axis]:
             result = s2d.segment(logits, axis=axis, outputs=OUTPUTS, top_k=1)
             left = shape[:axis] + shape[axis + 1 :]
             assert all(r.shape == left for r in result[:4])
-            assert result.top_labels.shape == shape[:axis] + (1,) + shape[axis + 1 :]
+            assert result.top_labels.shape == (*shape[:axis], 1, *shape[axis + 1 :])
 
 
 def test_no_classes(isa: str) -> None:
@@ -201,7 +203,9 @@ def test_array_likes(isa: str) -> None:
     nested = s2d.softmax2d(logits.tolist())
     assert nested.dtype == np.float64 and np.allclose(nested, want)
     flat = s2d.softmax2d(stdlib_array.array("f", [0.0, 1.0, 2.0]), axis=0)
-    assert flat.dtype == np.float32 and np.array_equal(flat, s2d.softmax2d(np.arange(3, dtype="f4"), axis=0))
+    assert flat.dtype == np.float32 and np.array_equal(
+        flat, s2d.softmax2d(np.arange(3, dtype="f4"), axis=0)
+    )
     assert np.array_equal(s2d.softmax2d([1, 2], axis=0), s2d.softmax2d((1.0, 2.0), axis=0))
 
 
@@ -224,7 +228,7 @@ def test_torch_tensors_that_need_care() -> None:
     import torch
 
     tensor = torch.zeros(3, 2, 2, requires_grad=True)
-    with pytest.raises((TypeError, RuntimeError), match="detach|grad"):
+    with pytest.raises((TypeError, RuntimeError), match=r"detach|grad"):
         s2d.softmax2d(tensor)
     assert s2d.softmax2d(tensor.detach()).shape == (3, 2, 2)
     assert s2d.softmax2d(torch.zeros(3, 2, 2, dtype=torch.int64)).dtype == np.float64
@@ -270,7 +274,9 @@ def test_a_new_result_has_the_layout_of_the_logits(layout: str) -> None:
     assert s2d.softmax2d(array, axis=axis).strides == array.strides
 
 
-@pytest.mark.parametrize("classes, dtype", [(1, "u1"), (256, "u1"), (257, "u2"), (65536, "u2"), (65537, "u4")])
+@pytest.mark.parametrize(
+    ("classes", "dtype"), [(1, "u1"), (256, "u1"), (257, "u2"), (65536, "u2"), (65537, "u4")]
+)
 def test_labels_take_the_smallest_type(isa: str, classes: int, dtype: str) -> None:
     logits = np.zeros((classes, 1, 3), np.float32)
     logits[-1] = 1

@@ -1,7 +1,8 @@
 """A pixel's bits depend on its own logits only.
 
 Not on its neighbours, its place, the tile, the number of threads, strides, batch, axis order, byte
-order, on writing in place, or on flush-to-zero set by another library in the process. (All NaN count as equal: tests/cases.py.)
+order, on writing in place, or on flush-to-zero set by another library in the process. (All NaN
+count as equal: tests/cases.py.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def everything(logits: Any, axis: int, **options: Any) -> dict[str, Any]:
 
 
 def gradients(logits: Any, axis: int) -> dict[str, Any]:
-    """Bits of the derivatives, from the logits' own results and a gradient that is a shifted copy."""
+    """Bits of the derivatives, from the logits' own results and a shifted copy as gradient."""
     probs, logs = s2d.softmax2d(logits, axis=axis), s2d.log_softmax2d(logits, axis=axis)
     grad = np.roll(np.clip(np.nan_to_num(np.asarray(logits)), -100, 100), 1, axis=axis)
     finite = np.where(np.isfinite(logs), logs, np.asarray(-1000, logs.dtype))
@@ -206,7 +207,7 @@ def test_flush_to_zero_stays_as_its_owner_left_it() -> None:
 
 
 def test_builds_with_fused_products_agree() -> None:
-    """AVX2 and AVX-512 run the same operations; the SSE build has no fma and may differ within the bounds."""
+    """AVX2 and AVX-512 run the same operations; SSE has no fma and may differ."""
     names = [n for n in _core.runnable_builds() if n in ("x86-64-v3", "x86-64-v4")]
     if len(names) < 2:
         pytest.skip("needs a processor with AVX2 and AVX-512")

@@ -14,7 +14,9 @@ OUTPUTS = ("labels", "confidence", "margin", "entropy")
 @pytest.mark.parametrize("name", cases.DTYPES)
 @pytest.mark.parametrize("kind", sorted(cases.SPECIAL))
 @pytest.mark.parametrize("classes", [1, 2, 19])
-def test_the_pixel_is_nan_and_its_label_argmax(isa: str, name: str, kind: str, classes: int) -> None:
+def test_the_pixel_is_nan_and_its_label_argmax(
+    isa: str, name: str, kind: str, classes: int
+) -> None:
     logits = cases.columns(kind, classes, 77, name).reshape(classes, 7, 11)
     wide = logits.astype(np.float64)
     broken = np.isnan(wide).any(0) | ~np.isfinite(wide.max(0))

@@ -19,7 +19,9 @@ import softmax2d as s2d
 from softmax2d import _core
 from tests import cases
 
-linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="affinity and fork of Linux")
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="affinity and fork of Linux"
+)
 LARGE = (19, 256, 512)  # 2.5 million logits: worth several threads
 
 
@@ -44,9 +46,6 @@ def output(code: str, timeout: float = 60, **environment: str) -> str:
     done = run(code, timeout, **environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
-
-
-# --- many callers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -120,9 +119,6 @@ def test_the_gil_is_released() -> None:
     assert best > 100, f"{best:.0f} ticks a second during a call of {took:.2f} s"
 
 
-# --- how many ----------------------------------------------------------------------------------------
-
-
 def test_set_and_get() -> None:
     available = s2d.get_num_threads()
     assert available >= 1
@@ -137,7 +133,7 @@ GET = "import softmax2d; print(softmax2d.get_num_threads())"
 
 
 @pytest.mark.parametrize(
-    "environment, threads",
+    ("environment", "threads"),
     [
         ({"SOFTMAX2D_NUM_THREADS": "3"}, "3"),
         ({"OMP_NUM_THREADS": "5"}, "5"),
@@ -231,12 +227,10 @@ def test_no_busy_waiting_after_calls() -> None:
     assert least < 0.02, f"{least:.3f} s of processor time in 0.2 s of sleep"
 
 
-# --- fork --------------------------------------------------------------------------------------------
-
 SETUP = """
     import os, signal, sys, threading, time, warnings
     import numpy as np, softmax2d as s2d
-    warnings.simplefilter('ignore')  # Python 3.12 warns of fork among threads: that is the point here
+    warnings.simplefilter('ignore')  # Python 3.12 warns of fork among threads
     signal.alarm(50)
     logits = np.random.default_rng(0).normal(size=(19, 256, 256)).astype(np.float32)
     s2d.set_num_threads(1)

@@ -1,9 +1,9 @@
 """The true values, far finer than the results: long double with its own rounding errors kept.
 
-All functions take logits (C, P): the class axis first, pixels second. The difference z - max is kept
-as high + low (Knuth's two-sum), so that exp of it has the precision of long double, 2^-63, also for
-float64 logits whose difference is not representable. ``tests/test_ulp.py`` checks against mpmath.
-Gradients of softmax need no transcendental function and are computed in fractions.
+All functions take logits (C, P): the class axis first, pixels second. The difference z - max is
+kept as high + low (Knuth's two-sum), so that exp of it has the precision of long double, 2^-63,
+also for float64 logits whose difference is not representable. ``tests/test_ulp.py`` checks against
+mpmath. Gradients of softmax need no transcendental function and are computed in fractions.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def as_wide(columns: list[list[Any]]) -> Wide:
 
 def _wide(value: Any) -> Any:
     """Nearest long double or next to it: the sum of three float64."""
-    number = mpmath.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+    number = (
+        mpmath.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
+    )
     total = wide(0)
     for _ in range(3):
         part = float(number)

@@ -4,7 +4,8 @@ The unit is that of the *true* value and never less than the smallest subnormal,
 means something at 0, among subnormals and at overflow:
 
 * NaN where NaN belongs is no error; NaN anywhere else, or a number where NaN belongs, is infinite;
-* an infinity is right where the true value rounds to it; elsewhere it counts as 2^(largest exponent + 1);
+* an infinity is right where the true value rounds to it; elsewhere it counts as the
+  number after the largest;
 * zeros are not forgiven: 0 for a true 1e-30 is 1e-30 / ulp(1e-30), millions of ulp.
 
 ``tests/test_ulp.py`` checks the checker.
@@ -41,7 +42,9 @@ def ulp_errors(result: Any, true: Any) -> NDArray[np.float64]:
     bits, _, highest = FORMATS[got.dtype.newbyteorder("=").name]
     beyond = wide(2) ** (highest + 1)
     overflows = beyond - wide(2) ** (highest - bits)  # from here on the nearest is infinity
-    values = got.astype(np.float64).astype(wide) if got.dtype.name == "bfloat16" else got.astype(wide)
+    values = (
+        got.astype(np.float64).astype(wide) if got.dtype.name == "bfloat16" else got.astype(wide)
+    )
     finite = np.isfinite(true)
     safe = np.where(finite, true, 0)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -60,7 +63,7 @@ def assert_within(result: Any, true: Any, bound: float, what: str = "") -> None:
         return
     at = np.unravel_index(int(errors.argmax()), errors.shape)
     raise AssertionError(
-        f"{what}: {np.count_nonzero(errors > bound)} of {errors.size} entries are more than {bound} ulp "
-        f"out; the worst at {tuple(map(int, at))}: got {np.asarray(result)[at]!r}, "
+        f"{what}: {np.count_nonzero(errors > bound)} of {errors.size} entries are more than "
+        f"{bound} ulp out; the worst at {tuple(map(int, at))}: got {np.asarray(result)[at]!r}, "
         f"true {np.asarray(true)[at]!r}, {errors[at]:.4g} ulp"
     )
