@@ -68,7 +68,9 @@ def test_strings_none_and_ragged_lists() -> None:
     for value in ("logits", None, {"a": 1}, object(), [None, 1.0], ["a"]):
         with pytest.raises(TypeError, match=r"^softmax2d: logits "):
             s2d.softmax2d(value)
-    with pytest.raises(TypeError, match="softmax2d: logits cannot be read as an array"):
+    with pytest.raises(
+        TypeError, match="softmax2d: logits of type list cannot be read as an array"
+    ):
         s2d.softmax2d([[1.0, 2.0], [1.0]])
 
 
@@ -178,7 +180,7 @@ def test_out_of_another_kind(call: Call) -> None:
 def test_out_read_only(call: Call) -> None:
     out = Z.copy()
     out.flags.writeable = False
-    text = "out must be writable; got a read-only array of shape (3, 4, 5) and dtype float32."
+    text = "out must be writable; got a read-only array, shape (3, 4, 5) and dtype float32."
     refused(ValueError, text, call, Z, out=out)
     refused(ValueError, text, call, out, out=out)
 
@@ -318,7 +320,7 @@ def test_size() -> None:
 
 
 def test_interpolation() -> None:
-    text = "interpolation must be one of linear, nearest, or one of them per spatial axis; "
+    text = "interpolation must be linear or nearest, or one of them per spatial axis; "
     text += "got 'cubic'."
     refused(ValueError, text, s2d.segment, Z, interpolation="cubic")
     refused(ValueError, text, s2d.segment, Z, interpolation=("linear", "cubic"))
