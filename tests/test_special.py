@@ -85,6 +85,7 @@ def test_ties_and_signed_zeros_go_to_the_first(isa: str, name: str) -> None:
     result = s2d.segment(ties, axis=0, outputs=("labels", "margin"))
     assert (result.labels == 0).all()
     assert (result.margin[:3] == 0).all() and np.isnan(result.margin[3])
+    assert not np.signbit(result.margin[:3]).any(), "a margin of -0"
 
 
 @pytest.mark.parametrize("name", cases.DTYPES)
