@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Builds the core with the address and undefined-behaviour sanitizers, away from the ordinary build,
+# and runs the tests that exercise the kernels. Usage: scripts/sanitize.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python}
+folder=${SANITIZE_DIR:-build/sanitize}
+generator=$(command -v ninja >/dev/null && echo "-G Ninja" || true)
+# shellcheck disable=SC2086
+cmake -S . -B "$folder" $generator -DSOFTMAX2D_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+  -DPython_EXECUTABLE="$("$python" -c 'import sys; print(sys.executable)')" \
+  -Dnanobind_DIR="$("$python" -m nanobind --cmake_dir)" >/dev/null
+cmake --build "$folder" --parallel "${JOBS:-2}"
+# A package beside the build: our Python files, the sanitized core.
+rm -rf "$folder/package" && mkdir -p "$folder/package"
+cp -r src/softmax2d "$folder/package/"
+cp "$folder"/_core*.so "$folder/package/softmax2d/"
+tests=(tests/test_special.py tests/test_same_bits.py tests/test_layouts.py tests/test_derivatives.py
+       tests/test_accuracy.py tests/test_sanitized.py)
+preload="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libubsan.so)"
+SOFTMAX2D_SANITIZED="$PWD/$folder/package" PYTHONPATH="$PWD/$folder/package" \
+  LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PYTHONMALLOC=malloc \
+  "$python" -m pytest -q -p no:cacheprovider "${tests[@]}" "$@"

@@ -1,0 +1,1 @@
+"""Tests of softmax2d; ``cases`` is shared with the benchmarks."""

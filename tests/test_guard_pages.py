@@ -1,0 +1,28 @@
+"""No load or store past an array's end or before its beginning, masked ones included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses mprotect")
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """tests/guard_pages.py in a process that may crash."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.guard_pages", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def test_every_kernel_stays_inside_its_arrays(isa: str) -> None:
+    done = run(isa)
+    assert done.returncode == 0, f"{isa} touched a guard page:\n{done.stderr[-3000:]}"
+    assert int(done.stdout) > 500_000
+
+
+def test_the_guard_pages_guard() -> None:
+    assert run("--crash").returncode < 0
