@@ -79,8 +79,8 @@ void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtyp
     run(job, logs ? kernels().log_softmax : kernels().softmax, to.bytes());
 }
 
-void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtype, int grad_dtype, int out_dtype,
-         int axis) {
+void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtype, int grad_dtype,
+         int out_dtype, int axis) {
     const View a(result, false), g(grad, false), to(out, true);
     const Array arrays[] = {a.array(dtype), g.array(grad_dtype), to.array(out_dtype)};
     Job job{};
@@ -90,7 +90,8 @@ void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtyp
 }
 
 // outputs: labels, confidence, margin, entropy, top_labels, top_probs; None where not asked for.
-void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::tuple outputs, int label_bytes, int top_k) {
+void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::tuple outputs, int label_bytes,
+             int top_k) {
     const View from(logits, false);
     const AffineViews affine(map);
     std::unique_ptr<View> views[6];
@@ -121,7 +122,8 @@ nb::object import_bfloat16(nb::ndarray<nb::ro, nb::device::cpu> array) {
         strides[d] = array.stride(d);
     }
     nb::object owner = nb::cast(array, nb::rv_policy::reference);
-    return nb::cast(nb::ndarray<nb::numpy, nb::ro, uint16_t>(array.data(), array.ndim(), shape, owner, strides));
+    return nb::cast(
+        nb::ndarray<nb::numpy, nb::ro, uint16_t>(array.data(), array.ndim(), shape, owner, strides));
 }
 
 // For tests: a float32 or float64 array through the kernels' own exp or log1p.
@@ -146,7 +148,9 @@ void elementary(const std::string& name, nb::handle x, nb::handle out) {
 
 // For threadpoolctl, which finds them by name in the loaded library.
 extern "C" __attribute__((visibility("default"))) int softmax2d_get_num_threads() { return num_threads(); }
-extern "C" __attribute__((visibility("default"))) void softmax2d_set_num_threads(int n) { set_num_threads(n); }
+extern "C" __attribute__((visibility("default"))) void softmax2d_set_num_threads(int n) {
+    set_num_threads(n);
+}
 
 NB_MODULE(_core, m) {
     m.doc() = "softmax2d's kernels. Private: the public functions are in the package softmax2d.";

@@ -28,7 +28,7 @@ struct ExpConstants<float> {
     static constexpr float shift_from = 256, lowest = -125;
     static constexpr int mantissa = 23, bias = 127, boost = 64;
     static constexpr float boost_factor = 0x1p64f, unboost = 0x1p-64f;
-    static constexpr float q[] = {0x1p+0f,           0x1p-1f,           0x1.5554acp-3f,
+    static constexpr float q[] = {0x1p+0f,        0x1p-1f,        0x1.5554acp-3f,
                                   0x1.5554f0p-5f, 0x1.122a20p-7f, 0x1.6d438cp-10f};
 };
 template <>

@@ -65,8 +65,7 @@ template <class T, bool label, bool second, bool nans, class Feed>
 inline void maxima(Tile<T>& t, Feed& feeder) {
     constexpr int lanes = kLanes<T>;
     ptrdiff_t p = 0;
-    for (; p + 4 * lanes <= t.padded; p += 4 * lanes)
-        maxima_block<T, 4, label, second, nans>(t, p, feeder);
+    for (; p + 4 * lanes <= t.padded; p += 4 * lanes) maxima_block<T, 4, label, second, nans>(t, p, feeder);
     for (; p < t.padded; p += lanes) maxima_block<T, 1, label, second, nans>(t, p, feeder);
 }
 
@@ -175,6 +174,7 @@ struct ExpSum {
             all_classes<true>();
         const auto normaliser = Normaliser<T>::of(all.sum());
         normaliser.save(t, p);
+        if (keep == Keep::terms) return;
         Vec<T> low, e = exp_of_largest<T>(top, ref, low);
         store(t.row(kTop) + p, e);
         if (logs) store(t.row(kLog) + p, log_of_sum(e, low));

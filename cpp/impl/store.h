@@ -46,8 +46,8 @@ inline void store_classes(Tile<T>& t, const Job& job, int o, Result result) {
         S* out = (S*)a.data + s.offset[o];
         if (rows)
             for (ptrdiff_t k = 0; k < t.classes; ++k)
-                write_row<T>([&](ptrdiff_t p) { return result(k, at + p); }, out + k * a.class_stride, s.length,
-                             job.stream);
+                write_row<T>([&](ptrdiff_t p) { return result(k, at + p); }, out + k * a.class_stride,
+                             s.length, job.stream);
         else if (a.class_stride == 1)
             store_transposed(t, out, pixel_stride, at, s.length, job.stream);
         else

@@ -23,13 +23,13 @@ constexpr int kRows = 10;  // per-pixel rows beside the classes
 
 template <class T>
 struct Tile {
-    T* z;                // classes x ld
-    double* rows;        // kRows x ld, of T or of float64
-    T* block;            // kLanes pixels x classes
-    ptrdiff_t ld;        // elements from one class to the next
+    T* z;          // classes x ld
+    double* rows;  // kRows x ld, of T or of float64
+    T* block;      // kLanes pixels x classes
+    ptrdiff_t ld;  // elements from one class to the next
     ptrdiff_t classes;
-    ptrdiff_t count;     // pixels
-    ptrdiff_t padded;    // count, rounded up to whole vectors
+    ptrdiff_t count;   // pixels
+    ptrdiff_t padded;  // count, rounded up to whole vectors
     Segment* segments;
     ptrdiff_t segment_count;
 

@@ -40,9 +40,9 @@ def code_of(dtype: np.dtype[Any]) -> int:
     return _BFLOAT16 if code is None else code
 
 
-def exported(array: Array) -> Array:
-    """``array`` with a dtype that the buffer protocol knows (bfloat16 has none)."""
-    return array.view(np.uint16) if is_bfloat16(array.dtype) else array
+def exported(array: Array, code: int) -> Array:
+    """``array`` of that code with a dtype that the buffer protocol knows (bfloat16 has none)."""
+    return array.view(np.uint16) if code == _BFLOAT16 else array
 
 
 def describe(array: Array) -> str:
@@ -125,9 +125,11 @@ def _may_overlap_itself(array: Array) -> bool:
     return False
 
 
+def _same_memory(a: Array, b: Array) -> bool:
+    return (a.ctypes.data, a.strides, a.dtype) == (b.ctypes.data, b.strides, b.dtype)
+
+
 def _overlap(a: Array, b: Array) -> bool:
-    if not np.may_share_memory(a, b):
-        return False
     try:
         return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # stubs know -1, 0
     except np.exceptions.TooHardError:
@@ -138,28 +140,26 @@ def result_array(where: str, out: Any, like: Array, inputs: Sequence[tuple[str, 
     """``out`` if it can take the result of ``inputs``, or a new array laid out as ``like``."""
     dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
     if out is None:
-        return np.empty_like(like, dtype=dtype)
+        return np.empty_like(like, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
     if out.shape != like.shape or out.dtype != dtype:
         raise (TypeError if out.dtype != dtype else ValueError)(
             f"{where}: out must have shape {like.shape} and dtype {dtype}; got {describe(out)}."
         )
-    if not out.flags.writeable:
+    flags = out.flags
+    if not flags.writeable:
         raise ValueError(f"{where}: out must be writable; got a read-only array, {describe(out)}.")
-    if not out.flags.aligned:
+    if not flags.aligned:
         raise ValueError(f"{where}: out must be aligned in memory; got an unaligned array.")
-    if _may_overlap_itself(out):
+    if not flags.c_contiguous and _may_overlap_itself(out):
         raise ValueError(
             f"{where}: out must not overlap itself; got {describe(out)} with strides {out.strides}."
         )
     for name, array in inputs:
-        same = (
-            out.ctypes.data == array.ctypes.data
-            and out.strides == array.strides
-            and out.dtype == array.dtype
-        )
-        if not same and _overlap(out, array):
+        if out is array or not np.may_share_memory(out, array) or _same_memory(out, array):
+            continue
+        if _overlap(out, array):
             raise ValueError(
                 f"{where}: out must be {name} itself or share no memory with it; "
                 f"it shares a part. Use a copy of {name}."

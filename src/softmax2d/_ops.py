@@ -50,7 +50,8 @@ def _probs(
     affine = _checks.affine(where, temperature, bias, array.shape[axis])
     result = _arrays.result_array(where, out, array, (("logits", array),))
     code, out_code = code_of(array.dtype), code_of(result.dtype)
-    _core.probs(logs, exported(array), exported(result), code, out_code, axis, affine)
+    source, target = exported(array, code), exported(result, out_code)
+    _core.probs(logs, source, target, code, out_code, axis, affine)
     return result
 
 
@@ -159,12 +160,13 @@ def _vjp(
     b = _arrays.as_floats(where, *second)
     axis = _checks.class_axis(where, first[0], a, axis)
     _checks.same_shape(where, (first[0], a), (second[0], b))
-    if a.dtype.newbyteorder("=") != b.dtype.newbyteorder("="):
+    if a.dtype != b.dtype:
         common = np.result_type(a.dtype, b.dtype)
-        a, b = a.astype(common), b.astype(common)
+        a, b = a.astype(common, copy=False), b.astype(common, copy=False)
     result = _arrays.result_array(where, out, a, ((first[0], a), (second[0], b)))
-    codes = code_of(a.dtype), code_of(b.dtype), code_of(result.dtype)
-    _core.vjp(logs, exported(a), exported(b), exported(result), *codes, axis)
+    code, out_code = code_of(a.dtype), code_of(result.dtype)
+    sources, target = (exported(a, code), exported(b, code)), exported(result, out_code)
+    _core.vjp(logs, *sources, target, code, code, out_code, axis)
     return result
 
 
@@ -408,8 +410,7 @@ def segment(
     if best:
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
     results = (labels, *values, *top)
-    _core.segment(
-        exported(array), code_of(array.dtype), axis, affine, results, label_dtype.itemsize, best
-    )
+    code, label_bytes = code_of(array.dtype), label_dtype.itemsize
+    _core.segment(exported(array, code), code, axis, affine, results, label_bytes, best)
     moved = [None if t is None else np.moveaxis(t, 0, axis) for t in top]
     return Segmentation(labels, *values, *moved)
