@@ -58,9 +58,10 @@ struct Job {
     Affine affine;
     SegmentOut segment;
     ptrdiff_t classes;
-    ptrdiff_t tile;  // pixels in a tile
-    ptrdiff_t lead;  // tiles begin at pixels i * tile - lead
-    bool stream;     // results too large for the caches: store past them
+    double most_entropy;  // log of the classes, rounded down
+    ptrdiff_t tile;       // pixels in a tile
+    ptrdiff_t lead;       // tiles begin at pixels i * tile - lead
+    bool stream;          // results too large for the caches: store past them
 };
 
 // Works on pixels [begin, end) of the job. `scratch` holds at least scratch_bytes(job) bytes,

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 #include "dispatch.h"
@@ -92,6 +93,9 @@ void lay_out(Job& job, const Array* arrays, int count, int axis, bool pixels_in_
         job.operand[o] = {a.data, a.stride[axis], a.dtype, a.swapped};
     }
     job.classes = arrays[0].shape[axis];
+    const long double most = std::log(static_cast<long double>(job.classes));
+    job.most_entropy = static_cast<double>(most);
+    if (job.most_entropy > most) job.most_entropy = std::nextafter(job.most_entropy, 0.0);
     w.pixels = 1;
     for (int d = 0; d < arrays[0].ndim; ++d) {
         if (d == axis) continue;

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 def recipes() -> dict[str, list[str]]:
     """From CMakeLists.txt: each build of this processor and its compiler flags."""
     text = (ROOT / "CMakeLists.txt").read_text()
-    common = re.search(r"set\(kernel_flags (.*?)\)", text, re.S)
+    common = re.search(r"set\(kernel_flags (.*?)\)", text, re.DOTALL)
     assert common, "CMakeLists.txt has no kernel_flags"
     found = re.findall(r"add_kernels\((\w+) ([\w-]+)([^)]*)\)", text)
     builds = {n: (isa, f.split()) for n, isa, f in found if isa in _core.all_builds()}

@@ -47,7 +47,7 @@ def test_readme(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": path.stem}
     for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", path.read_text(), re.S | re.M)
+        re.findall(r"^```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
     ):
         where = f"{path.name}, block {number}"
         if ">>>" in block:

@@ -16,8 +16,8 @@ inline void mapped_maxima(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap be
     before_map();
     if (a.active && a.keeps_order) {
         apply_affine(t, a);
-        map_row(t.largest(), t.padded, a.factor_high[0], a.factor_low[0], a.bias[0]);
-        if (second) map_row(t.row(kSecond), t.padded, a.factor_high[0], a.factor_low[0], a.bias[0]);
+        map_like_first(t, a, t.largest());
+        if (second) map_like_first(t, a, t.row(kSecond));
     }
 }
 

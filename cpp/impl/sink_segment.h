@@ -30,7 +30,7 @@ inline void margin(Tile<T>& t) {
         Vec<T> top = load<Vec<T>>(t.largest() + p);
         Vec<T> confidence = Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p));
         Vec<T> ignored, less = exp_minus_one<T>(load<Vec<T>>(t.row(kSecond) + p) - top, ignored);
-        store(t.row(kOut) + p, confidence * -less);
+        store(t.row(kOut) + p, confidence * (0 - less));  // never -0
     }
 }
 
@@ -94,7 +94,10 @@ inline void select_best(const Tile<T>& t, ptrdiff_t top_k, const Best<T>& b) {
 template <class T>
 inline void store_best(Tile<T>& t, const Job& job, const Best<T>& b) {
     const SegmentOut& out = job.segment;
+    const Affine& a = job.affine;
     for (int i = 0; i < out.top_k; ++i) {
+        // Selected before the map, where the map keeps the order.
+        if (a.active && a.keeps_order) map_like_first(t, a, b.logits + i * t.ld);
         const size_t plane = size_t(i) * job.walk.pixels;
         if (out.top_labels)
             store_label<T>(b.labels + i * t.ld, out.top_labels + plane * out.label_bytes, job, t);
@@ -104,13 +107,12 @@ inline void store_best(Tile<T>& t, const Job& job, const Best<T>& b) {
     }
 }
 
-// log C, or the largest number below where rounding went up.
+// The largest T not above the limit, which rounding may have passed.
 template <class T>
-inline T most_entropy(ptrdiff_t classes) {
+inline T at_most(double limit) {
     using U = typename Lanes<T>::UInt;
-    const double exact = __builtin_log(double(classes));
-    const T most = T(exact);
-    return double(most) > exact ? bits_as<T>(U(bits_as<U>(most) - 1)) : most;
+    const T rounded = T(limit);
+    return double(rounded) > limit ? bits_as<T>(U(bits_as<U>(rounded) - 1)) : rounded;
 }
 
 // One tile, its next being fed by whichever pass is the last.
@@ -138,7 +140,7 @@ inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>
     if (out.labels) store_label<T>(t.label(), out.labels, job, t);
     if (out.confidence) confidence(t), write(out.confidence);
     if (out.margin) margin(t), write(out.margin);
-    if (out.entropy) entropy(t, most_entropy<T>(job.classes)), write(out.entropy);
+    if (out.entropy) entropy(t, at_most<T>(job.most_entropy)), write(out.entropy);
     if (out.top_k) store_best(t, job, best);
 }
 

@@ -162,6 +162,12 @@ inline void map_row(double* row, ptrdiff_t n, double high, double low, double bi
     }
 }
 
+// One row of logits of any classes, where the map is the same for all.
+template <class T>
+inline void map_like_first(const Tile<T>& t, const Affine& a, T* row) {
+    map_row(row, t.padded, a.factor_high[0], a.factor_low[0], a.bias[0]);
+}
+
 template <class T>
 inline void apply_affine(Tile<T>& t, const Affine& a) {
     for (ptrdiff_t k = 0; k < t.classes; ++k)

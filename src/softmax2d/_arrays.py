@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d import _core
+from softmax2d._native import core
 
 Array = NDArray[Any]
 
@@ -77,7 +77,7 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
                 f"{where}: {name} is bfloat16, which NumPy knows only with ml_dtypes. "
                 'Install it with `pip install "softmax2d[bfloat16]"`.'
             ) from None
-        importer, view = _core.import_bfloat16, ml_dtypes.bfloat16
+        importer, view = core.import_bfloat16, ml_dtypes.bfloat16
     else:
         importer, view = np.from_dlpack, None
     try:

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _arrays, _checks, _core
+from softmax2d import _arrays, _checks
 from softmax2d._arrays import Array, code_of, exported
+from softmax2d._native import core
 
 Interpolation = Literal["linear", "nearest"]
 Output = Literal["labels", "confidence", "margin", "entropy"]
@@ -51,7 +52,7 @@ def _probs(
     result = _arrays.result_array(where, out, array, (("logits", array),))
     code, out_code = code_of(array.dtype), code_of(result.dtype)
     source, target = exported(array, code), exported(result, out_code)
-    _core.probs(logs, source, target, code, out_code, axis, affine)
+    core.probs(logs, source, target, code, out_code, axis, affine)
     return result
 
 
@@ -166,7 +167,7 @@ def _vjp(
     result = _arrays.result_array(where, out, a, ((first[0], a), (second[0], b)))
     code, out_code = code_of(a.dtype), code_of(result.dtype)
     sources, target = (exported(a, code), exported(b, code)), exported(result, out_code)
-    _core.vjp(logs, *sources, target, code, code, out_code, axis)
+    core.vjp(logs, *sources, target, code, code, out_code, axis)
     return result
 
 
@@ -411,6 +412,6 @@ def segment(
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
     results = (labels, *values, *top)
     code, label_bytes = code_of(array.dtype), label_dtype.itemsize
-    _core.segment(exported(array, code), code, axis, affine, results, label_bytes, best)
+    core.segment(exported(array, code), code, axis, affine, results, label_bytes, best)
     moved = [None if t is None else np.moveaxis(t, 0, axis) for t in top]
     return Segmentation(labels, *values, *moved)

@@ -5,14 +5,7 @@ from __future__ import annotations
 import os
 from operator import index
 
-try:
-    from softmax2d import _core
-except ImportError as error:
-    raise ImportError(
-        "softmax2d: its native core softmax2d._core is missing or cannot be loaded "
-        f"({error}). It is compiled at installation and needs GCC or clang: "
-        "reinstall with `pip install --force-reinstall softmax2d`."
-    ) from error
+from softmax2d._native import core
 
 
 def instruction_set() -> str:
@@ -31,7 +24,7 @@ def instruction_set() -> str:
     >>> s2d.instruction_set() in ("x86-64-v2", "x86-64-v3", "x86-64-v4", "baseline")
     True
     """
-    return str(_core.build_in_use())
+    return str(core.build_in_use())
 
 
 def get_num_threads() -> int:
@@ -44,7 +37,7 @@ def get_num_threads() -> int:
         ``OMP_NUM_THREADS``, else the processors that this process may use (affinity mask and cgroup
         quota, looked up anew at each call).
     """
-    return int(_core.num_threads())
+    return int(core.num_threads())
 
 
 def set_num_threads(n: int | None) -> None:
@@ -63,7 +56,7 @@ def set_num_threads(n: int | None) -> None:
         ``n`` is less than 1 or more than 4096.
     """
     if n is None:
-        _core.set_num_threads(0)
+        core.set_num_threads(0)
         return
     if isinstance(n, bool):
         raise TypeError("set_num_threads: n must be an integer or None; got bool.")
@@ -75,16 +68,16 @@ def set_num_threads(n: int | None) -> None:
         ) from None
     if not 1 <= number <= 4096:
         raise ValueError(f"set_num_threads: n must be between 1 and 4096; got {number}.")
-    _core.set_num_threads(number)
+    core.set_num_threads(number)
 
 
 def _choose_build(name: str) -> None:
     """Force the build that ``SOFTMAX2D_ISA`` names, or say why not."""
     if name in ("v2", "v3", "v4"):
         name = f"x86-64-{name}"
-    if _core.use_build(name):
+    if core.use_build(name):
         return
-    built, runnable = _core.all_builds(), _core.runnable_builds()
+    built, runnable = core.all_builds(), core.runnable_builds()
     why = (
         f"this processor cannot run it; it runs {', '.join(runnable)}"
         if name in built
@@ -102,12 +95,12 @@ def _choose_threads() -> None:
                 f"softmax2d: SOFTMAX2D_NUM_THREADS must be a whole number from 1 to 4096; "
                 f"got {own!r}."
             )
-        _core.set_num_threads(int(own))
+        core.set_num_threads(int(own))
         return
     # OpenMP's variable may be a list, one number a nesting level; it ignores all else, so do we.
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and 1 <= int(first) <= 4096:
-        _core.set_num_threads(int(first))
+        core.set_num_threads(int(first))
 
 
 if forced := os.environ.get("SOFTMAX2D_ISA", "").strip():

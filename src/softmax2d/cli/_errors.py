@@ -51,7 +51,7 @@ def needed(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        package = {"PIL": "pillow", "skimage": "scikit-image"}.get(module.split(".")[0], module)
+        package = {"PIL": "pillow", "skimage": "scikit-image"}.get(module.split(".", 1)[0], module)
         raise Unusable(
             f'this needs {package}: install it with `pip install "softmax2d[{extra}]"`.'
         ) from None
