@@ -18,7 +18,12 @@ cp "$folder"/_core*.so "$folder/package/softmax2d/"
 tests=(tests/test_special.py tests/test_same_bits.py tests/test_layouts.py tests/test_derivatives.py
        tests/test_accuracy.py tests/test_sanitized.py)
 preload="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libubsan.so)"
+# An editable installation would come before PYTHONPATH: its finder is taken out.
+start='import sys
+sys.meta_path[:] = [f for f in sys.meta_path if "_editable" not in getattr(f, "__module__", "")]
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))'
 SOFTMAX2D_SANITIZED="$PWD/$folder/package" PYTHONPATH="$PWD/$folder/package" \
   LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
   UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PYTHONMALLOC=malloc \
-  "$python" -m pytest -q -p no:cacheprovider "${tests[@]}" "$@"
+  "$python" -c "$start" -q -p no:cacheprovider "${tests[@]}" "$@"
