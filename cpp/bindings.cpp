@@ -5,9 +5,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "dispatch.h"
 #include "layout.h"
@@ -18,6 +21,43 @@ using namespace nb::literals;
 using namespace softmax2d;
 
 namespace {
+
+// A daemon thread that asks for the GIL while the interpreter shuts down is ended by it on the spot,
+// through C++ frames that cannot be unwound: the process would abort. So no thread asks any more once
+// shutting down has begun (atexit, when only daemon threads are left); those that asked are let in first.
+std::atomic<bool> shutting_down{false};
+std::atomic<int> asking{0};
+
+class WithoutGil {
+   public:
+    WithoutGil() : state_(PyEval_SaveThread()), home_(std::this_thread::get_id()) {}
+    WithoutGil(const WithoutGil&) = delete;
+    WithoutGil& operator=(const WithoutGil&) = delete;
+    ~WithoutGil() {
+        ++asking;
+        if (shutting_down && home_ != shutdown_thread) {
+            --asking;
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
+        }
+        PyEval_RestoreThread(state_);
+        --asking;
+    }
+    static std::thread::id shutdown_thread;
+
+   private:
+    PyThreadState* state_;
+    std::thread::id home_;
+};
+std::thread::id WithoutGil::shutdown_thread;
+
+void shut_down() {
+    WithoutGil::shutdown_thread = std::this_thread::get_id();
+    shutting_down = true;
+    PyThreadState* state = PyEval_SaveThread();
+    for (int tries = 0; asking > 0 && tries < 1000; ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    PyEval_RestoreThread(state);
+}
 
 // A view of a Python object's memory, held as long as this lives.
 class View {
@@ -75,7 +115,7 @@ void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtyp
     Job job{};
     lay_out(job, arrays, 2, axis, false);
     job.affine = affine.affine();
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     run(job, logs ? kernels().log_softmax : kernels().softmax, to.bytes());
 }
 
@@ -85,7 +125,7 @@ void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtyp
     const Array arrays[] = {a.array(dtype), g.array(grad_dtype), to.array(out_dtype)};
     Job job{};
     lay_out(job, arrays, 3, axis, false);
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     run(job, logs ? kernels().log_softmax_vjp : kernels().softmax_vjp, to.bytes());
 }
 
@@ -106,7 +146,7 @@ void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::tuple o
     lay_out(job, &array, 1, axis, true);
     job.affine = affine.affine();
     job.segment = {data[0], data[1], data[2], data[3], data[4], data[5], label_bytes, top_k};
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     run(job, kernels().segment, 0);
 }
 
@@ -137,7 +177,7 @@ void elementary(const std::string& name, nb::handle x, nb::handle out) {
                  ptrdiff_t(from.bytes() / sizeof(T)));
     };
     const bool is_exp = name.rfind("exp", 0) == 0;
-    nb::gil_scoped_release release;
+    const WithoutGil released;
     if (wide)
         apply(is_exp ? table.exp_double : table.log1p_double, (double*)nullptr);
     else
@@ -160,6 +200,7 @@ NB_MODULE(_core, m) {
           "top_k"_a);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);
+    m.def("shut_down", &shut_down);
     m.def("runnable_builds", &runnable_builds);
     m.def("all_builds", &all_builds);
     m.def("use_build", &use_build);

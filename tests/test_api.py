@@ -221,7 +221,7 @@ def test_a_build_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         def runnable_builds() -> list[str]:
             return ["x86-64-v2"]
 
-    monkeypatch.setattr(_runtime, "_core", Old)
+    monkeypatch.setattr(_runtime, "core", Old)
     with pytest.raises(RuntimeError) as caught:
         _runtime._choose_build("v4")
     assert str(caught.value) == (

@@ -68,6 +68,14 @@ def test_softmax_vjp_and_jvp(isa: str, name: str, grad_kind: str) -> None:
         assert_within(s2d.softmax2d_jvp(probs, grad, axis=0), true, BOUND[name], f"jvp {where}")
 
 
+def forgive(got: Any, true: Any, logs: Any, grad: Any, name: str) -> Any:
+    """In float64 the docstring allows 2^-100 of the terms beside the ulps: such errors removed."""
+    if name != "float64":
+        return got
+    terms = np.abs(grad) + np.exp(logs) * np.abs(grad.sum(0))
+    return np.where(np.abs(got - true) <= 2.0**-100 * terms, true.astype(np.float64), got)
+
+
 @pytest.mark.parametrize("name", cases.DTYPES)
 @pytest.mark.parametrize("grad_kind", GRADS)
 def test_log_softmax_vjp(isa: str, name: str, grad_kind: str) -> None:
@@ -86,7 +94,8 @@ def test_log_softmax_vjp_of_a_soft_target(isa: str, name: str) -> None:
     logits = np.concatenate([cases.columns(k, 7, 8, name) for k in ("normal", "spread")], axis=1)
     logs, probs = s2d.log_softmax2d(logits, axis=0), s2d.softmax2d(logits, axis=0)
     got = s2d.log_softmax2d_vjp(logs, -probs, axis=0)
-    assert_within(got, truth.log_softmax_vjp(logs, -probs), BOUND[name], f"{name} {isa}")
+    true = truth.log_softmax_vjp(logs, -probs)
+    assert_within(forgive(got, true, logs, probs, name), true, BOUND[name], f"{name} {isa}")
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])

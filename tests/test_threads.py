@@ -353,3 +353,19 @@ def test_exit_while_threads_are_idle_or_busy() -> None:
     """
     for _ in range(3):
         assert output(code) == "ok"
+
+
+def test_threadpoolctl_lists_and_limits_the_threads() -> None:
+    code = """
+        import threadpoolctl, softmax2d as s2d, softmax2d.threadpools as pools
+        pools.register()
+        pools.register()
+        s2d.set_num_threads(3)
+        own = [d for d in threadpoolctl.threadpool_info() if d["user_api"] == "softmax2d"]
+        assert [d["num_threads"] for d in own] == [3], own
+        assert own[0]["version"] == s2d.__version__
+        with threadpoolctl.threadpool_limits(limits=1):
+            assert s2d.get_num_threads() == 1
+        print(s2d.get_num_threads())
+    """
+    assert output(code) == "3"

@@ -32,8 +32,8 @@ inline void run_probs(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scra
         exp_sum<T, logs ? Keep::logs : Keep::terms>(t, feeders[0]);
         store_classes<S>(t, job, 1, [&](ptrdiff_t k, ptrdiff_t p) {
             const Vec<T> term = load<Vec<T>>(t.z + k * t.ld + p);
-            if (!logs) return Normaliser<T>::at(t, p)(term);
-            return (term - load<Vec<T>>(t.largest() + p)) - load<Vec<T>>(t.row(kLog) + p);
+            if (!logs) return one_nan<T>(Normaliser<T>::at(t, p)(term));
+            return one_nan<T>((term - load<Vec<T>>(t.largest() + p)) - load<Vec<T>>(t.row(kLog) + p));
         });
     });
     stream_done();

@@ -14,14 +14,14 @@ inline void probability_of(const Tile<T>& t, const T* z, T* out) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         const auto ref = reference_of<T>(load<Vec<T>>(t.largest() + p));
         const Vec<T> y = shifted_logit<T, true>(load<Vec<T>>(z + p), ref);
-        store(out + p, Normaliser<T>::at(t, p)(exp_boosted<T>(y, ref)));
+        store(out + p, one_nan<T>(Normaliser<T>::at(t, p)(exp_boosted<T>(y, ref))));
     }
 }
 
 template <class T>
 inline void confidence(Tile<T>& t) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>)
-        store(t.row(kOut) + p, Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p)));
+        store(t.row(kOut) + p, one_nan<T>(Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p))));
 }
 
 template <class T>
@@ -30,7 +30,7 @@ inline void margin(Tile<T>& t) {
         Vec<T> top = load<Vec<T>>(t.largest() + p);
         Vec<T> confidence = Normaliser<T>::at(t, p)(load<Vec<T>>(t.row(kTop) + p));
         Vec<T> ignored, less = exp_minus_one<T>(load<Vec<T>>(t.row(kSecond) + p) - top, ignored);
-        store(t.row(kOut) + p, confidence * (0 - less));  // never -0
+        store(t.row(kOut) + p, one_nan<T>(confidence * (0 - less)));  // never -0
     }
 }
 
@@ -39,7 +39,7 @@ template <class T>
 inline void entropy(Tile<T>& t, T most) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         Vec<T> h = load<Vec<T>>(t.row(kLog) + p) + load<Vec<T>>(t.row(kMean) + p);
-        store(t.row(kOut) + p, h > most ? splat(most) : h);
+        store(t.row(kOut) + p, one_nan<T>(h > most ? splat(most) : h));
     }
 }
 

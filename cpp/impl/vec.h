@@ -147,6 +147,13 @@ inline void stream_done() {
 #endif
 }
 
+// v, with one and the same NaN wherever it is NaN: which of two NaNs an instruction passes on is the
+// compiler's choice.
+template <class T>
+inline Vec<T> one_nan(Vec<T> v) {
+    return v == v ? v : splat(T(__builtin_nan("")));
+}
+
 // sum + tail <- (sum + tail) + x with the rounding of the sum kept in the tail (Knuth's two-sum).
 template <class V>
 inline void add_exactly(V& sum, V& tail, V x) {

@@ -168,7 +168,7 @@ inline void run_vjp(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratc
         };
         for (ptrdiff_t p = 0; p < a.padded; p += kLanes<T>) sum_column<T, logs>(a, g, p, feed);
         store_classes<S>(a, job, 2, [&](ptrdiff_t k, ptrdiff_t p) {
-            return logs ? log_softmax_gradient(a, g, k, p) : softmax_gradient(a, g, k, p);
+            return one_nan<T>(logs ? log_softmax_gradient(a, g, k, p) : softmax_gradient(a, g, k, p));
         });
     });
     stream_done();

@@ -62,8 +62,11 @@ def _as_array(where: str, name: str, value: Any) -> Array:
 
 def _from_dlpack(where: str, name: str, value: Any) -> Array:
     """A NumPy view of another library's CPU array."""
-    device = value.__dlpack_device__() if hasattr(value, "__dlpack_device__") else (1, 0)
-    if int(device[0]) != 1:
+    try:
+        device = int(value.__dlpack_device__()[0]) if hasattr(value, "__dlpack_device__") else 1
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        device = 0  # nowhere: torch's "meta" device, for one
+    if device != 1:
         raise TypeError(
             f"{where}: {name} must be in the CPU's memory; got a {type(value).__name__} on another "
             f"device. Copy it first, for example with {name}.cpu()."

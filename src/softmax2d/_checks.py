@@ -102,9 +102,22 @@ def same_shape(where: str, first: tuple[str, Array], second: tuple[str, Array]) 
         )
 
 
+def _names(where: str, argument: str, value: Any) -> tuple[str, ...]:
+    """A name or several, as a tuple."""
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(
+            f"{where}: {argument} must be a string or a sequence of strings; "
+            f"got {type(value).__name__}."
+        ) from None
+
+
 def output_names(where: str, outputs: Any, top_k: Any) -> tuple[str, ...]:
     """The names in ``outputs``, known and at least one (or ``top_k``)."""
-    names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+    names = _names(where, "outputs", outputs)
     for name in names:
         if name not in OUTPUTS:
             raise ValueError(
@@ -151,7 +164,7 @@ def own_size(
     where: str, array: Array, axis: int, size: Any, interpolation: Any, spatial_dims: int | None
 ) -> None:
     """Refuse a ``size`` other than the logits' own, and unknown interpolations."""
-    names = (interpolation,) if isinstance(interpolation, str) else tuple(interpolation)
+    names = _names(where, "interpolation", interpolation)
     for name in names:
         if name not in INTERPOLATIONS:
             raise ValueError(
@@ -164,7 +177,12 @@ def own_size(
         spatial = array.shape[-1 - (spatial_dims or 2) : -1]
     else:
         spatial = array.shape[axis + 1 :]
-    asked = (index(size),) * len(spatial) if np.ndim(size) == 0 else tuple(map(index, size))
+    try:
+        asked = (index(size),) * len(spatial) if np.ndim(size) == 0 else tuple(map(index, size))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{where}: size must be an integer or one per spatial axis; got {size!r}."
+        ) from None
     if asked != spatial:
         raise ValueError(
             f"{where}: size must be None or the logits' own, {spatial}, in this version, which "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from operator import index
 
@@ -103,6 +104,7 @@ def _choose_threads() -> None:
         core.set_num_threads(int(first))
 
 
+atexit.register(core.shut_down)
 if forced := os.environ.get("SOFTMAX2D_ISA", "").strip():
     _choose_build(forced)
 _choose_threads()

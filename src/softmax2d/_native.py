@@ -1,0 +1,12 @@
+"""The native core, or an error that says what to do about its absence."""
+
+try:
+    from softmax2d import _core as core
+except ImportError as error:
+    raise ImportError(
+        "softmax2d: its native core softmax2d._core is missing or cannot be loaded "
+        f"({error}). It is compiled at installation and needs GCC or clang: "
+        "reinstall with `pip install --force-reinstall softmax2d`."
+    ) from error
+
+__all__ = ["core"]
