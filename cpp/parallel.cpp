@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <condition_variable>
 #include <cstdio>
@@ -68,13 +69,28 @@ class Scratch {
 };
 thread_local Scratch scratch;
 
+// Looks for `ready` for some microseconds before the caller goes to sleep: waking a sleeper takes
+// longer than a small image's work, and the next call or the end of this one is often that near.
+template <class Ready>
+void look_for(Ready ready) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(30);
+    while (!ready() && std::chrono::steady_clock::now() < until)
+        for (int i = 0; i < 8; ++i) {
+#if defined(__x86_64__)
+            _mm_pause();
+#elif defined(__aarch64__)
+            asm volatile("yield");
+#endif
+        }
+}
+
 struct Task {
     ptrdiff_t items, grain;
     size_t scratch_bytes;
     Body body;
     const void* context;
-    int helpers_wanted;  // guarded by the pool's mutex, like `helpers`
-    int helpers = 0;
+    int helpers_wanted;  // changed under the pool's mutex, like `helpers`
+    std::atomic<int> helpers{0};
     std::atomic<ptrdiff_t> next{0};
     std::condition_variable done{};
 
@@ -94,15 +110,20 @@ class Pool {
    public:
     void run(Task& task) {
         char* memory = scratch.get(task.scratch_bytes);
+        int to_wake;
         {
             std::lock_guard<std::mutex> lock(mutex_);
             tasks_.push_back(&task);
+            wanted_ += task.helpers_wanted;
             grow(task.helpers_wanted);
+            to_wake = std::min(task.helpers_wanted, sleeping_);
         }
-        for (int i = 0; i < task.helpers_wanted; ++i) wake_.notify_one();
+        for (int i = 0; i < to_wake; ++i) wake_.notify_one();
         task.work(memory);
+        look_for([&] { return task.helpers == 0; });
         std::unique_lock<std::mutex> lock(mutex_);
         tasks_.remove(&task);
+        wanted_ -= task.helpers_wanted;
         task.done.wait(lock, [&] { return task.helpers == 0; });
     }
 
@@ -127,8 +148,11 @@ class Pool {
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
             Task* task = nullptr;
+            ++sleeping_;
             wake_.wait(lock, [&] { return (task = open_task()) != nullptr; });
+            --sleeping_;
             --task->helpers_wanted;
+            --wanted_;
             ++task->helpers;
             lock.unlock();
             try {
@@ -138,13 +162,17 @@ class Pool {
             }
             lock.lock();
             if (--task->helpers == 0) task->done.notify_one();
+            lock.unlock();
+            look_for([&] { return wanted_ > 0; });
+            lock.lock();
         }
     }
 
     std::mutex mutex_;
     std::condition_variable wake_;
     std::list<Task*> tasks_;
-    int workers_ = 0;
+    std::atomic<int> wanted_{0};  // helpers that open tasks still want
+    int workers_ = 0, sleeping_ = 0;
 };
 
 // Never destroyed: its workers may outlive every static destructor. A child of fork() has none of the

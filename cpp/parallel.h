@@ -1,8 +1,9 @@
 // The only place that knows about threads.
 //
-// Workers sleep on a condition variable when there is nothing to do and never spin; the calling
-// thread always works along, so a call finishes even if every worker is busy elsewhere. After fork()
-// the child starts with no workers and makes its own when it first needs them.
+// Workers sleep on a condition variable when there is nothing to do; having worked they look for more
+// for 30 microseconds first, and no longer. The calling thread always works along, so a call finishes even if
+// every worker is busy elsewhere. After fork() the child starts with no workers and makes its own when it
+// first needs them.
 #pragma once
 #include <cstddef>
 

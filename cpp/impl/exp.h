@@ -87,10 +87,8 @@ inline Reference<T> reference_of(Vec<T> m) {
 // No pixel of the vector needs a shift: z - 0 is z, and the subtraction can go.
 template <class T>
 inline bool unshifted(const Reference<T>& ref) {
-    const IntVec<T> same = ref.shift == Vec<T>{};
-    bool all = true;
-    for (int i = 0; i < kLanes<T>; ++i) all = all && same[i];
-    return all;
+    const IntVec<T> shifts = ref.shift != Vec<T>{};  // NaN as well
+    return !any_lane(shifts);
 }
 
 // y = n ln2 + r; 2^(n - N + boost) in `scale`.

@@ -45,6 +45,12 @@ inline void maxima_block(Tile<T>& t, ptrdiff_t p, Feed& feeder) {
 // few more, looked at in vain).
 template <class T>
 inline void label_nans(Tile<T>& t, const T* row) {
+    IntVec<T> any = {};
+    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
+        const Vec<T> v = load<Vec<T>>(row + p);
+        any |= v != v;
+    }
+    if (!any_lane(any)) return;
     for (ptrdiff_t p = 0; p < t.count; ++p) {
         if (row[p] == row[p]) continue;
         for (ptrdiff_t k = 0; k < t.classes; ++k) {
@@ -135,7 +141,7 @@ struct ExpSum {
     Sum<T> rest, mean;
     static constexpr bool logs = keep == Keep::logs || keep == Keep::entropy;
 
-    // One group of n = 4 classes or 1 from k.
+    // One group of n <= 4 classes from k.
     template <int n, bool shifted>
     inline void group(ptrdiff_t k) {
         Vec<T> e[4] = {}, others[4] = {}, spread[4] = {};
@@ -149,11 +155,10 @@ struct ExpSum {
             if (logs) others[i] = label == typename Lanes<T>::Int(k + i) ? Vec<T>{} : e[i];
             if (keep == Keep::entropy) spread[i] = others[i] * ((top - ref.shift) - y);
         }
-        all.add(n == 1 ? e[0] : e[0] + e[1]);
-        if (n > 1) all.add(e[2] + e[3]);
-        if (logs) rest.add(n == 1 ? others[0] : (others[0] + others[1]) + (others[2] + others[3]));
-        if (keep == Keep::entropy)
-            mean.add(n == 1 ? spread[0] : (spread[0] + spread[1]) + (spread[2] + spread[3]));
+        all.add(n > 1 ? e[0] + e[1] : e[0]);
+        if (n > 2) all.add(n > 3 ? e[2] + e[3] : e[2]);
+        if (logs) rest.add((others[0] + others[1]) + (others[2] + others[3]));
+        if (keep == Keep::entropy) mean.add((spread[0] + spread[1]) + (spread[2] + spread[3]));
     }
 
     template <bool shifted>
@@ -161,7 +166,10 @@ struct ExpSum {
         ptrdiff_t k = 0;
         for (; k + 4 <= t.classes; k += 4) group<4, shifted>(k);
         if (k < t.classes) feeder.step();
-        for (; k < t.classes; ++k) group<1, shifted>(k);
+        const ptrdiff_t left = t.classes - k;
+        if (left == 3) group<3, shifted>(k);
+        if (left == 2) group<2, shifted>(k);
+        if (left == 1) group<1, shifted>(k);
     }
 
     inline void run() {
@@ -175,9 +183,13 @@ struct ExpSum {
         const auto normaliser = Normaliser<T>::of(all.sum());
         normaliser.save(t, p);
         if (keep == Keep::terms) return;
+        if (!logs) {
+            store(t.row(kTop) + p, exp_boosted<T>(top - ref.shift, ref));
+            return;
+        }
         Vec<T> low, e = exp_of_largest<T>(top, ref, low);
         store(t.row(kTop) + p, e);
-        if (logs) store(t.row(kLog) + p, log_of_sum(e, low));
+        store(t.row(kLog) + p, log_of_sum(e, low));
         if (keep == Keep::entropy) store(t.row(kMean) + p, normaliser(mean.value()));
     }
 

@@ -147,6 +147,15 @@ inline void stream_done() {
 #endif
 }
 
+// Whether any lane of a mask (0 or -1) is set.
+template <class M>
+inline bool any_lane(M mask) {
+    uint64_t words[sizeof(M) / 8], any = 0;
+    std::memcpy(words, &mask, sizeof mask);
+    for (uint64_t word : words) any |= word;
+    return any;
+}
+
 // v, with one and the same NaN wherever it is NaN: which of two NaNs an instruction passes on is the
 // compiler's choice.
 template <class T>
