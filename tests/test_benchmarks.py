@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,18 @@ from benchmarks.inputs import Inputs  # noqa: E402
 from benchmarks.process import Process, absent  # noqa: E402
 from benchmarks.ways import COMPILED, WAYS  # noqa: E402
 from softmax2d import reference  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was() -> Iterator[None]:
+    """Workers set PyTorch up for themselves; here they share the process with other tests."""
+    import torch
+
+    grad, threads = torch.is_grad_enabled(), torch.get_num_threads()
+    yield
+    torch.set_grad_enabled(grad)
+    torch.set_num_threads(threads)
+
 
 DOCS = ROOT / "docs"
 EVERY_WAY = [

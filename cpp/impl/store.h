@@ -6,29 +6,28 @@
 
 namespace {
 
-// Pixels x classes: a block of pixels is transposed into scratch, then copied to the element. The last
-// classes' vector, which comes first, runs over into the next pixel's place: its own numbers follow.
+// Pixels x classes: transposed into scratch, then copied to the element. The last classes' vector,
+// which comes first, runs over into the next pixel's place: its own numbers follow.
 template <class T, class S>
 inline void store_transposed(const Tile<T>& t, S* out, ptrdiff_t pixel_stride, ptrdiff_t at, ptrdiff_t n,
                              bool past) {
     constexpr int W = kLanes<T>;
     const ptrdiff_t C = t.classes;
     ptrdiff_t p = 0;
-    for (; p + W <= n; p += W) {
+    for (; p + W <= n; p += W)
         for (ptrdiff_t k = (C - 1) / W * W; k >= 0; k -= W) {
             Vec<T> v[W];
             for (int i = 0; i < W; ++i)
                 v[i] = k + i < C ? load<Vec<T>>(t.z + (k + i) * t.ld + at + p) : Vec<T>{};
             transpose<T>(v);
-            for (int i = 0; i < W; ++i) store(t.block + i * C + k, v[i]);
+            for (int i = 0; i < W; ++i) store(t.block + (p + i) * C + k, v[i]);
         }
-        const ptrdiff_t run = pixel_stride == C ? W * C : C;
-        for (ptrdiff_t done = 0; done < W * C; done += run)
-            write_row<T>([&](ptrdiff_t i) { return load<Vec<T>>(t.block + done + i); },
-                         out + p * pixel_stride + done / C * pixel_stride, run, past && run > C);
-    }
     for (; p < n; ++p)
-        for (ptrdiff_t k = 0; k < C; ++k) narrow(t.z[k * t.ld + at + p], out[p * pixel_stride + k]);
+        for (ptrdiff_t k = 0; k < C; ++k) t.block[p * C + k] = t.z[k * t.ld + at + p];
+    const ptrdiff_t run = pixel_stride == C ? n * C : C;
+    for (ptrdiff_t done = 0; done < n * C; done += run)
+        write_row<T>([&](ptrdiff_t i) { return load<Vec<T>>(t.block + done + i); },
+                     out + done / C * pixel_stride, run, past && run > C);
 }
 
 // result(k, p) is the vector of class k's results at pixel p of the tile. Where pixels lie side by side

@@ -25,7 +25,7 @@ template <class T>
 struct Tile {
     T* z;          // classes x ld
     double* rows;  // kRows x ld, of T or of float64
-    T* block;      // kLanes pixels x classes
+    T* block;      // pixels x classes
     ptrdiff_t ld;  // elements from one class to the next
     ptrdiff_t classes;
     ptrdiff_t count;   // pixels
@@ -44,7 +44,7 @@ inline ptrdiff_t padding(ptrdiff_t tile) { return tile + 16; }
 inline size_t whole_lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // A thread's scratch: two tiles for each array that is read, so that one fills while the other is
-// worked on, the rows, the stretches of both, and a block of pixels on its way to channels-last order.
+// worked on, the rows, the stretches of both, and a tile on its way to channels-last order.
 template <class T, int arrays>
 struct Workspace {
     static constexpr int tiles = 2 * arrays;
@@ -54,7 +54,7 @@ struct Workspace {
     static size_t row_bytes(const Job& job) { return kRows * padding(job.tile) * sizeof(double); }
     static size_t segment_bytes(const Job& job) { return whole_lines(job.tile * sizeof(Segment)); }
     static size_t block_bytes(const Job& job) {
-        return whole_lines(size_t(kLanes<T>) * (job.classes + 1) * sizeof(T));
+        return whole_lines((size_t(job.tile) * job.classes + kLanes<T>)*sizeof(T));
     }
     static size_t bytes(const Job& job) {
         return tiles * tile_bytes(job) + row_bytes(job) + 2 * segment_bytes(job) + block_bytes(job);
