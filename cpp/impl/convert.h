@@ -104,10 +104,9 @@ inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
 inline void write_vector(Vec<float> v, float* out, bool past) { past ? stream(out, v) : store(out, v); }
 inline void write_vector(Vec<double> v, double* out, bool past) { past ? stream(out, v) : store(out, v); }
 inline void write_vector(Vec<float> v, BFloat* out, bool past) {
-    const UIntVec<float> u = bits_as<UIntVec<float>>(v), high = u >> 16;
-    const UIntVec<float> rounded = (u + 0x7fff + (high & 1)) >> 16;
-    const IntVec<float> nan = v != v;
-    const ShortVec h = __builtin_convertvector(nan ? high | 0x40 : rounded, ShortVec);
+    // A NaN is one_nan(), whose low bits are 0: it needs no case of its own.
+    const UIntVec<float> u = bits_as<UIntVec<float>>(v);
+    const ShortVec h = __builtin_convertvector((u + 0x7fff + ((u >> 16) & 1)) >> 16, ShortVec);
     if (past)
         stream_half(out, h);
     else
