@@ -10,16 +10,13 @@ memory.
 array([0.665, 0.245, 0.09 ])
 """
 
-from softmax2d._ops import (
-    Segmentation,
-    log_softmax2d,
+from softmax2d._derivatives import (
     log_softmax2d_vjp,
-    segment,
-    softmax2d,
     softmax2d_jacobian,
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d._ops import Segmentation, log_softmax2d, segment, softmax2d
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
 
 __version__ = "0.1.0"
