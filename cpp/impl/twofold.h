@@ -56,7 +56,7 @@ inline Twofold small_exp_minus_one(Twofold m) {
     Wide rest = splat(tail[5]);
     for (int i = 4; i >= 0; --i) rest = fma(rest, m.high, splat(tail[i]));
     Twofold sum{rest, {}};
-    for (const double (&term)[2] : terms) sum = sum * m + Twofold{splat(term[0]), splat(term[1])};
+    for (const auto& term : terms) sum = sum * m + Twofold{splat(term[0]), splat(term[1])};
     return sum * m;
 }
 
