@@ -213,6 +213,24 @@ def test_minus_infinite_bias_rules_a_class_out(isa: str) -> None:
     assert_within(probs[[0, 2]].reshape(2, 40), true, 4, isa)
 
 
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_largest_logit_halfway_between_two_exponents(isa: str, name: str) -> None:
+    """Where log2(e) m is k + 1/2, m may be reduced by k or by k + 1; nothing may mix the two."""
+    dtype = np.dtype(name)
+    halves = np.arange(-200, 200) + 0.5
+    near = (halves * np.log(2)).astype(dtype)
+    steps = np.arange(-3, 4)[:, None] * np.spacing(np.abs(near))
+    tops = (near + steps).astype(dtype).ravel()
+    logits = np.stack([tops - dtype.type(9), tops, tops - dtype.type(0.75)])
+    true, probs = truth.Pixels(logits), s2d.softmax2d(logits, axis=0)
+    found = s2d.segment(logits, axis=0, outputs=("confidence", "margin", "entropy"))
+    assert np.array_equal(found.confidence, probs.max(0))
+    assert_within(probs, true.softmax(), 4, f"softmax {isa}")
+    assert_within(s2d.log_softmax2d(logits, axis=0), true.log_softmax(), 4, f"log {isa}")
+    assert_within(found.margin, true.margin(), 8, f"margin {isa}")
+    assert_within(found.entropy, true.entropy(), 8, f"entropy {isa}")
+
+
 def test_the_best_that_float32_numpy_does_is_far_outside(isa: str) -> None:
     """The bound means something: the usual formula in float32 breaks it on the same logits."""
     logits = cases.columns("spread", 19, 2000, "float32")

@@ -114,18 +114,20 @@ inline Vec<T> exp_boosted(Vec<T> y, const Reference<T>& ref) {
     return fma(exp_q<T>(r), r, splat(T(1))) * scale;
 }
 
-// exp_boosted of the largest logit itself, as high + low: the same high, and what it rounded away.
+// exp_boosted of the largest logit itself, as high + low: the same high, and what it rounded away. Its n
+// is N or, where it lies halfway between two numbers, perhaps the other one.
 template <class T>
 inline Vec<T> exp_of_largest(Vec<T> m, const Reference<T>& ref, Vec<T>& low) {
     using K = ExpConstants<T>;
     const Vec<T> top = m - ref.shift;
-    const Vec<T> n = fma(top, splat(K::inverse_ln2), ref.magic) - ref.magic;
+    const Vec<T> t = fma(top, splat(K::inverse_ln2), ref.magic), n = t - ref.magic;
+    const Vec<T> scale = bits_as<Vec<T>>(bits_as<UIntVec<T>>(t) << K::mantissa);
     const Vec<T> first = fma(n, splat(-K::ln2_high), top);
     const Vec<T> r = fma(n, splat(-K::ln2_low), first);
     const Vec<T> r_low = fma(n, splat(-K::ln2_low), first - r);
     const Vec<T> q = exp_q<T>(r), e = fma(q, r, splat(T(1)));
-    low = (fma(q, r, 1 - e) + r_low * e) * K::boost_factor;
-    return e * K::boost_factor;
+    low = (fma(q, r, 1 - e) + r_low * e) * scale;
+    return e * scale;
 }
 
 // exp(x) and exp(x) - 1 for x <= 0 (and a little above), for values that are given, not differences.
