@@ -18,7 +18,9 @@ HEAVY = ("torch", "scipy", "skimage", "click", "matplotlib", "ml_dtypes", "PIL",
 # Of DESIGN.md, those that this version has.
 NAMES = [
     "Segmentation",
+    "Statistics",
     "__version__",
+    "evaluate",
     "get_num_threads",
     "instruction_set",
     "log_softmax2d",
@@ -40,6 +42,9 @@ SIGNATURES = {
     "softmax2d_jacobian": "(probs, *, axis=-3)",
     "segment": "(logits, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, spatial_dims=None)",
+    "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
+    "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
+    "spatial_dims=None)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "instruction_set": "()",

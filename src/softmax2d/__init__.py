@@ -16,14 +16,18 @@ from softmax2d._derivatives import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d._evaluate import evaluate
 from softmax2d._ops import Segmentation, log_softmax2d, segment, softmax2d
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
+from softmax2d._statistics import Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Segmentation",
+    "Statistics",
     "__version__",
+    "evaluate",
     "get_num_threads",
     "instruction_set",
     "log_softmax2d",

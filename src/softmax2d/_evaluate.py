@@ -1,0 +1,131 @@
+"""Evaluation of logits against class indices: check, allocate counters, one call of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from softmax2d import _arrays, _checks, _resample, _targets
+from softmax2d._arrays import code_of, exported
+from softmax2d._exact import ExactSum
+from softmax2d._native import core
+from softmax2d._ops import Interpolation
+from softmax2d._statistics import Statistics
+
+MAX_BINS = 10_000
+
+
+def _number_of_bins(where: str, bins: Any) -> int:
+    try:
+        if isinstance(bins, bool):
+            raise TypeError
+        number = index(bins)
+    except TypeError:
+        raise TypeError(f"{where}: bins must be an integer; got {type(bins).__name__}.") from None
+    if not 1 <= number <= MAX_BINS:
+        raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")
+    return number
+
+
+def _images(shape: tuple[int, ...], axis: int, spatial_dims: int | None) -> int:
+    """Entries over the batch axes; ``shape`` is that of the pixels."""
+    before = len(shape) - (spatial_dims or 2) if axis == len(shape) else axis
+    return prod(shape[: max(0, before)])
+
+
+def evaluate(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    bins: int = 15,
+    window: Sequence[slice] | None = None,
+    spatial_dims: int | None = None,
+) -> Statistics:
+    """Compare labels and probabilities with the truth, without building either.
+
+    Parameters
+    ----------
+    logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
+        Class scores, as in :func:`softmax2d`.
+    target : array, shape (..., H, W), any integer type
+        The true class of every pixel of the result: of the logits' shape without the class axis, or
+        of the ``size`` and ``window`` asked for.
+    axis : int
+        The class axis.
+    size, interpolation, align_corners, window, spatial_dims
+        The size to which logits are resampled, as in :func:`segment`.
+    temperature, bias
+        The map z / temperature + bias, as in :func:`softmax2d`.
+    ignore_index : int, optional
+        Pixels with this target count nowhere, even if it is a class.
+    bins : int
+        Bins of equal width for confidences and probabilities, 1 to 10000.
+
+    Returns
+    -------
+    Statistics
+        Counts of a fixed size, to be added to others of the same classes and bins.
+
+    Raises
+    ------
+    TypeError
+        ``target`` not of an integer type, or masked; ``ignore_index`` or ``bins`` not an integer;
+        for the others as :func:`segment`.
+    ValueError
+        ``target`` of another shape, or holding what is neither a class nor ``ignore_index`` (the
+        message names the first place); ``bins`` out of range; for the others as :func:`segment`.
+
+    Notes
+    -----
+    Labels are those of :func:`segment`, the first of equals. A probability p is in the last of the
+    bins i with i / bins ≤ p, so 1 is in the last bin. Every entry over the batch axes counts as one
+    image; tiles of an image become one by :meth:`Statistics.as_one_image`. All sums are of
+    integers: no order of pixels, tiles or threads changes a bit of them
+    (tests/test_statistics.py). Reads each logit once and each target twice.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> logits = np.log([[[0.75, 0.75]], [[0.25, 0.25]]])  # C, H, W
+    >>> found = s2d.evaluate(logits, np.array([[0, 1]]))
+    >>> found.confusion.tolist()
+    [[1, 0], [1, 0]]
+    >>> found.accuracy, found.mean_iou, round(found.ece, 6), round(found.brier, 6)
+    (0.5, 0.25, 0.25, 0.625)
+    """
+    where = "evaluate"
+    array = _arrays.as_floats(where, "logits", logits)
+    axis = _checks.class_axis(where, "logits", array, axis)
+    classes = _checks.some_classes(where, array, axis)
+    affine = _checks.affine(where, temperature, bias, classes)
+    grid, shape = _resample.grid(
+        where, array, axis, size, interpolation, align_corners, spatial_dims, window
+    )
+    bins = _number_of_bins(where, bins)
+    ignore = _targets.ignored_value(where, ignore_index)
+    truth, signed = _targets.target_labels(where, target, shape)
+    images = _images(shape, axis, spatial_dims)
+    _, occurs = _targets.class_counts(where, truth, signed, classes, ignore, images)
+
+    ignore = _targets.representable(truth, ignore)
+    confusion = np.zeros((classes, classes), np.int64)
+    top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
+    nll, brier = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    code = code_of(array.dtype)
+    source = exported(array, code)
+    sinks = (confusion, top, each, nll, brier)
+    core.statistics(source, code, axis, affine, grid, truth, signed, ignore, bins, *sinks)
+    sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
+    return Statistics(confusion, occurs, images, top, each, *sums)
