@@ -15,12 +15,13 @@ Array = NDArray[Any]
 
 
 def by_exponent(values: Array, sums: Array) -> None:
-    """Add float64 values to exact sums, as the two float32 parts of each."""
+    """Add float64 values to exact sums, as the two float32 parts of each; inf past float32."""
     for value in np.ravel(values).tolist():
-        if not np.isfinite(value):
+        with np.errstate(over="ignore"):
+            high = np.float32(value)
+        if not np.isfinite(high):
             sums[255] += 1 << 40 if np.isnan(value) else 1
             continue
-        high = np.float32(value)
         for part in (high, np.float32(value - float(high))):
             mantissa, exponent = np.frexp(np.float64(part))
             e = max(1, int(exponent) + 126)
