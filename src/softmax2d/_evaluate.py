@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d import _arrays, _checks, _resample, _targets
-from softmax2d._arrays import code_of, exported
+from softmax2d._arrays import Array, code_of, exported
 from softmax2d._exact import ExactSum
 from softmax2d._native import core
-from softmax2d._ops import Interpolation
+from softmax2d._ops import Interpolation, Window
 from softmax2d._statistics import Statistics
 
 MAX_BINS = 10_000
@@ -32,10 +32,10 @@ def _number_of_bins(where: str, bins: Any) -> int:
     return number
 
 
-def _images(shape: tuple[int, ...], axis: int, spatial_dims: int | None) -> int:
-    """Entries over the batch axes; ``shape`` is that of the pixels."""
-    before = len(shape) - (spatial_dims or 2) if axis == len(shape) else axis
-    return prod(shape[: max(0, before)])
+def _images(where: str, logits: Array, axis: int, spatial_dims: int | None) -> int:
+    """Entries over the batch axes."""
+    own = {axis, *_checks.spatial_axes(where, logits, axis, spatial_dims)}
+    return prod(n for d, n in enumerate(logits.shape) if d not in own)
 
 
 def evaluate(
@@ -50,7 +50,7 @@ def evaluate(
     bias: ArrayLike | None = None,
     ignore_index: int | None = None,
     bins: int = 15,
-    window: Sequence[slice] | None = None,
+    window: Window | None = None,
     spatial_dims: int | None = None,
 ) -> Statistics:
     """Compare labels and probabilities with the truth, without building either.
@@ -110,22 +110,22 @@ def evaluate(
     axis = _checks.class_axis(where, "logits", array, axis)
     classes = _checks.some_classes(where, array, axis)
     affine = _checks.affine(where, temperature, bias, classes)
-    grid, shape = _resample.grid(
+    source = _resample.grid(
         where, array, axis, size, interpolation, align_corners, spatial_dims, window
     )
     bins = _number_of_bins(where, bins)
     ignore = _targets.ignored_value(where, ignore_index)
-    truth, signed = _targets.target_labels(where, target, shape)
-    images = _images(shape, axis, spatial_dims)
+    truth, signed = _targets.target_labels(where, target, source.shape)
+    images = _images(where, array, axis, spatial_dims)
     _, occurs = _targets.class_counts(where, truth, signed, classes, ignore, images)
 
     ignore = _targets.representable(truth, ignore)
     confusion = np.zeros((classes, classes), np.int64)
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
     nll, brier = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    code = code_of(array.dtype)
-    source = exported(array, code)
-    sinks = (confusion, top, each, nll, brier)
-    core.statistics(source, code, axis, affine, grid, truth, signed, ignore, bins, *sinks)
+    if truth.size:
+        code = code_of(array.dtype)
+        what = exported(source.logits, code), code, axis, affine, source.tables
+        core.statistics(*what, truth, signed, ignore, bins, confusion, top, each, nll, brier)
     sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
     return Statistics(confusion, occurs, images, top, each, *sums)
