@@ -20,7 +20,8 @@ from softmax2d._statistics import Statistics
 MAX_BINS = 10_000
 
 
-def _number_of_bins(where: str, bins: Any) -> int:
+def number_of_bins(where: str, bins: Any) -> int:
+    """``bins`` as a number in range."""
     try:
         if isinstance(bins, bool):
             raise TypeError
@@ -113,7 +114,7 @@ def evaluate(
     source = _resample.grid(
         where, array, axis, size, interpolation, align_corners, spatial_dims, window
     )
-    bins = _number_of_bins(where, bins)
+    bins = number_of_bins(where, bins)
     ignore = _targets.ignored_value(where, ignore_index)
     truth, signed = _targets.target_labels(where, target, source.shape)
     images = _images(where, array, axis, spatial_dims)
