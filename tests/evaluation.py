@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d import Statistics, reference
+from softmax2d._counts import CLASS_BITS, TOP_BITS
 from softmax2d._exact import ExactSum
 from tests import cases
 
@@ -43,9 +44,9 @@ def count(z: Array, truth: Array, sinks: tuple[Array, ...]) -> None:
     confusion, top, each, nll, brier = sinks
     probs, labels = reference.softmax2d(z, axis=0), z.argmax(0)
     confusion += reference.confusion(truth, labels, len(z))
-    into_bins(probs.max(0, initial=0), labels == truth, top, 40)
+    into_bins(probs.max(0, initial=0), labels == truth, top, TOP_BITS)
     for c, p in enumerate(probs):
-        into_bins(p, truth == c, each[:, c], 24)
+        into_bins(p, truth == c, each[:, c], CLASS_BITS)
     by_exponent(reference.nll(z, truth, axis=0), nll)
     by_exponent(reference.brier(z, truth, axis=0), brier)
 

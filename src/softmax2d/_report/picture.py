@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072b2", "#d55e00"
+_CHINESE = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 _NAMED = 40  # classes, at most, whose names fit beside the matrix
 _WRITTEN = 12  # classes, at most, whose shares fit into the cells
 
@@ -21,21 +23,30 @@ _WRITTEN = 12  # classes, at most, whose shares fit into the cells
 def png(found: Statistics, names: list[str], title: str) -> bytes:
     """The bytes of a PNG file."""
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
+        from matplotlib.font_manager import get_font_names
     except ImportError:
         raise ImportError(
             "save_report: a .png report needs matplotlib: install it with "
             '`pip install "softmax2d[demo]"`.'
         ) from None
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
-    halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.25))
-    left, right = halves
-    _reliability(found, *left.subplots(2, 1, height_ratios=(4, 1), sharex=True))
-    _matrix(found, names, right.subplots())
-    figure.suptitle(_plain(title), fontsize=15)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
+    with rc_context({"font.family": _fonts(get_font_names())}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # no font has it: an empty box
+        figure = Figure(figsize=(13, 6.4), layout="constrained")
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+        left, right = halves
+        _reliability(found, *left.subplots(2, 1, height_ratios=(4, 1), sharex=True))
+        _matrix(found, names, right.subplots())
+        figure.suptitle(_plain(title), fontsize=15)
+        figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
+
+
+def _fonts(installed: list[str]) -> list[str]:
+    """The usual font, then those that are there of the ones that know Chinese."""
+    return ["DejaVu Sans", *(name for name in _CHINESE if name in installed)]
 
 
 def _plain(label: str) -> str:
