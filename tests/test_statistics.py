@@ -90,6 +90,22 @@ def test_every_kind_of_logits(isa: str, kind: str) -> None:
     assert found.undefined == undefined == found.nll_sum.undefined == found.brier_sum.undefined
 
 
+@pytest.mark.parametrize("name", ["float32", "float64"])
+@pytest.mark.parametrize("bins", [1, 3, 10, 15, 100])
+@pytest.mark.parametrize("kind", ["normal", "spread", "all_equal", "near_ties", "some_minus_inf"])
+def test_bins_are_those_of_the_probabilities_bits(
+    isa: str, name: str, bins: int, kind: str
+) -> None:
+    z = cases.columns(kind, 6, 500, name)[:, None]
+    target = np.random.default_rng(3).integers(0, 6, z.shape[1:])
+    found = s2d.evaluate(z, target, bins=bins)
+    at = reference.bin_of(s2d.segment(z, outputs="confidence").confidence, bins)
+    assert found.bins.pixels.tolist() == np.bincount(at.ravel(), minlength=bins).tolist()
+    for c, p in enumerate(s2d.softmax2d(z)):
+        each = np.bincount(reference.bin_of(p, bins).ravel(), minlength=bins)
+        assert found.class_sums[0, c].tolist() == each.tolist()
+
+
 def test_threads_do_not_change_a_bit() -> None:
     logits, target = scene(19, (200, 300))
     found = []
@@ -468,6 +484,10 @@ def test_statistics_cannot_be_changed() -> None:
         ({"confusion": [[1, 2], [3, 0.5]]}, TypeError, "must be integers; got 0.5."),
         ({"confusion": [[1, 2], [3, True]]}, TypeError, "must be integers; got True."),
         ({"image_counts": [1]}, ValueError, "must have shape (2,); got shape (1,)."),
+        ({"images": 1.5}, ValueError, "images must be a count; got 1.5."),
+        ({"images": -1}, ValueError, "images must be a count; got -1."),
+        ({"nll_sum": 3}, ValueError, "a sum has three counts, units, infinite, undefined; got 3."),
+        ({"brier_sum": {"units": 1}}, ValueError, "a sum has three counts"),
         ({"top_sums": [[1]] * 3}, ValueError, "class_sums must have shape (3, 2, 1)"),
     ],
 )

@@ -57,6 +57,8 @@ class Counts:
 
     def __post_init__(self) -> None:
         classes, bins = _sizes(self.confusion, self.top_sums)
+        if type(self.images) is not int or self.images < 0:
+            raise ValueError(f"Statistics: images must be a count; got {self.images!r}.")
         shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
             "confusion": (np.int64, (classes, classes)),
             "image_counts": (np.int64, (classes,)),
@@ -146,6 +148,5 @@ class Counts:
         names = [field.name for field in fields(cls)]
         if missing := [name for name in names if name not in plain]:
             raise ValueError(f"Statistics: from_dict misses {', '.join(missing)}.")
-        values = [plain[name] for name in names[:-2]]
-        values[2] = int(values[2])
-        return cls(*values, *(ExactSum.from_dict(plain[name]) for name in names[-2:]))
+        sums = (ExactSum.from_dict(plain[name]) for name in names[-2:])
+        return cls(*(plain[name] for name in names[:-2]), *sums)

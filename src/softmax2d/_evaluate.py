@@ -90,11 +90,12 @@ def evaluate(
 
     Notes
     -----
-    Labels are those of :func:`segment`, the first of equals. A probability p is in the last of the
-    bins i with i / bins ≤ p, so 1 is in the last bin. Every entry over the batch axes counts as one
-    image; tiles of an image become one by :meth:`Statistics.as_one_image`. All sums are of
-    integers: no order of pixels, tiles or threads changes a bit of them
-    (tests/test_statistics.py). Reads each logit once and each target twice.
+    Labels are those of :func:`segment`, the first of equals. A probability p of
+    :func:`softmax2d` is in bin ⌊bins p⌋, and 1 in the last one. Every entry over the batch axes
+    counts as one image; tiles of an image become one by :meth:`Statistics.as_one_image`. All sums
+    are of integers: no order of pixels, tiles or threads changes a bit of them
+    (tests/test_statistics.py). Reads each logit once and each target twice; a target that is not
+    contiguous in C order and native bytes is copied first.
 
     Examples
     --------

@@ -56,6 +56,11 @@ class ExactSum:
         return {"units": self.units, "infinite": self.infinite, "undefined": self.undefined}
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> ExactSum:
+    def from_dict(cls, plain: Any) -> ExactSum:
         """The sum that :meth:`to_dict` described."""
-        return cls(*(int(fields[name]) for name in ("units", "infinite", "undefined")))
+        names = ("units", "infinite", "undefined")
+        values: list[Any] = [plain.get(n) if isinstance(plain, dict) else None for n in names]
+        if any(type(value) is not int or value < 0 for value in values):
+            told = f"a sum has three counts, {', '.join(names)}; got {plain!r}."
+            raise ValueError(f"Statistics: {told}")
+        return cls(*values)

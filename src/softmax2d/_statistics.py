@@ -248,9 +248,9 @@ class Statistics(Counts):
         --------
         >>> import numpy as np, softmax2d as s2d
         >>> logits = np.log([[[0.75, 0.75]], [[0.25, 0.25]]])
-        >>> print(s2d.evaluate(logits, np.array([[0, 1]])).report(["road", "car"]))
-        2 pixels in 1 image, 2 classes
-        ...
+        >>> lines = s2d.evaluate(logits, np.array([[0, 1]])).report(["road", "car"]).splitlines()
+        >>> lines[0], lines[2], lines[13][:10]
+        ('2 pixels in 1 image, 2 classes', 'accuracy                        0.5000', 'class     ')
         """
         from softmax2d._report import text
 
