@@ -32,7 +32,10 @@ NAMES = [
     "softmax2d_jvp",
     "softmax2d_vjp",
 ]
-FORWARD = "(logits, *, axis=-3, temperature=1.0, bias=None, out=None)"
+FORWARD = (
+    "(logits, *, axis=-3, temperature=1.0, bias=None, out=None, size=None, "
+    "interpolation='linear', align_corners=False, window=None, spatial_dims=None)"
+)
 SIGNATURES = {
     "softmax2d": FORWARD,
     "log_softmax2d": FORWARD,
@@ -41,7 +44,8 @@ SIGNATURES = {
     "softmax2d_jvp": "(probs, tangent, *, axis=-3, out=None)",
     "softmax2d_jacobian": "(probs, *, axis=-3)",
     "segment": "(logits, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, spatial_dims=None)",
+    "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, window=None, "
+    "spatial_dims=None)",
     "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
     "spatial_dims=None)",
