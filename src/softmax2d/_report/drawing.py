@@ -26,14 +26,13 @@ def _rect(kind: str, x: float, y: float, width: float, height: float, title: str
 
 
 def _axes() -> list[str]:
-    """Frame, ticks and the diagonal of calibrated confidences; origin at the upper left."""
+    """Frames and ticks; the origin is at the upper left."""
     parts = [f'<path class="frame" d="M0 0V{_SIDE}H{_SIDE}M0 {_SIDE + 20}v{_LOW}h{_SIDE}"/>']
     for i in range(6):
         at, words = i * _SIDE / 5, f"{i / 5:.1f}"
         parts.append(_text(at, _SIDE + _LOW + 38, words))
         parts.append(_text(-8, _SIDE - at + 4, words, "end"))
         parts.append(f'<path class="grid" d="M0 {_SIDE - at:g}h{_SIDE}"/>')
-    parts.append(f'<path class="ideal" d="M0 {_SIDE}L{_SIDE} 0"/>')
     parts.append(_text(_SIDE / 2, _SIDE + _LOW + 58, "confidence"))
     turned = f' transform="rotate(-90 -38 {_SIDE / 2:g})"'
     parts.append(_text(-38, _SIDE / 2, "accuracy", "middle", turned))
@@ -58,6 +57,7 @@ def reliability(found: Statistics) -> str:
         parts.append(_rect("pixels", left, _SIDE + 20 + _LOW - tall, wide * 0.94, tall, told))
         gap = f"M{said:.2f} {_SIDE - right:.2f}V{_SIDE - said:.2f}"
         parts.append(f'<path class="gap" d="{gap}m0-5l5 5-5 5-5-5z"/>')
+    parts.append(f'<path class="ideal" d="M0 {_SIDE}L{_SIDE} 0"/>')
     size = f"0 0 {_SIDE + _LEFT + 20} {_SIDE + _LOW + 80}"
     label = "Reliability diagram: accuracy against confidence"
     return (
