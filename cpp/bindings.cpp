@@ -15,6 +15,7 @@
 #include "dispatch.h"
 #include "layout.h"
 #include "parallel.h"
+#include "targets.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -86,6 +87,7 @@ class View {
     }
     char* data() const { return static_cast<char*>(buffer_.buf); }
     size_t bytes() const { return size_t(buffer_.len); }
+    int itemsize() const { return int(buffer_.itemsize); }
 
    private:
     Py_buffer buffer_;
@@ -108,12 +110,56 @@ struct AffineViews {
     bool keeps_order = false;
 };
 
-void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtype, int axis, nb::handle map) {
+// For each resampled axis, the last ones, a pair of arrays, one entry for each output pixel along it:
+// the lower neighbour (int64) and the weight of the upper one (float64). None: the logits' own size.
+struct GridViews {
+    GridViews(nb::handle grid, const Array& logits, int axis) {
+        if (grid.is_none()) return;
+        const nb::tuple axes = nb::cast<nb::tuple>(grid);
+        resampling.ndim = int(axes.size());
+        int extents[kMaxDims], spatial = 0;
+        for (int d = 0; d < logits.ndim; ++d)
+            if (d != axis) extents[spatial++] = d;
+        if (resampling.ndim < 1 || resampling.ndim > 3 || resampling.ndim > spatial)
+            throw std::invalid_argument("one to three axes can be resampled");
+        for (int i = 0; i < resampling.ndim; ++i) {
+            const nb::tuple pair = nb::cast<nb::tuple>(axes[i]);
+            views[i][0] = std::make_unique<View>(pair[0], false);
+            views[i][1] = std::make_unique<View>(pair[1], false);
+            resampling.axes[i] = {reinterpret_cast<const int64_t*>(views[i][0]->data()),
+                                  reinterpret_cast<const double*>(views[i][1]->data()),
+                                  ptrdiff_t(views[i][0]->bytes() / sizeof(int64_t)),
+                                  logits.shape[extents[spatial - resampling.ndim + i]], 0};
+        }
+        active = true;
+    }
+    const Resampling* get() const { return active ? &resampling : nullptr; }
+    std::unique_ptr<View> views[3][2];
+    Resampling resampling{};
+    bool active = false;
+};
+
+// The class of each pixel, C-contiguous.
+Target target_of(const View& view, bool is_signed, nb::handle ignore) {
+    const bool ignores = !ignore.is_none();
+    return {view.data(), view.itemsize(), is_signed, ignores, ignores ? nb::cast<int64_t>(ignore) : 0};
+}
+
+// A view of what may be None.
+std::unique_ptr<View> optional_view(nb::handle object) {
+    return object.is_none() ? nullptr : std::make_unique<View>(object, true);
+}
+
+char* data_of(const std::unique_ptr<View>& view) { return view ? view->data() : nullptr; }
+
+void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtype, int axis, nb::handle map,
+           nb::handle grid) {
     const View from(logits, false), to(out, true);
     const AffineViews affine(map);
-    const Array arrays[] = {from.array(dtype), to.array(out_dtype)};
+    const Array source = from.array(dtype), result = to.array(out_dtype);
+    const GridViews resampling(grid, source, axis);
     Job job{};
-    lay_out(job, arrays, 2, axis, false);
+    lay_out(job, &source, 1, &result, axis, false, resampling.get());
     job.affine = affine.affine();
     const WithoutGil released;
     run(job, logs ? kernels().log_softmax : kernels().softmax, to.bytes());
@@ -122,32 +168,74 @@ void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtyp
 void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtype, int grad_dtype,
          int out_dtype, int axis) {
     const View a(result, false), g(grad, false), to(out, true);
-    const Array arrays[] = {a.array(dtype), g.array(grad_dtype), to.array(out_dtype)};
+    const Array arrays[] = {a.array(dtype), g.array(grad_dtype)}, written = to.array(out_dtype);
     Job job{};
-    lay_out(job, arrays, 3, axis, false);
+    lay_out(job, arrays, 2, &written, axis, false);
     const WithoutGil released;
     run(job, logs ? kernels().log_softmax_vjp : kernels().softmax_vjp, to.bytes());
 }
 
 // outputs: labels, confidence, margin, entropy, top_labels, top_probs; None where not asked for.
-void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::tuple outputs, int label_bytes,
-             int top_k) {
+void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
+             int label_bytes, int top_k) {
     const View from(logits, false);
     const AffineViews affine(map);
     std::unique_ptr<View> views[6];
-    char* data[6] = {};
-    for (int i = 0; i < 6; ++i) {
-        if (outputs[i].is_none()) continue;
-        views[i] = std::make_unique<View>(outputs[i], true);
-        data[i] = views[i]->data();
-    }
+    for (int i = 0; i < 6; ++i) views[i] = optional_view(outputs[i]);
     const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
     Job job{};
-    lay_out(job, &array, 1, axis, true);
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
     job.affine = affine.affine();
-    job.segment = {data[0], data[1], data[2], data[3], data[4], data[5], label_bytes, top_k};
+    job.segment = {data_of(views[0]), data_of(views[1]), data_of(views[2]), data_of(views[3]),
+                   data_of(views[4]), data_of(views[5]), label_bytes,       top_k};
     const WithoutGil released;
     run(job, kernels().segment, 0);
+}
+
+// How often each class occurs in a C-contiguous array of integers; returns how many are ignored and the
+// first place of an integer that is neither ignored nor a class, -1 if there is none.
+nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb::handle ignore,
+                        nb::handle counts) {
+    const View from(target, false), to(counts, true);
+    const Target described = target_of(from, is_signed, ignore);
+    TargetCount count;
+    {
+        const WithoutGil released;
+        count = softmax2d::count_targets(described, ptrdiff_t(from.bytes()) / described.bytes, classes,
+                                         reinterpret_cast<int64_t*>(to.data()));
+    }
+    return nb::make_tuple(count.ignored, count.first_bad);
+}
+
+// The loss of each pixel into `losses`, their exact sum into `sums`, their gradient into `grad`.
+void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+          bool is_signed, nb::handle ignore, nb::handle weight, double scale, double smoothing, double gamma,
+          nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype, nb::handle sums) {
+    const View from(logits, false), classes(target, false), weights(weight, false), totals(sums, true);
+    const AffineViews affine(map);
+    const std::unique_ptr<View> each = optional_view(losses), to = optional_view(grad);
+    const Array array = from.array(dtype);
+    const Array written = to ? to->array(grad_dtype) : Array{};
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, to ? &written : nullptr, axis, true, resampling.get(), to != nullptr);
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    job.loss.weight = reinterpret_cast<const double*>(weights.data());
+    job.loss.scale = scale;
+    job.loss.smoothing = smoothing;
+    job.loss.gamma = gamma;
+    if (!cut.is_none()) {
+        const nb::tuple pair = nb::cast<nb::tuple>(cut);
+        job.loss.cuts = true;
+        job.loss.threshold = nb::cast<double>(pair[0]);
+        job.loss.tie = nb::cast<double>(pair[1]);
+    }
+    job.loss.losses = data_of(each);
+    job.loss.sums = reinterpret_cast<int64_t*>(totals.data());
+    const WithoutGil released;
+    run(job, kernels().loss, to ? to->bytes() : 0);
 }
 
 // A bfloat16 array of another library, through DLPack, as uint16 (NumPy itself has no bfloat16).
@@ -194,10 +282,16 @@ extern "C" __attribute__((visibility("default"))) void softmax2d_set_num_threads
 
 NB_MODULE(_core, m) {
     m.doc() = "softmax2d's kernels. Private: the public functions are in the package softmax2d.";
-    m.def("probs", &probs, "logs"_a, "logits"_a, "out"_a, "dtype"_a, "out_dtype"_a, "axis"_a, "map"_a.none());
+    m.def("probs", &probs, "logs"_a, "logits"_a, "out"_a, "dtype"_a, "out_dtype"_a, "axis"_a, "map"_a.none(),
+          "grid"_a.none());
     m.def("vjp", &vjp);
-    m.def("segment", &segment, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "outputs"_a, "label_bytes"_a,
-          "top_k"_a);
+    m.def("segment", &segment, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
+          "outputs"_a, "label_bytes"_a, "top_k"_a);
+    m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
+          "counts"_a);
+    m.def("loss", &loss, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
+          "is_signed"_a, "ignore"_a.none(), "weight"_a, "scale"_a, "smoothing"_a, "gamma"_a, "cut"_a.none(),
+          "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a, "sums"_a);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);
     m.def("shut_down", &shut_down);

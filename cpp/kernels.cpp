@@ -1,53 +1,79 @@
 // THE file compiled once per instruction set. SOFTMAX2D_TABLE names the one symbol it exports.
 #include "kernels.h"
 
+#include "impl/resample.h"
+#include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_segment.h"
 #include "impl/vjp.h"
 
 namespace {
 
-// Calls Kernel<stored, computed>::run for the type of the first operand.
-template <template <class, class> class K>
-void by_type(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+// Calls f with K<source of logits, their stored type>. Operations on several arrays read them as they lie.
+template <template <class, class> class K, int arrays, class F>
+auto by_type(const Job& job, F f) {
+    const auto with = [&](auto stored, auto number) {
+        using S = decltype(stored);
+        using T = decltype(number);
+        if constexpr (arrays == 1)
+            if (job.grid.active) return f(K<Resampled<T>, S>());
+        return f(K<Direct<S, T, arrays>, S>());
+    };
     switch (job.operand[0].dtype) {
-        case DType::float16: return K<Half, float>::run(job, begin, end, scratch);
-        case DType::bfloat16: return K<BFloat, float>::run(job, begin, end, scratch);
-        case DType::float32: return K<float, float>::run(job, begin, end, scratch);
-        case DType::float64: return K<double, double>::run(job, begin, end, scratch);
+        case DType::float16: return with(Half(), float());
+        case DType::bfloat16: return with(BFloat(), float());
+        case DType::float32: return with(float(), float());
+        default: return with(double(), double());
     }
 }
 
-template <class S, class T>
-struct Softmax {
-    static constexpr auto run = run_probs<S, T, false>;
-};
-template <class S, class T>
-struct LogSoftmax {
-    static constexpr auto run = run_probs<S, T, true>;
-};
-template <class S, class T>
-struct Segmenter {
-    static constexpr auto run = run_segment<S, T>;
-};
-template <class S, class T>
-struct SoftmaxVjp {
-    static constexpr auto run = run_vjp<S, T, false>;
-};
-template <class S, class T>
-struct LogSoftmaxVjp {
-    static constexpr auto run = run_vjp<S, T, true>;
-};
-
-template <class T>
-size_t scratch_of(const Job& job) {
-    if (job.operand[2].data) return Workspace<T, 2>::bytes(job);
-    return Workspace<T, 1>::bytes(job) + Best<T>::bytes(job);
+template <template <class, class> class K, int arrays>
+void run(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    by_type<K, arrays>(job, [&](auto kernel) { kernel.run(job, begin, end, scratch); });
 }
-
+template <template <class, class> class K, int arrays>
 size_t scratch_bytes(const Job& job) {
-    return job.operand[0].dtype == DType::float64 ? scratch_of<double>(job) : scratch_of<float>(job);
+    return by_type<K, arrays>(job, [&](auto kernel) { return kernel.bytes(job); });
 }
+template <template <class, class> class K, int arrays = 1>
+constexpr Kernel kKernel = {run<K, arrays>, scratch_bytes<K, arrays>};
+
+// The source's scratch, and what a sink needs beside it.
+template <class Source, class... Beside>
+size_t bytes_of(const Job& job) {
+    return (Source::bytes(job) + ... + Beside::bytes(job));
+}
+
+template <class Source, class S>
+struct Softmax {
+    static constexpr auto run = run_probs<Source, S, false>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+template <class Source, class S>
+struct LogSoftmax {
+    static constexpr auto run = run_probs<Source, S, true>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+template <class Source, class>
+struct Segmenter {
+    static constexpr auto run = run_segment<Source>;
+    static constexpr auto bytes = bytes_of<Source, Best<typename Source::Number>>;
+};
+template <class Source, class>
+struct SoftmaxVjp {
+    static constexpr auto run = run_vjp<Source, false>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+template <class Source, class>
+struct LogSoftmaxVjp {
+    static constexpr auto run = run_vjp<Source, true>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+template <class Source, class>
+struct HardLoss {
+    static constexpr auto run = run_loss<Source>;
+    static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>>;
+};
 
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
@@ -83,12 +109,12 @@ namespace softmax2d {
 extern const Kernels SOFTMAX2D_TABLE;
 const Kernels SOFTMAX2D_TABLE = {
     SOFTMAX2D_NAME(SOFTMAX2D_ISA_NAME),
-    by_type<Softmax>,
-    by_type<LogSoftmax>,
-    by_type<Segmenter>,
-    by_type<SoftmaxVjp>,
-    by_type<LogSoftmaxVjp>,
-    scratch_bytes,
+    kKernel<Softmax>,
+    kKernel<LogSoftmax>,
+    kKernel<Segmenter>,
+    kKernel<SoftmaxVjp, 2>,
+    kKernel<LogSoftmaxVjp, 2>,
+    kKernel<HardLoss>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

@@ -12,7 +12,8 @@ namespace softmax2d {
 enum class DType : int { float16, bfloat16, float32, float64 };
 
 constexpr int kMaxDims = 64;
-constexpr int kMaxOperands = 3;
+constexpr int kMaxOperands = 4;
+constexpr int kSums = 256;  // entries of an exact sum: one for each exponent of float32
 
 // One array, with its class axis taken out. Strides are in elements and may be zero or negative.
 struct Operand {
@@ -24,8 +25,8 @@ struct Operand {
 
 // The pixels: every axis but the class axis, merged where all operands allow, the last one fastest.
 struct Walk {
-    ptrdiff_t size[kMaxDims];
-    ptrdiff_t stride[kMaxOperands][kMaxDims];
+    ptrdiff_t size[kMaxDims + 2];  // a grid has three axes at least
+    ptrdiff_t stride[kMaxOperands][kMaxDims + 2];
     ptrdiff_t pixels;
     int ndim;
 };
@@ -39,8 +40,31 @@ struct Affine {
     bool keeps_order;  // one positive factor for all classes and no bias: labels before the map
 };
 
+// One axis of the resampled source: output i lies between entries lower[i] and lower[i] + 1 of the
+// source, `weight[i]` of the way, in [0, 1); where that is 0 only the first counts.
+struct Axis {
+    const int64_t* lower;
+    const double* weight;
+    ptrdiff_t size;    // of the output
+    ptrdiff_t extent;  // of the source
+    ptrdiff_t stride;  // of operand 0
+};
+
+// The grid on which operand 0 (and the gradient) lie, where it is not the output's. The walk then ends
+// with three axes, those below, and is neither sorted nor merged.
+struct Grid {
+    bool active;
+    Axis plane, row, column;
+    const ptrdiff_t* bands;  // rows at which bands begin, and the end: no two bands share a cell
+    ptrdiff_t band_count;
+    ptrdiff_t strips;   // of job.tile columns each
+    ptrdiff_t columns;  // most source columns that a strip needs
+    bool backward;      // items are bands whose gradients touch no other item's rows
+    int parity;         // of the bands at work, where backward
+};
+
 // Where segmentation leaves its results; null where not asked for. Indexed by
-// operand 1 of the walk. top_* hold top_k planes, one after the other, each of `pixels` entries.
+// the walk's operand job.pixels. top_* hold top_k planes, one after the other, each of `pixels` entries.
 struct SegmentOut {
     char* labels;
     char* confidence;
@@ -52,30 +76,73 @@ struct SegmentOut {
     int top_k;
 };
 
+// Class indices, one a pixel in C order (the walk's operand job.pixels); null where there are none.
+struct Target {
+    const char* data;
+    int bytes;  // 1, 2, 4 or 8
+    bool is_signed;
+    bool ignores;
+    int64_t ignored;
+};
+
+// L = Σ_c weight_c t'_c (1 - p_c)^gamma (-log p_c),  t' = (1 - smoothing) t + smoothing / C.
+struct Loss {
+    const double* weight;  // one a class
+    double scale;          // of the gradient
+    double smoothing;
+    double gamma;
+    // Losses above the threshold count once, those equal to it `tie` times, those below not at all.
+    bool cuts;
+    double threshold, tie;
+    char* losses;   // float32, or float64 for float64 logits: one a pixel; may be null
+    int64_t* sums;  // exact sum of what counts
+    // Sums of probabilities, or the coefficients of them whose gradient is asked for; one a class.
+    double *inside, *total;
+};
+
+// Counts of what was predicted for what; all are added to.
+struct Counts {
+    int64_t* confusion;   // classes x classes, rows are the truth
+    int64_t* top_bins;    // 3 x bins: pixels, confidence in units of 2^-40, correct
+    int64_t* class_bins;  // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
+    int64_t *nll, *brier;  // exact sums
+    ptrdiff_t bins;
+};
+
 struct Job {
     Walk walk;
     Operand operand[kMaxOperands];
     Affine affine;
+    Grid grid;
     SegmentOut segment;
+    Target target;
+    Loss loss;
+    Counts counts;
     ptrdiff_t classes;
+    int reads;            // operands that are read tile by tile: the first ones
+    int output;           // the operand that takes results with a class axis; 0 if there is none
+    int pixels;           // the operand that counts pixels in C order; 0 if there is none
     double most_entropy;  // log of the classes, rounded down
     ptrdiff_t tile;       // pixels in a tile
     ptrdiff_t lead;       // tiles begin at pixels i * tile - lead
     bool stream;          // results too large for the caches: store past them
 };
 
-// Works on pixels [begin, end) of the job. `scratch` holds at least scratch_bytes(job) bytes,
-// aligned to 64.
-using Kernel = void (*)(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch);
+// One operation: what it does to items [begin, end) of the job (pixels, or pieces of the grid), and the
+// scratch that it needs for it, aligned to 64.
+struct Kernel {
+    void (*run)(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch);
+    size_t (*scratch_bytes)(const Job& job);
+};
 
 struct Kernels {
     const char* name;
     Kernel softmax;          // operands: logits, probs
     Kernel log_softmax;      // operands: logits, log_probs
-    Kernel segment;          // operands: logits; results in job.segment
+    Kernel segment;          // operands: logits, pixels; results in job.segment
     Kernel softmax_vjp;      // operands: probs, grad_probs, grad_logits (the vjp is also the jvp)
     Kernel log_softmax_vjp;  // operands: log_probs, grad_log_probs, grad_logits
-    size_t (*scratch_bytes)(const Job& job);
+    Kernel loss;             // operands: logits, pixels, grad_logits; one class a pixel is the target
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <vector>
 
 #include "dispatch.h"
 #include "parallel.h"
@@ -67,82 +68,167 @@ void merge_axes(Walk& w) {
 // Pixels by which the result starts after a cache line's beginning. Tiles that begin with a line
 // leave no line to be written by two of them.
 ptrdiff_t lead(const Job& job) {
-    const Operand& out = job.operand[job.operand[2].data ? 2 : 1];
+    const Operand& out = job.operand[job.output];
     const int size = out.dtype == DType::float64 ? 8 : out.dtype == DType::float32 ? 4 : 2;
     return ptrdiff_t(reinterpret_cast<uintptr_t>(out.data) % 64 / size);
 }
 
 struct Call {
     const Job* job;
-    Kernel kernel;
+    const Kernel* kernel;
 };
 
 void run_chunk(const void* context, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     const Call& call = *static_cast<const Call*>(context);
     const ptrdiff_t lead = call.job->lead;
-    call.kernel(*call.job, std::max<ptrdiff_t>(begin - lead, 0), end - lead, scratch);
+    call.kernel->run(*call.job, std::max<ptrdiff_t>(begin - lead, 0), end - lead, scratch);
+}
+
+// Threads that `logits` keep busy.
+int threads_for(ptrdiff_t logits) {
+    return int(std::min<ptrdiff_t>(num_threads(), std::max<ptrdiff_t>(logits / kPerThread, 1)));
+}
+
+// Pixels of a tile: rows of 128 pixels at least, while that many fit. Long rows suit results that go to memory;
+// where there are none, tiles that come near to fitting L1 do better (19 x 1024 x 2048, labels and
+// confidence: 8.9 ms with 384 pixels, 10.8 with 2048).
+ptrdiff_t tile_pixels(const Job& job, int arrays) {
+    const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
+    const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
+    const auto pixels_in = [&](ptrdiff_t bytes, ptrdiff_t step) {
+        return bytes / arrays / pixel_bytes / step * step;
+    };
+    const ptrdiff_t widest = job.stream ? 2048 : 384;
+    const ptrdiff_t tile = std::clamp<ptrdiff_t>(pixels_in(tile_bytes(), 64), 128, widest);
+    return std::min(tile, std::max<ptrdiff_t>(pixels_in(kMostTileBytes, 16), 16));
+}
+
+// Rows at which bands begin, and the end. A band keeps all output rows between two source rows together and
+// has enough of them that interpolating its first source rows anew weighs little.
+std::vector<ptrdiff_t> bands_of(const Axis& rows) {
+    const ptrdiff_t least = std::clamp<ptrdiff_t>(rows.size / 16, 8, 64);
+    std::vector<ptrdiff_t> bands = {0};
+    for (ptrdiff_t y = 1; y < rows.size; ++y)
+        if (y - bands.back() >= least && rows.lower[y] != rows.lower[y - 1]) bands.push_back(y);
+    bands.push_back(rows.size);
+    return bands;
+}
+
+// Most source columns that a strip of `width` needs.
+ptrdiff_t most_columns(const Axis& columns, ptrdiff_t width) {
+    ptrdiff_t most = 0;
+    for (ptrdiff_t x = 0; x < columns.size; x += width) {
+        const ptrdiff_t last = std::min(x + width, columns.size) - 1;
+        most = std::max(most, columns.lower[last] + 2 - columns.lower[x]);
+    }
+    return most;
+}
+
+void run_on_grid(Job& job, const Kernel& kernel) {
+    Grid& grid = job.grid;
+    // Three source rows are held beside the two tiles, and two sums of gradients.
+    const ptrdiff_t widest = std::min<ptrdiff_t>(tile_pixels(job, grid.backward ? 3 : 2), grid.column.size);
+    grid.strips = (grid.column.size + widest - 1) / widest;
+    job.tile = ((grid.column.size + grid.strips - 1) / grid.strips + 15) / 16 * 16;
+    grid.strips = (grid.column.size + job.tile - 1) / job.tile;
+    grid.columns = most_columns(grid.column, job.tile);
+    const std::vector<ptrdiff_t> bands = bands_of(grid.row);
+    grid.bands = bands.data();
+    grid.band_count = ptrdiff_t(bands.size()) - 1;
+    job.lead = 0;
+    const ptrdiff_t pixels = grid.plane.size * grid.row.size * grid.column.size;
+    const ptrdiff_t outer = job.walk.pixels / pixels;
+    const int threads = threads_for(job.walk.pixels * job.classes);
+    const size_t scratch = kernel.scratch_bytes(job);
+    const Call call{&job, &kernel};
+    if (!grid.backward) {
+        const ptrdiff_t items = outer * grid.plane.size * grid.band_count * grid.strips;
+        parallel_for(items, threads == 1 ? items : 1, threads, scratch, run_chunk, &call);
+        return;
+    }
+    // Neighbouring bands share a source row: every other one first, then the rest.
+    for (grid.parity = 0; grid.parity < 2; ++grid.parity) {
+        const ptrdiff_t items = outer * ((grid.band_count - grid.parity + 1) / 2);
+        if (items) parallel_for(items, threads == 1 ? items : 1, threads, scratch, run_chunk, &call);
+    }
 }
 
 }  // namespace
 
-void lay_out(Job& job, const Array* arrays, int count, int axis, bool pixels_in_order) {
+void lay_out(Job& job, const Array* arrays, int reads, const Array* result, int axis, bool pixels_in_order,
+             const Resampling* resampling, bool backward) {
     Walk& w = job.walk;
     w = Walk{};
-    for (int o = 0; o < count; ++o) {
-        const Array& a = arrays[o];
-        job.operand[o] = {a.data, a.stride[axis], a.dtype, a.swapped};
-    }
+    job.reads = reads;
+    job.pixels = pixels_in_order ? reads : 0;
+    const int operands = reads + pixels_in_order;
+    job.output = result ? operands : 0;
+    const auto array_of = [&](int o) -> const Array* { return o < reads ? &arrays[o] : o == job.output ? result : nullptr; };
+    const int count = operands + (result != nullptr);
+    for (int o = 0; o < count; ++o)
+        if (const Array* a = array_of(o)) job.operand[o] = {a->data, a->stride[axis], a->dtype, a->swapped};
     job.classes = arrays[0].shape[axis];
     const long double most = std::log(static_cast<long double>(job.classes));
     job.most_entropy = static_cast<double>(most);
     if (job.most_entropy > most) job.most_entropy = std::nextafter(job.most_entropy, 0.0);
     w.pixels = 1;
-    for (int d = 0; d < arrays[0].ndim; ++d) {
+    const int ndim = arrays[0].ndim, resampled = resampling ? resampling->ndim : 0;
+    // Of the axes beside the class axis, those from here on are resampled.
+    const int first = ndim - 1 - resampled;
+    const auto add = [&](ptrdiff_t size) {
+        w.size[w.ndim] = size;
+        w.pixels *= size;
+        return w.ndim++;
+    };
+    for (int d = 0, place = 0; place < ndim - 1; ++d) {
         if (d == axis) continue;
-        w.size[w.ndim] = arrays[0].shape[d];
-        for (int o = 0; o < count; ++o) w.stride[o][w.ndim] = arrays[o].stride[d];
-        w.pixels *= w.size[w.ndim++];
+        // Planes and rows of an image that has none.
+        for (int missing = 3 - resampled; resampling && place == first && missing > 0; --missing) add(1);
+        const int at = add(place < first ? arrays[0].shape[d] : resampling->axes[place - first].size);
+        for (int o = 0; o < count; ++o)
+            if (const Array* a = array_of(o)) w.stride[o][at] = a->stride[d];
+        ++place;
     }
     if (pixels_in_order) {
         ptrdiff_t step = 1;
         for (int d = w.ndim - 1; d >= 0; --d) {
-            w.stride[count][d] = step;
+            w.stride[job.pixels][d] = step;
             step *= w.size[d];
         }
     }
-    sort_axes(w);
-    merge_axes(w);
+    if (!resampling) {
+        sort_axes(w);
+        merge_axes(w);
+        return;
+    }
+    static const int64_t none[1] = {0};
+    static const double whole[1] = {0};
+    Axis* axes[] = {&job.grid.plane, &job.grid.row, &job.grid.column};
+    for (int i = 0; i < 3; ++i) {
+        const int from = i - (3 - resampled);
+        *axes[i] = from < 0 ? Axis{none, whole, 1, 1, 0} : resampling->axes[from];
+        axes[i]->stride = from < 0 ? 0 : w.stride[0][w.ndim - 3 + i];
+    }
+    job.grid.active = true;
+    job.grid.backward = backward;
 }
 
-void run(Job& job, Kernel kernel, size_t result_bytes) {
+void run(Job& job, const Kernel& kernel, size_t result_bytes) {
     if (job.walk.pixels == 0 || job.classes == 0) return;
-    const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
-    const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
-    const int arrays = job.operand[2].data ? 2 : 1;
-    const auto pixels_in = [&](ptrdiff_t bytes, ptrdiff_t step) {
-        return bytes / arrays / pixel_bytes / step * step;
-    };
-    job.stream = result_bytes >= kStreamBytes;
-    // Rows of 128 pixels at least, while that many fit. Long rows suit results that go to memory; where
-    // there are none, tiles that come near to fitting L1 do better (19 x 1024 x 2048, labels and
-    // confidence: 8.9 ms with 384 pixels, 10.8 with 2048).
-    const ptrdiff_t widest = job.stream ? 2048 : 384;
-    ptrdiff_t tile = std::clamp<ptrdiff_t>(pixels_in(tile_bytes(), 64), 128, widest);
-    tile = std::min(tile, std::max<ptrdiff_t>(pixels_in(kMostTileBytes, 16), 16));
-
-    const ptrdiff_t logits = job.walk.pixels * job.classes;
-    const int threads = int(std::min<ptrdiff_t>(num_threads(), std::max<ptrdiff_t>(logits / kPerThread, 1)));
+    job.stream = job.output && result_bytes >= kStreamBytes && !job.grid.backward;
+    if (job.grid.active) return run_on_grid(job, kernel);
+    const int threads = threads_for(job.walk.pixels * job.classes);
     // No tile is wider than a thread's share.
     const ptrdiff_t share = (job.walk.pixels + threads - 1) / threads;
-    job.tile = std::min<ptrdiff_t>(tile, (share + 63) / 64 * 64);
+    job.tile = std::min<ptrdiff_t>(tile_pixels(job, job.reads), (share + 63) / 64 * 64);
     // Chunks of whole tiles, at least a few for each thread so that a slow one holds up little.
     const ptrdiff_t tiles = (job.walk.pixels + job.tile - 1) / job.tile;
     const ptrdiff_t chunk = std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32);
     job.lead = job.stream ? lead(job) % job.tile : 0;
-    const Call call{&job, kernel};
+    const Call call{&job, &kernel};
     const ptrdiff_t items = job.walk.pixels + job.lead;
-    parallel_for(items, threads == 1 ? items : chunk * job.tile, threads, kernels().scratch_bytes(job),
-                 run_chunk, &call);
+    parallel_for(items, threads == 1 ? items : chunk * job.tile, threads, kernel.scratch_bytes(job), run_chunk,
+                 &call);
 }
 
 }  // namespace softmax2d

@@ -100,6 +100,18 @@ inline void read_row(const Half* src, float* dst, ptrdiff_t n) {
     for (; i < n; ++i) dst[i] = widen(src[i]);
 }
 
+// Through float32, a few at a time.
+template <class S>
+inline void read_row(const S* src, double* dst, ptrdiff_t n) {
+    constexpr ptrdiff_t kPart = 64;
+    for (ptrdiff_t i = 0; i < n; i += kPart) {
+        float part[kPart];
+        const ptrdiff_t count = n - i < kPart ? n - i : kPart;
+        read_row(src + i, part, count);
+        for (ptrdiff_t j = 0; j < count; ++j) dst[i + j] = part[j];
+    }
+}
+
 // One vector to neighbours; `past` stores past the caches, where `out` is aligned to what is written.
 inline void write_vector(Vec<float> v, float* out, bool past) { past ? stream(out, v) : store(out, v); }
 inline void write_vector(Vec<double> v, double* out, bool past) { past ? stream(out, v) : store(out, v); }

@@ -75,8 +75,9 @@ inline void maxima(Tile<T>& t, Feed& feeder) {
     for (; p < t.padded; p += lanes) maxima_block<T, 1, label, second, nans>(t, p, feeder);
 }
 
-// What exp_sum leaves behind beside the normaliser.
-enum class Keep { sums, terms, logs, entropy };
+// What exp_sum leaves behind beside the normaliser. rest and rest_terms leave, in its place, the sum
+// itself as high + low: one class has been taken out of the tile, and is added later.
+enum class Keep { sums, terms, logs, entropy, rest, rest_terms };
 
 template <class T>
 struct Sum {
@@ -140,6 +141,7 @@ struct ExpSum {
     BoostedSum<T> all;
     Sum<T> rest, mean;
     static constexpr bool logs = keep == Keep::logs || keep == Keep::entropy;
+    static constexpr bool partial = keep == Keep::rest || keep == Keep::rest_terms;
 
     // One group of n <= 4 classes from k.
     template <int n, bool shifted>
@@ -151,12 +153,16 @@ struct ExpSum {
             T* z = t.z + (k + i) * t.ld + p;
             const Vec<T> y = shifted_logit<T, shifted>(load<Vec<T>>(z), ref);
             e[i] = exp_boosted<T>(y, ref);
-            if (keep == Keep::terms) store(z, e[i]);
+            if (keep == Keep::terms || keep == Keep::rest_terms) store(z, e[i]);
             if (logs) others[i] = label == typename Lanes<T>::Int(k + i) ? Vec<T>{} : e[i];
             if (keep == Keep::entropy) spread[i] = others[i] * ((top - ref.shift) - y);
         }
-        all.add(n > 1 ? e[0] + e[1] : e[0]);
-        if (n > 2) all.add(n > 3 ? e[2] + e[3] : e[2]);
+        if (partial) {
+            rest.add((e[0] + e[1]) + (e[2] + e[3]));
+        } else {
+            all.add(n > 1 ? e[0] + e[1] : e[0]);
+            if (n > 2) all.add(n > 3 ? e[2] + e[3] : e[2]);
+        }
         if (logs) rest.add((others[0] + others[1]) + (others[2] + others[3]));
         if (keep == Keep::entropy) mean.add((spread[0] + spread[1]) + (spread[2] + spread[3]));
     }
@@ -180,6 +186,11 @@ struct ExpSum {
             all_classes<false>();
         else
             all_classes<true>();
+        if (partial) {
+            store(t.row(kNormHigh) + p, rest.high);
+            store(t.row(kNormLow) + p, rest.low);
+            return;
+        }
         const auto normaliser = Normaliser<T>::of(all.sum());
         normaliser.save(t, p);
         if (keep == Keep::terms) return;

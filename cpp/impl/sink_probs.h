@@ -3,7 +3,6 @@
 // Memory traffic: one read and one write of the logits' size.
 #pragma once
 #include "reduce.h"
-#include "store.h"
 
 namespace {
 
@@ -23,14 +22,15 @@ inline void mapped_maxima(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap be
 
 // p_k = e_k / Z
 // log p_k = (z_k - m) - log Σ exp(z - m): both terms negative, nothing cancels.
-template <class S, class T, bool logs>
+template <class Source, class S, bool logs>
 inline void run_probs(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    for_tiles<S, T, 1>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
+    using T = typename Source::Number;
+    Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;
         mapped_maxima<T, logs, false, false>(t, job, none, [] {});
-        exp_sum<T, logs ? Keep::logs : Keep::terms>(t, feeders[0]);
-        store_classes<S>(t, job, 1, [&](ptrdiff_t k, ptrdiff_t p) {
+        exp_sum<T, logs ? Keep::logs : Keep::terms>(t, feeds[0]);
+        store_classes<S>(t, job, job.output, [&](ptrdiff_t k, ptrdiff_t p) {
             const Vec<T> term = load<Vec<T>>(t.z + k * t.ld + p);
             if (!logs) return one_nan<T>(Normaliser<T>::at(t, p)(term));
             return one_nan<T>((term - load<Vec<T>>(t.largest() + p)) - load<Vec<T>>(t.row(kLog) + p));

@@ -144,11 +144,12 @@ inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>
     if (out.top_k) store_best(t, job, best);
 }
 
-template <class S, class T>
+template <class Source>
 inline void run_segment(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    const Best<T> best = Best<T>::make(job, scratch + Workspace<T, 1>::bytes(job));
-    for_tiles<S, T, 1>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
-        segment_tile(tiles[0], job, feeders[0], best);
+    using T = typename Source::Number;
+    const Best<T> best = Best<T>::make(job, scratch + Source::bytes(job));
+    Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
+        segment_tile(tiles[0], job, feeds[0], best);
     });
 }
 

@@ -2,8 +2,7 @@
 //
 // Memory traffic: each logit is read once from memory and written once to the tile, in cache.
 #pragma once
-#include "convert.h"
-#include "transpose.h"
+#include "store.h"
 
 namespace {
 
@@ -57,6 +56,7 @@ class Feeder {
    public:
     // Feeds `t`, which has been moved to its pixels, if they lie side by side in memory.
     void start(const Job& job, int o, const Tile<T>& t) {
+        if constexpr (sizeof(T) > sizeof(widen(S()))) return;  // no vector of S is as long as one of T
         const Operand& a = job.operand[o];
         if (a.swapped || job.walk.stride[o][job.walk.ndim - 1] != 1 || t.segment_count != 1 ||
             t.count % (kStep * kLanes<T>))
@@ -78,7 +78,7 @@ class Feeder {
 #pragma GCC unroll 4
         for (int i = 0; i < kStep; ++i) {
             const ptrdiff_t at = column_ + i * kLanes<T>;
-            store(dst_ + at, read_vector(src_ + at));
+            if constexpr (sizeof(T) == sizeof(widen(S()))) store(dst_ + at, read_vector(src_ + at));
             __builtin_prefetch(ahead_ + at, 0, 2);
         }
         column_ += kStep * kLanes<T>;
@@ -110,39 +110,59 @@ class Feeder {
     ptrdiff_t class_stride_ = 0, ld_ = 0, rows_ahead_ = 0;
 };
 
-// Walks the tiles of pixels [begin, end): work(tiles, feeders) gets a tile of each of the job's first
-// `arrays` operands and what feeds their successors.
-template <class S, class T, int arrays, class Work>
-inline void for_tiles(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch, Work work) {
-    Tile<T> tiles[2][arrays];
-    for (int o = 0; o < arrays; ++o)
-        for (int turn = 0; turn < 2; ++turn)
-            tiles[turn][o] = Workspace<T, arrays>::tile(job, scratch, o, turn);
-    int turn = 0;
-    for (int o = 0; o < arrays; ++o) {
-        move_to(tiles[0][o], job, begin, end);
-        fill<S>(tiles[0][o], job, o);
-    }
-    for (;;) {
-        Tile<T>*now = tiles[turn], *next = tiles[1 - turn];
-        Feeder<S, T> feeders[arrays];
-        begin += now[0].count;
-        if (begin < end)
-            for (int o = 0; o < arrays; ++o) {
-                move_to(next[o], job, begin, end);
-                feeders[o].start(job, o, next[o]);
-            }
-        work(now, feeders);
-        if (begin >= end) return;
+// Logits as they lie in memory: the first `arrays` operands, stored as S.
+template <class S, class T, int arrays = 1>
+class Direct {
+   public:
+    using Stored = S;
+    using Number = T;
+    using Feed = Feeder<S, T>;
+
+    static size_t bytes(const Job& job) { return Workspace<T, arrays>::bytes(job); }
+
+    // Walks the tiles of pixels [begin, end): work(source, tiles, feeds) gets a tile of each array and
+    // what feeds their successors.
+    template <class Work>
+    static void for_tiles(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch, Work work) {
+        Direct source{job};
+        Tile<T> tiles[2][arrays];
+        for (int o = 0; o < arrays; ++o)
+            for (int turn = 0; turn < 2; ++turn)
+                tiles[turn][o] = Workspace<T, arrays>::tile(job, scratch, o, turn);
+        int turn = 0;
         for (int o = 0; o < arrays; ++o) {
-            if (feeders[o].active())
-                feeders[o].finish();
-            else
-                fill<S>(next[o], job, o);
+            move_to(tiles[0][o], job, begin, end);
+            fill<S>(tiles[0][o], job, o);
         }
-        turn = 1 - turn;
+        for (;;) {
+            Tile<T>*now = tiles[turn], *next = tiles[1 - turn];
+            Feed feeds[arrays];
+            begin += now[0].count;
+            if (begin < end)
+                for (int o = 0; o < arrays; ++o) {
+                    move_to(next[o], job, begin, end);
+                    feeds[o].start(job, o, next[o]);
+                }
+            work(source, now, feeds);
+            if (begin >= end) return;
+            for (int o = 0; o < arrays; ++o) {
+                if (feeds[o].active())
+                    feeds[o].finish();
+                else
+                    fill<S>(next[o], job, o);
+            }
+            turn = 1 - turn;
+        }
     }
-}
+
+    // The gradient of the tile's logits, result(k, p), to where it belongs.
+    template <class Result>
+    void store_gradient(Tile<T>& t, Result result) const {
+        store_classes<S>(t, job, job.output, result);
+    }
+
+    const Job& job;
+};
 
 // z <- z / temperature + bias over one row, rounded once.
 inline void map_row(float* row, ptrdiff_t n, double high, double, double bias) {

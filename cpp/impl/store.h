@@ -61,11 +61,11 @@ inline void store_classes(Tile<T>& t, const Job& job, int o, Result result) {
 template <class From, class To>
 inline void store_row(const From* row, char* out, const Job& job, const Segment* segments, ptrdiff_t count) {
     if (!out) return;
-    const ptrdiff_t pixel_stride = job.walk.stride[1][job.walk.ndim - 1];
+    const ptrdiff_t pixel_stride = job.walk.stride[job.pixels][job.walk.ndim - 1];
     ptrdiff_t at = 0;
     for (ptrdiff_t i = 0; i < count; ++i) {
         const Segment& s = segments[i];
-        To* to = (To*)out + s.offset[1];
+        To* to = (To*)out + s.offset[job.pixels];
         if (pixel_stride == 1)
             for (ptrdiff_t p = 0; p < s.length; ++p) to[p] = To(row[at + p]);
         else

@@ -49,7 +49,9 @@ template <class T, int arrays>
 struct Workspace {
     static constexpr int tiles = 2 * arrays;
     static size_t tile_bytes(const Job& job) {
-        return whole_lines(size_t(job.classes) * padding(job.tile) * sizeof(T));
+        // Whole steps of a feed, which may write a little past the last class.
+        constexpr size_t step = 4 * kVectorBytes;
+        return (size_t(job.classes) * padding(job.tile) * sizeof(T) + step - 1) / step * step;
     }
     static size_t row_bytes(const Job& job) { return kRows * padding(job.tile) * sizeof(double); }
     static size_t segment_bytes(const Job& job) { return whole_lines(job.tile * sizeof(Segment)); }

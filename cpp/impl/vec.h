@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
@@ -182,6 +183,33 @@ inline Vec<T> product_tail(Vec<T> a, Vec<T> b, Vec<T> product) {
     bh = bh - (bh - b);
     Vec<T> al = a - ah, bl = b - bh;
     return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
+}
+
+// Numbers of either type as float64, half a vector of float32 at a time, and back.
+inline Vec<double> load_wide(const double* p) { return load<Vec<double>>(p); }
+inline Vec<double> load_wide(const float* p) {
+    using Narrow = VecOf<float, kVectorBytes / 2>::type;
+    return __builtin_convertvector(load<Narrow>(p), Vec<double>);
+}
+inline void store_wide(double* p, Vec<double> v) { store(p, v); }
+inline void store_wide(float* p, Vec<double> v) {
+    using Narrow = VecOf<float, kVectorBytes / 2>::type;
+    store(p, __builtin_convertvector(v, Narrow));
+}
+
+// A vector of T is as many vectors of float64 as this.
+template <class T>
+constexpr int kParts = 8 / int(sizeof(T));
+
+inline Vec<double> join(const Vec<double>* parts, double) { return parts[0]; }
+template <size_t... i>
+inline Vec<float> join_halves(const Vec<double>* parts, std::index_sequence<i...>) {
+    using Narrow = VecOf<float, kVectorBytes / 2>::type;
+    return __builtin_shufflevector(__builtin_convertvector(parts[0], Narrow),
+                                   __builtin_convertvector(parts[1], Narrow), i...);
+}
+inline Vec<float> join(const Vec<double>* parts, float) {
+    return join_halves(parts, std::make_index_sequence<kLanes<float>>());
 }
 
 }  // namespace

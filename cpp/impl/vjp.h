@@ -9,36 +9,9 @@
 // Memory traffic: two reads and one write of the logits' size.
 #pragma once
 #include "reduce.h"
-#include "store.h"
 #include "twofold.h"
 
 namespace {
-
-inline Vec<double> load_wide(const double* p) { return load<Vec<double>>(p); }
-inline Vec<double> load_wide(const float* p) {
-    using Narrow = VecOf<float, kVectorBytes / 2>::type;
-    return __builtin_convertvector(load<Narrow>(p), Vec<double>);
-}
-inline void store_wide(double* p, Vec<double> v) { store(p, v); }
-inline void store_wide(float* p, Vec<double> v) {
-    using Narrow = VecOf<float, kVectorBytes / 2>::type;
-    store(p, __builtin_convertvector(v, Narrow));
-}
-
-// A vector of T is as many vectors of float64 as this.
-template <class T>
-constexpr int kParts = 8 / int(sizeof(T));
-
-inline Vec<double> join(const Vec<double>* parts, double) { return parts[0]; }
-template <size_t... i>
-inline Vec<float> join_halves(const Vec<double>* parts, std::index_sequence<i...>) {
-    using Narrow = VecOf<float, kVectorBytes / 2>::type;
-    return __builtin_shufflevector(__builtin_convertvector(parts[0], Narrow),
-                                   __builtin_convertvector(parts[1], Narrow), i...);
-}
-inline Vec<float> join(const Vec<double>* parts, float) {
-    return join_halves(parts, std::make_index_sequence<kLanes<float>>());
-}
 
 // A sum in three parts, of float64 terms that may cancel down to their tails' tails.
 struct LongSum {
@@ -157,17 +130,18 @@ inline Vec<T> log_softmax_gradient(const Tile<T>& a, const Tile<T>& g, ptrdiff_t
     return join(result, T());
 }
 
-template <class S, class T, bool logs>
+template <class Source, bool logs>
 inline void run_vjp(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    for_tiles<S, T, 2>(job, begin, end, scratch, [&](Tile<T>* tiles, Feeder<S, T>* feeders) {
+    using T = typename Source::Number;
+    Source::for_tiles(job, begin, end, scratch, [&](auto& source, Tile<T>* tiles, auto* feeds) {
         Tile<T>&a = tiles[0], &g = tiles[1];
         const auto feed = [&](ptrdiff_t k) {
             if (k % kStep) return;
-            feeders[0].step();
-            feeders[1].step();
+            feeds[0].step();
+            feeds[1].step();
         };
         for (ptrdiff_t p = 0; p < a.padded; p += kLanes<T>) sum_column<T, logs>(a, g, p, feed);
-        store_classes<S>(a, job, 2, [&](ptrdiff_t k, ptrdiff_t p) {
+        source.store_gradient(a, [&](ptrdiff_t k, ptrdiff_t p) {
             return one_nan<T>(logs ? log_softmax_gradient(a, g, k, p) : softmax_gradient(a, g, k, p));
         });
     });

@@ -17,7 +17,7 @@ from softmax2d._arrays import Array, describe, is_bfloat16
 Map = tuple[Array, Array, Array, bool]
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
-INTERPOLATIONS = ("linear", "nearest")
+INTERPOLATIONS = ("linear", "nearest", "nearest-exact")
 
 
 def class_axis(where: str, name: str, array: Array, axis: int) -> int:
@@ -161,33 +161,110 @@ def some_classes(where: str, array: Array, axis: int) -> int:
     return classes
 
 
-def own_size(
-    where: str, array: Array, axis: int, size: Any, interpolation: Any, spatial_dims: int | None
-) -> None:
-    """Refuse a ``size`` other than the logits' own, and unknown interpolations."""
-    names = _names(where, "interpolation", interpolation)
-    for name in names:
-        if name not in INTERPOLATIONS:
-            raise ValueError(
-                f"{where}: interpolation must be {' or '.join(INTERPOLATIONS)}, or one of them per "
-                f"spatial axis; got {name!r}."
-            )
-    if size is None:
-        return
-    if axis == array.ndim - 1:
-        spatial = array.shape[-1 - (spatial_dims or 2) : -1]
-    else:
-        spatial = array.shape[axis + 1 :]
+def _whole(where: str, name: str, value: Any) -> int:
+    """An integer, not a bool."""
     try:
-        asked = (index(size),) * len(spatial) if np.ndim(size) == 0 else tuple(map(index, size))
+        if isinstance(value, bool):
+            raise TypeError
+        return index(value)
+    except TypeError:
+        raise TypeError(
+            f"{where}: {name} must be an integer; got {type(value).__name__}."
+        ) from None
+
+
+def flag(where: str, name: str, value: Any) -> None:
+    """Refuse what is not a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{where}: {name} must be True or False; got {value!r}.")
+
+
+def spatial_axes(where: str, array: Array, axis: int, spatial_dims: Any) -> tuple[int, ...]:
+    """The spatial axes: all that follow the class axis or, where it is the last, two before it."""
+    after = axis < array.ndim - 1
+    most = array.ndim - 1 - axis if after else array.ndim - 1
+    count = most if after else min(2, most)
+    if spatial_dims is not None:
+        count = _whole(where, "spatial_dims", spatial_dims)
+        if not 0 <= count <= most or (after and count != most):
+            there = f"the {most} that follow" if after else f"at most the {most} before"
+            raise ValueError(
+                f"{where}: spatial_dims must name {there} the class axis, {axis}, of logits of "
+                f"{describe(array)}; got {count}."
+            )
+    return tuple(range(axis + 1, array.ndim)) if after else tuple(range(axis - count, axis))
+
+
+def output_size(where: str, own: tuple[int, ...], size: Any) -> tuple[int, ...]:
+    """``size`` as one number for each spatial axis; the logits' own for None."""
+    if size is None:
+        return own
+    try:
+        many = (size,) * len(own) if np.ndim(size) == 0 else tuple(size)
+        sizes = tuple(_whole(where, "size", n) for n in many)
     except (TypeError, ValueError):
         raise TypeError(
             f"{where}: size must be an integer or one per spatial axis; got {size!r}."
         ) from None
-    if asked != spatial:
+    if len(sizes) != len(own) or min(sizes, default=1) < 1:
         raise ValueError(
-            f"{where}: size must be None or the logits' own, {spatial}, in this version, which "
-            f"does not resample; got {asked}."
+            f"{where}: size must be one positive number per spatial axis, as in {own}; "
+            f"got {size!r}."
+        )
+    return sizes
+
+
+def interpolations(where: str, interpolation: Any, count: int) -> tuple[str, ...]:
+    """One known interpolation for each of ``count`` spatial axes."""
+    names = _names(where, "interpolation", interpolation)
+    for name in names:
+        if name not in INTERPOLATIONS:
+            raise ValueError(
+                f"{where}: interpolation must be {', '.join(INTERPOLATIONS)}, or one of them per "
+                f"spatial axis; got {name!r}."
+            )
+    if isinstance(interpolation, str):
+        return names * count
+    if len(names) != count:
+        raise ValueError(
+            f"{where}: interpolation must be one name, or one for each of {count} spatial axes; "
+            f"got {len(names)}."
+        )
+    return names
+
+
+def window_slices(where: str, window: Any, sizes: tuple[int, ...]) -> tuple[slice, ...]:
+    """``window`` as one slice for each spatial axis of the result."""
+    if window is None:
+        return (slice(None),) * len(sizes)
+    slices = (window,) if isinstance(window, slice) else window
+    if not isinstance(slices, tuple | list) or not all(isinstance(s, slice) for s in slices):
+        raise TypeError(
+            f"{where}: window must be a tuple of slices, one per spatial axis; got {window!r}."
+        )
+    if len(slices) != len(sizes):
+        raise ValueError(
+            f"{where}: window must have one slice for each of the spatial axes {sizes}; "
+            f"got {len(slices)}."
+        )
+    for s, n in zip(slices, sizes, strict=True):
+        steps = [v for v in (s.start, s.stop, s.step) if v is not None]
+        for value in steps:
+            _whole(where, "the bounds of window", value)
+        if s.step is not None and s.step < 1:
+            raise ValueError(f"{where}: window must have positive steps; got {s}.")
+        s.indices(n)
+    return tuple(slices)
+
+
+def resamplable(where: str, own: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    """Refuse to interpolate between no logits, and along more than three axes."""
+    if 0 in own:
+        raise ValueError(f"{where}: logits must have pixels to resample them; got {own}.")
+    if len(own) > 3:
+        raise ValueError(
+            f"{where}: logits can be resampled along one to three spatial axes; "
+            f"got {len(own)}, {own} to {sizes}. Name the class axis with axis=."
         )
 
 

@@ -3,9 +3,17 @@
 from typing import Any
 
 from softmax2d._checks import Map
+from softmax2d._resample import Tables
 
 def probs(
-    logs: bool, logits: Any, out: Any, dtype: int, out_dtype: int, axis: int, map: Map | None
+    logs: bool,
+    logits: Any,
+    out: Any,
+    dtype: int,
+    out_dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
 ) -> None: ...
 def vjp(
     logs: bool,
@@ -22,9 +30,32 @@ def segment(
     dtype: int,
     axis: int,
     map: Map | None,
+    grid: Tables | None,
     outputs: tuple[Any, ...],
     label_bytes: int,
     top_k: int,
+) -> None: ...
+def count_targets(
+    target: Any, is_signed: bool, classes: int, ignore: int | None, counts: Any
+) -> tuple[int, int]: ...
+def loss(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any,
+    is_signed: bool | int,
+    ignore: int | None,
+    weight: Any,
+    scale: float,
+    smoothing: float,
+    gamma: float,
+    cut: tuple[float, float] | None,
+    losses: Any,
+    grad: Any,
+    grad_dtype: int,
+    sums: Any,
 ) -> None: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...

@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _arrays, _checks
+from softmax2d import _arrays, _checks, _resample
 from softmax2d._arrays import Array, code_of, exported
 from softmax2d._native import core
 
-Interpolation = Literal["linear", "nearest"]
+Interpolation = Literal["linear", "nearest", "nearest-exact"]
+Window = Sequence[slice]
 Output = Literal["labels", "confidence", "margin", "entropy"]
 
 
@@ -52,7 +53,7 @@ def _probs(
     result = _arrays.result_array(where, out, array, (("logits", array),))
     code, out_code = code_of(array.dtype), code_of(result.dtype)
     source, target = exported(array, code), exported(result, out_code)
-    core.probs(logs, source, target, code, out_code, axis, affine)
+    core.probs(logs, source, target, code, out_code, axis, affine, None)
     return result
 
 
@@ -165,6 +166,7 @@ def segment(
     bias: ArrayLike | None = None,
     outputs: Output | Sequence[Output] = ("labels", "confidence"),
     top_k: int | None = None,
+    window: Window | None = None,
     spatial_dims: int | None = None,
 ) -> Segmentation:
     """Label every pixel, and say how sure the label is, without building the probabilities.
@@ -226,12 +228,14 @@ def segment(
     array = _arrays.as_floats(where, "logits", logits)
     axis = _checks.class_axis(where, "logits", array, axis)
     classes = _checks.some_classes(where, array, axis)
-    _checks.own_size(where, array, axis, size, interpolation, spatial_dims)
+    source = _resample.grid(
+        where, array, axis, size, interpolation, align_corners, spatial_dims, window
+    )
     names = _checks.output_names(where, outputs, top_k)
     best = _checks.best_classes(where, top_k, classes)
     affine = _checks.affine(where, temperature, bias, classes)
 
-    shape = array.shape[:axis] + array.shape[axis + 1 :]
+    shape = source.shape
     label_dtype = np.min_scalar_type(classes - 1)
     value_dtype = np.float64 if array.dtype.itemsize == 8 else np.float32
     labels = np.empty(shape, label_dtype) if "labels" in names else None
@@ -241,6 +245,7 @@ def segment(
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
     results = (labels, *values, *top)
     code, label_bytes = code_of(array.dtype), label_dtype.itemsize
-    core.segment(exported(array, code), code, axis, affine, results, label_bytes, best)
+    logits = exported(source.logits, code)
+    core.segment(logits, code, axis, affine, source.tables, results, label_bytes, best)
     moved = [None if t is None else np.moveaxis(t, 0, axis) for t in top]
     return Segmentation(labels, *values, *moved)

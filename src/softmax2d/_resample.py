@@ -1,0 +1,107 @@
+"""Where the pixels of a resampled result lie between the logits: tables for the native core.
+
+Along each spatial axis output i lies at a position in the source,
+
+    (i + 1/2) n / m - 1/2   half-pixel centres, clamped to the first and the last logit
+    i (n - 1) / (m - 1)     corner-aligned
+
+for n logits and m outputs; linear interpolation weighs the two neighbours, the nearest ones take one.
+Positions are exact fractions, rounded once, as ``torch.nn.functional.interpolate`` has them in float64.
+A window is a part of the tables, so that it has the bits of the whole.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax2d import _checks
+from softmax2d._arrays import Array
+
+# For each resampled axis: lower neighbour (int64) and weight of the upper one (float64).
+Tables = tuple[tuple[Array, Array], ...]
+
+
+class Grid(NamedTuple):
+    """What of a source is read and how.
+
+    Attributes
+    ----------
+    logits : array
+        The logits, cut to the window where nothing is resampled.
+    tables : tuple of pairs of arrays, or None
+        For the core; None where the result has the logits' own size.
+    shape : tuple of int
+        Shape of a result with one entry a pixel: batch and spatial axes, no class axis.
+    """
+
+    logits: Array
+    tables: Tables | None
+    shape: tuple[int, ...]
+
+    def class_shape(self, axis: int) -> tuple[int, ...]:
+        """Shape of a result that has the class axis."""
+        return (*self.shape[:axis], self.logits.shape[axis], *self.shape[axis:])
+
+
+def _linear(extent: int, size: int, align_corners: bool) -> tuple[Array, Array]:
+    """Lower neighbours and weights: quotient and remainder of the position's fraction."""
+    i = np.arange(size, dtype=np.int64)
+    if align_corners:
+        above, below = i * (extent - 1), max(size - 1, 1)
+    else:
+        above, below = np.maximum((2 * i + 1) * extent - size, 0), 2 * size
+    lower, rest = np.divmod(above, below)
+    last = lower >= extent - 1
+    return np.where(last, extent - 1, lower), np.where(last, 0.0, rest / below)
+
+
+def _nearest(extent: int, size: int, exact: bool) -> tuple[Array, Array]:
+    """The logit under the pixel's centre (exact) or under its first corner."""
+    i = np.arange(size, dtype=np.int64)
+    lower = (2 * i + 1) * extent // (2 * size) if exact else i * extent // size
+    return lower, np.zeros(size)
+
+
+def _table(extent: int, size: int, interpolation: str, align_corners: bool) -> tuple[Array, Array]:
+    if interpolation == "linear":
+        return _linear(extent, size, align_corners)
+    return _nearest(extent, size, interpolation == "nearest-exact")
+
+
+def grid(
+    where: str,
+    array: Array,
+    axis: int,
+    size: Any,
+    interpolation: Any,
+    align_corners: Any,
+    spatial_dims: Any,
+    window: Any = None,
+) -> Grid:
+    """The grid of a result: ``size`` of its spatial axes, of which ``window`` is wanted."""
+    axes = _checks.spatial_axes(where, array, axis, spatial_dims)
+    own = tuple(array.shape[d] for d in axes)
+    sizes = _checks.output_size(where, own, size)
+    names = _checks.interpolations(where, interpolation, len(axes))
+    _checks.flag(where, "align_corners", align_corners)
+    slices = _checks.window_slices(where, window, sizes)
+    cut = tuple(len(range(*s.indices(n))) for s, n in zip(slices, sizes, strict=True))
+    batch = tuple(n for d, n in enumerate(array.shape) if d != axis and d not in axes)
+    if sizes == own:
+        if window is not None:
+            index: list[slice] = [slice(None)] * array.ndim
+            for d, s in zip(axes, slices, strict=True):
+                index[d] = s
+            array = array[tuple(index)]
+        return Grid(array, None, batch + cut)
+    _checks.resamplable(where, own, sizes)
+    tables = tuple(
+        tuple(np.ascontiguousarray(t[s]) for t in _table(n, m, name, align_corners))
+        for n, m, name, s in zip(own, sizes, names, slices, strict=True)
+    )
+    if prod(cut) == 0:
+        return Grid(array, None, batch + cut)
+    return Grid(array, tables, batch + cut)  # type: ignore[arg-type]  # pairs, as zip does not know
