@@ -32,20 +32,13 @@ class _Job(NamedTuple):
     def run(
         self, scale: float, cut: Cut | None, losses: Array | None, grad: Array | None, sums: Array
     ) -> None:
+        """Fill ``losses`` and ``grad``, and add to ``sums``."""
+        if self.logits.empty:
+            return
         code = -1 if grad is None else code_of(grad.dtype)
-        core.loss(
-            *self.logits.arguments(),
-            *self.target.arguments(),
-            self.weights,
-            scale,
-            self.smoothing,
-            self.gamma,
-            cut,
-            losses,
-            None if grad is None else exported(grad, code),
-            code,
-            sums,
-        )
+        terms = (self.weights, scale, self.smoothing, self.gamma, cut)
+        results = (losses, None if grad is None else exported(grad, code), code, sums)
+        core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
 
     def mean_divisor(self) -> Fraction:
         """The weights of the valid targets together; the pixels where targets are probabilities."""
@@ -62,7 +55,7 @@ def _hardest(job: _Job, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
     job.run(0.0, None, losses, None, sums)
     limit, kept, valid = math.inf, 0, job.target.valid
     if threshold is not None:
-        limit = -math.log(threshold)
+        limit = float(job.logits.wide(-math.log(threshold)))  # as the core compares
         kept = int(np.count_nonzero(~(losses <= limit)))
     least = 0
     if top_k is not None:

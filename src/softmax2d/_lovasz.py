@@ -28,11 +28,12 @@ class _Maps:
     def of(self, label: int) -> tuple[Array, Array]:
         """From the cross-entropy with one class everywhere, -log p; 0 and 1 where ignored."""
         self._constant.fill(label)
-        target, ones = (self._constant, 0, None), np.ones(self._logits.classes)
+        target, ones = (self._constant, False, None), np.ones(self._logits.classes)
         results = (self._losses, None, -1, _exact.new_sums())
-        core.loss(*self._logits.arguments(), *target, ones, 0.0, 0.0, 0.0, None, *results)
-        minus: Array = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
-        return np.exp(minus), -np.expm1(minus)
+        terms = (ones, 0.0, 0.0, 0.0, None)
+        core.loss(*(*self._logits.arguments(), *target, *terms, *results))
+        minus = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
+        return np.exp(minus), np.negative(np.expm1(minus))
 
 
 def _steps(truth: Array) -> Array:

@@ -54,7 +54,8 @@ def region_loss(
     truth = _targets.labels(where, target, logits, ignore_index)
     inside, probs = np.zeros((2, logits.classes))
     arguments = (*logits.arguments(), *truth.arguments())
-    core.region_sums(*arguments, inside, probs)
+    if not logits.empty:
+        core.region_sums(*arguments, inside, probs)
 
     above = factors.above * inside + s
     below = factors.inside * inside + factors.probs * probs + factors.truth * truth.counts + s
@@ -70,5 +71,6 @@ def region_loss(
     code = code_of(grad.dtype)
     by_inside = shares * (factors.inside * score - factors.above)
     by_probs = shares * factors.probs * score
-    core.region_grad(*arguments, by_inside, by_probs, exported(grad, code), code)
+    if not logits.empty:
+        core.region_grad(*arguments, by_inside, by_probs, exported(grad, code), code)
     return loss, logits.finished(grad)

@@ -13,6 +13,7 @@ from softmax2d import _arrays, _checks, _resample
 from softmax2d._arrays import Array, code_of, describe, exported
 from softmax2d._checks import Map
 from softmax2d._native import core
+from softmax2d._resample import Tables
 
 _OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
 
@@ -23,7 +24,7 @@ class Logits(NamedTuple):
     array: Array
     axis: int
     map: Map | None
-    grid: Any  # of _resample.grid, None where the scores have the target's size
+    grid: Tables | None  # of _resample, None where the scores have the target's size
     shape: tuple[int, ...]  # of the pixels: the target's
 
     @property
@@ -47,9 +48,14 @@ class Logits(NamedTuple):
         dtype = self.array.dtype
         return dtype if dtype.isnative else dtype.newbyteorder("=")
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no pixel, and so nothing for the core to do."""
+        return 0 in self.shape
+
     def new_grad(self) -> Array:
         """An array for the core's gradient, laid out as the logits."""
-        if self.grid is not None:
+        if self.grid is not None or self.empty:
             return np.zeros_like(self.array, self.wide)
         return np.empty_like(self.array, self.native)
 
@@ -63,7 +69,7 @@ class Target(NamedTuple):
     """What is true at each pixel: class indices or class probabilities."""
 
     array: Array
-    kind: int  # 1 where indices are signed, 0 where not; of probabilities, their code + 16
+    kind: int  # whether indices are signed (bool); of probabilities, their code + 16
     ignore: int | None
     counts: Array  # int64, of each class; None of them for probabilities
     valid: int  # pixels that are not ignored
@@ -89,10 +95,8 @@ def logits_of(
     classes = _checks.some_classes(where, array, axis)
     affine = _checks.affine(where, temperature, bias, classes)
     size, interpolation, align_corners, spatial_dims = resampling
-    grid, shape = _resample.grid(
-        where, array, axis, size, interpolation, align_corners, spatial_dims, None
-    )
-    return Logits(array, axis, affine, grid, shape)
+    grid = _resample.grid(where, array, axis, size, interpolation, align_corners, spatial_dims)
+    return Logits(array, axis, affine, grid.tables, grid.shape)
 
 
 def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
@@ -142,9 +146,9 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
     if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
         array = array.view(np.int64)
         ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64
-    kind = int(array.dtype.kind == "i")
+    signed = array.dtype.kind == "i"
     counts = np.zeros(logits.classes, np.int64)
-    ignored, bad = core.count_targets(array, bool(kind), logits.classes, ignore, counts)
+    ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)
     if bad >= 0:
         place = tuple(map(int, np.unravel_index(bad, given.shape)))
         allowed = "" if ignore_index is None else f" or ignore_index, {int(ignore_index)}"
@@ -152,4 +156,4 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
             f"{where}: target must be in [0, {logits.classes}){allowed}; "
             f"got {given[place]} at {place}."
         )
-    return Target(array, kind, ignore, counts, array.size - ignored)
+    return Target(array, signed, ignore, counts, array.size - ignored)
