@@ -161,3 +161,18 @@ def rounded(value: Fraction, compute: Any) -> Any:
     odd = low if np.float64(low).view(np.uint64) & np.uint64(1) else high
     with np.errstate(over="ignore"):
         return compute(odd)
+
+
+def cross_entropy(logits: Any, target: Any) -> Wide:
+    """-log p of each pixel's target, for logits (C, P)."""
+    return -Pixels(logits).log_softmax()[target, np.arange(len(target))]
+
+
+def cross_entropy_grad(logits: Any, target: Any) -> Wide:
+    """p[c], less 1 for the target; that from the other classes, so that nothing cancels."""
+    pixels, at = Pixels(logits), (target, np.arange(len(target)))
+    others = pixels.e.copy()
+    others[at] = 0
+    grad = pixels.softmax()
+    grad[at] = -np.ascontiguousarray(others.T).sum(1) / (1 + pixels.rest)
+    return grad

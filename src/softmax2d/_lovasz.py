@@ -32,8 +32,10 @@ class _Maps:
         results = (self._losses, None, -1, _exact.new_sums())
         terms = (ones, 0.0, 0.0, 0.0, None)
         core.loss(*(*self._logits.arguments(), *target, *terms, *results))
-        minus = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
-        return np.exp(minus), np.negative(np.expm1(minus))
+        logs = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
+        rest: Array = -np.expm1(logs)
+        p: Array = np.exp(logs)
+        return p, rest
 
 
 def _steps(truth: Array) -> Array:
