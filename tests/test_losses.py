@@ -10,8 +10,8 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import strategies as st
+from torch.nn import functional
 
 import softmax2d as s2d
 from softmax2d import _exact, reference
@@ -46,7 +46,7 @@ def theirs(z: Any, target: Any, **options: Any) -> tuple[Any, Any]:
     leaf = torch.tensor(z, requires_grad=True)
     if options.get("weight") is not None:
         options["weight"] = torch.tensor(options["weight"])
-    loss = F.cross_entropy(leaf, torch.tensor(target), **options)
+    loss = functional.cross_entropy(leaf, torch.tensor(target), **options)
     loss.sum().backward()
     assert leaf.grad is not None
     return loss.detach().numpy(), leaf.grad.numpy()
@@ -334,8 +334,8 @@ def test_size(isa: str, coarse: Any, fine: Any, kind: str, corners: bool) -> Non
     mode = {"linear": {2: "bilinear", 3: "trilinear"}[len(coarse)]}.get(kind, kind)
     leaf = torch.tensor(z, requires_grad=True)
     aligned = {"align_corners": corners} if kind == "linear" else {}
-    up = F.interpolate(leaf, size=fine, mode=mode, **aligned)
-    want = F.cross_entropy(up, torch.tensor(target), torch.tensor(WEIGHT))
+    up = functional.interpolate(leaf, size=fine, mode=mode, **aligned)
+    want = functional.cross_entropy(up, torch.tensor(target), torch.tensor(WEIGHT))
     want.backward()
     assert leaf.grad is not None
     options: dict[str, Any] = {"size": fine, "interpolation": kind, "align_corners": corners}

@@ -188,8 +188,8 @@ def cross_entropy2d(
     A pixel's loss is at most 8 ulp from the true value, also where the target's class leads by 50
     and its loss is 1e-22 (tests/test_losses.py). A sum is exact: losses are added as integers, each
     float64 as two float32 (to 2^-48 of it, and to 2^-150), and rounded once at the end; so it is
-    the same for every number of threads. A class at -inf that is the target gives an infinite loss; a pixel with NaN,
-    +inf or only -inf gives NaN.
+    the same for every number of threads. A class at -inf that is the target gives an infinite loss;
+    a pixel with NaN, +inf or only -inf gives NaN.
 
     Reads every logit and every target once, and index targets once more to check and count them;
     ``top_k`` and ``threshold`` read the logits twice and keep the losses of all pixels.

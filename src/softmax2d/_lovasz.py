@@ -12,7 +12,8 @@ from softmax2d import _checks, _exact, _targets
 from softmax2d._arrays import Array
 from softmax2d._native import core
 from softmax2d._ops import Interpolation
-from softmax2d._targets import Logits
+from softmax2d._resample import Tables
+from softmax2d._targets import Logits, Target
 
 Classes = Literal["present", "all"]
 
@@ -34,8 +35,7 @@ class _Maps:
         core.loss(*(*self._logits.arguments(), *target, *terms, *results))
         logs = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
         rest: Array = -np.expm1(logs)
-        p: Array = np.exp(logs)
-        return p, rest
+        return np.exp(logs), rest
 
 
 def _steps(truth: Array) -> Array:
@@ -46,10 +46,12 @@ def _steps(truth: Array) -> Array:
     """
     wanted = np.count_nonzero(truth)
     if not wanted:
-        return (np.arange(truth.size) == 0).astype(np.float64)
+        only_first: Array = np.eye(1, truth.size)[0]
+        return only_first
     union = wanted + np.cumsum(~truth)
     intersection = wanted - np.cumsum(truth)
-    return np.where(truth, 1 / union, intersection / (union * np.maximum(union - 1.0, 1)))
+    steps: Array = np.where(truth, 1 / union, intersection / (union * np.maximum(union - 1.0, 1)))
+    return steps
 
 
 def _class_loss(p: Array, rest: Array, truth: Array, valid: Array) -> tuple[float, Array]:
@@ -63,6 +65,20 @@ def _class_loss(p: Array, rest: Array, truth: Array, valid: Array) -> tuple[floa
     return float((errors * steps).sum()), slopes
 
 
+def _to_coarse(values: Array, extents: tuple[int, ...], tables: Tables) -> Array:
+    """The transpose of the interpolation: each pixel's value goes to the logits it came from."""
+    first = values.ndim - len(tables)
+    for axis, (lower, weight) in enumerate(tables, first):
+        fine = np.moveaxis(values, axis, 0)
+        coarse = np.zeros((extents[axis], *fine.shape[1:]))
+        for i, (low, share) in enumerate(zip(lower.tolist(), weight.tolist(), strict=True)):
+            coarse[low] += (1 - share) * fine[i]
+            if share:
+                coarse[low + 1] += share * fine[i]
+        values = np.moveaxis(coarse, 0, axis)
+    return values
+
+
 class _Gradient:
     """grad_z[c] = p[c] (g[c] - Σ_k p[k] g[k]) / T[c] from the g of one class after the other.
 
@@ -71,26 +87,49 @@ class _Gradient:
     """
 
     def __init__(self, logits: Logits) -> None:
-        array = logits.array
-        self._logits = logits
+        self._grid = logits.grid
         self._factors = np.ones(logits.classes) if logits.map is None else logits.map[0]
-        self.result = np.zeros_like(array, logits.wide)
-        self._slopes = np.moveaxis(self.result, logits.axis, 0)
+        self.result = np.zeros_like(logits.array, logits.wide)
+        self.rows = np.moveaxis(self.result, logits.axis, 0)
         self._sum, self._of_leader, self._share = np.zeros((3, *logits.shape))
 
     def add(self, label: int, p: Array, slopes: Array) -> None:
-        """Keep a class's slopes, and its part of the sums."""
+        """Take a class's part of the sums, and keep its slopes where there is room."""
         leads = p > 0.5
         self._sum += np.where(leads, 0, p * slopes)
         np.copyto(self._of_leader, slopes, where=leads)
         np.copyto(self._share, p, where=leads)
-        self._slopes[label] = slopes
+        if self._grid is None:
+            self.rows[label] = slopes
 
-    def finish(self, label: int, p: Array, rest: Array) -> None:
-        """Turn a class's slopes into its gradient."""
-        slopes = self._slopes[label].astype(np.float64)
+    def finish(self, label: int, p: Array, rest: Array, slopes: Array) -> None:
+        """Put a class's gradient where it belongs."""
         own = np.where(p > 0.5, rest * slopes, slopes - self._share * self._of_leader)
-        self._slopes[label] = self._factors[label] * p * (own - self._sum)
+        grad = self._factors[label] * p * (own - self._sum)
+        if self._grid is not None:
+            grad = _to_coarse(grad, self.rows.shape[1:], self._grid)
+        self.rows[label] = grad
+
+
+class _Classes:
+    """The classes that the mean is over, each with its loss and slopes."""
+
+    def __init__(self, logits: Logits, truth: Target, classes: str) -> None:
+        present = np.flatnonzero(truth.counts).tolist()
+        every = list(range(logits.classes)) if truth.valid else []
+        self.chosen = every if classes == "all" else present
+        self._labels = truth.array
+        self._valid = np.broadcast_to(True, logits.shape)
+        if truth.ignore is not None:
+            self._valid = np.asarray(truth.array != truth.ignore)
+        self.maps = _Maps(logits, self._valid)
+
+    def loss(self, label: int, p: Array, rest: Array) -> tuple[float, Array]:
+        """A class's part of the mean."""
+        if label not in self.chosen:
+            return 0.0, np.zeros(p.shape)
+        loss, slopes = _class_loss(p, rest, self._labels == label, self._valid)
+        return loss / len(self.chosen), slopes / len(self.chosen)
 
 
 def _lovasz(
@@ -98,32 +137,23 @@ def _lovasz(
 ) -> tuple[Any, Any]:
     """The loss, and its gradient or None."""
     _checks.one_of(where, "classes", classes, ("present", "all"))
-    if with_grad and logits.grid is not None:
-        raise ValueError(
-            f"{where}: size must be None or the logits' own: this gradient is not carried through "
-            f"a resampling; got a target of shape {logits.shape} for logits of shape "
-            f"{logits.array.shape}."
-        )
     truth = _targets.labels(where, target, logits, ignore_index)
-    valid = np.broadcast_to(True, logits.shape)
-    if truth.ignore is not None:
-        valid = np.asarray(truth.array != truth.ignore)
-    chosen = range(logits.classes) if classes == "all" else np.flatnonzero(truth.counts).tolist()
-    chosen = chosen if truth.valid else []
-    maps, losses = _Maps(logits, valid), []
+    parts = _Classes(logits, truth, classes)
     gradient = _Gradient(logits) if with_grad else None
-    for label in chosen:
-        p, rest = maps.of(label)
-        part, slopes = _class_loss(p, rest, truth.array == label, valid)
-        losses.append(part)
+    loss = 0.0
+    for label in parts.chosen:
+        p, rest = parts.maps.of(label)
+        part, slopes = parts.loss(label, p, rest)
+        loss += part
         if gradient is not None:
-            gradient.add(label, p, slopes / len(chosen))
-    loss = logits.wide(sum(losses) / len(losses) if losses else 0)
+            gradient.add(label, p, slopes)
     if gradient is None:
-        return loss, None
-    for label in range(logits.classes) if chosen else ():
-        gradient.finish(label, *maps.of(label))
-    return loss, logits.finished(gradient.result)
+        return logits.wide(loss), None
+    for label in range(logits.classes) if parts.chosen else ():
+        p, rest = parts.maps.of(label)
+        kept = gradient.rows[label] if logits.grid is None else parts.loss(label, p, rest)[1]
+        gradient.finish(label, p, rest, kept.astype(np.float64))
+    return logits.wide(loss), logits.finished(gradient.result)
 
 
 def lovasz_softmax_loss2d(
@@ -218,20 +248,21 @@ def lovasz_softmax_loss2d_with_grad(
 ) -> tuple[Any, Array]:
     """Lovász-softmax loss and its gradient at the logits.
 
-    Parameters, exceptions and the loss are those of :func:`lovasz_softmax_loss2d`, but that a
-    ``size`` other than the logits' own is a ValueError.
+    Parameters, exceptions and the loss are those of :func:`lovasz_softmax_loss2d`.
 
     Returns
     -------
     loss : float32 or float64
         As from :func:`lovasz_softmax_loss2d`.
     grad_logits : array, shape and dtype of ``logits``
-        Its gradient, laid out in memory as ``logits``; zero where the target is ignored.
+        Its gradient, laid out in memory as ``logits``; zero where the target is ignored. With
+        ``size`` it lands on the coarse grid.
 
     Notes
     -----
     Where errors are equal the loss has a kink, and this is one of its subgradients. Reads the
-    logits twice for each class.
+    logits twice for each class, and with ``size`` sorts twice as well, because slopes for all
+    classes have no room on the coarse grid.
 
     Examples
     --------
