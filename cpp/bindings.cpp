@@ -146,8 +146,8 @@ Target target_of(const View& view, bool is_signed, nb::handle ignore) {
 }
 
 // A view of what may be None.
-std::unique_ptr<View> optional_view(nb::handle object) {
-    return object.is_none() ? nullptr : std::make_unique<View>(object, true);
+std::unique_ptr<View> optional_view(nb::handle object, bool writable = true) {
+    return object.is_none() ? nullptr : std::make_unique<View>(object, writable);
 }
 
 char* data_of(const std::unique_ptr<View>& view) { return view ? view->data() : nullptr; }
@@ -212,9 +212,10 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
 void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
           bool is_signed, nb::handle ignore, nb::handle weight, double scale, double smoothing, double gamma,
           nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype, nb::handle sums) {
-    const View from(logits, false), classes(target, false), weights(weight, false), totals(sums, true);
+    const View from(logits, false), classes(target, false), totals(sums, true);
     const AffineViews affine(map);
-    const std::unique_ptr<View> each = optional_view(losses), to = optional_view(grad);
+    const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(losses),
+                                to = optional_view(grad);
     const Array array = from.array(dtype);
     const Array written = to ? to->array(grad_dtype) : Array{};
     const GridViews resampling(grid, array, axis);
@@ -222,7 +223,7 @@ void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gri
     lay_out(job, &array, 1, to ? &written : nullptr, axis, true, resampling.get(), to != nullptr);
     job.affine = affine.affine();
     job.target = target_of(classes, is_signed, ignore);
-    job.loss.weight = reinterpret_cast<const double*>(weights.data());
+    job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
     job.loss.scale = scale;
     job.loss.smoothing = smoothing;
     job.loss.gamma = gamma;
@@ -236,6 +237,26 @@ void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gri
     job.loss.sums = reinterpret_cast<int64_t*>(totals.data());
     const WithoutGil released;
     run(job, kernels().loss, to ? to->bytes() : 0);
+}
+
+// Adds to counts of what was predicted for what; see struct Counts.
+void statistics(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+                bool is_signed, nb::handle ignore, ptrdiff_t bins, nb::handle confusion, nb::handle top_bins,
+                nb::handle class_bins, nb::handle nll, nb::handle brier) {
+    const View from(logits, false), classes(target, false), results[] = {
+        {confusion, true}, {top_bins, true}, {class_bins, true}, {nll, true}, {brier, true}};
+    const auto counts = [&](int i) { return reinterpret_cast<int64_t*>(results[i].data()); };
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    job.loss.scale = 1;
+    job.counts = {counts(0), counts(1), counts(2), counts(3), counts(4), bins};
+    const WithoutGil released;
+    run(job, kernels().statistics, 0);
 }
 
 // A bfloat16 array of another library, through DLPack, as uint16 (NumPy itself has no bfloat16).
@@ -290,8 +311,11 @@ NB_MODULE(_core, m) {
     m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
           "counts"_a);
     m.def("loss", &loss, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "is_signed"_a, "ignore"_a.none(), "weight"_a, "scale"_a, "smoothing"_a, "gamma"_a, "cut"_a.none(),
+          "is_signed"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "smoothing"_a, "gamma"_a, "cut"_a.none(),
           "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a, "sums"_a);
+    m.def("statistics", &statistics, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
+          "target"_a, "is_signed"_a, "ignore"_a.none(), "bins"_a, "confusion"_a, "top_bins"_a, "class_bins"_a,
+          "nll"_a, "brier"_a);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);
     m.def("shut_down", &shut_down);

@@ -5,6 +5,7 @@
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_segment.h"
+#include "impl/sink_statistics.h"
 #include "impl/vjp.h"
 
 namespace {
@@ -75,6 +76,12 @@ struct HardLoss {
     static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>>;
 };
 
+template <class Source, class>
+struct Statistics {
+    static constexpr auto run = run_statistics<Source>;
+    static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>, Tally>;
+};
+
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
 void each(const T* x, T* out, ptrdiff_t n, F f) {
@@ -115,6 +122,7 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<SoftmaxVjp, 2>,
     kKernel<LogSoftmaxVjp, 2>,
     kKernel<HardLoss>,
+    kKernel<Statistics>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

@@ -87,7 +87,7 @@ struct Target {
 
 // L = Σ_c weight_c t'_c (1 - p_c)^gamma (-log p_c),  t' = (1 - smoothing) t + smoothing / C.
 struct Loss {
-    const double* weight;  // one a class
+    const double* weight;  // one a class; null: all 1
     double scale;          // of the gradient
     double smoothing;
     double gamma;
@@ -143,6 +143,7 @@ struct Kernels {
     Kernel softmax_vjp;      // operands: probs, grad_probs, grad_logits (the vjp is also the jvp)
     Kernel log_softmax_vjp;  // operands: log_probs, grad_log_probs, grad_logits
     Kernel loss;             // operands: logits, pixels, grad_logits; one class a pixel is the target
+    Kernel statistics;       // operands: logits, pixels; results in job.counts
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);

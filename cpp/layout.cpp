@@ -103,6 +103,9 @@ ptrdiff_t tile_pixels(const Job& job, int arrays) {
     return std::min(tile, std::max<ptrdiff_t>(pixels_in(kMostTileBytes, 16), 16));
 }
 
+// Pixels below which a call would spend its time on clearing and adding up counts.
+ptrdiff_t least_chunk(const Job& job) { return job.counts.bins ? 64 * job.classes : 0; }
+
 // Rows at which bands begin, and the end. A band keeps all output rows between two source rows together and
 // has enough of them that interpolating its first source rows anew weighs little.
 std::vector<ptrdiff_t> bands_of(const Axis& rows) {
@@ -143,7 +146,8 @@ void run_on_grid(Job& job, const Kernel& kernel) {
     const Call call{&job, &kernel};
     if (!grid.backward) {
         const ptrdiff_t items = outer * grid.plane.size * grid.band_count * grid.strips;
-        parallel_for(items, threads == 1 ? items : 1, threads, scratch, run_chunk, &call);
+        const ptrdiff_t grain = 1 + least_chunk(job) * grid.band_count / (grid.row.size * job.tile);
+        parallel_for(items, threads == 1 ? items : grain, threads, scratch, run_chunk, &call);
         return;
     }
     // Neighbouring bands share a source row: every other one first, then the rest.
@@ -223,7 +227,8 @@ void run(Job& job, const Kernel& kernel, size_t result_bytes) {
     job.tile = std::min<ptrdiff_t>(tile_pixels(job, job.reads), (share + 63) / 64 * 64);
     // Chunks of whole tiles, at least a few for each thread so that a slow one holds up little.
     const ptrdiff_t tiles = (job.walk.pixels + job.tile - 1) / job.tile;
-    const ptrdiff_t chunk = std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32);
+    const ptrdiff_t chunk = std::max(std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32),
+                                     (least_chunk(job) + job.tile - 1) / job.tile);
     job.lead = job.stream ? lead(job) % job.tile : 0;
     const Call call{&job, &kernel};
     const ptrdiff_t items = job.walk.pixels + job.lead;

@@ -106,7 +106,7 @@ struct Columns {
     }
 };
 
-// n numbers, `stride` apart, as float64; whether all are finite.
+// n numbers, `stride` apart, as float64, the last one repeated for a vector more; whether all are finite.
 template <class S>
 inline bool read_coarse(const char* data, ptrdiff_t offset, ptrdiff_t n, ptrdiff_t stride, bool swapped,
                         double* out) {
@@ -120,9 +120,10 @@ inline bool read_coarse(const char* data, ptrdiff_t offset, ptrdiff_t n, ptrdiff
             std::memcpy(&u, src + i * stride, sizeof u);
             out[i] = widen(bits_as<S>(swapped ? swap_bytes(u) : u));
         }
-    double odd = 0;
-    for (ptrdiff_t i = 0; i < n; ++i) odd += out[i] * 0;
-    return odd == 0;
+    store(out + n, splat(out[n - 1]));
+    Vec<double> odd = {};
+    for (ptrdiff_t i = 0; i < n; i += kLanes<double>) odd += load<Vec<double>>(out + i) * 0;
+    return !any_lane(odd != 0);
 }
 
 inline bool read_coarse(const Operand& a, ptrdiff_t offset, ptrdiff_t n, ptrdiff_t stride, double* out) {
@@ -211,8 +212,10 @@ class Resampled {
     static size_t sum_bytes(const Job& job) {
         return job.grid.backward ? whole_lines(numbers(job) * sizeof(double)) : 0;
     }
+    // A source row of one class, for as many classes as a vector has lanes where gradients go back.
     static size_t row_bytes(const Job& job) {
-        return whole_lines((job.grid.columns + 2 * kLanes<double> + 2) * sizeof(double));
+        const ptrdiff_t classes = job.grid.backward ? kLanes<double> : 1;
+        return whole_lines((job.grid.columns + 2 * kLanes<double> + 2) * classes * sizeof(double));
     }
     // The feed may write a little past the last class: the rows of the workspace follow there.
     static size_t bytes(const Job& job) {
@@ -399,7 +402,6 @@ class Resampled {
                 finite = read(at + planes.stride, rows_[1]) && finite;
                 blend_rows(weight, finite);
             }
-            rows_[0][columns_.needed] = rows_[0][columns_.needed - 1];
             T* out = held.z + k * tiles_[0].ld;
             if (finite)
                 columns_.template expand<T, false>(rows_[0], out);
@@ -452,28 +454,37 @@ class Resampled {
         const int d = job_.walk.ndim - 3;
         const ptrdiff_t* stride = job_.walk.stride[job_.output] + d;
         const double weight = grid_.plane.weight[z_];
+        constexpr int lanes = kLanes<double>;
         for (ptrdiff_t k = 0; k < job_.classes; ++k) {
-            gather_columns(gradient.z + k * tiles_[0].ld);
+            if (k % lanes == 0) gather_columns(gradient.z, k);
             T* out = (T*)a.data + outer_[job_.output] + k * a.class_stride + gradient.row * stride[1] +
                      grid_.plane.lower[z_] * stride[0] + columns_.first * stride[2];
-            for (ptrdiff_t i = 0; i < columns_.needed; ++i) {
-                out[i * stride[2]] = T(double(out[i * stride[2]]) + (1 - weight) * rows_[0][i]);
-                if (weight != 0)
-                    out[i * stride[2] + stride[0]] =
-                        T(double(out[i * stride[2] + stride[0]]) + weight * rows_[0][i]);
+            for (ptrdiff_t i = 0; i < columns_.needed; ++i, out += stride[2]) {
+                const double sum = rows_[0][i * lanes + k % lanes];
+                *out = T(double(*out) + (1 - weight) * sum);
+                if (weight != 0) out[stride[0]] = T(double(out[stride[0]]) + weight * sum);
             }
         }
         gradient.row = -1;
     }
-    // rows_[0] <- the transpose of Columns::expand.
-    void gather_columns(const double* z) {
-        double* sum = rows_[0];
-        for (ptrdiff_t i = 0; i <= columns_.needed; ++i) sum[i] = 0;
-        for (ptrdiff_t i = 0; i < columns_.count; ++i) {
-            const double weight = columns_.weight[i];
-            double* to = sum + columns_.lower[i];
-            to[0] += (1 - weight) * z[i];
-            if (weight != 0) to[1] += weight * z[i];
+    // The transpose of Columns::expand for as many classes, from k, as a vector has lanes: rows_[0] <-
+    // source column after source column, all these classes of each.
+    void gather_columns(const double* z, ptrdiff_t k) {
+        constexpr int lanes = kLanes<double>;
+        const ptrdiff_t ld = tiles_[0].ld;
+        for (ptrdiff_t i = 0; i <= columns_.needed; ++i) store(rows_[0] + i * lanes, Vec<double>{});
+        for (ptrdiff_t i = 0; i < columns_.count; i += lanes) {
+            Vec<double> v[lanes];
+#pragma GCC unroll 8
+            for (int j = 0; j < lanes; ++j)
+                v[j] = k + j < job_.classes ? load<Vec<double>>(z + (k + j) * ld + i) : Vec<double>{};
+            transpose<double>(v);
+            for (ptrdiff_t j = 0; j < lanes && i + j < columns_.count; ++j) {
+                const double weight = columns_.weight[i + j];
+                double* to = rows_[0] + columns_.lower[i + j] * lanes;
+                store(to, load<Vec<double>>(to) + (1 - weight) * v[j]);
+                if (weight != 0) store(to + lanes, load<Vec<double>>(to + lanes) + weight * v[j]);
+            }
         }
     }
 

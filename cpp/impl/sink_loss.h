@@ -81,7 +81,7 @@ inline void losses_of(Tile<T>& t, const Job& job, const LossRows<T>& r) {
     const Loss& out = job.loss;
     for (ptrdiff_t p = 0; p < t.padded; ++p) {
         const auto y = r.target[p];
-        r.scale[p] = y < 0 ? T(0) : T(out.weight[y]);
+        r.scale[p] = y < 0 ? T(0) : out.weight ? T(out.weight[y]) : T(1);
     }
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         Sum<T> all;

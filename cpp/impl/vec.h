@@ -157,6 +157,26 @@ inline bool any_lane(M mask) {
     return any;
 }
 
+// One bit for each lane of a mask (0 or -1) of a comparison, the first lane lowest.
+template <class M>
+inline uint32_t lanes_of(M mask) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(mask[0]) == 4)
+        return _mm512_movepi32_mask(bits_as<__m512i>(mask));
+    else
+        return _mm512_movepi64_mask(bits_as<__m512i>(mask));
+#elif defined(__AVX2__)
+    if constexpr (sizeof(mask[0]) == 4)
+        return uint32_t(_mm256_movemask_ps(bits_as<__m256>(mask)));
+    else
+        return uint32_t(_mm256_movemask_pd(bits_as<__m256d>(mask)));
+#else
+    uint32_t bits = 0;
+    for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); ++i) bits |= uint32_t(mask[i] != 0) << i;
+    return bits;
+#endif
+}
+
 // v, with one and the same NaN wherever it is NaN: which of two NaNs an instruction passes on is the
 // compiler's choice.
 template <class T>

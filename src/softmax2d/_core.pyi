@@ -57,6 +57,22 @@ def loss(
     grad_dtype: int,
     sums: Any,
 ) -> None: ...
+def statistics(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any,
+    is_signed: bool,
+    ignore: int | None,
+    bins: int,
+    confusion: Any,
+    top_bins: Any,
+    class_bins: Any,
+    nll: Any,
+    brier: Any,
+) -> None: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...
 def shut_down() -> None: ...
