@@ -45,12 +45,15 @@ def _steps(truth: Array) -> Array:
     intersection; intersection / (union (union - 1)) elsewhere, which adds one to the union.
     """
     wanted = np.count_nonzero(truth)
+    steps = np.zeros(truth.size)
     if not wanted:
-        only_first: Array = np.eye(1, truth.size)[0]
-        return only_first
+        steps[:1] = 1
+        return steps
     union = wanted + np.cumsum(~truth)
     intersection = wanted - np.cumsum(truth)
-    steps: Array = np.where(truth, 1 / union, intersection / (union * np.maximum(union - 1.0, 1)))
+    steps[truth] = 1 / union[truth]
+    union, intersection = union[~truth], intersection[~truth]
+    steps[~truth] = intersection / (union * (union - 1.0))
     return steps
 
 
