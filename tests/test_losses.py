@@ -16,7 +16,7 @@ from torch.nn import functional
 import softmax2d as s2d
 from softmax2d import _exact, reference
 from tests import cases, truth
-from tests.ulp import assert_within
+from tests.ulp import assert_within, ulp_of
 
 BOUND = {"float16": 0.501, "bfloat16": 0.501, "float32": 8, "float64": 8}
 CLASSES = 5
@@ -125,6 +125,32 @@ def test_accuracy(isa: str, name: str, kind: str) -> None:
             loss, truth.cross_entropy(z, target).astype(np.longdouble), 8, f"loss {where}"
         )
         assert_within(grad, truth.cross_entropy_grad(z, target), BOUND[name], f"grad {where}")
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("how", ["hard", "smoothed", "soft"])
+def test_accuracy_of_the_general_loss(isa: str, name: str, gamma: float, how: str) -> None:
+    """Within 8 ulp of the true value, gradients within 8 ulp of the terms that may cancel."""
+    for kind in ("normal", "spread", "leader_17", "leader_50", "near_ties", "all_equal"):
+        for classes in (1, 2, 19):
+            z = cases.columns(kind, classes, 30, name)
+            target = z.argmax(0)
+            target[::2] = np.arange(15) % classes
+            shares = np.eye(classes)[target].T
+            smoothing = 0.25 if how == "smoothed" else 0.0
+            if how == "soft":
+                target = shares = soft(z.shape, 0).astype(name)
+            shares = (1 - smoothing) * shares + smoothing / np.longdouble(classes)
+            true = truth.general_cross_entropy(z, shares, gamma)
+            options: dict[str, Any] = {"focal_gamma": gamma, "label_smoothing": smoothing}
+            loss, grad = s2d.cross_entropy2d_with_grad(
+                z, target, axis=0, reduction="none", **options
+            )
+            where = f"{kind} C={classes} {isa}"
+            assert_within(loss, true[0], 8, f"loss {where}")
+            units = np.abs(grad - true[1]) / ulp_of(true[2], name)
+            assert units.max() <= 8, f"grad {where}: {units.max()} ulp at {units.argmax()}"
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])

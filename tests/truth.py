@@ -176,3 +176,21 @@ def cross_entropy_grad(logits: Any, target: Any) -> Wide:
     grad = pixels.softmax()
     grad[at] = -np.ascontiguousarray(others.T).sum(1) / (1 + pixels.rest)
     return grad
+
+
+def general_cross_entropy(logits: Any, shares: Any, gamma: float) -> tuple[Wide, Wide, Wide]:
+    """Σ s[c] (1 - p[c])^γ (-log p[c]), its gradient, and the size of the terms that may cancel.
+
+    ``shares`` (C, P) are weight times smoothed target. With h[c] the derivative of a term by z[c]
+    over 1 - p[c], the gradient is p[c] Σ_{k≠c} s[k] h[k] - (1 - p[c]) s[c] h[c].
+    """
+    pixels, shares = Pixels(logits), widened(shares)
+    p, log_p = pixels.softmax(), pixels.log_softmax()
+    q = 1 - p
+    q[pixels.top, np.arange(p.shape[1])] = pixels.rest / (1 + pixels.rest)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        loss = np.where(shares == 0, 0, shares * q**gamma * -log_p)
+        h = np.where(p == 0, 1, q**gamma - (gamma * p * q ** (gamma - 1) * log_p if gamma else 0))
+    s = shares * np.where((q == 0) & (gamma > 0), 0, h)
+    others = np.stack([np.delete(s, c, 0).sum(0) for c in range(len(s))])
+    return loss.sum(0), p * others - q * s, p * others + q * s

@@ -44,8 +44,10 @@ class _Job(NamedTuple):
         """The weights of the valid targets together; the pixels where targets are probabilities."""
         if not self.target.counts.size or (self.weights == 1).all():
             return Fraction(self.target.valid)
-        pairs = zip(self.target.counts.tolist(), self.weights.tolist(), strict=True)
-        return sum((n * Fraction(w) for n, w in pairs if n), Fraction(0))
+        ratios = [w.as_integer_ratio() for w in self.weights.tolist()]
+        unit = max(below for _, below in ratios)  # a power of two, as all are
+        pairs = zip(self.target.counts.tolist(), ratios, strict=True)
+        return Fraction(sum(n * above * (unit // below) for n, (above, below) in pairs), unit)
 
 
 def _hardest(job: _Job, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
