@@ -196,7 +196,7 @@ void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle 
 // How often each class occurs in a C-contiguous array of integers; returns how many are ignored and the
 // first place of an integer that is neither ignored nor a class, -1 if there is none.
 nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb::handle ignore,
-                        nb::handle counts) {
+                          nb::handle counts) {
     const View from(target, false), to(counts, true);
     const Target described = target_of(from, is_signed, ignore);
     TargetCount count;
@@ -208,21 +208,26 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
     return nb::make_tuple(count.ignored, count.first_bad);
 }
 
+// Types of a target from here on are dtypes of class probabilities; below, 0 or 1: signed integers.
+constexpr int kProbs = 16;
+
 // The loss of each pixel into `losses`, their exact sum into `sums`, their gradient into `grad`.
 void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-          bool is_signed, nb::handle ignore, nb::handle weight, double scale, double smoothing, double gamma,
+          int target_type, nb::handle ignore, nb::handle weight, double scale, double smoothing, double gamma,
           nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype, nb::handle sums) {
-    const View from(logits, false), classes(target, false), totals(sums, true);
+    const View from(logits, false), target_view(target, false), totals(sums, true);
     const AffineViews affine(map);
     const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(losses),
                                 to = optional_view(grad);
+    const bool probs = target_type >= kProbs;
     const Array array = from.array(dtype);
+    const Array arrays[] = {array, probs ? target_view.array(target_type - kProbs) : Array{}};
     const Array written = to ? to->array(grad_dtype) : Array{};
     const GridViews resampling(grid, array, axis);
     Job job{};
-    lay_out(job, &array, 1, to ? &written : nullptr, axis, true, resampling.get(), to != nullptr);
+    lay_out(job, arrays, 1 + probs, to ? &written : nullptr, axis, true, resampling.get(), to != nullptr);
     job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
+    if (!probs) job.target = target_of(target_view, target_type, ignore);
     job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
     job.loss.scale = scale;
     job.loss.smoothing = smoothing;
@@ -236,15 +241,65 @@ void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gri
     job.loss.losses = data_of(each);
     job.loss.sums = reinterpret_cast<int64_t*>(totals.data());
     const WithoutGil released;
-    run(job, kernels().loss, to ? to->bytes() : 0);
+    const bool soft = probs || smoothing != 0 || gamma != 0;
+    run(job, soft ? kernels().soft_loss : kernels().loss, to ? to->bytes() : 0);
+}
+
+// Sums of each class's probability, over all pixels and over those whose target it is; returns whether
+// they are numbers.
+bool region_sums(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+                 bool is_signed, nb::handle ignore, nb::handle inside, nb::handle total) {
+    const View from(logits, false), classes(target, false), in(inside, true), all(total, true);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    std::vector<int64_t> sums(size_t(4 * job.classes));
+    int64_t odd = 0;
+    job.loss.region = sums.data();
+    job.loss.sums = &odd;
+    const WithoutGil released;
+    run(job, kernels().region_sums, 0);
+    double* results[] = {reinterpret_cast<double*>(in.data()), reinterpret_cast<double*>(all.data())};
+    for (ptrdiff_t k = 0; k < job.classes; ++k)
+        for (int i = 0; i < 2; ++i) {
+            const int64_t* sum = sums.data() + 2 * (i * job.classes + k);
+            results[i][k] = double(sum[0]) + double(sum[1]) * 0x1p-44;
+        }
+    return odd == 0;
+}
+
+// The gradient of Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c.
+void region_grad(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+                 bool is_signed, nb::handle ignore, nb::handle inside, nb::handle total, nb::handle grad,
+                 int grad_dtype) {
+    const View from(logits, false), classes(target, false), in(inside, false), all(total, false),
+        to(grad, true);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype), written = to.array(grad_dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, &written, axis, true, resampling.get(), true);
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    int64_t unused[kSums] = {};
+    job.loss.sums = unused;
+    job.loss.scale = 1;
+    job.loss.inside = reinterpret_cast<const double*>(in.data());
+    job.loss.total = reinterpret_cast<const double*>(all.data());
+    const WithoutGil released;
+    run(job, kernels().soft_loss, to.bytes());
 }
 
 // Adds to counts of what was predicted for what; see struct Counts.
 void statistics(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
                 bool is_signed, nb::handle ignore, ptrdiff_t bins, nb::handle confusion, nb::handle top_bins,
                 nb::handle class_bins, nb::handle nll, nb::handle brier) {
-    const View from(logits, false), classes(target, false), results[] = {
-        {confusion, true}, {top_bins, true}, {class_bins, true}, {nll, true}, {brier, true}};
+    const View from(logits, false), classes(target, false),
+        results[] = {{confusion, true}, {top_bins, true}, {class_bins, true}, {nll, true}, {brier, true}};
     const auto counts = [&](int i) { return reinterpret_cast<int64_t*>(results[i].data()); };
     const AffineViews affine(map);
     const Array array = from.array(dtype);
@@ -306,13 +361,17 @@ NB_MODULE(_core, m) {
     m.def("probs", &probs, "logs"_a, "logits"_a, "out"_a, "dtype"_a, "out_dtype"_a, "axis"_a, "map"_a.none(),
           "grid"_a.none());
     m.def("vjp", &vjp);
-    m.def("segment", &segment, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
-          "outputs"_a, "label_bytes"_a, "top_k"_a);
+    m.def("segment", &segment, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "outputs"_a,
+          "label_bytes"_a, "top_k"_a);
     m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
           "counts"_a);
     m.def("loss", &loss, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "is_signed"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "smoothing"_a, "gamma"_a, "cut"_a.none(),
-          "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a, "sums"_a);
+          "target_type"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "smoothing"_a, "gamma"_a,
+          "cut"_a.none(), "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a, "sums"_a);
+    m.def("region_sums", &region_sums, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
+          "target"_a, "is_signed"_a, "ignore"_a.none(), "inside"_a, "total"_a);
+    m.def("region_grad", &region_grad, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
+          "target"_a, "is_signed"_a, "ignore"_a.none(), "inside"_a, "total"_a, "grad"_a, "grad_dtype"_a);
     m.def("statistics", &statistics, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
           "target"_a, "is_signed"_a, "ignore"_a.none(), "bins"_a, "confusion"_a, "top_bins"_a, "class_bins"_a,
           "nll"_a, "brier"_a);

@@ -4,15 +4,19 @@
 #include "impl/resample.h"
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
+#include "impl/sink_region.h"
 #include "impl/sink_segment.h"
+#include "impl/sink_soft.h"
 #include "impl/sink_statistics.h"
 #include "impl/vjp.h"
 
 namespace {
 
-// Calls f with K<source of logits, their stored type>. Operations on several arrays read them as they lie.
-template <template <class, class> class K, int arrays, class F>
+// Calls f with K<source of logits, their stored type>. Operations on several arrays read them as they
+// lie; wide ones calculate in float64 whatever the type.
+template <template <class, class> class K, int arrays, bool wide, class F>
 auto by_type(const Job& job, F f) {
+    using Narrow = std::conditional_t<wide, double, float>;
     const auto with = [&](auto stored, auto number) {
         using S = decltype(stored);
         using T = decltype(number);
@@ -21,23 +25,23 @@ auto by_type(const Job& job, F f) {
         return f(K<Direct<S, T, arrays>, S>());
     };
     switch (job.operand[0].dtype) {
-        case DType::float16: return with(Half(), float());
-        case DType::bfloat16: return with(BFloat(), float());
-        case DType::float32: return with(float(), float());
+        case DType::float16: return with(Half(), Narrow());
+        case DType::bfloat16: return with(BFloat(), Narrow());
+        case DType::float32: return with(float(), Narrow());
         default: return with(double(), double());
     }
 }
 
-template <template <class, class> class K, int arrays>
+template <template <class, class> class K, int arrays, bool wide>
 void run(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    by_type<K, arrays>(job, [&](auto kernel) { kernel.run(job, begin, end, scratch); });
+    by_type<K, arrays, wide>(job, [&](auto kernel) { kernel.run(job, begin, end, scratch); });
 }
-template <template <class, class> class K, int arrays>
+template <template <class, class> class K, int arrays, bool wide>
 size_t scratch_bytes(const Job& job) {
-    return by_type<K, arrays>(job, [&](auto kernel) { return kernel.bytes(job); });
+    return by_type<K, arrays, wide>(job, [&](auto kernel) { return kernel.bytes(job); });
 }
-template <template <class, class> class K, int arrays = 1>
-constexpr Kernel kKernel = {run<K, arrays>, scratch_bytes<K, arrays>};
+template <template <class, class> class K, int arrays = 1, bool wide = false>
+constexpr Kernel kKernel = {run<K, arrays, wide>, scratch_bytes<K, arrays, wide>};
 
 // The source's scratch, and what a sink needs beside it.
 template <class Source, class... Beside>
@@ -76,6 +80,16 @@ struct HardLoss {
     static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>>;
 };
 
+template <class Source, class>
+struct SoftLoss {
+    static constexpr auto run = run_soft_loss<Source>;
+    static constexpr auto bytes = bytes_of<Source, SoftRows>;
+};
+template <class Source, class>
+struct Region {
+    static constexpr auto run = run_region_sums<Source>;
+    static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>, RegionSums>;
+};
 template <class Source, class>
 struct Statistics {
     static constexpr auto run = run_statistics<Source>;
@@ -122,6 +136,8 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<SoftmaxVjp, 2>,
     kKernel<LogSoftmaxVjp, 2>,
     kKernel<HardLoss>,
+    kKernel<SoftLoss, 1, true>,
+    kKernel<Region>,
     kKernel<Statistics>,
     exp_values<float>,
     exp_values<double>,

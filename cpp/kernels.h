@@ -96,15 +96,16 @@ struct Loss {
     double threshold, tie;
     char* losses;   // float32, or float64 for float64 logits: one a pixel; may be null
     int64_t* sums;  // exact sum of what counts
-    // Sums of probabilities, or the coefficients of them whose gradient is asked for; one a class.
-    double *inside, *total;
+    // Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c in the place of L; one a class, null for cross-entropy.
+    const double *inside, *total;
+    int64_t* region;  // 4 a class: inside and total, each as whole and 2^-44 parts
 };
 
 // Counts of what was predicted for what; all are added to.
 struct Counts {
-    int64_t* confusion;   // classes x classes, rows are the truth
-    int64_t* top_bins;    // 3 x bins: pixels, confidence in units of 2^-40, correct
-    int64_t* class_bins;  // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
+    int64_t* confusion;    // classes x classes, rows are the truth
+    int64_t* top_bins;     // 3 x bins: pixels, confidence in units of 2^-40, correct
+    int64_t* class_bins;   // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
     int64_t *nll, *brier;  // exact sums
     ptrdiff_t bins;
 };
@@ -143,6 +144,8 @@ struct Kernels {
     Kernel softmax_vjp;      // operands: probs, grad_probs, grad_logits (the vjp is also the jvp)
     Kernel log_softmax_vjp;  // operands: log_probs, grad_log_probs, grad_logits
     Kernel loss;             // operands: logits, pixels, grad_logits; one class a pixel is the target
+    Kernel soft_loss;        // operands: logits, (target probs,) pixels, grad_logits
+    Kernel region_sums;      // operands: logits, pixels; results in job.loss.region
     Kernel statistics;       // operands: logits, pixels; results in job.counts
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);

@@ -50,6 +50,12 @@ inline void narrow(float v, Half& out) {
     out.bits = uint16_t(bits | sign);
 }
 
+// Through float32: a half type is rounded twice, hardly more than once.
+template <class S>
+inline void narrow(double v, S& out) {
+    narrow(float(v), out);
+}
+
 // Lanes of 16 bits, as many as Vec<float> has.
 using ShortVec = VecOf<uint16_t, kVectorBytes / 2>::type;
 
@@ -157,23 +163,31 @@ inline void write_vector(Vec<float> v, Half* out, bool past) {
 // out[i] = row(i), where row(i) gives the vector that starts at element i: n numbers, to the element.
 template <class T, class S, class Row>
 inline void write_row(Row row, S* out, ptrdiff_t n, bool past) {
-    constexpr ptrdiff_t lanes = kLanes<T>;
-    const auto part = [&](ptrdiff_t from, ptrdiff_t count) {
-        T numbers[lanes];
-        store(numbers, row(from));
-        for (ptrdiff_t i = 0; i < count; ++i) narrow(numbers[i], out[from + i]);
-    };
-    ptrdiff_t i = 0;
-    if (past) {
-        const ptrdiff_t over = ptrdiff_t((uintptr_t)out % (lanes * sizeof(S)) / sizeof(S));
-        i = over ? lanes - over : 0;
-        if (i > n) i = n;
-        if (i) part(0, i);
-        for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, true);
+    if constexpr (sizeof(T) > sizeof(widen(S()))) {
+        const auto narrowed = [&](ptrdiff_t i) {
+            const Vec<double> parts[] = {row(i), row(i + kLanes<double>)};
+            return join(parts, float());
+        };
+        return write_row<float>(narrowed, out, n, past);
     } else {
-        for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, false);
+        constexpr ptrdiff_t lanes = kLanes<T>;
+        const auto part = [&](ptrdiff_t from, ptrdiff_t count) {
+            T numbers[lanes];
+            store(numbers, row(from));
+            for (ptrdiff_t i = 0; i < count; ++i) narrow(numbers[i], out[from + i]);
+        };
+        ptrdiff_t i = 0;
+        if (past) {
+            const ptrdiff_t over = ptrdiff_t((uintptr_t)out % (lanes * sizeof(S)) / sizeof(S));
+            i = over ? lanes - over : 0;
+            if (i > n) i = n;
+            if (i) part(0, i);
+            for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, true);
+        } else {
+            for (; i + lanes <= n; i += lanes) write_vector(row(i), out + i, false);
+        }
+        if (i < n) part(i, n - i);
     }
-    if (i < n) part(i, n - i);
 }
 
 }  // namespace

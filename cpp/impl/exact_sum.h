@@ -13,9 +13,7 @@ class ExactSum {
     // Two sets in turn: an addition need not wait for the one before it.
     static constexpr size_t bytes = 2 * softmax2d::kSums * sizeof(int64_t);
 
-    explicit ExactSum(char* scratch) : sums_((int64_t*)scratch) {
-        std::memset(scratch, 0, bytes);
-    }
+    explicit ExactSum(char* scratch) : sums_((int64_t*)scratch) { std::memset(scratch, 0, bytes); }
     inline void add(float value, ptrdiff_t set) {
         const uint32_t u = bits_as<uint32_t>(value), exponent = u >> 23 & 255, fraction = u & 0x7fffff;
         int64_t* sum = sums_ + (set & 1) * softmax2d::kSums;

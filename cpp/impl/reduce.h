@@ -201,6 +201,7 @@ struct ExpSum {
         Vec<T> low, e = exp_of_largest<T>(top, ref, low);
         store(t.row(kTop) + p, e);
         store(t.row(kLog) + p, log_of_sum(e, low));
+        store(t.row(kOut) + p, normaliser(rest.value()));  // 1 - p of the largest
         if (keep == Keep::entropy) store(t.row(kMean) + p, normaliser(mean.value()));
     }
 

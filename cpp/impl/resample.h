@@ -49,13 +49,13 @@ inline Vec<T> spread_lanes(Vec<T> v, IntVec<T> index) {
 
 // The columns of a strip: where each one lies between its neighbours, as whole vectors.
 struct Columns {
-    ptrdiff_t from;     // first column of the output
-    ptrdiff_t count;    // columns of the output
-    ptrdiff_t first;    // first column of the source
-    ptrdiff_t needed;   // columns of the source
-    bool gathers;       // some vector's columns lie too far apart to be spread from one
+    ptrdiff_t from;    // first column of the output
+    ptrdiff_t count;   // columns of the output
+    ptrdiff_t first;   // first column of the source
+    ptrdiff_t needed;  // columns of the source
+    bool gathers;      // some vector's columns lie too far apart to be spread from one
     ptrdiff_t padded;
-    int64_t* lower;     // source column less `first`
+    int64_t* lower;  // source column less `first`
     double* weight;
 
     static size_t bytes(const Job& job) { return 2 * whole_lines(padding(job.tile) * sizeof(double)); }
@@ -219,8 +219,8 @@ class Resampled {
     }
     // The feed may write a little past the last class: the rows of the workspace follow there.
     static size_t bytes(const Job& job) {
-        return Workspace<T, 1>::bytes(job) + 3 * held_bytes(job) + 2 * sum_bytes(job) +
-               2 * row_bytes(job) + Columns::bytes(job);
+        return Workspace<T, 1>::bytes(job) + 3 * held_bytes(job) + 2 * sum_bytes(job) + 2 * row_bytes(job) +
+               Columns::bytes(job);
     }
 
     template <class Work>
@@ -338,8 +338,8 @@ class Resampled {
         t.segment_count = 1;
         t.segments[0].length = t.count;
         for (int o = 1; o < kMaxOperands; ++o)
-            t.segments[0].offset[o] = outer_[o] + z_ * w.stride[o][d] + y * w.stride[o][d + 1] +
-                                      columns_.from * w.stride[o][d + 2];
+            t.segments[0].offset[o] =
+                outer_[o] + z_ * w.stride[o][d] + y * w.stride[o][d + 1] + columns_.from * w.stride[o][d + 2];
     }
 
     // Whether row y of the output lies between rows that are held, all of them finite.
@@ -447,9 +447,18 @@ class Resampled {
         release(gradient_[1]);
     }
 
-    // Adds a row's gradient to the caller's array: along the columns, then to one plane or two.
+    // Adds a row's gradient to the caller's array, of float32 or float64: along the columns, then to one
+    // plane or two.
     void release(RowGradient& gradient) {
         if (gradient.row < 0) return;
+        if (job_.operand[job_.output].dtype == DType::float64)
+            release_as<double>(gradient);
+        else
+            release_as<float>(gradient);
+        gradient.row = -1;
+    }
+    template <class G>
+    void release_as(const RowGradient& gradient) {
         const Operand& a = job_.operand[job_.output];
         const int d = job_.walk.ndim - 3;
         const ptrdiff_t* stride = job_.walk.stride[job_.output] + d;
@@ -457,15 +466,14 @@ class Resampled {
         constexpr int lanes = kLanes<double>;
         for (ptrdiff_t k = 0; k < job_.classes; ++k) {
             if (k % lanes == 0) gather_columns(gradient.z, k);
-            T* out = (T*)a.data + outer_[job_.output] + k * a.class_stride + gradient.row * stride[1] +
+            G* out = (G*)a.data + outer_[job_.output] + k * a.class_stride + gradient.row * stride[1] +
                      grid_.plane.lower[z_] * stride[0] + columns_.first * stride[2];
             for (ptrdiff_t i = 0; i < columns_.needed; ++i, out += stride[2]) {
                 const double sum = rows_[0][i * lanes + k % lanes];
-                *out = T(double(*out) + (1 - weight) * sum);
-                if (weight != 0) out[stride[0]] = T(double(out[stride[0]]) + weight * sum);
+                *out = G(double(*out) + (1 - weight) * sum);
+                if (weight != 0) out[stride[0]] = G(double(out[stride[0]]) + weight * sum);
             }
         }
-        gradient.row = -1;
     }
     // The transpose of Columns::expand for as many classes, from k, as a vector has lanes: rows_[0] <-
     // source column after source column, all these classes of each.

@@ -32,8 +32,8 @@ struct Tally {
         top = (int64_t*)(brier + ExactSum::bytes);
         whole = top + 3 * job.counts.bins;
         class_sum = whole + job.classes;
-        confusion = (uint32_t*)((char*)top +
-                                whole_lines((3 * job.counts.bins + job.classes + cells(job)) * 8));
+        confusion =
+            (uint32_t*)((char*)top + whole_lines((3 * job.counts.bins + job.classes + cells(job)) * 8));
         class_count = confusion + job.classes * job.classes;
         class_right = class_count + cells(job);
     }

@@ -35,7 +35,7 @@ inline void fill(Tile<T>& t, const Job& job, int o) {
         else if (pixel_stride == 1 || s.length == 1)
             for (ptrdiff_t k = 0; k < t.classes; ++k)
                 read_row(src + k * a.class_stride, t.z + k * t.ld + at, s.length);
-        else if (a.class_stride == 1)
+        else if (a.class_stride == 1 && sizeof(T) == sizeof(widen(S())))
             fill_transposed(src, pixel_stride, t, at, s.length);
         else
             fill_strided(src, a.class_stride, pixel_stride, false, t, at, s.length);

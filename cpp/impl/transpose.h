@@ -52,27 +52,30 @@ inline void transpose(Vec<T>* v) {
 // n pixels, `pixel_stride` apart, each with t.classes neighbouring numbers.
 template <class S, class T>
 inline void fill_transposed(const S* src, ptrdiff_t pixel_stride, Tile<T>& t, ptrdiff_t at, ptrdiff_t n) {
-    constexpr int W = kLanes<T>;
-    const ptrdiff_t extent = (n - 1) * pixel_stride + t.classes;  // numbers from the first to the last
-    ptrdiff_t p = 0;
-    if (pixel_stride > 0)
-        for (; p + W <= n; p += W) {
-            const S* block = src + p * pixel_stride;
-            // The last vector of the block's last pixel must end inside the stretch.
-            const ptrdiff_t vectors = (t.classes + W - 1) / W;
-            if ((p + W - 1) * pixel_stride + vectors * W > extent) break;
-            for (ptrdiff_t k = 0; k < t.classes; k += W) {
-                Vec<T> v[W];
+    if constexpr (sizeof(T) == sizeof(widen(S()))) {
+        constexpr int W = kLanes<T>;
+        const ptrdiff_t extent = (n - 1) * pixel_stride + t.classes;  // numbers from the first to the last
+        ptrdiff_t p = 0;
+        if (pixel_stride > 0)
+            for (; p + W <= n; p += W) {
+                const S* block = src + p * pixel_stride;
+                // The last vector of the block's last pixel must end inside the stretch.
+                const ptrdiff_t vectors = (t.classes + W - 1) / W;
+                if ((p + W - 1) * pixel_stride + vectors * W > extent) break;
+                for (ptrdiff_t k = 0; k < t.classes; k += W) {
+                    Vec<T> v[W];
 #pragma GCC unroll 16
-                for (int i = 0; i < W; ++i) v[i] = read_vector(block + i * pixel_stride + k);
-                transpose<T>(v);
-                const ptrdiff_t rows = t.classes - k < W ? t.classes - k : W;
-                T* out = t.z + k * t.ld + at + p;
-                for (ptrdiff_t i = 0; i < rows; ++i) store(out + i * t.ld, v[i]);
+                    for (int i = 0; i < W; ++i) v[i] = read_vector(block + i * pixel_stride + k);
+                    transpose<T>(v);
+                    const ptrdiff_t rows = t.classes - k < W ? t.classes - k : W;
+                    T* out = t.z + k * t.ld + at + p;
+                    for (ptrdiff_t i = 0; i < rows; ++i) store(out + i * t.ld, v[i]);
+                }
             }
-        }
-    for (; p < n; ++p)
-        for (ptrdiff_t k = 0; k < t.classes; ++k) t.z[k * t.ld + at + p] = widen(src[p * pixel_stride + k]);
+        for (; p < n; ++p)
+            for (ptrdiff_t k = 0; k < t.classes; ++k)
+                t.z[k * t.ld + at + p] = widen(src[p * pixel_stride + k]);
+    }
 }
 
 }  // namespace

@@ -11,8 +11,6 @@
 
 namespace {
 
-using Wide = Vec<double>;
-
 struct Twofold {
     Wide high, low;
 };

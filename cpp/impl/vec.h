@@ -205,6 +205,8 @@ inline Vec<T> product_tail(Vec<T> a, Vec<T> b, Vec<T> product) {
     return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
 }
 
+using Wide = Vec<double>;
+
 // Numbers of either type as float64, half a vector of float32 at a time, and back.
 inline Vec<double> load_wide(const double* p) { return load<Vec<double>>(p); }
 inline Vec<double> load_wide(const float* p) {

@@ -1,0 +1,183 @@
+// Losses that look at every class of a pixel, and their gradients, in float64 whatever the logits' type:
+//
+//   cross-entropy with smoothing, focusing or class probabilities as its target,
+//       L = Σ_c a_c (1 - p_c)^γ (-log p_c),    a_c = weight_c ((1 - smoothing) t_c + smoothing / C);
+//   sums over a region, L = Σ_c total_c p_c + inside_y p_y, of which Dice and its relatives are made.
+//
+// With h_c = p_c ∂L/∂p_c the gradient is  grad_i = h_i (1 - p_i) - p_i Σ_{c≠i} h_c,  which loses nothing
+// where one class is far ahead: its 1 - p comes from the sum over the others, and the others' h are added up
+// apart from its own. Terms of the two sides may cancel; float64 leaves float32 and narrower types enough.
+//
+// Memory traffic: one read of the logits (and of target probabilities) and, for the gradient, one write.
+#pragma once
+#include "sink_loss.h"
+
+namespace {
+
+// A second tile: target probabilities, then h; and a few numbers of each pixel.
+struct SoftRows {
+    LossRows<double> pixel;
+    double* h;
+    static size_t bytes(const Job& job) {
+        return LossRows<double>::bytes(job) + whole_lines(job.classes * padding(job.tile) * sizeof(double));
+    }
+    static SoftRows make(const Job& job, char* scratch) {
+        return {LossRows<double>::make(job, scratch), (double*)(scratch + LossRows<double>::bytes(job))};
+    }
+};
+
+// Target probabilities, as they lie in operand 1.
+inline void read_soft_target(const Tile<double>& t, const Job& job, double* to) {
+    Tile<double> target = t;
+    target.z = to;
+    switch (job.operand[1].dtype) {
+        case DType::float16: return fill<Half>(target, job, 1);
+        case DType::bfloat16: return fill<BFloat>(target, job, 1);
+        case DType::float32: return fill<float>(target, job, 1);
+        case DType::float64: return fill<double>(target, job, 1);
+    }
+}
+
+// One class of a vector of pixels. The largest class's 1 - p comes from the sum over the others.
+struct ClassTerm {
+    Wide prob, other, log_prob;
+    static inline ClassTerm of(const Tile<double>& t, ptrdiff_t k, ptrdiff_t p) {
+        const Wide z = load<Wide>(t.z + k * t.ld + p), top = load<Wide>(t.largest() + p);
+        const auto ref = reference_of<double>(top);
+        const Wide e = exp_boosted<double>(shifted_logit<double, true>(z, ref), ref);
+        const Wide prob = Normaliser<double>::at(t, p)(e);
+        const auto leads = load<IntVec<double>>(t.label() + p) == int64_t(k);
+        return {prob, leads ? load<Wide>(t.row(kOut) + p) : 1 - prob,
+                (z - top) - load<Wide>(t.row(kLog) + p)};
+    }
+};
+
+// (1 - p)^gamma (-log p), and p times its derivative.
+struct Focused {
+    Wide value, h;
+    static inline Focused of(const ClassTerm& c, double gamma) {
+        if (gamma == 0) return {-c.log_prob, splat(-1.0)};
+        const Wide none = {};
+        const Wide log_other = -log_one_plus<double>(c.prob / c.other, none);
+        Wide power, ignored = exp_minus_one<double>(log_other * gamma, power);
+        (void)ignored;
+        power = c.other == 0 ? none : power;
+        const Wide p_log_p = c.prob == 0 ? none : c.prob * c.log_prob;
+        const Wide slope = c.other == 0 ? none : p_log_p / c.other;
+        return {power == 0 ? none : -power * c.log_prob, power * (slope * gamma - 1)};
+    }
+};
+
+// h of every class, and of each pixel: the loss (cross-entropy), h of the largest class, and the sum of
+// the others' h.
+struct PixelSums {
+    Sum<double> loss, others;
+    Wide largest = {};
+    inline void add(const Tile<double>& t, ptrdiff_t k, ptrdiff_t p, Wide h) {
+        const auto leads = load<IntVec<double>>(t.label() + p) == int64_t(k);
+        largest = leads ? h : largest;
+        others.add(leads ? Wide{} : h);
+    }
+};
+
+// Cross-entropy: h and the loss.
+inline void entropy_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptrdiff_t p, PixelSums& sums) {
+    const Loss& out = job.loss;
+    const bool hard = job.target.data != nullptr;
+    const double even = out.smoothing / double(job.classes), keep = 1 - out.smoothing;
+    const auto y = load<IntVec<double>>(r.pixel.target + p);
+    const Wide none = {};
+    for (ptrdiff_t k = 0; k < t.classes; ++k) {
+        double* cell = r.h + k * t.ld + p;
+        const Wide target = hard ? (y == int64_t(k) ? splat(1.0) : none) : load<Wide>(cell);
+        const Wide a = (target * keep + even) * (out.weight ? out.weight[k] : 1.0);
+        const ClassTerm c = ClassTerm::of(t, k, p);
+        const Focused f = Focused::of(c, out.gamma);
+        const Wide h = a == 0 ? none : a * f.h;
+        sums.loss.add(a == 0 ? none : a * f.value);
+        sums.add(t, k, p, h);
+        store(cell, h);
+        store(t.z + k * t.ld + p, c.prob);
+    }
+}
+
+// Sums over a region: h alone.
+inline void region_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptrdiff_t p, PixelSums& sums) {
+    const auto y = load<IntVec<double>>(r.pixel.target + p);
+    for (ptrdiff_t k = 0; k < t.classes; ++k) {
+        const ClassTerm c = ClassTerm::of(t, k, p);
+        const Wide total = splat(job.loss.total[k]), inside = splat(job.loss.inside[k]);
+        const Wide h = c.prob * (y == int64_t(k) ? total + inside : total);
+        sums.add(t, k, p, h);
+        store(r.h + k * t.ld + p, h);
+        store(t.z + k * t.ld + p, c.prob);
+    }
+}
+
+// Losses and what remains to be known for the gradient: rows kMean (h of the largest), kSecond (the others').
+inline void soft_pixels(Tile<double>& t, const Job& job, const SoftRows& r) {
+    const Loss& out = job.loss;
+    const bool region = out.inside != nullptr, narrow = job.operand[0].dtype != DType::float64;
+    const Wide none = {}, one = splat(1.0);
+    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<double>) {
+        PixelSums sums;
+        region ? region_terms(t, job, r, p, sums) : entropy_terms(t, job, r, p, sums);
+        const auto ignored = load<IntVec<double>>(r.pixel.target + p) < 0;
+        double losses[kLanes<double>];
+        store(losses, ignored ? none : one_nan<double>(sums.loss.value()));
+        if (narrow)
+            for (double& loss : losses) loss = float(loss);
+        const Wide loss = load<Wide>(losses);
+        const Wide factor = out.cuts ? cut_factor<double>(loss, out) : one;
+        store(r.pixel.loss + p, loss);
+        store(r.pixel.rest + p, factor == 0 ? none : loss * factor);
+        store(r.pixel.scale + p, ignored ? none : factor * out.scale);
+        store(t.row(kMean) + p, sums.largest);
+        store(t.row(kSecond) + p, sums.others.value());
+    }
+}
+
+template <class Source>
+inline void store_soft_gradient(Source& source, Tile<double>& t, const Job& job, const SoftRows& r) {
+    const double* map = job.affine.active ? job.affine.factor_high : nullptr;
+    source.store_gradient(t, [&](ptrdiff_t k, ptrdiff_t p) {
+        const Wide prob = load<Wide>(t.z + k * t.ld + p), h = load<Wide>(r.h + k * t.ld + p);
+        const Wide largest = load<Wide>(t.row(kMean) + p), others = load<Wide>(t.row(kSecond) + p);
+        const auto leads = load<IntVec<double>>(t.label() + p) == int64_t(k);
+        const Wide other = leads ? load<Wide>(t.row(kOut) + p) : 1 - prob;
+        const Wide grad = h * other - prob * (leads ? others : (others - h) + largest);
+        const Wide scale = load<Wide>(r.pixel.scale + p);
+        return one_nan<double>(scale == 0 ? Wide{} : grad * scale * (map ? map[k] : 1.0));
+    });
+}
+
+template <class Source>
+inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    const auto r = SoftRows::make(job, scratch + Source::bytes(job));
+    ExactSum sum(r.pixel.sums);
+    Source::for_tiles(job, begin, end, scratch, [&](auto& source, Tile<double>* tiles, auto* feeds) {
+        Tile<double>& t = tiles[0];
+        NoFeed none;
+        if (job.target.data) {
+            read_target(t, job, r.pixel.target);
+        } else {
+            read_soft_target(t, job, r.h);
+            for (ptrdiff_t p = 0; p < t.padded; ++p) r.pixel.target[p] = 0;
+        }
+        mapped_maxima<double, true, false, false>(t, job, none, [] {});
+        exp_sum<double, Keep::logs>(t, feeds[0]);
+        soft_pixels(t, job, r);
+        const bool narrow = job.operand[0].dtype != DType::float64;
+        for (ptrdiff_t p = 0; p < t.count; ++p)
+            narrow ? sum.add(float(r.pixel.rest[p]), p) : sum.add(r.pixel.rest[p], p);
+        if (narrow)
+            store_row<double, float>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
+        else
+            store_row<double, double>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
+        if (job.output) store_soft_gradient(source, t, job, r);
+    });
+    sum.release(job.loss.sums);
+    stream_done();
+}
+
+}  // namespace
