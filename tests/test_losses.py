@@ -131,7 +131,10 @@ def test_accuracy(isa: str, name: str, kind: str) -> None:
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("how", ["hard", "smoothed", "soft"])
 def test_accuracy_of_the_general_loss(isa: str, name: str, gamma: float, how: str) -> None:
-    """Within 8 ulp of the true value, gradients within 8 ulp of the terms that may cancel."""
+    """Within 8 ulp of the true value, gradients within 8 ulp of the terms that may cancel.
+
+    In float64 the exponent γ log(1 - p) is rounded, which costs as many ulp as it is large.
+    """
     for kind in ("normal", "spread", "leader_17", "leader_50", "near_ties", "all_equal"):
         for classes in (1, 2, 19):
             z = cases.columns(kind, classes, 30, name)
@@ -148,9 +151,12 @@ def test_accuracy_of_the_general_loss(isa: str, name: str, gamma: float, how: st
                 z, target, axis=0, reduction="none", **options
             )
             where = f"{kind} C={classes} {isa}"
-            assert_within(loss, true[0], 8, f"loss {where}")
+            bound = 8.0
+            if gamma and classes > 1 and name == "float64":
+                bound += 2 * gamma * np.abs(truth.log_of_the_others(z)).max()
+            assert_within(loss, true[0], bound, f"loss {where}")
             units = np.abs(grad - true[1]) / ulp_of(true[2], name)
-            assert units.max() <= 8, f"grad {where}: {units.max()} ulp at {units.argmax()}"
+            assert units.max() <= bound, f"grad {where}: {units.max()} ulp at {units.argmax()}"
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])

@@ -194,3 +194,10 @@ def general_cross_entropy(logits: Any, shares: Any, gamma: float) -> tuple[Wide,
     s = shares * np.where((q == 0) & (gamma > 0), 0, h)
     others = np.stack([np.delete(s, c, 0).sum(0) for c in range(len(s))])
     return loss.sum(0), p * others - q * s, p * others + q * s
+
+
+def log_of_the_others(logits: Any) -> Wide:
+    """log(1 - p) of the most probable class of each pixel."""
+    pixels = Pixels(logits)
+    with np.errstate(divide="ignore"):
+        return np.log(pixels.rest) - np.log1p(pixels.rest)

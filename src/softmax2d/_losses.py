@@ -188,7 +188,8 @@ def cross_entropy2d(
     label smoothing.
 
     A pixel's loss is at most 8 ulp from the true value, also where the target's class leads by 50
-    and its loss is 1e-22 (tests/test_losses.py). A sum is exact: losses are added as integers, each
+    and its loss is 1e-22; in float64 a focal term adds 2 focal_gamma |log(1 - p)| ulp
+    (tests/test_losses.py). A sum is exact: losses are added as integers, each
     float64 as two float32 (to 2^-48 of it, and to 2^-150), and rounded once at the end; so it is
     the same for every number of threads. A class at -inf that is the target gives an infinite loss;
     a pixel with NaN, +inf or only -inf gives NaN.
@@ -255,7 +256,9 @@ def cross_entropy2d_with_grad(
     -----
     With class indices the gradient of a pixel is weight[t] (p[c] - δ_ct) / temperature[c], over the
     divisor of the mean. Each component is at most 8 ulp from the true value, also that of the
-    target's class where it leads by 50, where p - 1 has nothing left (tests/test_losses.py). With
+    target's class where it leads by 50, where p - 1 has nothing left. With smoothing, a focal term
+    or probabilities as target, a component is a difference: 8 ulp of the larger side, and in
+    float64 what a focal term adds to the loss (tests/test_losses.py). With
     ``size`` the gradient lands on the coarse grid: the exact transpose of the interpolation, summed
     in float32 (float64 for float64 logits) in an order that does not depend on threads. Which
     pixels ``top_k`` and ``threshold`` keep is taken as constant. In float16, whose smallest number

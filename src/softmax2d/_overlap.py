@@ -54,8 +54,8 @@ def region_loss(
     truth = _targets.labels(where, target, logits, ignore_index)
     inside, probs = np.zeros((2, logits.classes))
     arguments = (*logits.arguments(), *truth.arguments())
-    if not logits.empty:
-        core.region_sums(*arguments, inside, probs)
+    if not logits.empty and not core.region_sums(*(*arguments, inside, probs)):
+        probs[:] = np.nan  # as one of the pixels' is
 
     above = factors.above * inside + s
     below = factors.inside * inside + factors.probs * probs + factors.truth * truth.counts + s
@@ -72,5 +72,5 @@ def region_loss(
     by_inside = shares * (factors.inside * score - factors.above)
     by_probs = shares * factors.probs * score
     if not logits.empty:
-        core.region_grad(*arguments, by_inside, by_probs, exported(grad, code), code)
+        core.region_grad(*(*arguments, by_inside, by_probs, exported(grad, code), code))
     return loss, logits.finished(grad)
