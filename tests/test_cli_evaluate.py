@@ -319,14 +319,12 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
         code, out, err = cli(source, labels, "--report", tmp_path / "out.txt")
         assert (code, out) == (2, "")
         assert err == (
-            f"softmax2d: {labels}: must hold classes from 0 to 3; got 255 at (1, 7, 6). "
+            f"softmax2d: {labels}: must be in [0, 4); got 255 at (1, 7, 6). "
             "Add --ignore-index 255 to leave such pixels out.\n"
         )
         code, _, err = cli(source, labels, "--ignore-index", 255)
         assert code == 2
-        assert err.endswith(
-            "must hold classes from 0 to 3, or ignore_index 255; got 4 at (2, 0, 0).\n"
-        )
+        assert err.endswith("must be in [0, 4) or ignore_index, 255; got 4 at (2, 0, 0).\n")
     assert not (tmp_path / "out.txt").exists()
 
 

@@ -161,3 +161,43 @@ def rounded(value: Fraction, compute: Any) -> Any:
     odd = low if np.float64(low).view(np.uint64) & np.uint64(1) else high
     with np.errstate(over="ignore"):
         return compute(odd)
+
+
+def cross_entropy(logits: Any, target: Any) -> Wide:
+    """-log p of each pixel's target, for logits (C, P)."""
+    return -Pixels(logits).log_softmax()[target, np.arange(len(target))]
+
+
+def cross_entropy_grad(logits: Any, target: Any) -> Wide:
+    """p[c], less 1 for the target; that from the other classes, so that nothing cancels."""
+    pixels, at = Pixels(logits), (target, np.arange(len(target)))
+    others = pixels.e.copy()
+    others[at] = 0
+    grad = pixels.softmax()
+    grad[at] = -np.ascontiguousarray(others.T).sum(1) / (1 + pixels.rest)
+    return grad
+
+
+def general_cross_entropy(logits: Any, shares: Any, gamma: float) -> tuple[Wide, Wide, Wide]:
+    """Σ s[c] (1 - p[c])^γ (-log p[c]), its gradient, and the size of the terms that may cancel.
+
+    ``shares`` (C, P) are weight times smoothed target. With h[c] the derivative of a term by z[c]
+    over 1 - p[c], the gradient is p[c] Σ_{k≠c} s[k] h[k] - (1 - p[c]) s[c] h[c].
+    """
+    pixels, shares = Pixels(logits), widened(shares)
+    p, log_p = pixels.softmax(), pixels.log_softmax()
+    q = 1 - p
+    q[pixels.top, np.arange(p.shape[1])] = pixels.rest / (1 + pixels.rest)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        loss = np.where(shares == 0, 0, shares * q**gamma * -log_p)
+        h = np.where(p == 0, 1, q**gamma - (gamma * p * q ** (gamma - 1) * log_p if gamma else 0))
+    s = shares * np.where((q == 0) & (gamma > 0), 0, h)
+    others = np.stack([np.delete(s, c, 0).sum(0) for c in range(len(s))])
+    return loss.sum(0), p * others - q * s, p * others + q * s
+
+
+def log_of_the_others(logits: Any) -> Wide:
+    """log(1 - p) of the most probable class of each pixel."""
+    pixels = Pixels(logits)
+    with np.errstate(divide="ignore"):
+        return np.log(pixels.rest) - np.log1p(pixels.rest)

@@ -91,14 +91,14 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
     return array if view is None else array.view(view)
 
 
-def as_array(where: str, name: str, value: Any, fill: str) -> Array:
-    """``value`` as a plain array of whatever type; a masked one is told to fill with ``fill``."""
+def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Array:
+    """``value`` as an array of any dtype, without a copy where it is one; never a masked one."""
     if type(value) is np.ndarray:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{where}: {name} must not be a masked array, whose mask would be ignored. "
-            f"Fill it first, for example with {name}.filled({fill})."
+            f"Fill it first, for example with {name}.filled({filler})."
         )
     if isinstance(value, np.ndarray):
         return value.view(np.ndarray)
@@ -109,7 +109,7 @@ def as_array(where: str, name: str, value: Any, fill: str) -> Array:
 
 def as_floats(where: str, name: str, value: Any) -> Array:
     """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
-    array = as_array(where, name, value, "-np.inf")
+    array = as_array(where, name, value)
     dtype = array.dtype
     if dtype not in _CODES and not is_bfloat16(dtype):
         if dtype.kind not in "iu":

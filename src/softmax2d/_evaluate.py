@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d import _arrays, _checks, _resample, _targets
-from softmax2d._arrays import Array, code_of, exported
-from softmax2d._exact import ExactSum
+from softmax2d._arrays import Array
+from softmax2d._exact import ExactSum, new_sums
 from softmax2d._native import core
 from softmax2d._ops import Interpolation, Window
 from softmax2d._statistics import Statistics
+from softmax2d._targets import Logits
 
 MAX_BINS = 10_000
 
@@ -112,22 +113,20 @@ def evaluate(
     axis = _checks.class_axis(where, "logits", array, axis)
     classes = _checks.some_classes(where, array, axis)
     affine = _checks.affine(where, temperature, bias, classes)
-    source = _resample.grid(
+    grid = _resample.grid(
         where, array, axis, size, interpolation, align_corners, spatial_dims, window
     )
     bins = number_of_bins(where, bins)
-    ignore = _targets.ignored_value(where, ignore_index)
-    truth, signed = _targets.target_labels(where, target, source.shape)
+    source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
+    truth = _targets.labels(where, target, source, ignore_index)
     images = _images(where, array, axis, spatial_dims)
-    _, occurs = _targets.class_counts(where, truth, signed, classes, ignore, images)
 
-    ignore = _targets.representable(truth, ignore)
     confusion = np.zeros((classes, classes), np.int64)
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
-    nll, brier = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    if truth.size:
-        code = code_of(array.dtype)
-        what = exported(source.logits, code), code, axis, affine, source.tables
-        core.statistics(*what, truth, signed, ignore, bins, confusion, top, each, nll, brier)
+    nll, brier = new_sums(), new_sums()
+    if not source.empty:
+        sinks: Any = (bins, confusion, top, each, nll, brier)
+        core.statistics(*source.arguments(), *truth.arguments(), *sinks)
     sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
+    occurs = _targets.images_with(truth, images)
     return Statistics(confusion, occurs, images, top, each, *sums)

@@ -1,23 +1,54 @@
-"""Sums of floating-point numbers that are exact, and so the same in whatever order they are made.
+"""Sums and choices that are exact: the core's integer sums, and the hardest pixels of a map.
 
-Every float32 is a whole number of 2^-149, the smallest of them: their sum is one large integer.
+The core adds float32 losses into one integer per exponent, so a sum is exact and the same for every
+number of threads; here it becomes a fraction, is divided, and is rounded once.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_BITS = 149
-_INFINITE = (1 << 40) - 1  # the core counts infinite values below, NaN above
+from softmax2d._arrays import Array
+
+Sums = NDArray[np.int64]
+Kind = type[np.floating]
+
+_EXPONENTS = 255  # sums[e] counts units of 2^(e - 150); the last entry, what is not finite
+_NAN = 1 << 40  # in the last entry, one NaN; below, infinities
+_UNITS = 1 << 149  # float32 are whole numbers of these parts of one
+_CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
+
+
+def new_sums() -> Sums:
+    """Zeros for the core to add to."""
+    return np.zeros(256, np.int64)
+
+
+def has_nan(sums: Sums) -> bool:
+    """Whether a NaN was added."""
+    return int(sums[_EXPONENTS]) >= _NAN
+
+
+def add_nan(sums: Sums, broken: bool) -> None:
+    """Add a NaN if something is broken."""
+    sums[_EXPONENTS] += broken * _NAN
+
+
+def total(sums: Sums) -> Fraction:
+    """The sum of everything finite that was added."""
+    units = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:_EXPONENTS]).tolist())
+    return Fraction(units, _UNITS)
 
 
 @dataclass(frozen=True, slots=True)
 class ExactSum:
-    """A sum of values that are not negative.
+    """A sum of values that are not negative, to be added to others and divided later.
 
     Attributes
     ----------
@@ -32,11 +63,10 @@ class ExactSum:
     undefined: int = 0
 
     @classmethod
-    def from_core(cls, sums: NDArray[np.int64]) -> ExactSum:
-        """Put together what the core adds up by exponent: Σ_e sums[e] 2^(e - 150)."""
-        values = sums.tolist()
-        units = sum(value << (e - 1) for e, value in enumerate(values[1:255], 1) if value)
-        return cls(units, values[255] & _INFINITE, values[255] >> 40)
+    def from_core(cls, sums: Sums) -> ExactSum:
+        """What the core added up."""
+        rest = int(sums[_EXPONENTS])
+        return cls((total(sums) * _UNITS).numerator, rest % _NAN, rest // _NAN)
 
     def __add__(self, other: ExactSum) -> ExactSum:
         return ExactSum(
@@ -48,8 +78,8 @@ class ExactSum:
     def mean(self, count: int) -> float:
         """The sum divided by ``count``, rounded once; NaN of nothing, or where a value was."""
         if self.undefined or not count:
-            return float("nan")
-        return float("inf") if self.infinite else self.units / (count << _BITS)
+            return math.nan
+        return math.inf if self.infinite else self.units / (count * _UNITS)
 
     def to_dict(self) -> dict[str, int]:
         """The three numbers by name."""
@@ -64,3 +94,53 @@ class ExactSum:
             told = f"a sum has three counts, {', '.join(names)}; got {plain!r}."
             raise ValueError(f"Statistics: {told}")
         return cls(*values)
+
+
+def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
+    """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
+    if divisor == 0:
+        return dtype(0)
+    if sums[_EXPONENTS]:
+        return dtype(np.nan if has_nan(sums) else np.inf)
+    return rounded(total(sums) / divisor, dtype)
+
+
+def rounded(value: Fraction, dtype: Kind) -> np.floating:
+    """The number of ``dtype`` nearest to ``value``, ties to even."""
+    bits, lowest = (53, -1074) if dtype is np.float64 else (24, -149)
+    exponent = value.numerator.bit_length() - value.denominator.bit_length() - bits
+    if abs(value) >= Fraction(2) ** (exponent + bits):
+        exponent += 1
+    exponent = max(exponent, lowest)
+    try:
+        number = math.ldexp(round(value / Fraction(2) ** exponent), exponent)
+    except OverflowError:
+        number = math.copysign(math.inf, value)
+    with np.errstate(over="ignore"):
+        return dtype(number)
+
+
+def reciprocal(divisor: Fraction) -> float:
+    """1 / divisor, and 0 for 0: the factor of a mean's gradient."""
+    return float(rounded(1 / divisor, np.float64)) if divisor else 0.0
+
+
+def kth_largest(losses: Array, k: int) -> tuple[float, int, int]:
+    """The k-th largest of losses that are not negative; how many are larger, how many equal.
+
+    Bits of such numbers are ordered as the numbers are, NaN last. Each round counts sixteen of them
+    and keeps the losses that agree so far: reads the map once, then what is left of it.
+    """
+    width = losses.dtype.itemsize * 8
+    bits = losses.reshape(-1).view(f"u{losses.dtype.itemsize}")
+    larger = 0
+    for shift in range(width - 16, -1, -16):
+        counts = np.zeros(1 << 16, np.int64)
+        for start in range(0, bits.size, _CHUNK):
+            digits = (bits[start : start + _CHUNK] >> shift) & 0xFFFF
+            counts += np.bincount(digits.astype(np.intp), minlength=1 << 16)
+        from_top = counts[::-1].cumsum()
+        digit = (1 << 16) - 1 - int(np.searchsorted(from_top, k - larger))
+        larger += int(counts[digit + 1 :].sum())
+        bits = bits[(bits >> shift) & 0xFFFF == digit]
+    return float(bits[:1].view(losses.dtype)[0]), larger, bits.size

@@ -1,131 +1,172 @@
-"""The gate for targets: class indices of any integer type, refused by name and place."""
+"""A target beside logits: checked, counted, and both as the core takes them.
+
+What all losses share. The third part of the gate: what a target may be.
+"""
 
 from __future__ import annotations
 
-from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _arrays
-from softmax2d._arrays import Array, describe
+from softmax2d import _arrays, _checks, _resample
+from softmax2d._arrays import Array, code_of, describe, exported
+from softmax2d._checks import Map
 from softmax2d._native import core
+from softmax2d._resample import Tables
+
+_OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
 
 
-class OutsideClasses(ValueError):  # noqa: N818 - says what, as the message does
-    """A target that is neither a class nor ignored.
+class Logits(NamedTuple):
+    """Class scores with everything that stands between them and their softmax."""
 
-    Attributes
-    ----------
-    value : int
-        What is there.
-    place : tuple of int
-        Where, the first in C order.
-    """
+    array: Array
+    axis: int
+    map: Map | None
+    grid: Tables | None  # of _resample, None where the scores have the target's size
+    shape: tuple[int, ...]  # of the pixels: the target's
 
-    def __init__(self, where: str, value: int, place: tuple[int, ...], rule: str) -> None:
-        super().__init__(f"{where}: target must hold {rule}; got {value} at {place}.")
-        self.value, self.place, self.rule = value, place, rule
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.array.shape[self.axis])
+
+    @property
+    def wide(self) -> type[np.floating[Any]]:
+        """What losses and sums of gradients are kept in."""
+        return np.float64 if self.array.dtype.itemsize == 8 else np.float32
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The first arguments of the core's functions."""
+        code = code_of(self.array.dtype)
+        return exported(self.array, code), code, self.axis, self.map, self.grid
+
+    @property
+    def native(self) -> np.dtype[Any]:
+        """The dtype of gradients: the logits' own in native byte order."""
+        dtype = self.array.dtype
+        return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no pixel, and so nothing for the core to do."""
+        return 0 in self.shape
+
+    def new_grad(self) -> Array:
+        """An array for the core's gradient, laid out as the logits."""
+        if self.grid is not None or self.empty:
+            return np.zeros_like(self.array, self.wide)
+        return np.empty_like(self.array, self.native)
+
+    def finished(self, grad: Array) -> Array:
+        """A gradient in the logits' own dtype."""
+        with np.errstate(over="ignore"):
+            return grad.astype(self.native, copy=False)
 
 
-def ignored_value(where: str, ignore_index: Any) -> int | None:
-    """``ignore_index`` as a number, or None."""
-    if ignore_index is None:
-        return None
-    try:
-        if isinstance(ignore_index, bool):
-            raise TypeError
-        return index(ignore_index)
-    except TypeError:
+class Target(NamedTuple):
+    """What is true at each pixel: class indices or class probabilities."""
+
+    array: Array
+    kind: int  # whether indices are signed (bool); of probabilities, their code + 16
+    ignore: int | None
+    counts: Array  # int64, of each class; None of them for probabilities
+    valid: int  # pixels that are not ignored
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The arguments of the core's functions after those of the logits."""
+        code = self.kind - _OF_PROBS
+        array = self.array if code < 0 else exported(self.array, code)
+        return array, self.kind, self.ignore
+
+
+def logits_of(
+    where: str,
+    logits: Any,
+    axis: int,
+    temperature: Any,
+    bias: Any,
+    resampling: tuple[Any, Any, bool, int | None],
+) -> Logits:
+    """Checked logits; ``resampling`` is size, interpolation, align_corners and spatial_dims."""
+    array = _arrays.as_floats(where, "logits", logits)
+    axis = _checks.class_axis(where, "logits", array, axis)
+    classes = _checks.some_classes(where, array, axis)
+    affine = _checks.affine(where, temperature, bias, classes)
+    size, interpolation, align_corners, spatial_dims = resampling
+    grid = _resample.grid(where, array, axis, size, interpolation, align_corners, spatial_dims)
+    return Logits(array, axis, affine, grid.tables, grid.shape)
+
+
+def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
+    """A target of class indices, one for each pixel."""
+    array = _arrays.as_array(where, "target", target, "255")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{where}: target must be integer class indices; got {describe(array)}.")
+    return _labels(where, array, logits, ignore_index)
+
+
+def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
+    """A target of class indices, or of class probabilities in the logits' shape."""
+    array = _arrays.as_array(where, "target", target, "255")
+    if array.dtype.kind in "iu":
+        return _labels(where, array, logits, ignore_index)
+    if array.dtype.kind != "f" and not _arrays.is_bfloat16(array.dtype):
         raise TypeError(
-            f"{where}: ignore_index must be an integer or None; got {type(ignore_index).__name__}."
-        ) from None
-
-
-def target_labels(where: str, target: Any, shape: tuple[int, ...]) -> tuple[Array, bool]:
-    """``target`` as the core takes it, C-contiguous integers in native order; whether signed."""
-    array = _arrays.as_array(where, "target", target, "ignore_index")
-    kind = array.dtype.kind
-    if kind not in "iu":
-        hint = ""
-        if kind == "b":
-            hint = " Use target.astype(np.uint8)."
-        elif kind == "f":
-            hint = " Use target.astype(np.int64) if these are class indices."
-        raise TypeError(
-            f"{where}: target must hold class indices, an integer dtype; "
-            f"got {describe(array)}.{hint}"
+            f"{where}: target must be integer class indices or floating class probabilities; "
+            f"got {describe(array)}."
         )
+    _checks.ignored_class(where, ignore_index)
+    array = _arrays.as_floats(where, "target", array)
+    shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:
         raise ValueError(
-            f"{where}: target must have shape {shape}, one index for each pixel of the result; "
-            f"got {describe(array)}." + _shape_hint(array.shape, shape)
+            f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
+            f"shape {logits.shape}; got {describe(array)}."
         )
-    contiguous = np.asarray(array, array.dtype.newbyteorder("="), order="C")
-    return np.require(contiguous, requirements=["C", "A"]), kind == "i"
+    if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
+        array = array.astype(np.float32)
+    pixels = array.size // logits.classes
+    return Target(array, code_of(array.dtype) + _OF_PROBS, None, np.zeros(0, np.int64), pixels)
 
 
-def _shape_hint(got: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    if len(got) == len(shape) + 1 and 1 in got:
-        return " Drop the axis of length 1."
-    if len(got) == len(shape) and got:
-        return " Logits of another size are resampled to the target's with size=."
-    return ""
-
-
-def representable(array: Array, ignore: int | None) -> int | None:
-    """``ignore``, or None where the dtype of ``array`` cannot hold it."""
-    limits = np.iinfo(array.dtype)
-    return ignore if ignore is not None and limits.min <= ignore <= limits.max else None
-
-
-def class_counts(
-    where: str, target: Array, signed: bool, classes: int, ignore: int | None, images: int
-) -> tuple[Array, Array]:
-    """Count the classes, and refuse what is no class.
-
-    Parameters
-    ----------
-    where : str
-        The public function's name.
-    target : array, C-contiguous integers
-        As :func:`target_labels` returns it; its first axes, ``images`` entries, are the batch.
-    signed : bool
-        Whether its type is.
-    classes : int
-        Number of classes, C.
-    ignore : int or None
-        Neither counted nor refused.
-    images : int
-        How many equal parts to count one by one.
-
-    Returns
-    -------
-    counts, occurs : array, shape (C,), int64
-        Pixels of each class, and parts in which it occurs.
-
-    Raises
-    ------
-    OutsideClasses
-        Names the first value, in C order, that is neither a class nor ``ignore``.
-    """
-    counts, occurs, part = (np.zeros(classes, np.int64) for _ in range(3))
-    flat = target.reshape(-1)
-    length = flat.size // max(1, images)
-    known = representable(target, ignore)
-    for image in range(images if length else 0):
-        piece = flat[image * length : (image + 1) * length]
+def images_with(target: Target, images: int) -> Array:
+    """For each class the number of images, equal parts of the target, in which it occurs."""
+    if images == 1:
+        return np.asarray(target.counts > 0).astype(np.int64)
+    parts = target.array.reshape(images, -1) if target.array.size else ()
+    occurs, part = np.zeros_like(target.counts), np.empty_like(target.counts)
+    for image in parts:
         part.fill(0)
-        _, bad = core.count_targets(piece, signed, classes, known, part)
-        if bad >= 0:
-            at = image * length + bad
-            place = tuple(int(i) for i in np.unravel_index(at, target.shape))
-            raise OutsideClasses(where, int(flat[at]), place, _rule(classes, ignore))
-        counts += part
+        core.count_targets(image, bool(target.kind), len(part), target.ignore, part)
         occurs += part > 0
-    return counts, occurs
+    return occurs
 
 
-def _rule(classes: int, ignore: int | None) -> str:
-    whole = f"classes from 0 to {classes - 1}"
-    return whole if ignore is None else f"{whole}, or ignore_index {ignore}"
+def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
+    ignore = _checks.ignored_class(where, ignore_index)
+    if given.shape != logits.shape:
+        raise ValueError(
+            f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
+            f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
+        )
+    limits = np.iinfo(given.dtype)
+    if ignore is not None and not limits.min <= ignore <= limits.max:
+        ignore = None  # the target cannot hold it
+    array = given.astype(given.dtype.newbyteorder("="), order="C", copy=False)
+    array = array if array.flags.aligned else array.copy()
+    if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
+        array = array.view(np.int64)
+        ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64
+    signed = array.dtype.kind == "i"
+    counts = np.zeros(logits.classes, np.int64)
+    ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)
+    if bad >= 0:
+        place = tuple(map(int, np.unravel_index(bad, given.shape)))
+        allowed = "" if ignore_index is None else f" or ignore_index, {int(ignore_index)}"
+        raise ValueError(
+            f"{where}: target must be in [0, {logits.classes}){allowed}; "
+            f"got {given[place]} at {place}."
+        )
+    return Target(array, signed, ignore, counts, array.size - ignored)

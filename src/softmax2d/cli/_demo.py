@@ -29,8 +29,9 @@ def demo(folder: Path, no_timing: bool) -> None:
     A linear classifier of each pixel's surroundings is trained by the softmax of this package and
     its derivative, on a photograph of the retina that comes with scikit-image; nothing is
     downloaded. The same logits on a coarse grid show what interpolation keeps: labels of the full
-    size, and a report of how they compare. Then softmax, labels and confidence are timed beside SciPy and PyTorch, where they
-    are installed. It takes some ten seconds and needs `pip install "softmax2d[demo]"`.
+    size, and a report of how they compare. Then softmax, labels and confidence are timed beside
+    SciPy and PyTorch, where they are installed. It takes some ten seconds and needs
+    `pip install "softmax2d[demo]"`.
 
     \b
     Examples:

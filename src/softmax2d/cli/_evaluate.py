@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from math import prod
 from pathlib import Path
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 import softmax2d
 from softmax2d import Statistics, _evaluate, _report
 from softmax2d._report import text
-from softmax2d._targets import OutsideClasses
 from softmax2d.cli import _colour
 from softmax2d.cli._errors import Refused, Unusable, failing, needed
 from softmax2d.cli._npy import release
@@ -43,13 +43,27 @@ class Task(NamedTuple):
 
     def part(self, band: Band, logits: Array, place: dict[str, Any]) -> Statistics:
         """What one band counts."""
+        truth = self.truth[band]
         try:
-            return softmax2d.evaluate(logits, self.truth[band], **place, **self.options)
-        except OutsideClasses as error:
-            whole = tuple(b.start + at for b, at in zip(band, error.place, strict=True))
-            hint = " Add --ignore-index 255 to leave such pixels out." if error.value == 255 else ""
-            cause = f"must hold {error.rule}; got {error.value} at {whole}.{hint}"
-            raise Refused(self.truth_path, cause) from None
+            return softmax2d.evaluate(logits, truth, **place, **self.options)
+        except ValueError:
+            ignore = self.options["ignore_index"]
+            bad = (truth < 0) | (truth >= self.source.classes)
+            if ignore is not None:
+                bad &= truth != ignore
+            if not bad.any():
+                raise
+            first = np.unravel_index(bad.argmax(), truth.shape)
+            raise self._refused(int(truth[first]), band, first) from None
+
+    def _refused(self, value: int, band: Band, first: Sequence[Any]) -> Refused:
+        """What to say of a truth that is no class; its place is that of the file."""
+        ignore = self.options["ignore_index"]
+        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
+        place = tuple(b.start + int(at) for b, at in zip(band, first, strict=True))
+        hint = " Add --ignore-index 255 to leave such pixels out." if value == 255 else ""
+        cause = f"must be in [0, {self.source.classes}){allowed}; got {value} at {place}.{hint}"
+        return Refused(self.truth_path, cause)
 
 
 def _run(task: Task, progress: Progress) -> Statistics:
