@@ -95,8 +95,8 @@ def evaluate(
     :func:`softmax2d` is in bin ⌊bins p⌋, and 1 in the last one. Every entry over the batch axes
     counts as one image; tiles of an image become one by :meth:`Statistics.as_one_image`. All sums
     are of integers: no order of pixels, tiles or threads changes a bit of them
-    (tests/test_statistics.py). Reads each logit once and each target twice; a target that is not
-    contiguous in C order and native bytes is copied first.
+    (tests/test_statistics.py). Reads each logit once, each target twice, in batches three times; a
+    target that is not contiguous in C order and native bytes is copied first.
 
     Examples
     --------
