@@ -36,7 +36,8 @@ class _Job(NamedTuple):
         if self.logits.empty:
             return
         code = -1 if grad is None else code_of(grad.dtype)
-        terms = (self.weights, scale, self.smoothing, self.gamma, cut)
+        weights = None if (self.weights == 1).all() else self.weights
+        terms = (weights, scale, self.smoothing, self.gamma, cut)
         results = (losses, None if grad is None else exported(grad, code), code, sums)
         core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
 
