@@ -17,7 +17,9 @@ pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
 
 from softmax2d import demo  # noqa: E402
-from softmax2d.demo import _article, _figure, _retina, _timing  # noqa: E402
+from softmax2d.demo import _article, _figure, _retina, _strokes, _timing  # noqa: E402
+
+WORKS = {"probabilities", "labels and confidence", "labels and confidence, upsampled 4×"}
 
 
 @pytest.fixture
@@ -43,25 +45,29 @@ def cli(capsys):
 
 @pytest.fixture(scope="module")
 def classifier():
-    """The photograph's features, and the classifier trained on the strokes."""
-    seen = _retina.features(_retina.photograph())
-    rows, columns, labels = _retina.stroke_pixels()
-    weights, losses = _retina.train(seen[:, rows, columns], labels)
-    return seen, weights, losses
+    """Coarse logits of the photograph by the classifier trained on the strokes, and its losses."""
+    image = _retina.photograph()
+    samples = _retina.thinned(_retina.features(image))
+    target = _strokes.drawn(_strokes.STROKES, image.shape[:2])
+    weights, losses = _retina.train(samples, target)
+    return np.tensordot(weights, samples, 1), losses, image.shape[:2]
 
 
 @pytest.mark.usefixtures("offline")
 def test_demo_without_timing(cli, tmp_path):
     code, out, err = cli("-o", tmp_path / "new" / "folder", "--no-timing")
     assert (code, err) == (0, "")
-    picture = tmp_path / "new" / "folder" / "retina.png"
-    assert f"wrote {picture}\n" in out
+    picture, report = (tmp_path / "new" / "folder" / n for n in ("retina.png", "report.html"))
+    assert f"wrote {picture}\nwrote {report}\n" in out
     assert out.rstrip().endswith(" s")
     assert "sums over the classes, all 16 places: one" in out
-    report = picture.with_suffix(".html")
+    assert "353 × 353 logits against strokes on the 1411 × 1411 picture" in out
+    assert "segment(logits, size=(1411, 1411))" in out
+    assert "expected calibration error" in out
     assert sorted(picture.parent.iterdir()) == [report, picture]
-    assert "Labels of 176 × 176 logits against those of 1411 × 1411" in report.read_text("utf-8")
-    assert "optic disc" in report.read_text("utf-8")
+    page = report.read_text("utf-8")
+    assert "strokes not seen in training" in page
+    assert all(name in page for name in _strokes.CLASSES)
     image = Image.open(picture)
     assert image.width > 1500
     assert image.height > 600
@@ -72,43 +78,64 @@ def test_demo_without_timing(cli, tmp_path):
 
 
 def test_the_classifier_finds_what_can_be_seen(classifier):
-    seen, weights, losses = classifier
-    found = s2d.segment(np.tensordot(weights, seen, 1))
+    logits, losses, size = classifier
+    assert logits.shape == (5, 353, 353)
     assert losses[0] == pytest.approx(np.log(5), rel=1e-6)
     assert losses[-1] < 0.05
-    shares = np.bincount(found.labels.ravel(), minlength=5) / found.labels.size
+    labels = s2d.segment(logits, size=size, outputs="labels").labels
+    shares = np.bincount(labels.ravel(), minlength=5) / labels.size
     for share, (low, high) in zip(
         shares,
-        ((0.24, 0.27), (0.6, 0.72), (0.03, 0.09), (0.008, 0.025), (0.002, 0.008)),
+        ((0.23, 0.27), (0.6, 0.72), (0.03, 0.09), (0.008, 0.025), (0.002, 0.008)),
         strict=True,
     ):
         assert low < share < high, shares
     # Places that no stroke touches.
     for x, y, name in (
-        (700, 700, "fovea"), (265, 660, "optic disc"), (1000, 430, "vessel"), (890, 1230, "vessel"),
-        (1000, 900, "retina"), (10, 700, "outside"), (1400, 1400, "outside"),
+        (700, 705, "fovea"), (265, 660, "optic disc"), (1000, 430, "vessel"), (890, 1230, "vessel"),
+        (1000, 900, "retina"), (5, 1000, "outside"), (1400, 1400, "outside"),
     ):  # fmt: skip
-        window = found.labels[y - 10 : y + 11, max(0, x - 10) : x + 11]
-        assert (window == _retina.CLASSES.index(name)).sum() >= 60, (name, x, y)
+        window = labels[y - 10 : y + 11, max(0, x - 10) : x + 11]
+        assert (window == _strokes.CLASSES.index(name)).sum() >= 60, (name, x, y)
 
 
-def test_training_follows_the_gradient(classifier):
-    """One step without momentum is -rate times the derivative, by finite differences in float64."""
+def test_strokes_kept_back_are_found(classifier):
+    logits, _, size = classifier
+    truth = _strokes.drawn(_strokes.CHECKS, size)
+    statistics = s2d.evaluate(logits, truth, size=size, ignore_index=_strokes.UNMARKED)
+    assert statistics.pixels == np.count_nonzero(truth != _strokes.UNMARKED)
+    assert (statistics.class_pixels > 100).all()
+    assert (statistics.iou > (0.95, 0.85, 0.9, 0.5, 0.9)).all()
+    assert statistics.ece < 0.05
+
+
+def test_the_training_follows_the_gradient():
+    """By finite differences in float64, through an interpolation written out here."""
     rng = np.random.default_rng(0)
-    samples = rng.normal(size=(3, 50)).astype(np.float32)
-    labels = rng.integers(0, 5, 50)
-    weights, _ = _retina.train(samples, labels, steps=1, rate=1.0)
-    share = 1 / (5 * np.bincount(labels, minlength=5))
+    samples = rng.normal(size=(3, 2, 4)).astype(np.float32)
+    weights = rng.normal(size=(5, 3))
+    target = rng.integers(0, 5, (4, 8)).astype(np.uint8)
+    target[0, 3] = _strokes.UNMARKED
+    marked = target != _strokes.UNMARKED
+    share = 1 / np.bincount(target[marked], minlength=5)
+
+    def between(n):  # (2 n, n): half-pixel centres, twice as many
+        place = np.clip((np.arange(2 * n) + 0.5) / 2 - 0.5, 0, n - 1)
+        return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(n)))
 
     def loss(w):
-        z = w @ samples.astype(np.float64)
-        log_probs = z - np.log(np.exp(z).sum(0))
-        return -(share[labels] * log_probs[labels, np.arange(50)]).sum()
+        z = np.einsum("cf,fhw,ih,jw->cij", w, samples.astype(np.float64), between(2), between(4))
+        log_probs = (z - np.log(np.exp(z).sum(0)))[:, marked]
+        truth = target[marked]
+        return -(share[truth] * log_probs[truth, np.arange(truth.size)]).sum() / 5
 
+    found, grad = _retina.loss_and_grad(weights, samples, target)
+    assert found == pytest.approx(loss(weights), rel=1e-6)
     for c, f in ((0, 0), (2, 1), (4, 2)):
         step = np.zeros((5, 3))
         step[c, f] = 1e-4
-        assert weights[c, f] == pytest.approx(-(loss(step) - loss(-step)) / 2e-4, rel=1e-3)
+        slope = (loss(weights + step) - loss(weights - step)) / 2e-4
+        assert grad[c, f] == pytest.approx(slope, rel=1e-4, abs=1e-6)
 
 
 def test_a_missing_photograph_is_said_in_one_line(cli, tmp_path, monkeypatch):
@@ -125,12 +152,21 @@ def test_a_missing_photograph_is_said_in_one_line(cli, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_strokes_lie_in_the_photograph_and_cover_every_class():
-    rows, columns, labels = _retina.stroke_pixels()
-    assert min(rows.min(), columns.min()) >= 0
-    assert max(rows.max(), columns.max()) < 1411
-    assert (np.bincount(labels) > 100).all()
-    assert len(_retina.STROKES) == len(_retina.CLASSES) == len(_retina.COLOURS)
+@pytest.mark.parametrize("strokes", [_strokes.STROKES, _strokes.CHECKS], ids=["train", "check"])
+def test_strokes_lie_in_the_photograph_and_cover_every_class(strokes):
+    points = np.array([p for lines in strokes for line in lines for p in line])
+    assert points.min() >= 0
+    assert points.max() < 1411
+    target = _strokes.drawn(strokes, (1411, 1411))
+    marked = target[target != _strokes.UNMARKED]
+    assert (np.bincount(marked) > 100).all()
+    assert len(strokes) == len(_strokes.CLASSES) == len(_strokes.COLOURS)
+
+
+def test_no_pixel_is_both_trained_on_and_evaluated():
+    seen, kept = (_strokes.drawn(s, (1411, 1411)) for s in (_strokes.STROKES, _strokes.CHECKS))
+    both = (seen != _strokes.UNMARKED) & (kept != _strokes.UNMARKED)
+    assert not both.any()
 
 
 def test_the_articles_example_notices_a_broken_softmax(monkeypatch):
@@ -146,7 +182,7 @@ def test_the_articles_example_notices_a_broken_softmax(monkeypatch):
 def test_timing_runs_each_library_in_its_own_process():
     lines = []
     measured = _timing.measure(1, (3, 16, 16), lines.append)
-    assert {m.work for m in measured} == {"probabilities", "labels and confidence"}
+    assert {m.work for m in measured} == WORKS
     installed = {name for name, module in _timing.LIBRARIES.items() if _timing.find_spec(module)}
     assert {m.library for m in measured} == installed
     assert all(m.milliseconds > 0 and m.ratio > 0 for m in measured)
@@ -159,11 +195,13 @@ def test_the_timed_works_agree(library):
     logits = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
     works = _timing._WORKS[library](logits, 1)
     s2d.set_num_threads(None)
-    probs, labels = (work() for work in works.values())
-    np.testing.assert_allclose(np.asarray(probs), s2d.softmax2d(logits), rtol=1e-5)
-    values = {np.asarray(v).dtype.kind: np.asarray(v) for v in labels if v is not None}
-    np.testing.assert_array_equal(values.get("u", values.get("i")), logits.argmax(0))
-    np.testing.assert_allclose(values["f"], s2d.softmax2d(logits).max(0), rtol=1e-5)
+    probs, *labelled = works.values()
+    np.testing.assert_allclose(np.asarray(probs()), s2d.softmax2d(logits), rtol=1e-5)
+    resampled = s2d.softmax2d(logits[:, :2, :2], size=(8, 8))
+    for work, expected in zip(labelled, (s2d.softmax2d(logits), resampled), strict=True):
+        values = {np.asarray(v).dtype.kind: np.asarray(v) for v in work() if v is not None}
+        np.testing.assert_array_equal(values.get("u", values.get("i")), expected.argmax(0))
+        np.testing.assert_allclose(values["f"], expected.max(0), rtol=1e-5)
 
 
 def test_what_is_not_installed_or_fails_is_said(monkeypatch):
@@ -178,17 +216,18 @@ def test_both_pictures_with_timing(tmp_path, monkeypatch):
     measured = [_timing.Measured("softmax2d", "probabilities", 1.0, 1.5)]
     monkeypatch.setattr(_timing, "measure", lambda threads, say: measured)
     drawn = _figure.timing(measured * 2, (3, 4, 4), 1)
-    monkeypatch.setattr(demo, "_segment_photograph", lambda say: (drawn, bytes(6000)))
+    shown = {"retina.png": _figure.png(drawn), "report.html": bytes(6000)}
+    monkeypatch.setattr(demo, "_show_photograph", lambda say: shown)
     lines = []
     paths = demo.run(tmp_path, say=lines.append)
-    assert [p.name for p in paths] == ["retina.png", "timing.png", "retina.html"]
+    assert [p.name for p in paths] == ["retina.png", "report.html", "timing.png"]
     assert all(p.stat().st_size > 5000 for p in paths)
     assert any("probabilities" in line and "1.5 × a copy" in line for line in lines)
 
 
 def test_a_child_prints_what_its_parent_reads(capsys):
-    seconds = _timing._child("softmax2d", (2, 4, 4), 1)
-    assert set(seconds) == {"copy", "probabilities", "labels and confidence"}
+    seconds = _timing._child("softmax2d", (2, 8, 8), 1)
+    assert set(seconds) == {"copy", *WORKS}
     assert json.loads(json.dumps(seconds)) == seconds
 
 

@@ -1,4 +1,4 @@
-"""The demonstration: a real photograph segmented by a classifier trained with this package.
+"""The demonstration: a classifier trained, applied and judged with this package, on a photograph.
 
 ``softmax2d demo`` on the command line; from Python ``softmax2d.demo.run(folder)``.
 """
@@ -15,55 +15,89 @@ __all__ = ["run"]
 Say = Callable[[str], None]
 
 
-def _segment_photograph(say: Say) -> tuple[Any, bytes]:
-    """Train on the strokes, segment the photograph, draw; the same from coarse logits, a report."""
+def _train(say: Say) -> tuple[Any, Any]:
+    """The photograph, and the logits on a coarse grid of a classifier trained on the strokes."""
     import numpy as np
 
-    import softmax2d as s2d
-    from softmax2d.demo import _coarse, _figure, _retina
+    from softmax2d.demo import _retina, _strokes
 
     image = _retina.photograph()
-    seen = _retina.features(image)
-    rows, columns, labels = _retina.stroke_pixels()
-    start = perf_counter()
-    weights, losses = _retina.train(seen[:, rows, columns], labels)
+    samples = _retina.thinned(_retina.features(image))
+    target = _strokes.drawn(_strokes.STROKES, image.shape[:2])
+    fine, coarse = (" × ".join(map(str, size)) for size in (target.shape, samples.shape[1:]))
     say(
-        f"2. scikit-image's retina, {image.shape[0]} × {image.shape[1]} pixels, "
-        f"{len(seen)} features each"
+        f"2. scikit-image's retina, {fine} pixels; logits of {len(_strokes.CLASSES)} classes on a "
+        f"grid of {coarse}, coarser than the picture as those of networks are"
     )
-    say(
-        f"   {len(losses)} steps of gradient descent on {len(labels)} pixels under strokes, by "
-        f"log_softmax2d and its vjp: {perf_counter() - start:.2f} s"
-    )
-    logits = np.tensordot(weights, seen, 1)
     start = perf_counter()
-    found = s2d.segment(logits, outputs=("labels", "confidence", "entropy"))
+    weights, losses = _retina.train(samples, target)
+    say(
+        f"   cross_entropy2d_with_grad, {len(losses)} times in {perf_counter() - start:.1f} s: "
+        f"loss and gradient of the {coarse} logits against strokes on the {fine} picture"
+    )
+    say(f"   every class weighs the same; cross-entropy {losses[0]:.3f} → {losses[-1]:.3f} nats")
+    return image, np.tensordot(weights, samples, 1)
+
+
+def _segment(logits: Any, size: tuple[int, int], say: Say) -> Any:
+    """Labels and certainty of every pixel of the photograph."""
+    import softmax2d as s2d
+
+    start = perf_counter()
+    found = s2d.segment(logits, size=size, outputs=("labels", "confidence", "entropy"))
     seconds = perf_counter() - start
-    assert found.labels is not None and found.confidence is not None
-    right = float((found.labels[rows, columns] == labels).mean())
+    assert found.confidence is not None
+    never = len(logits) * found.confidence.nbytes / 1e6
     say(
-        f"   cross-entropy {losses[0]:.3f} → {losses[-1]:.3f} nats, "
-        f"{100 * right:.1f} % of the pixels under strokes right"
+        f"   segment(logits, size={size}): labels, confidence, entropy in {1e3 * seconds:.0f} ms; "
+        f"{never:.0f} MB of interpolated logits are never built"
     )
-    say(
-        f"   segment: labels, confidence and entropy of {len(weights)} classes in "
-        f"{1e3 * seconds:.1f} ms; mean confidence {found.confidence.mean():.3f}"
-    )
-    page = _coarse.show(logits, found.labels, say)
-    return _figure.segmentation(image, s2d.softmax2d(logits), found, len(labels)), page
+    say(f"   mean confidence {found.confidence.mean():.3f}")
+    return found
 
 
-def _time_libraries(say: Say) -> Any:
+def _evaluate(logits: Any, size: tuple[int, int], say: Say) -> Any:
+    """Statistics of the pixels under strokes that the classifier has not seen."""
+    import softmax2d as s2d
+    from softmax2d.demo import _strokes
+
+    truth = _strokes.drawn(_strokes.CHECKS, size)
+    statistics = s2d.evaluate(logits, truth, size=size, ignore_index=_strokes.UNMARKED)
+    say("3. evaluate: those logits and the pixels under strokes that the training has not seen")
+    for line in statistics.report(_strokes.CLASSES).splitlines():
+        say(f"   {line}".rstrip())
+    return statistics
+
+
+def _show_photograph(say: Say) -> dict[str, bytes]:
+    """Train, segment, evaluate; what the files are to hold."""
+    from softmax2d._report import rendered
+    from softmax2d.demo import _figure, _strokes
+
+    image, logits = _train(say)
+    size = image.shape[:2]
+    found = _segment(logits, size, say)
+    statistics = _evaluate(logits, size, say)
+    title = "A photograph of the retina: pixels under strokes not seen in training"
+    return {
+        "retina.png": _figure.png(_figure.segmentation(image, logits, found, statistics)),
+        "report.html": rendered(statistics, ".html", _strokes.CLASSES, title),
+    }
+
+
+def _time_libraries(say: Say) -> dict[str, bytes]:
     import softmax2d as s2d
     from softmax2d.demo import _figure, _timing
 
     threads = s2d.get_num_threads()
     size = " × ".join(map(str, _timing.SHAPE))
-    say(f"3. time for {size} float32 with {threads} threads, each library in its own process")
+    say(f"4. time for {size} float32 with {threads} threads, each library in its own process")
     measured = _timing.measure(threads, say=say)
     for m in measured:
-        say(f"   {m.work:<22} {m.library:<10} {m.milliseconds:8.1f} ms  {m.ratio:6.1f} × a copy")
-    return _figure.timing(measured, _timing.SHAPE, threads) if measured else None
+        say(f"   {m.work:<34} {m.library:<10} {m.milliseconds:8.1f} ms  {m.ratio:6.1f} × a copy")
+    if not measured:
+        return {}
+    return {"timing.png": _figure.png(_figure.timing(measured, _timing.SHAPE, threads))}
 
 
 def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
@@ -72,7 +106,7 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     Parameters
     ----------
     folder : path
-        Where the pictures go; made if it is missing, earlier ones are replaced.
+        Where pictures and report go; made if it is missing, earlier ones are replaced.
     timing : bool
         Whether to compare with other libraries.
     say : callable
@@ -96,17 +130,12 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _article.show(say)
-    picture, page = _segment_photograph(say)
-    figures = {"retina.png": picture}
-    if timing and (drawn := _time_libraries(say)) is not None:
-        figures["timing.png"] = drawn
-    paths = [*(folder / name for name in figures), folder / "retina.html"]
+    files = _show_photograph(say) | (_time_libraries(say) if timing else {})
+    paths = [folder / name for name in files]
     with Results(paths, [], overwrite=True) as results:
-        for path, figure in zip(paths, figures.values(), strict=False):
+        for path, data in zip(paths, files.values(), strict=True):
             with failing(path):
-                figure.savefig(results.create(path), format="png")
-        with failing(paths[-1]):
-            results.create(paths[-1]).write(page)
+                results.create(path).write(data)
     for path in paths:
         say(f"wrote {path}")
     say(f"{perf_counter() - start:.1f} s")

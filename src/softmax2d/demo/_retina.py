@@ -1,13 +1,13 @@
-"""A photograph, a few labelled strokes, and a linear classifier of every pixel's surroundings.
+"""A photograph, and a linear classifier of every pixel's surroundings.
 
-The photograph is scikit-image's retina (1411 × 1411, CC0), which lies in its wheel. Thin vessels
-beside a large background are the class imbalance that segmentation is known for: every class weighs
-the same in the training here, however few its strokes are.
+The photograph is scikit-image's retina (1411 × 1411, CC0), which lies in its wheel. Like a network,
+the classifier gives its logits on a coarser grid than the picture's; the strokes it is trained on
+are as fine as the picture. Thin vessels beside a large background are the class imbalance that
+segmentation is known for: every class weighs the same in the training, however few its strokes.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,70 +15,12 @@ from numpy.typing import NDArray
 
 import softmax2d as s2d
 from softmax2d.cli._errors import Unusable, needed
+from softmax2d.demo._strokes import CLASSES, UNMARKED
 
 Array = NDArray[Any]
-Point = tuple[int, int]
 
-CLASSES = ("outside", "retina", "vessel", "optic disc", "fovea")
-COLOURS = ("#000000", "#e69f00", "#0072b2", "#f0e442", "#009e73")  # Okabe and Ito
-
-# What a person would draw: polylines (x, y) in pixels, one list a class.
-STROKES: tuple[tuple[tuple[Point, ...], ...], ...] = (
-    (
-        ((20, 20), (250, 40), (40, 250)),
-        ((1390, 1390), (1150, 1370), (1380, 1150)),
-        ((30, 1380), (40, 1130), (260, 1380)),
-        ((1390, 30), (1390, 320)),
-        ((560, 2), (850, 2)),
-    ),
-    (
-        ((790, 470), (880, 510), (1000, 520)),
-        ((500, 700), (560, 780)),
-        ((1050, 700), (1120, 800), (1060, 830)),
-        ((700, 1050), (850, 1000)),
-        ((420, 1080), (520, 1130)),
-        ((200, 1000), (140, 930)),
-        ((250, 250), (320, 190)),
-        ((760, 90), (900, 80)),
-        ((1000, 1300), (1130, 1200)),
-        ((420, 480), (560, 440)),
-        ((680, 620), (720, 600), (790, 630)),
-        ((560, 1340), (680, 1370)),
-        ((1240, 800), (1330, 860)),
-        ((345, 540), (362, 640), (345, 770), (280, 810)),
-        ((380, 560), (400, 650), (390, 740)),
-        ((95, 560), (100, 640), (90, 740)),
-        ((310, 500), (340, 480)),
-        ((390, 830), (450, 845)),
-    ),
-    (
-        ((454, 1201), (481, 1207), (517, 1209), (547, 1216), (674, 1229), (749, 1225)),
-        ((721, 371), (743, 390), (768, 406), (805, 423), (869, 423), (900, 431)),
-        ((282, 435), (274, 449), (230, 502), (214, 529), (199, 555)),
-        ((542, 329), (577, 338), (661, 344)),
-        ((807, 1187), (847, 1125), (866, 1067), (890, 1022)),
-        ((423, 963), (446, 967), (524, 964)),
-        ((1207, 459), (1203, 493), (1183, 540), (1176, 576)),
-        ((355, 138), (361, 169), (388, 203), (387, 214)),
-        ((915, 867), (959, 866), (979, 871), (1036, 870)),
-        ((916, 240), (894, 262), (878, 290), (862, 308)),
-        ((69, 445), (105, 524)),
-        ((767, 518), (799, 545), (828, 559), (850, 576)),
-        ((188, 792), (199, 833), (213, 863)),
-        ((224, 592), (211, 628)),
-        ((180, 745), (184, 712)),
-    ),
-    (
-        ((240, 600), (275, 650), (250, 700)),
-        ((145, 610), (155, 650)),
-        ((270, 590), (295, 640), (285, 700)),
-        ((235, 720), (265, 725)),
-    ),
-    (
-        ((690, 690), (720, 700), (715, 720), (690, 715)),
-        ((670, 705), (740, 705)),
-    ),
-)
+STEP = 4  # pixels between logits
+_DECAY = 1e-4  # of the weights, a little: what separates the strokes is not unique
 
 
 def photograph() -> Array:
@@ -89,19 +31,6 @@ def photograph() -> Array:
     except (ImportError, OSError) as error:  # it wants to download what its wheel should hold
         raise Unusable(f"scikit-image's photograph of the retina is missing: {error}") from error
     return image
-
-
-def stroke_pixels() -> tuple[Array, Array, Array]:
-    """Rows, columns and classes of the pixels under the strokes."""
-    line = needed("skimage.draw", "demo").line
-    rows, columns, labels = [], [], []
-    for c, lines in enumerate(STROKES):
-        for (x0, y0), (x1, y1) in (ends for points in lines for ends in pairwise(points)):
-            row, column = line(y0, x0, y1, x1)
-            rows.append(row)
-            columns.append(column)
-            labels.append(np.full(len(row), c))
-    return np.concatenate(rows), np.concatenate(columns), np.concatenate(labels)
 
 
 def _smooth(channel: Array, sigma: float) -> Array:
@@ -154,39 +83,74 @@ def features(image: Array) -> Array:
     return stacked
 
 
-def train(
-    samples: Array, labels: Array, steps: int = 400, rate: float = 1.0
-) -> tuple[Array, list[float]]:
-    """Fit a linear classifier by gradient descent with momentum on the cross-entropy.
+def thinned(image: Array) -> Array:
+    """What is at the centres of cells of about ``STEP`` × ``STEP`` pixels, shape (F, h, w)."""
+    rows, columns = (
+        (2 * np.arange(n // STEP + 1) + 1) * n // (2 * (n // STEP + 1)) for n in image.shape[1:]
+    )
+    return np.ascontiguousarray(image[:, rows[:, None], columns])
+
+
+def loss_and_grad(weights: Array, samples: Array, target: Array) -> tuple[float, Array]:
+    """Cross-entropy of the classifier's coarse logits, and its gradient at the weights.
 
     Parameters
     ----------
-    samples : array, shape (F, P), float32
-        Features of the labelled pixels.
-    labels : array, shape (P,), integer
-        Their classes.
-    steps, rate : int, float
-        Number and length of the steps.
+    weights : array, shape (C, F)
+        Logits are ``weights @ samples``.
+    samples : array, shape (F, h, w), float32
+        Features on a coarse grid.
+    target : array, shape (H, W), uint8
+        Classes at the full size, ``UNMARKED`` where nobody knows.
+
+    Returns
+    -------
+    loss : float
+        Mean over the marked pixels, every class weighing the same, in nats.
+    grad_weights : array, shape (C, F), float64
+        Its derivative.
+    """
+    pixels = np.bincount(target.ravel(), minlength=UNMARKED + 1)[: len(weights)]
+    logits = np.tensordot(weights.astype(np.float32), samples, 1)
+    loss, grad_logits = s2d.cross_entropy2d_with_grad(
+        logits,
+        target,
+        size=target.shape,  # the logits are interpolated to it on the way, the gradient comes back
+        weight=1 / np.maximum(pixels, 1),
+        ignore_index=UNMARKED,
+    )
+    grad_weights = np.tensordot(grad_logits, samples, ((1, 2), (1, 2)))
+    return float(loss), grad_weights.astype(np.float64)
+
+
+def train(samples: Array, target: Array, steps: int = 15) -> tuple[Array, list[float]]:
+    """Fit a linear classifier to the marked pixels with L-BFGS.
+
+    Parameters
+    ----------
+    samples, target
+        As in :func:`loss_and_grad`.
+    steps : int
+        Of the optimiser; each takes one or two evaluations.
 
     Returns
     -------
     weights : array, shape (C, F), float32
-        Logits are ``weights @ features``.
+        Logits are ``weights @ samples``.
     losses : list of float
-        Mean cross-entropy before each step, every class weighing the same, in nats.
+        Cross-entropy at each evaluation, in nats.
     """
-    classes = len(CLASSES)
-    share = 1 / (classes * np.bincount(labels, minlength=classes))
-    target = (np.arange(classes)[:, None] == labels) * share[labels]  # sums to one over all
-    target = target[:, None].astype(np.float32)  # C, 1, P: one row of pixels
-    weights = np.zeros((classes, len(samples)), np.float32)
-    speed = np.zeros_like(weights)
+    minimize = needed("scipy.optimize", "demo").minimize
+    shape = len(CLASSES), len(samples)
     losses = []
-    for _ in range(steps):
-        log_probs = s2d.log_softmax2d((weights @ samples)[:, None])
-        losses.append(-float((target * log_probs).sum()))
-        grad_logits = s2d.log_softmax2d_vjp(log_probs, -target)
-        grad = grad_logits[:, 0] @ samples.T + 1e-4 * weights
-        speed = 0.9 * speed - rate * grad
-        weights += speed
-    return weights, losses
+
+    def decayed(parameters: Array) -> tuple[float, Array]:
+        weights = parameters.reshape(shape)
+        loss, grad = loss_and_grad(weights, samples, target)
+        losses.append(loss)
+        penalty = _DECAY / 2 * float((weights**2).sum())
+        return loss + penalty, (grad + _DECAY * weights).ravel()
+
+    start = np.zeros(shape).ravel()
+    found = minimize(decayed, start, jac=True, method="L-BFGS-B", options={"maxiter": steps})
+    return found.x.reshape(shape).astype(np.float32), losses

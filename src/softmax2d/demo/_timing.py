@@ -22,7 +22,9 @@ import numpy as np
 
 SHAPE = (19, 512, 1024)
 LIBRARIES = {"softmax2d": "softmax2d", "PyTorch": "torch", "SciPy": "scipy"}
+COARSER = 4  # pixels between the logits that are interpolated
 _PROBS, _LABELS = "probabilities", "labels and confidence"
+_RESAMPLED = f"{_LABELS}, upsampled {COARSER}×"
 _SECONDS = 0.4  # spent on each kind of work
 _LIMIT = 60  # seconds for a process
 
@@ -38,12 +40,23 @@ class Measured(NamedTuple):
     ratio: float
 
 
+def _coarse(logits: Any) -> Any:
+    """Logits of a grid that is coarser by ``COARSER``: the first ones, as many as it has."""
+    _, h, w = logits.shape
+    return np.ascontiguousarray(logits[:, : h // COARSER, : w // COARSER])
+
+
 def _softmax2d(logits: Any, threads: int) -> dict[str, Work]:
     import softmax2d as s2d
 
     s2d.set_num_threads(threads)
-    out = np.empty_like(logits)
-    return {_PROBS: lambda: s2d.softmax2d(logits, out=out), _LABELS: lambda: s2d.segment(logits)}
+    out, size = np.empty_like(logits), logits.shape[1:]
+    coarse = _coarse(logits)
+    return {
+        _PROBS: lambda: s2d.softmax2d(logits, out=out),
+        _LABELS: lambda: s2d.segment(logits),
+        _RESAMPLED: lambda: s2d.segment(coarse, size=size),
+    }
 
 
 def _pytorch(logits: Any, threads: int) -> dict[str, Work]:
@@ -51,20 +64,37 @@ def _pytorch(logits: Any, threads: int) -> dict[str, Work]:
 
     torch.set_num_threads(threads)
     tensor, out = torch.from_numpy(logits), torch.empty(logits.shape)
+    coarse, size = torch.from_numpy(_coarse(logits))[None], logits.shape[1:]
+
+    def interpolated() -> Any:
+        fine = torch.nn.functional.interpolate(coarse, size, mode="bilinear")[0]
+        return torch.softmax(fine, 0, out=out).max(0)
+
     return {
         _PROBS: lambda: torch.softmax(tensor, 0, out=out),
         _LABELS: lambda: torch.softmax(tensor, 0, out=out).max(0),
+        _RESAMPLED: interpolated,
     }
 
 
 def _scipy(logits: Any, threads: int) -> dict[str, Work]:
-    softmax = import_module("scipy.special").softmax
+    softmax, zoom = import_module("scipy.special").softmax, import_module("scipy.ndimage").zoom
+    coarse = _coarse(logits)
+    factors = [n / m for n, m in zip(logits.shape[1:], coarse.shape[1:], strict=True)]
 
-    def labelled() -> tuple[Any, Any]:
-        probs = softmax(logits, 0)
+    def labelled(scores: Any) -> tuple[Any, Any]:
+        probs = softmax(scores, 0)
         return probs.argmax(0), probs.max(0)
 
-    return {_PROBS: lambda: softmax(logits, 0), _LABELS: labelled}
+    def interpolated() -> tuple[Any, Any]:
+        fine = [zoom(z, factors, order=1, mode="nearest", grid_mode=True) for z in coarse]
+        return labelled(np.stack(fine))
+
+    return {
+        _PROBS: lambda: softmax(logits, 0),
+        _LABELS: lambda: labelled(logits),
+        _RESAMPLED: interpolated,
+    }
 
 
 _WORKS = {"softmax2d": _softmax2d, "PyTorch": _pytorch, "SciPy": _scipy}
@@ -80,7 +110,7 @@ def _copy_work(logits: Any, pool: ThreadPoolExecutor, threads: int) -> Work:
 def _median_time(work: Work) -> float:
     work()
     times: list[float] = []
-    while len(times) < 3 or (sum(times) < _SECONDS and len(times) < 40):
+    while not times or (sum(times) < _SECONDS and len(times) < 40):
         start = perf_counter()
         work()
         times.append(perf_counter() - start)
@@ -134,7 +164,7 @@ def measure(
     copy = min((seconds.pop("copy") for seconds in found.values()), default=0.0)
     return [
         Measured(library, work, seconds[work] * 1e3, seconds[work] / copy)
-        for work in (_PROBS, _LABELS)
+        for work in (_PROBS, _LABELS, _RESAMPLED)
         for library, seconds in found.items()
     ]
 
