@@ -463,8 +463,18 @@ def test_kth_largest(dtype: Any) -> None:
 )
 def test_sums_are_rounded_once(value: Fraction, scale: int) -> None:
     value *= Fraction(2) ** scale
-    assert _exact.rounded(value, np.float32) == truth.rounded(value, np.float32)
-    try:
-        assert _exact.rounded(value, np.float64) == value.numerator / value.denominator
-    except OverflowError:
-        assert np.isinf(_exact.rounded(value, np.float64))
+    got = {
+        d: _exact.rounded(value.numerator, value.denominator, d) for d in (np.float32, np.float64)
+    }
+    assert got[np.float32] == truth.rounded(value, np.float32)
+    assert got[np.float64] == truth.rounded(value, np.float64)
+
+
+def test_sums_know_no_false_tie() -> None:
+    """Just above and below the middle of two float32, which float64 cannot tell."""
+    tie = Fraction(1) + Fraction(1, 2**24)
+    for step, want in ((0, 0), (1, 1), (-1, 0)):
+        value = tie + Fraction(step, 2**200)
+        got = _exact.rounded(value.numerator, value.denominator, np.float32)
+        assert got == np.float32(1) + want * np.finfo(np.float32).eps
+        assert -got == _exact.rounded(-value.numerator, value.denominator, np.float32)
