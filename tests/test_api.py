@@ -40,7 +40,10 @@ NAMES = [
     "tversky_loss2d",
     "tversky_loss2d_with_grad",
 ]
-FORWARD = "(logits, *, axis=-3, temperature=1.0, bias=None, out=None)"
+FORWARD = (
+    "(logits, *, axis=-3, temperature=1.0, bias=None, out=None, size=None, "
+    "interpolation='linear', align_corners=False, window=None, spatial_dims=None)"
+)
 RESAMPLED = (
     "(logits, target, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, "
@@ -65,7 +68,8 @@ SIGNATURES = {
     "softmax2d_jvp": "(probs, tangent, *, axis=-3, out=None)",
     "softmax2d_jacobian": "(probs, *, axis=-3)",
     "segment": "(logits, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, spatial_dims=None)",
+    "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, window=None, "
+    "spatial_dims=None)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "instruction_set": "()",

@@ -307,26 +307,57 @@ def test_no_classes() -> None:
 
 
 def test_size() -> None:
-    text = "size must be None or the logits' own, (4, 5), in this version, "
-    text += "which does not resample; got"
-    refused(ValueError, f"{text} (8, 10).", s2d.segment, Z, size=(8, 10))
-    refused(ValueError, f"{text} (8, 8).", s2d.segment, Z, size=8)
+    text = "size must be one positive number per spatial axis, as in (4, 5); got"
     refused(ValueError, f"{text} (4,).", s2d.segment, Z, size=(4,))
+    refused(ValueError, f"{text} (8, 0).", s2d.segment, Z, size=(8, 0))
+    refused(ValueError, f"{text} -1.", s2d.segment, Z, size=-1)
     s2d.segment(Z, size=(4, 5))
     s2d.segment(np.zeros((4, 5, 3)), axis=-1, size=[4, 5])
-    for bad in ("large", (4.5, 5), 4.0):
-        with pytest.raises((TypeError, ValueError), match=r"^segment: size"):
-            s2d.segment(Z, size=bad)
+    for bad in ("large", (4.5, 5), 4.0, (True, 5)):
+        text = f"size must be an integer or one per spatial axis; got {bad!r}."
+        refused(TypeError, text, s2d.segment, Z, size=bad)
+    text = "logits must have pixels to resample them; got (0, 5)."
+    refused(ValueError, text, s2d.segment, Z[:, :0], size=(4, 5))
+    text = "logits can be resampled along one to three spatial axes; got 4, (2, 2, 2, 2) to "
+    text += "(3, 3, 3, 3). Name the class axis with axis=."
+    refused(ValueError, text, s2d.segment, np.zeros((3, 2, 2, 2, 2)), axis=0, size=3)
 
 
 def test_interpolation() -> None:
-    text = "interpolation must be linear or nearest, or one of them per spatial axis; "
+    text = "interpolation must be linear, nearest, nearest-exact, or one of them per spatial axis; "
     text += "got 'cubic'."
     refused(ValueError, text, s2d.segment, Z, interpolation="cubic")
     refused(ValueError, text, s2d.segment, Z, interpolation=("linear", "cubic"))
     s2d.segment(Z, interpolation=("linear", "nearest"))
+    text = "interpolation must be one name, or one for each of 2 spatial axes; got 3."
+    refused(ValueError, text, s2d.segment, Z, interpolation=("linear",) * 3)
     with pytest.raises((TypeError, ValueError), match=r"^segment: interpolation"):
         s2d.segment(Z, interpolation=None)
+    text = "align_corners must be True or False; got 1."
+    refused(TypeError, text, s2d.segment, Z, align_corners=1)
+
+
+def test_window() -> None:
+    text = "window must be a tuple of slices, one per spatial axis; got 3."
+    refused(TypeError, text, s2d.segment, Z, window=3)
+    text = "window must have one slice for each of the spatial axes (8, 10); got 1."
+    refused(ValueError, text, s2d.segment, Z, size=(8, 10), window=(slice(2),))
+    text = "window must have positive steps; got slice(None, None, -1)."
+    refused(ValueError, text, s2d.segment, Z, window=(slice(None, None, -1), slice(None)))
+    text = "the bounds of window must be an integer; got float."
+    refused(TypeError, text, s2d.segment, Z, window=(slice(0.5), slice(None)))
+
+
+def test_spatial_dims() -> None:
+    text = "spatial_dims must name the 2 that follow the class axis, 0, of logits of shape "
+    text += "(3, 4, 5) and dtype float32; got 1."
+    refused(ValueError, text, s2d.segment, Z, spatial_dims=1)
+    text = "spatial_dims must name at most the 2 before the class axis, 2, of logits of shape "
+    text += "(3, 4, 5) and dtype float32; got 3."
+    refused(ValueError, text, s2d.segment, Z, axis=-1, spatial_dims=3)
+    refused(
+        TypeError, "spatial_dims must be an integer; got float.", s2d.segment, Z, spatial_dims=2.0
+    )
 
 
 def test_unknown_keywords_and_positional_options() -> None:

@@ -143,16 +143,26 @@ def _overlap(a: Array, b: Array) -> bool:
         return True
 
 
-def result_array(where: str, out: Any, like: Array, inputs: Sequence[tuple[str, Array]]) -> Array:
-    """``out`` if it can take the result of ``inputs``, or a new array laid out as ``like``."""
+def result_array(
+    where: str,
+    out: Any,
+    like: Array,
+    inputs: Sequence[tuple[str, Array]],
+    shape: tuple[int, ...] | None = None,
+) -> Array:
+    """``out`` if it can take the result of ``inputs``, or a new array laid out as ``like``.
+
+    ``shape`` is the result's, where that is not the shape of ``like``.
+    """
     dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
+    shape = like.shape if shape is None else shape
     if out is None:
-        return np.empty_like(like, dtype)
+        return np.empty_like(like, dtype) if shape == like.shape else np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
-    if out.shape != like.shape or out.dtype != dtype:
+    if out.shape != shape or out.dtype != dtype:
         raise (TypeError if out.dtype != dtype else ValueError)(
-            f"{where}: out must have shape {like.shape} and dtype {dtype}; got {describe(out)}."
+            f"{where}: out must have shape {shape} and dtype {dtype}; got {describe(out)}."
         )
     flags = out.flags
     if not flags.writeable:
@@ -164,7 +174,9 @@ def result_array(where: str, out: Any, like: Array, inputs: Sequence[tuple[str, 
             f"{where}: out must not overlap itself; got {describe(out)} with strides {out.strides}."
         )
     for name, array in inputs:
-        if out is array or not np.may_share_memory(out, array) or _same_memory(out, array):
+        if not np.may_share_memory(out, array):
+            continue
+        if shape == array.shape and (out is array or _same_memory(out, array)):
             continue
         if _overlap(out, array):
             raise ValueError(

@@ -82,6 +82,9 @@ def grid(
     window: Any = None,
 ) -> Grid:
     """The grid of a result: ``size`` of its spatial axes, of which ``window`` is wanted."""
+    plain = isinstance(interpolation, str) and interpolation == "linear" and align_corners is False
+    if plain and size is None and window is None and spatial_dims is None:
+        return Grid(array, None, array.shape[:axis] + array.shape[axis + 1 :])
     axes = _checks.spatial_axes(where, array, axis, spatial_dims)
     own = tuple(array.shape[d] for d in axes)
     sizes = _checks.output_size(where, own, size)
