@@ -23,8 +23,7 @@ template <class V>
 inline V blend_any(V blended, V low, V high, V weight) {
     const V sum = (1 - weight) * low + weight * high;
     const V odd = weight == 0 ? low : sum;
-    const V d = high - low;
-    return d - d == 0 ? blended : odd;
+    return blended - blended == 0 ? blended : odd;
 }
 
 // What an output row is blended from.

@@ -76,7 +76,8 @@ struct Columns {
     }
 };
 
-// n numbers, `stride` apart, as float64, the last one repeated for a vector more; whether all are finite.
+// n numbers, `stride` apart, as float64, the last one repeated for a vector more; whether all are finite,
+// and so far from the largest number that the difference of two is as well.
 template <class S>
 inline bool read_coarse(const char* data, ptrdiff_t offset, ptrdiff_t n, ptrdiff_t stride, bool swapped,
                         double* out) {
@@ -92,7 +93,7 @@ inline bool read_coarse(const char* data, ptrdiff_t offset, ptrdiff_t n, ptrdiff
         }
     store(out + n, splat(out[n - 1]));
     Vec<double> odd = {};
-    for (ptrdiff_t i = 0; i < n; i += kLanes<double>) odd += load<Vec<double>>(out + i) * 0;
+    for (ptrdiff_t i = 0; i < n; i += kLanes<double>) odd += load<Vec<double>>(out + i) * 0x1p30 * 0;
     return !any_lane(odd != 0);
 }
 
