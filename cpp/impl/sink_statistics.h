@@ -147,7 +147,7 @@ inline void tally_tile(Tile<T>& t, const Job& job, const LossRows<T>& r, Tally& 
         ++tally.valid;
         const ptrdiff_t bin = bin_of(confidence, bins);
         ++tally.top[bin];
-        tally.top[bins + bin] += int64_t(double(confidence) * 0x1p40);
+        tally.top[bins + bin] += int64_t(double(confidence) * 0x1p30 + 0.5);
         tally.top[2 * bins + bin] += y == label;
         tally_target(job, tally, y, r.logit[p]);
     }
