@@ -131,7 +131,8 @@ ptrdiff_t most_columns(const Axis& columns, ptrdiff_t width) {
 void run_on_grid(Job& job, const Kernel& kernel) {
     Grid& grid = job.grid;
     // Three source rows are held beside the two tiles, and two sums of gradients.
-    const ptrdiff_t widest = std::min({tile_pixels(job, grid.backward ? 3 : 2), kWidestStrip, grid.column.size});
+    const ptrdiff_t widest =
+        std::min({tile_pixels(job, grid.backward ? 3 : 2), kWidestStrip, grid.column.size});
     grid.strips = (grid.column.size + widest - 1) / widest;
     job.tile = ((grid.column.size + grid.strips - 1) / grid.strips + 15) / 16 * 16;
     grid.strips = (grid.column.size + job.tile - 1) / job.tile;
