@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import tracemalloc
 import xml.etree.ElementTree as ET
@@ -385,3 +386,18 @@ def test_refusals(cli, tmp_path, monkeypatch, args, text):
     assert err.startswith(f"softmax2d: {text}")
     assert err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_tiff_is_one_line_of_the_real_process(tmp_path):
+    logits, truth = scene((3, 40, 50))
+    tifffile.imwrite(tmp_path / "truth.tif", truth, compression="zlib", tile=(16, 16))
+    data = bytearray((tmp_path / "truth.tif").read_bytes())
+    at = data.index(b"\x45\x01")  # tag 325, where the lengths of the tiles are
+    data[at + 8 : at + 12] = b"\xff\xff\xff\x7f"
+    (tmp_path / "truth.tif").write_bytes(data)
+    source = saved(tmp_path / "in.npy", logits)
+    command = [sys.executable, "-m", "softmax2d", "evaluate", source, tmp_path / "truth.tif"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"softmax2d: {tmp_path}/truth.tif: is not a usable TIFF file: ")
+    assert done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from softmax2d._exact import ExactSum
 
 Array = NDArray[Any]
 
-TOP_BITS, CLASS_BITS = 40, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
+TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
 _FORMAT = 1  # of to_dict
 
 

@@ -20,8 +20,8 @@ Sums = NDArray[np.int64]
 Kind = type[np.floating]
 
 _EXPONENTS = 255  # sums[e] counts units of 2^(e - 150); the last entry, what is not finite
+_POINT = 149  # so the smallest unit is 2^-149
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
-_UNITS = 1 << 149  # float32 are whole numbers of these parts of one
 _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
 
 
@@ -40,10 +40,9 @@ def add_nan(sums: Sums, broken: bool) -> None:
     sums[_EXPONENTS] += broken * _NAN
 
 
-def total(sums: Sums) -> Fraction:
-    """The sum of everything finite that was added."""
-    units = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:_EXPONENTS]).tolist())
-    return Fraction(units, _UNITS)
+def units(sums: Sums) -> int:
+    """The sum of everything finite that was added, in units of 2^-149."""
+    return sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:_EXPONENTS]).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class ExactSum:
     def from_core(cls, sums: Sums) -> ExactSum:
         """What the core added up."""
         rest = int(sums[_EXPONENTS])
-        return cls((total(sums) * _UNITS).numerator, rest % _NAN, rest // _NAN)
+        return cls(units(sums), rest % _NAN, rest // _NAN)
 
     def __add__(self, other: ExactSum) -> ExactSum:
         return ExactSum(
@@ -79,7 +78,7 @@ class ExactSum:
         """The sum divided by ``count``, rounded once; NaN of nothing, or where a value was."""
         if self.undefined or not count:
             return math.nan
-        return math.inf if self.infinite else self.units / (count * _UNITS)
+        return math.inf if self.infinite else self.units / (count << _POINT)
 
     def to_dict(self) -> dict[str, int]:
         """The three numbers by name."""
@@ -98,31 +97,32 @@ class ExactSum:
 
 def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
     """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
-    if divisor == 0:
+    if not divisor:
         return dtype(0)
     if sums[_EXPONENTS]:
         return dtype(np.nan if has_nan(sums) else np.inf)
-    return rounded(total(sums) / divisor, dtype)
+    return rounded(units(sums) * divisor.denominator, divisor.numerator << _POINT, dtype)
 
 
-def rounded(value: Fraction, dtype: Kind) -> np.floating:
-    """The number of ``dtype`` nearest to ``value``, ties to even."""
-    bits, lowest = (53, -1074) if dtype is np.float64 else (24, -149)
-    exponent = value.numerator.bit_length() - value.denominator.bit_length() - bits
-    if abs(value) >= Fraction(2) ** (exponent + bits):
-        exponent += 1
-    exponent = max(exponent, lowest)
+def rounded(above: int, below: int, dtype: Kind) -> np.floating:
+    """The number of ``dtype`` nearest to above / below, ties to even."""
     try:
-        number = math.ldexp(round(value / Fraction(2) ** exponent), exponent)
+        near = above / below  # rounded once, as Python promises
     except OverflowError:
-        number = math.copysign(math.inf, value)
+        near = math.inf if (above < 0) == (below < 0) else -math.inf
+    if dtype is np.float32 and math.isfinite(near):
+        n, d = near.as_integer_ratio()
+        rest = above * d - n * below  # below is positive
+        even = not int(math.frexp(near)[0] * 2.0**53) & 1
+        if rest and even:  # an odd last bit says that something follows: no false tie
+            near = math.nextafter(near, math.copysign(math.inf, rest))
     with np.errstate(over="ignore"):
-        return dtype(number)
+        return dtype(near)
 
 
 def reciprocal(divisor: Fraction) -> float:
     """1 / divisor, and 0 for 0: the factor of a mean's gradient."""
-    return float(rounded(1 / divisor, np.float64)) if divisor else 0.0
+    return float(rounded(divisor.denominator, divisor.numerator, np.float64)) if divisor else 0.0
 
 
 def kth_largest(losses: Array, k: int) -> tuple[float, int, int]:

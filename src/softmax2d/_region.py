@@ -72,7 +72,8 @@ def dice_loss2d(
     this is the linear form of Sudre et al. [2]_, which nnU-Net uses as well. Over no valid pixel
     the loss is 0. A pixel with NaN or +inf that is not ignored makes the loss NaN.
 
-    Reads the logits once.
+    Sums are kept as whole numbers of 2^-44, so they are the same for every number of threads. Reads
+    the logits once.
 
     References
     ----------

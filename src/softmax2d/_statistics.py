@@ -58,7 +58,7 @@ class Statistics(Counts):
     image_counts : array, shape (C,), int64
         Images in which the class occurs in the truth.
     top_sums : array, shape (3, bins), object (Python integers)
-        By bin of the confidence: pixels, sum of their confidences in units of 2^-40, right labels.
+        By bin of the confidence: pixels, sum of their confidences in units of 2^-30, right labels.
     class_sums : array, shape (3, C, bins), int64
         By class c and bin of p[c]: pixels, sum of p[c] in units of 2^-24, pixels that are c.
     nll_sum, brier_sum : ExactSum

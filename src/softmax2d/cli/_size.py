@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def _of_image(path: Path) -> tuple[int, ...]:
 
 def _of_tiff(path: Path) -> tuple[int, ...]:
     with open_regular(path) as file:
-        series = opened_tiff(path, file).series[0]
+        series = opened_tiff(path, file)
         pairs = zip(series.axes, series.shape, strict=True)
         return tuple(int(n) for name, n in pairs if name != "S")  # samples: colours
 
@@ -128,16 +129,43 @@ def opened_image(path: Path) -> Iterator[Any]:
         yield image
 
 
-def opened_tiff(path: Path, file: IO[bytes]) -> Any:
-    """A TIFF file with at least one image."""
+class _Kept(logging.Handler):
+    """Keeps what is logged, instead of the terminal."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def reading_tiff(path: Path, level: int) -> Iterator[Any]:
+    """Hand out tifffile, and refuse the file if it fails, or logs what is of ``level`` or above.
+
+    It logs that data are missing, and goes on with zeros.
+    """
     tifffile = needed("tifffile", "cli")
+    log, kept = logging.getLogger("tifffile"), _Kept(level)
+    log.addHandler(kept)
     try:
-        tiff = tifffile.TiffFile(file, name=path.name)
-        if not tiff.series:
-            raise ValueError("no image")
+        yield tifffile
+        if kept.said:
+            raise ValueError(kept.said[0])
     except Exception as error:  # whatever a damaged file does to a decoder
         raise damaged(path, "TIFF file", error) from error
-    return tiff
+    finally:
+        log.removeHandler(kept)
+
+
+def opened_tiff(path: Path, file: IO[bytes]) -> Any:
+    """The first series of images of a TIFF file."""
+    with reading_tiff(path, logging.ERROR) as tifffile:
+        series = tifffile.TiffFile(file, name=path.name).series
+        if not series:
+            raise ValueError("no image")
+        return series[0]
 
 
 def damaged(path: Path, kind: str, error: Exception) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d.cli._errors import Refused, needed
+from softmax2d.cli._errors import Refused
 from softmax2d.cli._npy import open_npy
 from softmax2d.cli._npz import open_npz
 from softmax2d.cli._regular import open_regular
-from softmax2d.cli._size import damaged, opened_image, opened_tiff
+from softmax2d.cli._size import damaged, opened_image, opened_tiff, reading_tiff
 
 Array = NDArray[Any]
 
@@ -76,17 +77,14 @@ def _from_png(path: Path) -> Array:
 
 
 def _from_tiff(path: Path) -> Array:
-    tifffile = needed("tifffile", "cli")
     with open_regular(path) as file:
-        series = opened_tiff(path, file).series[0]
+        series = opened_tiff(path, file)
         if "S" in series.axes:
             raise Refused(path, "is a colour picture; labels are one number each.")
-        try:
+        with reading_tiff(path, logging.WARNING) as tifffile:
             if series.dataoffset is not None:  # neither compressed nor scattered
                 return np.asarray(tifffile.memmap(path, mode="r"))
             return np.asarray(series.asarray())
-        except Exception as error:  # whatever a damaged file does to a decoder
-            raise damaged(path, "TIFF file", error) from error
 
 
 def laid_over(path: Path, labels: Array, logits: Array, axis: int) -> tuple[Array, Any]:
