@@ -24,30 +24,36 @@ void at_most(std::atomic<int64_t>& value, int64_t candidate) {
     }
 }
 
-// Entries beyond the classes count in the two places that follow: ignored, and neither.
+// What is no class counts in the place that follows the classes, and is looked at again if there is any.
 template <class Stored>
 void look(const Look& l, ptrdiff_t begin, ptrdiff_t end, int64_t* counts) {
     const Stored* target = reinterpret_cast<const Stored*>(l.target.data);
-    const ptrdiff_t set = l.classes + 2;
+    const ptrdiff_t set = l.classes + 1;
+    const uint64_t classes = uint64_t(l.classes);
     std::fill(counts, counts + kSets * set, 0);
-    for (ptrdiff_t i = begin; i < end; ++i) {
-        const int64_t value = int64_t(target[i]);
-        const bool known = value >= 0 && value < l.classes;
-        const bool ignored = l.target.ignores && value == l.target.ignored;
-        ++counts[i % kSets * set + (ignored ? l.classes : known ? value : l.classes + 1)];
-    }
-    for (int i = 1; i < kSets; ++i)
-        for (ptrdiff_t k = 0; k < set; ++k) counts[k] += counts[i * set + k];
+    const auto place = [&](ptrdiff_t i) {
+        const uint64_t value = uint64_t(int64_t(target[i]));
+        return value < classes ? value : classes;
+    };
+    ptrdiff_t i = begin;
+    for (; i + kSets <= end; i += kSets)
+        for (int j = 0; j < kSets; ++j) ++counts[j * set + place(i + j)];
+    for (; i < end; ++i) ++counts[place(i)];
+    for (int j = 1; j < kSets; ++j)
+        for (ptrdiff_t k = 0; k < set; ++k) counts[k] += counts[j * set + k];
+    const auto ignored = [&](ptrdiff_t at) { return l.target.ignores && int64_t(target[at]) == l.target.ignored; };
+    int64_t none = 0;
+    if (l.target.ignores && uint64_t(l.target.ignored) < classes)
+        std::swap(none, counts[l.target.ignored]);
+    else if (counts[l.classes])
+        for (ptrdiff_t at = begin; at < end; ++at) none += ignored(at);
+    *l.ignored += none;
     for (int64_t k = 0; k < l.classes; ++k)
         if (counts[k]) __atomic_fetch_add(l.counts + k, counts[k], __ATOMIC_RELAXED);
-    *l.ignored += counts[l.classes];
-    if (counts[l.classes + 1] == 0) return;
-    for (ptrdiff_t i = begin; i < end; ++i) {
-        const int64_t value = int64_t(target[i]);
-        if ((value >= 0 && value < l.classes) || (l.target.ignores && value == l.target.ignored)) continue;
-        at_most(*l.first_bad, i);
-        return;
-    }
+    const bool inside = l.target.ignores && uint64_t(l.target.ignored) < classes;
+    if (counts[l.classes] == (inside ? 0 : none)) return;
+    for (ptrdiff_t at = begin; at < end; ++at)
+        if (place(at) == classes && !ignored(at)) return at_most(*l.first_bad, at);
 }
 
 void look_at(const void* context, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
@@ -71,7 +77,7 @@ TargetCount count_targets(const Target& target, ptrdiff_t n, int64_t classes, in
     if (n == 0) return {};
     const Look l{target, classes, counts, &ignored, &first_bad};
     const int threads = int(std::min<ptrdiff_t>(num_threads(), (n + kGrain - 1) / kGrain));
-    parallel_for(n, kGrain, threads, kSets * size_t(classes + 2) * sizeof(int64_t), look_at, &l);
+    parallel_for(n, kGrain, threads, kSets * size_t(classes + 1) * sizeof(int64_t), look_at, &l);
     return {ignored, first_bad};
 }
 

@@ -19,21 +19,47 @@ HEAVY = ("torch", "scipy", "skimage", "click", "matplotlib", "ml_dtypes", "PIL",
 NAMES = [
     "Segmentation",
     "__version__",
+    "cross_entropy2d",
+    "cross_entropy2d_with_grad",
+    "dice_loss2d",
+    "dice_loss2d_with_grad",
     "get_num_threads",
     "instruction_set",
+    "jaccard_loss2d",
+    "jaccard_loss2d_with_grad",
     "log_softmax2d",
     "log_softmax2d_vjp",
+    "lovasz_softmax_loss2d",
+    "lovasz_softmax_loss2d_with_grad",
     "segment",
     "set_num_threads",
     "softmax2d",
     "softmax2d_jacobian",
     "softmax2d_jvp",
     "softmax2d_vjp",
+    "tversky_loss2d",
+    "tversky_loss2d_with_grad",
 ]
 FORWARD = (
     "(logits, *, axis=-3, temperature=1.0, bias=None, out=None, size=None, "
     "interpolation='linear', align_corners=False, window=None, spatial_dims=None)"
 )
+RESAMPLED = (
+    "(logits, target, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
+    "temperature=1.0, bias=None, "
+)
+ENTROPY = (
+    "weight=None, ignore_index=-100, label_smoothing=0.0, focal_gamma=0.0, reduction='mean', "
+    "top_k=None, threshold=None, spatial_dims=None)"
+)
+REGION = "weight=None, ignore_index=None, smooth=1.0, spatial_dims=None)"
+LOSSES = {
+    "cross_entropy2d": ENTROPY,
+    "dice_loss2d": REGION,
+    "jaccard_loss2d": REGION,
+    "tversky_loss2d": f"alpha=0.5, beta=0.5, {REGION}",
+    "lovasz_softmax_loss2d": "classes='present', ignore_index=None, spatial_dims=None)",
+}
 SIGNATURES = {
     "softmax2d": FORWARD,
     "log_softmax2d": FORWARD,
@@ -48,6 +74,8 @@ SIGNATURES = {
     "get_num_threads": "()",
     "instruction_set": "()",
 }
+for loss, options in LOSSES.items():
+    SIGNATURES |= {loss: RESAMPLED + options, f"{loss}_with_grad": RESAMPLED + options}
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

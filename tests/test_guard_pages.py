@@ -12,17 +12,18 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="us
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """tests/guard_pages.py in a process that may crash."""
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.guard_pages", *arguments]
+def run(module: str, argument: str) -> subprocess.CompletedProcess[str]:
+    """tests/guard_pages.py or tests/guard_losses.py in a process that may crash."""
+    command = [sys.executable, "-X", "faulthandler", "-m", f"tests.{module}", argument]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
-def test_every_kernel_stays_inside_its_arrays(isa: str) -> None:
-    done = run(isa)
+@pytest.mark.parametrize(("module", "calls"), [("guard_pages", 500_000), ("guard_losses", 200_000)])
+def test_every_kernel_stays_inside_its_arrays(isa: str, module: str, calls: int) -> None:
+    done = run(module, isa)
     assert done.returncode == 0, f"{isa} touched a guard page:\n{done.stderr[-3000:]}"
-    assert int(done.stdout) > 500_000
+    assert int(done.stdout) > calls
 
 
 def test_the_guard_pages_guard() -> None:
-    assert run("--crash").returncode < 0
+    assert run("guard_pages", "--crash").returncode < 0

@@ -184,7 +184,8 @@ def interpolate(
 ) -> tuple[Wide, Wide]:
     """The last axes resampled to ``size``, and the size of the largest neighbour of each result.
 
-    A neighbour of weight 0 does not count; of the others the weighted sum says what comes of
+    Positions are exact, weights rounded once to float64: that is the operation's definition. A
+    neighbour of weight 0 does not count; of the others the weighted sum says what comes of
     infinities and NaN.
     """
     z = widened(logits)
@@ -195,12 +196,50 @@ def interpolate(
         lower = np.array([int(p) for p in at])
         upper = np.minimum(lower + 1, z.shape[axis] - 1)
         shape = (-1,) + (1,) * (-axis - 1)
-        # Numerator and denominator are whole numbers below 2^64: the quotient rounds once.
-        parts = [p - int(p) for p in at]
-        weight = np.array([wide(p.numerator) / wide(p.denominator) for p in parts]).reshape(shape)
+        weight = np.array([float(p - int(p)) for p in at], wide).reshape(shape)
         low, high = z.take(lower, axis), z.take(upper, axis)
         with np.errstate(invalid="ignore"):
             z = np.where(weight == 0, low, (1 - weight) * low + weight * high)
         low, high = largest.take(lower, axis), largest.take(upper, axis)
         largest = np.where(weight == 0, low, np.maximum(low, high))
     return z, largest
+
+
+def cross_entropy(logits: Any, target: Any) -> Wide:
+    """-log p of each pixel's target, for logits (C, P)."""
+    return -Pixels(logits).log_softmax()[target, np.arange(len(target))]
+
+
+def cross_entropy_grad(logits: Any, target: Any) -> Wide:
+    """p[c], less 1 for the target; that from the other classes, so that nothing cancels."""
+    pixels, at = Pixels(logits), (target, np.arange(len(target)))
+    others = pixels.e.copy()
+    others[at] = 0
+    grad = pixels.softmax()
+    grad[at] = -np.ascontiguousarray(others.T).sum(1) / (1 + pixels.rest)
+    return grad
+
+
+def general_cross_entropy(logits: Any, shares: Any, gamma: float) -> tuple[Wide, Wide, Wide]:
+    """Σ s[c] (1 - p[c])^γ (-log p[c]), its gradient, and the size of the terms that may cancel.
+
+    ``shares`` (C, P) are weight times smoothed target. With h[c] the derivative of a term by z[c]
+    over 1 - p[c], the gradient is p[c] Σ_{k≠c} s[k] h[k] - (1 - p[c]) s[c] h[c].
+    """
+    pixels, shares = Pixels(logits), widened(shares)
+    p, log_p = pixels.softmax(), pixels.log_softmax()
+    q = 1 - p
+    q[pixels.top, np.arange(p.shape[1])] = pixels.rest / (1 + pixels.rest)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        loss = np.where(shares == 0, 0, shares * q**gamma * -log_p)
+        h = np.where(p == 0, 1, q**gamma - (gamma * p * q ** (gamma - 1) * log_p if gamma else 0))
+    s = shares * np.where((q == 0) & (gamma > 0), 0, h)
+    others = np.stack([np.delete(s, c, 0).sum(0) for c in range(len(s))])
+    return loss.sum(0), p * others - q * s, p * others + q * s
+
+
+def log_of_the_others(logits: Any) -> Wide:
+    """log(1 - p) of the most probable class of each pixel."""
+    pixels = Pixels(logits)
+    with np.errstate(divide="ignore"):
+        return np.log(pixels.rest) - np.log1p(pixels.rest)

@@ -29,6 +29,26 @@ class ExactSum {
         add(high, set);
         if (high - high == 0) add(float(value - high), set);
     }
+    void add_row(const double* values, ptrdiff_t n) {
+        for (ptrdiff_t i = 0; i < n; ++i) add(values[i], i);
+    }
+    // Numbers that are not negative: those within 2^29 of the largest are added as integers of one unit, a
+    // vector at a time, at most 2^10 in each lane; n <= 2^10 vectors, padded with zeros.
+    void add_row(const float* values, ptrdiff_t n) {
+        UIntVec<float> most = {};
+        for (ptrdiff_t i = 0; i < n; i += kLanes<float>) {
+            const UIntVec<float> u = load<UIntVec<float>>(values + i);
+            most = u > most ? u : most;
+        }
+        uint32_t largest = 0;
+        for (int lane = 0; lane < kLanes<float>; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+        const int top = int(largest >> 23);
+        if (top > 200) {  // infinities, NaN, numbers with a sign
+            for (ptrdiff_t i = 0; i < n; ++i) add(values[i], i);
+            return;
+        }
+        add_near(values, n, top > 30 ? top - 29 : 1);
+    }
     // Adds what has been collected to `to`, which other threads add to as well.
     void release(int64_t* to) const {
         for (int i = 0; i < softmax2d::kSums; ++i) {
@@ -38,6 +58,36 @@ class ExactSum {
     }
 
    private:
+    // Numbers of exponent `lowest` to `lowest` + 29 at once, smaller ones one by one.
+    void add_near(const float* values, ptrdiff_t n, int lowest) {
+        using Half = VecOf<uint32_t, kVectorBytes / 2>::type;
+        UIntVec<double> sum = {};
+        for (ptrdiff_t i = 0; i < n; i += kLanes<float>) {
+            uint32_t whole[kLanes<float>], shift[kLanes<float>];
+            const UIntVec<float> u = load<UIntVec<float>>(values + i), exponent = u >> 23, none = {};
+            const auto near = exponent >= uint32_t(lowest);
+            store(whole, near ? (u & 0x7fffff) | 0x800000 : none);
+            store(shift, near ? exponent - uint32_t(lowest) : none);
+            for (int part = 0; part < 2; ++part) {
+                const int at = part * kLanes<double>;
+                sum += __builtin_convertvector(load<Half>(whole + at), UIntVec<double>)
+                       << __builtin_convertvector(load<Half>(shift + at), UIntVec<double>);
+            }
+            for (uint32_t far = lanes_of(near == 0 && u != 0); far; far &= far - 1)
+                add(values[i + __builtin_ctz(far)], i);
+        }
+        uint64_t total = 0, high = 0;
+        for (int lane = 0; lane < kLanes<double>; ++lane) {
+            total += sum[lane] & 0xffffffff;
+            high += sum[lane] >> 32;
+        }
+        // total 2^lowest + high 2^(lowest + 32), in pieces that leave 2^39 of them room.
+        sums_[lowest] += int64_t(total & 0xffffff);
+        sums_[lowest + 24] += int64_t(total >> 24);
+        sums_[lowest + 32] += int64_t(high & 0xffffff);
+        sums_[lowest + 56] += int64_t(high >> 24);
+    }
+
     int64_t* sums_;
 };
 

@@ -236,23 +236,31 @@ class Resampled {
         const ptrdiff_t low = rows.lower[y_];
         const double weight = rows.weight[y_];
         hold_gradient(low, weight != 0);
+        if (weight == 0)
+            add_gradient<false>(t, weight, result);
+        else
+            add_gradient<true>(t, weight, result);
+    }
+
+   private:
+    template <bool two, class Result>
+    void add_gradient(const Tile<T>& t, double weight, Result result) {
         for (ptrdiff_t k = 0; k < t.classes; ++k)
             for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
-                T numbers[kLanes<T>];
-                store(numbers, result(k, p));
+                const Vec<T> grad = result(k, p);
+#pragma GCC unroll 2
                 for (int i = 0; i < kParts<T>; ++i) {
+                    const Vec<double> g = part(grad, i);
                     const ptrdiff_t at = k * t.ld + p + i * kLanes<double>;
-                    const Vec<double> g = load_wide(numbers + i * kLanes<double>);
                     double* lower = gradient_[0].z + at;
-                    store(lower, load<Vec<double>>(lower) + (1 - weight) * g);
-                    if (weight == 0) continue;
+                    store(lower, fma(splat(1 - weight), g, load<Vec<double>>(lower)));
+                    if (!two) continue;
                     double* upper = gradient_[1].z + at;
-                    store(upper, load<Vec<double>>(upper) + weight * g);
+                    store(upper, fma(splat(weight), g, load<Vec<double>>(upper)));
                 }
             }
     }
 
-   private:
     Resampled(const Job& job, char* scratch) : job_(job), grid_(job.grid) {
         for (int turn = 0; turn < 2; ++turn) tiles_[turn] = Workspace<T, 1>::tile(job, scratch, 0, turn);
         scratch += Workspace<T, 1>::bytes(job);

@@ -79,10 +79,9 @@ inline Vec<T> cut_factor(Vec<T> loss, const Loss& out) {
 template <class T>
 inline void losses_of(Tile<T>& t, const Job& job, const LossRows<T>& r) {
     const Loss& out = job.loss;
-    for (ptrdiff_t p = 0; p < t.padded; ++p) {
-        const auto y = r.target[p];
-        r.scale[p] = y < 0 ? T(0) : out.weight ? T(out.weight[y]) : T(1);
-    }
+    for (ptrdiff_t p = 0; p < t.padded; ++p) r.scale[p] = r.target[p] < 0 ? T(0) : T(1);
+    for (ptrdiff_t p = 0; p < t.count && out.weight; ++p)
+        if (r.target[p] >= 0) r.scale[p] = T(out.weight[r.target[p]]);
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         Sum<T> all;
         all.high = load<Vec<T>>(t.row(kNormHigh) + p);
@@ -143,7 +142,7 @@ inline void run_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scrat
         else
             exp_sum<T, Keep::rest>(t, feeds[0]);
         losses_of(t, job, r);
-        for (ptrdiff_t p = 0; p < t.count; ++p) sum.add(t.row(kOut)[p], p);
+        sum.add_row(t.row(kOut), t.padded);
         store_row<T, T>(r.loss, job.loss.losses, job, t.segments, t.segment_count);
         if (job.output) store_loss_gradient(source, t, job, r);
     });

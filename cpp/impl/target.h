@@ -7,11 +7,12 @@ namespace {
 // row[i] <- the class, -1 where ignored and past the last pixel.
 template <class Stored, class Int>
 inline void read_classes(const Stored* from, ptrdiff_t stride, ptrdiff_t n, const Target& target, Int* row) {
-    for (ptrdiff_t i = 0; i < n; ++i) {
-        const Stored stored = from[i * stride];
-        const bool ignored = target.ignores && int64_t(stored) == target.ignored;
-        row[i] = ignored ? Int(-1) : Int(stored);
-    }
+    const int64_t ignored = target.ignores ? target.ignored : -1;
+    if (stride == 1)
+        for (ptrdiff_t i = 0; i < n; ++i) row[i] = int64_t(from[i]) == ignored ? Int(-1) : Int(from[i]);
+    else
+        for (ptrdiff_t i = 0; i < n; ++i)
+            row[i] = int64_t(from[i * stride]) == ignored ? Int(-1) : Int(from[i * stride]);
 }
 
 template <class Stored, class T>

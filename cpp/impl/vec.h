@@ -223,6 +223,16 @@ inline void store_wide(float* p, Vec<double> v) {
 template <class T>
 constexpr int kParts = 8 / int(sizeof(T));
 
+// The i-th of them.
+inline Vec<double> part(Vec<double> v, int) { return v; }
+template <size_t... i>
+inline VecOf<float, kVectorBytes / 2>::type half_of(Vec<float> v, int offset, std::index_sequence<i...>) {
+    return offset ? __builtin_shufflevector(v, v, (i + sizeof...(i))...) : __builtin_shufflevector(v, v, i...);
+}
+inline Vec<double> part(Vec<float> v, int i) {
+    return __builtin_convertvector(half_of(v, i, std::make_index_sequence<kLanes<double>>()), Vec<double>);
+}
+
 inline Vec<double> join(const Vec<double>* parts, double) { return parts[0]; }
 template <size_t... i>
 inline Vec<float> join_halves(const Vec<double>* parts, std::index_sequence<i...>) {

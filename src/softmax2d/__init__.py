@@ -16,7 +16,17 @@ from softmax2d._derivatives import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d._losses import cross_entropy2d, cross_entropy2d_with_grad
+from softmax2d._lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
 from softmax2d._ops import Segmentation, log_softmax2d, segment, softmax2d
+from softmax2d._region import (
+    dice_loss2d,
+    dice_loss2d_with_grad,
+    jaccard_loss2d,
+    jaccard_loss2d_with_grad,
+    tversky_loss2d,
+    tversky_loss2d_with_grad,
+)
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
 
 __version__ = "0.1.0"
@@ -24,14 +34,24 @@ __version__ = "0.1.0"
 __all__ = [
     "Segmentation",
     "__version__",
+    "cross_entropy2d",
+    "cross_entropy2d_with_grad",
+    "dice_loss2d",
+    "dice_loss2d_with_grad",
     "get_num_threads",
     "instruction_set",
+    "jaccard_loss2d",
+    "jaccard_loss2d_with_grad",
     "log_softmax2d",
     "log_softmax2d_vjp",
+    "lovasz_softmax_loss2d",
+    "lovasz_softmax_loss2d_with_grad",
     "segment",
     "set_num_threads",
     "softmax2d",
     "softmax2d_jacobian",
     "softmax2d_jvp",
     "softmax2d_vjp",
+    "tversky_loss2d",
+    "tversky_loss2d_with_grad",
 ]

@@ -91,21 +91,25 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
     return array if view is None else array.view(view)
 
 
-def as_floats(where: str, name: str, value: Any) -> Array:
-    """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
+def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Array:
+    """``value`` as an array of any dtype, without a copy where it is one; never a masked one."""
     if type(value) is np.ndarray:
-        array = value
-    elif isinstance(value, np.ma.MaskedArray):
+        return value
+    if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{where}: {name} must not be a masked array, whose mask would be ignored. "
-            f"Fill it first, for example with {name}.filled(-np.inf)."
+            f"Fill it first, for example with {name}.filled({filler})."
         )
-    elif isinstance(value, np.ndarray):
-        array = value.view(np.ndarray)
-    elif hasattr(value, "__dlpack__"):
-        array = _from_dlpack(where, name, value)
-    else:
-        array = _as_array(where, name, value)
+    if isinstance(value, np.ndarray):
+        return value.view(np.ndarray)
+    if hasattr(value, "__dlpack__"):
+        return _from_dlpack(where, name, value)
+    return _as_array(where, name, value)
+
+
+def as_floats(where: str, name: str, value: Any) -> Array:
+    """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
+    array = as_array(where, name, value)
     dtype = array.dtype
     if dtype not in _CODES and not is_bfloat16(dtype):
         if dtype.kind not in "iu":

@@ -45,7 +45,14 @@ class Segmentation(NamedTuple):
 
 
 def _probs(
-    where: str, logs: bool, logits: Any, axis: int, temperature: Any, bias: Any, out: Any, *grid: Any
+    where: str,
+    logs: bool,
+    logits: Any,
+    axis: int,
+    temperature: Any,
+    bias: Any,
+    out: Any,
+    *grid: Any,
 ) -> Array:
     array = _arrays.as_floats(where, "logits", logits)
     axis = _checks.class_axis(where, "logits", array, axis)

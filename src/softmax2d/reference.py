@@ -6,6 +6,7 @@ C x H x W arrays freely and are exact only to what float64 gives. ``axis`` is th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,162 @@ def top_k(logits: ArrayLike, k: int, *, axis: int = -3) -> tuple[NDArray[np.intp
     """The k most probable classes, the first of equals first, and their probabilities."""
     order = np.argsort(-np.asarray(logits, np.float64), axis, kind="stable").take(range(k), axis)
     return order, np.take_along_axis(softmax2d(logits, axis=axis), order, axis)
+
+
+def resampling_matrix(
+    inputs: int, outputs: int, interpolation: str = "linear", align_corners: bool = False
+) -> Array:
+    """Row i holds the weights of the inputs that make output i, along one axis."""
+    i = np.arange(outputs, dtype=np.float64)
+    if interpolation == "linear":
+        x = i * (inputs - 1) / max(outputs - 1, 1)  # corners on corners
+        x = x if align_corners else np.clip((i + 0.5) * inputs / outputs - 0.5, 0, inputs - 1)
+    else:
+        x = (2 * i + (interpolation == "nearest-exact")) * inputs // (2 * outputs)
+    low, matrix = np.floor(x).astype(int), np.zeros((outputs, inputs))
+    matrix[range(outputs), low] += 1 - (x - low)
+    matrix[range(outputs), np.minimum(low + 1, inputs - 1)] += x - low
+    return matrix
+
+
+def interpolate(
+    values: ArrayLike,
+    size: Sequence[int],
+    *,
+    axis: int = -3,
+    interpolation: str | Sequence[str] = "linear",
+    align_corners: bool = False,
+    transposed: bool = False,
+) -> Array:
+    """Each spatial axis times its matrix; transposed, a gradient goes back to the coarse grid."""
+    z = np.asarray(values, np.float64)
+    first = z.ndim - len(size) - (axis % z.ndim == z.ndim - 1)
+    kinds = [interpolation] * len(size) if isinstance(interpolation, str) else interpolation
+    for a, n, kind in zip(range(first, first + len(size)), size, kinds, strict=True):
+        coarse, fine = (n, z.shape[a]) if transposed else (z.shape[a], n)
+        matrix = resampling_matrix(coarse, fine, kind, align_corners)
+        z = np.moveaxis(np.tensordot(matrix.T if transposed else matrix, z, (1, a)), 0, a)
+    return z
+
+
+def per_class(values: Any, like: Array, axis: int) -> Array:
+    """One number for each class (None: ones), shaped to multiply ``like``."""
+    shape = [1] * like.ndim
+    shape[axis] = like.shape[axis]
+    return np.broadcast_to(1.0 if values is None else values, like.shape[axis]).reshape(shape)
+
+
+def class_shares(
+    target: ArrayLike, like: Array, axis: int, ignore_index: int | None, smoothing: float = 0.0
+) -> Array:
+    """(1 - smoothing) t + smoothing / C for one-hot or given t; 0 in every class where ignored."""
+    t, classes = np.asarray(target), like.shape[axis]
+    if t.dtype.kind not in "iu":
+        return (1 - smoothing) * t.astype(np.float64) + smoothing / classes
+    valid = np.ones(t.shape, bool) if ignore_index is None else t != ignore_index
+    one_hot = np.moveaxis(np.eye(classes)[np.where(valid, t, 0)], -1, axis)
+    return ((1 - smoothing) * one_hot + smoothing / classes) * np.expand_dims(valid, axis)
+
+
+def cross_entropy2d_losses(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    temperature: Any = 1.0,
+    bias: Any = None,
+    weight: Any = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+) -> Array:
+    """Σ_c w[c] t[c] (1 - p[c])^γ (-log p[c]) at each pixel, t smoothed."""
+    z = mapped(logits, axis, temperature, bias)
+    p, log_p = softmax2d(z, axis=axis), log_softmax2d(z, axis=axis)
+    share = class_shares(target, z, axis, ignore_index, label_smoothing) * per_class(
+        weight, z, axis
+    )
+    with np.errstate(invalid="ignore"):
+        return np.where(share == 0, 0.0, -share * (1 - p) ** focal_gamma * log_p).sum(axis)
+
+
+def cross_entropy2d_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    temperature: Any = 1.0,
+    bias: Any = None,
+    weight: Any = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+) -> Array:
+    """p[c] Σ_k s[k] - s[c] with s = w t ((1 - p)^γ - γ p (1 - p)^(γ - 1) log p), over T."""
+    z = mapped(logits, axis, temperature, bias)
+    p, log_p, g = softmax2d(z, axis=axis), log_softmax2d(z, axis=axis), focal_gamma
+    share = class_shares(target, z, axis, ignore_index, label_smoothing) * per_class(
+        weight, z, axis
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        focal = (1 - p) ** g - (g * p * (1 - p) ** (g - 1) * log_p if g else 0.0)
+        s = np.where((share == 0) | ((p == 1) & (g > 0)), 0.0, share * np.where(p == 0, 1.0, focal))
+        grad = (p * s.sum(axis, keepdims=True) - s) / per_class(temperature, z, axis)
+    return np.where((share == 0).all(axis, keepdims=True), 0.0, grad)
+
+
+def mean_weight(target: ArrayLike, weight: Any, classes: int, ignore_index: int | None) -> float:
+    """What a mean divides by: the weights of the valid targets; pixels for probabilities."""
+    t = np.asarray(target)
+    if t.dtype.kind not in "iu":
+        return t.size / classes
+    valid = t if ignore_index is None else t[t != ignore_index]
+    return float(np.broadcast_to(1.0 if weight is None else weight, classes)[valid].sum())
+
+
+def hardest_mean(losses: ArrayLike, top_k: int | None, threshold: float | None) -> float:
+    """Mean of the losses above -log(threshold), but of no fewer than the ``top_k`` largest."""
+    ordered = -np.sort(-np.asarray(losses, np.float64).ravel())
+    kept = 0 if threshold is None else np.count_nonzero(ordered > -np.log(threshold))
+    kept = max(kept, min(top_k or 0, ordered.size))
+    return float(ordered[:kept].sum() / kept) if kept else 0.0
+
+
+def region_scores(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    factors: tuple[float, float, float, float] = (2, 0, 1, 1),
+    smooth: float = 1.0,
+    ignore_index: int | None = None,
+) -> Array:
+    """(a I + s) / (b I + c P + d T + s) of each class: Dice (2, 0, 1, 1), Jaccard (1, -1, 1, 1)."""
+    p = np.moveaxis(softmax2d(logits, axis=axis), axis, 0)
+    t = np.moveaxis(class_shares(target, np.asarray(logits), axis, ignore_index), axis, 0)
+    valid, pixels = t.sum(0) > 0, tuple(range(1, p.ndim))
+    inside, probs, truth = ((q * valid).sum(pixels) for q in (p * t, p, t))
+    a, b, c, d = factors
+    below = b * inside + c * probs + d * truth + smooth
+    return np.where(below == 0, 1.0, (a * inside + smooth) / np.where(below == 0, 1, below))
+
+
+def lovasz_softmax_loss2d(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    classes: str = "present",
+    ignore_index: int | None = None,
+) -> float:
+    """Mean over classes of Σ_i m[i] (J[i] - J[i - 1]), errors m falling, J the Jaccard losses."""
+    p = np.moveaxis(softmax2d(logits, axis=axis), axis, 0).reshape(np.shape(logits)[axis], -1)
+    t = np.asarray(target).ravel()
+    p, t = (p, t) if ignore_index is None else (p[:, t != ignore_index], t[t != ignore_index])
+    losses = []
+    for c in range(len(p)) if classes == "all" else np.unique(t):
+        order = np.argsort(-np.abs((t == c) - p[c]), kind="stable")
+        truth = (t == c)[order]
+        jaccard = 1 - (truth.sum() - truth.cumsum()) / (truth.sum() + (~truth).cumsum())
+        losses.append((np.abs(truth - p[c][order]) * np.diff(jaccard, prepend=0)).sum())
+    return float(np.mean(losses)) if losses and t.size else 0.0

@@ -1,0 +1,90 @@
+"""Sums and choices that are exact: the core's integer sums, and the hardest pixels of a map.
+
+The core adds float32 losses into one integer per exponent, so a sum is exact and the same for every
+number of threads; here it becomes a fraction, is divided, and is rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d._arrays import Array
+
+Sums = NDArray[np.int64]
+Kind = type[np.floating]
+
+_EXPONENTS = 255  # sums[e] counts units of 2^(e - 150); the last entry, what is not finite
+_POINT = 149  # so the smallest unit is 2^-149
+_NAN = 1 << 40  # in the last entry, one NaN; below, infinities
+_CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
+
+
+def new_sums() -> Sums:
+    """Zeros for the core to add to."""
+    return np.zeros(256, np.int64)
+
+
+def has_nan(sums: Sums) -> bool:
+    """Whether a NaN was added."""
+    return int(sums[_EXPONENTS]) >= _NAN
+
+
+def add_nan(sums: Sums, broken: bool) -> None:
+    """Add a NaN if something is broken."""
+    sums[_EXPONENTS] += broken * _NAN
+
+
+def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
+    """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
+    if not divisor:
+        return dtype(0)
+    if sums[_EXPONENTS]:
+        return dtype(np.nan if has_nan(sums) else np.inf)
+    units = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums).tolist())
+    return rounded(units * divisor.denominator, divisor.numerator << _POINT, dtype)
+
+
+def rounded(above: int, below: int, dtype: Kind) -> np.floating:
+    """The number of ``dtype`` nearest to above / below, ties to even."""
+    try:
+        near = above / below  # rounded once, as Python promises
+    except OverflowError:
+        near = math.inf if (above < 0) == (below < 0) else -math.inf
+    if dtype is np.float32 and math.isfinite(near):
+        n, d = near.as_integer_ratio()
+        rest = above * d - n * below  # below is positive
+        even = not int(math.frexp(near)[0] * 2.0**53) & 1
+        if rest and even:  # an odd last bit says that something follows: no false tie
+            near = math.nextafter(near, math.copysign(math.inf, rest))
+    with np.errstate(over="ignore"):
+        return dtype(near)
+
+
+def reciprocal(divisor: Fraction) -> float:
+    """1 / divisor, and 0 for 0: the factor of a mean's gradient."""
+    return float(rounded(divisor.denominator, divisor.numerator, np.float64)) if divisor else 0.0
+
+
+def kth_largest(losses: Array, k: int) -> tuple[float, int, int]:
+    """The k-th largest of losses that are not negative; how many are larger, how many equal.
+
+    Bits of such numbers are ordered as the numbers are, NaN last. Each round counts sixteen of them
+    and keeps the losses that agree so far: reads the map once, then what is left of it.
+    """
+    width = losses.dtype.itemsize * 8
+    bits = losses.reshape(-1).view(f"u{losses.dtype.itemsize}")
+    larger = 0
+    for shift in range(width - 16, -1, -16):
+        counts = np.zeros(1 << 16, np.int64)
+        for start in range(0, bits.size, _CHUNK):
+            digits = (bits[start : start + _CHUNK] >> shift) & 0xFFFF
+            counts += np.bincount(digits.astype(np.intp), minlength=1 << 16)
+        from_top = counts[::-1].cumsum()
+        digit = (1 << 16) - 1 - int(np.searchsorted(from_top, k - larger))
+        larger += int(counts[digit + 1 :].sum())
+        bits = bits[(bits >> shift) & 0xFFFF == digit]
+    return float(bits[:1].view(losses.dtype)[0]), larger, bits.size
