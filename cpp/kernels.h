@@ -104,7 +104,7 @@ struct Loss {
 // Counts of what was predicted for what; all are added to.
 struct Counts {
     int64_t* confusion;    // classes x classes, rows are the truth
-    int64_t* top_bins;     // 3 x bins: pixels, confidence in units of 2^-40, correct
+    int64_t* top_bins;     // 3 x bins: pixels, confidence in units of 2^-30, correct
     int64_t* class_bins;   // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
     int64_t *nll, *brier;  // exact sums
     ptrdiff_t bins;

@@ -41,7 +41,9 @@ void look(const Look& l, ptrdiff_t begin, ptrdiff_t end, int64_t* counts) {
     for (; i < end; ++i) ++counts[place(i)];
     for (int j = 1; j < kSets; ++j)
         for (ptrdiff_t k = 0; k < set; ++k) counts[k] += counts[j * set + k];
-    const auto ignored = [&](ptrdiff_t at) { return l.target.ignores && int64_t(target[at]) == l.target.ignored; };
+    const auto ignored = [&](ptrdiff_t at) {
+        return l.target.ignores && int64_t(target[at]) == l.target.ignored;
+    };
     int64_t none = 0;
     if (l.target.ignores && uint64_t(l.target.ignored) < classes)
         std::swap(none, counts[l.target.ignored]);

@@ -18,11 +18,13 @@ HEAVY = ("torch", "scipy", "skimage", "click", "matplotlib", "ml_dtypes", "PIL",
 # Of DESIGN.md, those that this version has.
 NAMES = [
     "Segmentation",
+    "Statistics",
     "__version__",
     "cross_entropy2d",
     "cross_entropy2d_with_grad",
     "dice_loss2d",
     "dice_loss2d_with_grad",
+    "evaluate",
     "get_num_threads",
     "instruction_set",
     "jaccard_loss2d",
@@ -69,6 +71,9 @@ SIGNATURES = {
     "softmax2d_jacobian": "(probs, *, axis=-3)",
     "segment": "(logits, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, window=None, "
+    "spatial_dims=None)",
+    "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
+    "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
     "spatial_dims=None)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",

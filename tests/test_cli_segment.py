@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d.cli import _colour, _segment, app
+from softmax2d.cli import _colour, _segment, _source, app
 
 Image = pytest.importorskip("PIL.Image")
 tifffile = pytest.importorskip("tifffile")
@@ -291,7 +291,7 @@ def test_memory_stays_bounded(cli, tmp_path, monkeypatch, dtype):
 @pytest.mark.parametrize("pixels", [1, 2, 5, 12, 1000])
 def test_bands_cover_everything_in_order(shape, pixels):
     whole = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    pieces = [whole[band] for band in _segment.bands(shape, pixels)]
+    pieces = [whole[band] for band in _source.bands(shape, pixels)]
     assert np.concatenate([p.ravel() for p in pieces]).tolist() == whole.ravel().tolist()
     assert all(p.size <= max(pixels, 1) for p in pieces)
 

@@ -58,7 +58,10 @@ def test_demo_without_timing(cli, tmp_path):
     assert f"wrote {picture}\n" in out
     assert out.rstrip().endswith(" s")
     assert "sums over the classes, all 16 places: one" in out
-    assert list(picture.parent.iterdir()) == [picture]
+    report = picture.with_suffix(".html")
+    assert sorted(picture.parent.iterdir()) == [report, picture]
+    assert "Labels of 176 × 176 logits against those of 1411 × 1411" in report.read_text("utf-8")
+    assert "optic disc" in report.read_text("utf-8")
     image = Image.open(picture)
     assert image.width > 1500
     assert image.height > 600
@@ -175,10 +178,10 @@ def test_both_pictures_with_timing(tmp_path, monkeypatch):
     measured = [_timing.Measured("softmax2d", "probabilities", 1.0, 1.5)]
     monkeypatch.setattr(_timing, "measure", lambda threads, say: measured)
     drawn = _figure.timing(measured * 2, (3, 4, 4), 1)
-    monkeypatch.setattr(demo, "_segment_photograph", lambda say: drawn)
+    monkeypatch.setattr(demo, "_segment_photograph", lambda say: (drawn, bytes(6000)))
     lines = []
     paths = demo.run(tmp_path, say=lines.append)
-    assert [p.name for p in paths] == ["retina.png", "timing.png"]
+    assert [p.name for p in paths] == ["retina.png", "timing.png", "retina.html"]
     assert all(p.stat().st_size > 5000 for p in paths)
     assert any("probabilities" in line and "1.5 × a copy" in line for line in lines)
 

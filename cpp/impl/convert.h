@@ -4,6 +4,7 @@
 // instructions where the build has them and integer arithmetic elsewhere: the same bits.
 #pragma once
 #include "tile.h"
+#include "wide.h"
 
 namespace {
 

@@ -41,7 +41,8 @@ class ExactSum {
             most = u > most ? u : most;
         }
         uint32_t largest = 0;
-        for (int lane = 0; lane < kLanes<float>; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+        for (int lane = 0; lane < kLanes<float>; ++lane)
+            largest = most[lane] > largest ? most[lane] : largest;
         const int top = int(largest >> 23);
         if (top > 200) {  // infinities, NaN, numbers with a sign
             for (ptrdiff_t i = 0; i < n; ++i) add(values[i], i);

@@ -52,15 +52,26 @@ struct ClassTerm {
     }
 };
 
+// (1 - p)^gamma. Small whole powers are products: an exponential would lose what the rounding of its argument
+// amounts to, gamma |log(1 - p)| ulp.
+inline Wide to_power(const ClassTerm& c, double gamma) {
+    if (gamma == int(gamma) && gamma <= 8) {
+        Wide power = c.other;
+        for (int i = 1; i < int(gamma); ++i) power *= c.other;
+        return power;
+    }
+    Wide power, log_other = -log_one_plus<double>(c.prob / c.other, Wide{});
+    exp_minus_one<double>(log_other * gamma, power);
+    return power;
+}
+
 // (1 - p)^gamma (-log p), and p times its derivative.
 struct Focused {
     Wide value, h;
     static inline Focused of(const ClassTerm& c, double gamma) {
         if (gamma == 0) return {-c.log_prob, splat(-1.0)};
         const Wide none = {};
-        const Wide log_other = -log_one_plus<double>(c.prob / c.other, none);
-        Wide power, ignored = exp_minus_one<double>(log_other * gamma, power);
-        (void)ignored;
+        Wide power = to_power(c, gamma);
         power = c.other == 0 ? none : power;
         const Wide p_log_p = c.prob == 0 ? none : c.prob * c.log_prob;
         const Wide slope = c.other == 0 ? none : p_log_p / c.other;

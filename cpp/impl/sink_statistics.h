@@ -19,13 +19,15 @@ struct Tally {
     int64_t* top;                // 3 x bins
     char *nll, *brier;
     int64_t valid;  // pixels with probabilities
+    int64_t room;   // pixels that may still be counted before 32 bits are full
+    static constexpr int64_t kMost = 1 << 30;
 
     static size_t cells(const Job& job) { return size_t(job.classes) * job.counts.bins; }
     static size_t bytes(const Job& job) {
         return 2 * ExactSum::bytes + whole_lines((3 * job.counts.bins + job.classes + cells(job)) * 8) +
                whole_lines((size_t(job.classes) * job.classes + 2 * cells(job)) * 4);
     }
-    Tally(const Job& job, char* scratch) : valid(0) {
+    Tally(const Job& job, char* scratch) : valid(0), room(kMost) {
         std::memset(scratch, 0, bytes(job));
         nll = scratch;
         brier = nll + ExactSum::bytes;
@@ -58,6 +60,15 @@ struct Tally {
         release(class_count, out.class_bins, cells(job));
         release(class_sum, out.class_bins + cells(job), cells(job));
         release(class_right, out.class_bins + 2 * cells(job), cells(job));
+    }
+    // Makes room for as many pixels more.
+    void reserve(const Job& job, ptrdiff_t pixels) {
+        room -= pixels;
+        if (room >= 0) return;
+        release(job);
+        std::memset(top, 0, bytes(job) - 2 * ExactSum::bytes);
+        valid = 0;
+        room = kMost - pixels;
     }
 };
 
@@ -136,7 +147,7 @@ inline void tally_tile(Tile<T>& t, const Job& job, const LossRows<T>& r, Tally& 
         ++tally.valid;
         const ptrdiff_t bin = bin_of(confidence, bins);
         ++tally.top[bin];
-        tally.top[bins + bin] += int64_t(double(confidence) * 0x1p40);
+        tally.top[bins + bin] += int64_t(double(confidence) * 0x1p30 + 0.5);
         tally.top[2 * bins + bin] += y == label;
         tally_target(job, tally, y, r.logit[p]);
     }
@@ -172,6 +183,7 @@ inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char*
     Source::for_tiles(job, begin, end, scratch - Source::bytes(job), [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;
+        tally.reserve(job, t.count);
         read_target(t, job, r.target);
         mapped_maxima<T, true, false, true>(t, job, none, [] {});
         label_nans(t, t.row(kSum));

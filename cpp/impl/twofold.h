@@ -8,6 +8,7 @@
 // D. E. Knuth, "The Art of Computer Programming", vol. 2, 4.2.2.
 #pragma once
 #include "exp.h"
+#include "wide.h"
 
 namespace {
 

@@ -16,6 +16,7 @@ from softmax2d._derivatives import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d._evaluate import evaluate
 from softmax2d._losses import cross_entropy2d, cross_entropy2d_with_grad
 from softmax2d._lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
 from softmax2d._ops import Segmentation, log_softmax2d, segment, softmax2d
@@ -28,16 +29,19 @@ from softmax2d._region import (
     tversky_loss2d_with_grad,
 )
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
+from softmax2d._statistics import Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Segmentation",
+    "Statistics",
     "__version__",
     "cross_entropy2d",
     "cross_entropy2d_with_grad",
     "dice_loss2d",
     "dice_loss2d_with_grad",
+    "evaluate",
     "get_num_threads",
     "instruction_set",
     "jaccard_loss2d",

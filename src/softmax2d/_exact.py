@@ -7,7 +7,9 @@ number of threads; here it becomes a fraction, is divided, and is rounded once.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +40,68 @@ def add_nan(sums: Sums, broken: bool) -> None:
     sums[_EXPONENTS] += broken * _NAN
 
 
+def units(sums: Sums) -> int:
+    """The sum of everything finite that was added, in units of 2^-149."""
+    return sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:_EXPONENTS]).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class ExactSum:
+    """A sum of values that are not negative, to be added to others and divided later.
+
+    Attributes
+    ----------
+    units : int
+        Sum of the finite values, in units of 2^-149; of any size.
+    infinite, undefined : int
+        How many values were infinite, and how many NaN.
+    """
+
+    units: int = 0
+    infinite: int = 0
+    undefined: int = 0
+
+    @classmethod
+    def from_core(cls, sums: Sums) -> ExactSum:
+        """What the core added up."""
+        rest = int(sums[_EXPONENTS])
+        return cls(units(sums), rest % _NAN, rest // _NAN)
+
+    def __add__(self, other: ExactSum) -> ExactSum:
+        return ExactSum(
+            self.units + other.units,
+            self.infinite + other.infinite,
+            self.undefined + other.undefined,
+        )
+
+    def mean(self, count: int) -> float:
+        """The sum divided by ``count``, rounded once; NaN of nothing, or where a value was."""
+        if self.undefined or not count:
+            return math.nan
+        return math.inf if self.infinite else self.units / (count << _POINT)
+
+    def to_dict(self) -> dict[str, int]:
+        """The three numbers by name."""
+        return {"units": self.units, "infinite": self.infinite, "undefined": self.undefined}
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> ExactSum:
+        """The sum that :meth:`to_dict` described."""
+        names = ("units", "infinite", "undefined")
+        values: list[Any] = [plain.get(n) if isinstance(plain, dict) else None for n in names]
+        if any(type(value) is not int or value < 0 for value in values):
+            told = f"a sum has three counts, {', '.join(names)}; got {plain!r}."
+            raise ValueError(f"Statistics: {told}")
+        return cls(*values)
+
+
 def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
     """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
     if not divisor:
         return dtype(0)
     if sums[_EXPONENTS]:
         return dtype(np.nan if has_nan(sums) else np.inf)
-    units = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums).tolist())
-    return rounded(units * divisor.denominator, divisor.numerator << _POINT, dtype)
+    return rounded(units(sums) * divisor.denominator, divisor.numerator << _POINT, dtype)
 
 
 def rounded(above: int, below: int, dtype: Kind) -> np.floating:

@@ -5,8 +5,8 @@ Along each spatial axis output i lies at a position in the source,
     (i + 1/2) n / m - 1/2   half-pixel centres, clamped to the first and the last logit
     i (n - 1) / (m - 1)     corner-aligned
 
-for n logits and m outputs; linear interpolation weighs the two neighbours, the nearest ones take one.
-Positions are exact fractions, rounded once, as ``torch.nn.functional.interpolate`` has them in float64.
+for n logits and m outputs; linear interpolation weighs two neighbours, nearest takes one. Positions
+are exact fractions, rounded once, as ``torch.nn.functional.interpolate`` has them in float64.
 A window is a part of the tables, so that it has the bits of the whole.
 """
 

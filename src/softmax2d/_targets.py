@@ -131,6 +131,19 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
     return Target(array, code_of(array.dtype) + _OF_PROBS, None, np.zeros(0, np.int64), pixels)
 
 
+def images_with(target: Target, images: int) -> Array:
+    """For each class the number of images, equal parts of the target, in which it occurs."""
+    if images == 1:
+        return np.asarray(target.counts > 0).astype(np.int64)
+    parts = target.array.reshape(images, -1) if target.array.size else ()
+    occurs, part = np.zeros_like(target.counts), np.empty_like(target.counts)
+    for image in parts:
+        part.fill(0)
+        core.count_targets(image, bool(target.kind), len(part), target.ignore, part)
+        occurs += part > 0
+    return occurs
+
+
 def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
     ignore = _checks.ignored_class(where, ignore_index)
     if given.shape != logits.shape:

@@ -259,3 +259,37 @@ def lovasz_softmax_loss2d(
         jaccard = 1 - (truth.sum() - truth.cumsum()) / (truth.sum() + (~truth).cumsum())
         losses.append((np.abs(truth - p[c][order]) * np.diff(jaccard, prepend=0)).sum())
     return float(np.mean(losses)) if losses and t.size else 0.0
+
+
+def confusion(truth: ArrayLike, found: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Pixels by true class (row) and label (column)."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (np.ravel(truth), np.ravel(found)), 1)
+    return counts
+
+
+def nll(logits: ArrayLike, truth: ArrayLike, *, axis: int = -3) -> Array:
+    """-log p[truth] of every pixel, in nats."""
+    at = np.expand_dims(np.asarray(truth, np.intp), axis)
+    return -np.take_along_axis(log_softmax2d(logits, axis=axis), at, axis).squeeze(axis)
+
+
+def brier(logits: ArrayLike, truth: ArrayLike, *, axis: int = -3) -> Array:
+    """Σ_c (p[c] - t[c])² of every pixel, with t[c] one for the truth and zero elsewhere."""
+    p = np.moveaxis(softmax2d(logits, axis=axis), axis, 0)
+    classes = np.arange(len(p)).reshape(-1, *(1,) * (p.ndim - 1))
+    return np.asarray(((p - (classes == np.asarray(truth))) ** 2).sum(0))
+
+
+def bin_of(p: ArrayLike, bins: int) -> NDArray[np.intp]:
+    """⌊bins p⌋, and the last bin for one; -1 where p is NaN."""
+    found = np.nan_to_num(np.minimum(np.floor(np.asarray(p, np.float64) * bins), bins - 1), nan=-1)
+    return found.astype(np.intp)
+
+
+def calibration_errors(p: ArrayLike, happened: ArrayLike, bins: int) -> tuple[float, float, float]:
+    """Expected, average and maximum of |share that happened - mean p| over the bins in use."""
+    p, happened, b = np.ravel(p), np.ravel(happened), np.ravel(bin_of(p, bins))
+    gaps = [(np.mean(b == i), abs((happened[b == i] - p[b == i]).mean())) for i in np.unique(b)]
+    share, gap = np.array(gaps).T
+    return float((share * gap).sum()), float(gap.mean()), float(gap.max())

@@ -1,4 +1,4 @@
-"""The command line: ``softmax2d segment``, ``info`` and ``demo``."""
+"""The command line: ``softmax2d segment``, ``evaluate``, ``info`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 import softmax2d
 from softmax2d.cli._app import App
 from softmax2d.cli._demo import demo
+from softmax2d.cli._evaluate import evaluate
 from softmax2d.cli._info import info
 from softmax2d.cli._segment import segment
 
@@ -31,6 +32,7 @@ def app(context: click.Context) -> None:
     Try:
       softmax2d demo                           a photograph segmented, start to end
       softmax2d segment scores.npy -o out.png  labels of your own scores
+      softmax2d evaluate scores.npy truth.png  how they compare with the truth
       softmax2d info                           versions, instruction sets, threads
 
     \b
@@ -44,5 +46,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (segment, info, demo):
+for command in (segment, evaluate, info, demo):
     app.add_command(command)

@@ -18,7 +18,7 @@ from softmax2d.cli._errors import Refused, needed
     default=Path("softmax2d-demo"),
     show_default=True,
     metavar="FOLDER",
-    help="Where the pictures go; made if it is missing, files of earlier runs are replaced.",
+    help="Where pictures and report go; made if it is missing, files of earlier runs are replaced.",
 )
 @click.option("--no-timing", is_flag=True, help="Leave out the comparison with other libraries.")
 def demo(folder: Path, no_timing: bool) -> None:
@@ -28,8 +28,10 @@ def demo(folder: Path, no_timing: bool) -> None:
 
     A linear classifier of each pixel's surroundings is trained by the softmax of this package and
     its derivative, on a photograph of the retina that comes with scikit-image; nothing is
-    downloaded. Then softmax, labels and confidence are timed beside SciPy and PyTorch, where they
-    are installed. It takes some ten seconds and needs `pip install "softmax2d[demo]"`.
+    downloaded. The same logits on a coarse grid show what interpolation keeps: labels of the full
+    size, and a report of how they compare. Then softmax, labels and confidence are timed beside
+    SciPy and PyTorch, where they are installed. It takes some ten seconds and needs
+    `pip install "softmax2d[demo]"`.
 
     \b
     Examples:

@@ -140,7 +140,7 @@ def release(array: Array) -> None:
     """Forget the pages of a mapped array that were read; they come back from the file if needed."""
     held: Any = array
     while held is not None and not isinstance(held, mmap.mmap):
-        held = held.obj if isinstance(held, memoryview) else held.base
+        held = held.obj if isinstance(held, memoryview) else getattr(held, "base", None)
     if held is not None and hasattr(held, "madvise"):
         held.madvise(mmap.MADV_DONTNEED)
 

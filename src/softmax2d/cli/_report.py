@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from softmax2d import Segmentation
 
 if TYPE_CHECKING:
+    from softmax2d.cli._source import Source
     from softmax2d.cli._task import Task
 
 _LISTED = 20
@@ -52,12 +53,22 @@ def _kind(task: Task, name: str, path: Path) -> str:
     return what
 
 
-def summary(source: Path, task: Task, tally: Tally, seconds: float) -> None:
+def said_of(source: Source) -> str:
+    """What was read, in one line."""
+    size = " × ".join(map(str, source.shape)) or "1"
+    coarse = ""
+    if source.own != source.shape[source.batch :]:
+        kinds = source.resampling.interpolation
+        kind = kinds if isinstance(kinds, str) else ",".join(kinds)
+        coarse = f" from {' × '.join(map(str, source.own))} ({kind})"
+    name = click.format_filename(source.path)
+    return f"{name}: {source.classes} classes, {size} pixels{coarse}, {source.logits.dtype}"
+
+
+def summary(task: Task, tally: Tally, seconds: float) -> None:
     """Print what was read, what was written, and how large each class is."""
-    size = " × ".join(map(str, task.shape)) or "1"
     temperature = "" if task.temperature == 1 else f", temperature {task.temperature:g}"
-    shown = click.format_filename(source)
-    click.echo(f"{shown}: {task.classes} classes, {size} pixels, {task.logits.dtype}{temperature}")
+    click.echo(f"{said_of(task.source)}{temperature}")
     for name, path in task.paths.items():
         click.echo(f"  {name:<10}  {click.format_filename(path)}  ({_kind(task, name, path)})")
     if "labels" in task.outputs:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from math import log, prod
 from pathlib import Path
 from time import perf_counter
@@ -15,12 +13,13 @@ from numpy.typing import NDArray
 
 import softmax2d
 from softmax2d.cli import _colour, _report
-from softmax2d.cli._npy import release
+from softmax2d.cli._progress import Progress
 from softmax2d.cli._read import open_logits
+from softmax2d.cli._size import at_size, sized
+from softmax2d.cli._source import checked
 from softmax2d.cli._task import (
     Task,
     check_fits,
-    check_logits,
     output_names,
     preview_path,
     result_paths,
@@ -30,23 +29,6 @@ from softmax2d.cli._write import NpySink, PngSink, Results, Sink, TiffSink, writ
 Array = NDArray[Any]
 
 BAND_BYTES = 1 << 26  # of logits looked at in one go
-
-
-def bands(shape: tuple[int, ...], pixels: int) -> Iterator[tuple[slice, ...]]:
-    """Cut ``shape`` into pieces of about ``pixels``, contiguous and one after the other."""
-    if not shape or prod(shape) <= pixels:
-        yield tuple(slice(0, n) for n in shape)
-        return
-    inner = prod(shape[1:])
-    if inner <= pixels:
-        step = max(1, pixels // inner)
-        for start in range(0, shape[0], step):
-            end = min(start + step, shape[0])
-            yield slice(start, end), *(slice(0, n) for n in shape[1:])
-        return
-    for i in range(shape[0]):
-        for rest in bands(shape[1:], pixels):
-            yield slice(i, i + 1), *rest
 
 
 def _sink(task: Task, name: str, results: Results) -> Sink:
@@ -67,51 +49,20 @@ def _stored(task: Task, name: str, values: Array) -> Array:
     return np.rint(np.nan_to_num(values, nan=0.0) * (255 / top)).clip(0, 255).astype(np.uint8)
 
 
-class Progress:
-    """A bar on a terminal, nothing in a pipe."""
-
-    def __init__(self, pixels: int, quiet: bool) -> None:
-        hidden = quiet or not sys.stderr.isatty()
-        self._bar = (
-            None if hidden else click.progressbar(length=pixels, label="segment", file=sys.stderr)
-        )
-
-    def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(*error)
-
-    def advance(self, pixels: int) -> None:
-        """Say that ``pixels`` more are done."""
-        if self._bar is not None:
-            self._bar.update(pixels)
-
-
 def _run(task: Task, results: Results, progress: Progress) -> _report.Tally:
     """One pass over the scores; every result is written as it comes."""
     sinks = {name: _sink(task, name, results) for name in task.outputs}
     tally = _report.Tally.empty(task.classes)
     shown = np.empty(task.shape, task.dtype("labels")) if "preview" in task.paths else None
-    pixels = max(1, BAND_BYTES // (task.logits.dtype.itemsize * task.classes))
-    for band in bands(task.shape, pixels):
-        piece = task.logits[*band[: task.axis], slice(None), *band[task.axis :]]
-        found = softmax2d.segment(
-            piece,
-            axis=task.axis,
-            temperature=task.temperature,
-            outputs=task.outputs,  # type: ignore[arg-type]
-        )
+    options: dict[str, Any] = {"temperature": task.temperature, "outputs": task.outputs}
+    for band, piece, place in task.source.pieces(BAND_BYTES):
+        found = softmax2d.segment(piece, **place, **options)
         for name, sink in sinks.items():
             sink.write(_stored(task, name, getattr(found, name)))
         tally.add(found)
         if shown is not None:
             shown[band] = found.labels
-        release(task.logits)
-        progress.advance(prod(piece.shape) // task.classes)
+        progress.advance(prod(b.stop - b.start for b in band))
     for sink in sinks.values():
         sink.finish()
     if shown is not None:
@@ -137,6 +88,7 @@ def _preview(task: Task, results: Results, labels: Array) -> None:
 )
 @click.option("--axis", default=-3, show_default=True, help="The class axis; -1 for channels last.")
 @click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@sized
 @click.option(
     "--outputs",
     default="labels,confidence",
@@ -173,6 +125,10 @@ def segment(
     out: Path,
     axis: int,
     temperature: float,
+    size: str | None,
+    like: Path | None,
+    interpolation: str,
+    align_corners: bool,
     outputs: str,
     confidence_as: str,
     classes: str | None,
@@ -187,6 +143,10 @@ def segment(
     LOGITS holds class scores, (C, H, W), (N, C, H, W) or another shape with --axis, in float16,
     bfloat16, float32, float64 or integers: a .npy file, or a .npz file with one array (or --key).
     It is read band by band, so that it may be larger than memory.
+
+    With --size or --like the logits are interpolated on the fly, and label and confidence are those
+    of the interpolated ones, which are never built: a network's coarse scores become labels of the
+    picture's size. Interpolation is that of torch.nn.functional.interpolate.
 
     \b
     OUT decides the format of the labels:
@@ -208,6 +168,9 @@ def segment(
       softmax2d segment scores.npy -o labels.png --palette cityscapes
       softmax2d segment scores.npz --key logits -o labels.tif --outputs labels,confidence,entropy \\
           --confidence-as 8bit --classes road,car,sky --preview labels.preview.png
+      softmax2d segment coarse.npy -o labels.png --like photo.jpg
+      softmax2d segment scan.npy -o labels.tif --axis 0 --size 320x320x400 \\
+          --interpolation nearest,linear,linear
 
     \b
     Exit codes:
@@ -221,16 +184,16 @@ def segment(
     paths = result_paths(out, names, confidence_as)
     if preview is not None:
         paths["preview"] = preview_path(preview, names)
-    sources = [logits, *(Path(p) for p in (classes, palette) if p is not None)]
+    sources = [logits, *(Path(p) for p in (classes, palette, like) if p is not None)]
     results = Results(list(paths.values()), sources, overwrite)
     array = open_logits(logits, key, out.parent)
-    front = check_logits(logits, array, axis, temperature)
-    count = array.shape[front]
-    colours = None if palette is None else _colour.palette(palette, count)
-    listed = _colour.class_names(classes, count)
-    task = Task(array, front, temperature, names, confidence_as, listed, colours, paths)
+    source = checked(logits, array, axis, temperature)
+    source = at_size(source, temperature, size, like, interpolation, align_corners)
+    colours = None if palette is None else _colour.palette(palette, source.classes)
+    listed = _colour.class_names(classes, source.classes)
+    task = Task(source, temperature, names, confidence_as, listed, colours, paths)
     check_fits(task)
-    with results, Progress(prod(task.shape), quiet) as progress:
+    with results, Progress("segment", prod(task.shape), quiet) as progress:
         tally = _run(task, results, progress)
     if not quiet:
-        _report.summary(logits, task, tally, perf_counter() - started)
+        _report.summary(task, tally, perf_counter() - started)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d import _arrays, _checks
+from softmax2d import _checks
 from softmax2d.cli._errors import Refused, Unusable
+from softmax2d.cli._source import Source
 
 Array = NDArray[Any]
 
@@ -20,8 +21,7 @@ _SUFFIXES = {".png": ".png", ".tif": ".tif", ".tiff": ".tif", ".npy": ".npy"}
 class Task(NamedTuple):
     """The scores, what to make of them, and where it goes."""
 
-    logits: Array
-    axis: int
+    source: Source
     temperature: float
     outputs: tuple[str, ...]
     confidence_as: str
@@ -32,12 +32,12 @@ class Task(NamedTuple):
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return int(self.logits.shape[self.axis])
+        return self.source.classes
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of each result."""
-        return self.logits.shape[: self.axis] + self.logits.shape[self.axis + 1 :]
+        return self.source.shape
 
     def dtype(self, output: str) -> np.dtype[Any]:
         """Dtype of a result as it is stored."""
@@ -45,23 +45,8 @@ class Task(NamedTuple):
             return np.min_scalar_type(self.classes - 1)
         if self.confidence_as == "8bit":
             return np.dtype(np.uint8)
-        stored = self.logits.dtype
+        stored = self.source.logits.dtype
         return np.dtype(np.float64 if stored.kind in "iu" or stored.itemsize == 8 else np.float32)
-
-
-def check_logits(path: Path, logits: Array, axis: int, temperature: float) -> int:
-    """``axis`` from the front; the library's own refusals, with the file's name before them."""
-    # Same shape and dtype as the file, no memory.
-    alike = np.broadcast_to(np.empty((), logits.dtype), logits.shape)
-    try:
-        if logits.dtype.kind not in "iu":
-            _arrays.as_floats("segment", "logits", alike)
-        front = _checks.class_axis("segment", "logits", alike, axis)
-        classes = _checks.some_classes("segment", alike, front)
-        _checks.affine("segment", temperature, None, classes)
-    except (TypeError, ValueError) as error:
-        raise Refused(path, str(error).removeprefix("segment: ")) from error
-    return front
 
 
 def output_names(text: str) -> tuple[str, ...]:

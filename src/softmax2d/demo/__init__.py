@@ -15,12 +15,12 @@ __all__ = ["run"]
 Say = Callable[[str], None]
 
 
-def _segment_photograph(say: Say) -> Any:
-    """Train on the strokes, segment the photograph, draw."""
+def _segment_photograph(say: Say) -> tuple[Any, bytes]:
+    """Train on the strokes, segment the photograph, draw; the same from coarse logits, a report."""
     import numpy as np
 
     import softmax2d as s2d
-    from softmax2d.demo import _figure, _retina
+    from softmax2d.demo import _coarse, _figure, _retina
 
     image = _retina.photograph()
     seen = _retina.features(image)
@@ -49,7 +49,8 @@ def _segment_photograph(say: Say) -> Any:
         f"   segment: labels, confidence and entropy of {len(weights)} classes in "
         f"{1e3 * seconds:.1f} ms; mean confidence {found.confidence.mean():.3f}"
     )
-    return _figure.segmentation(image, s2d.softmax2d(logits), found, len(labels))
+    page = _coarse.show(logits, found.labels, say)
+    return _figure.segmentation(image, s2d.softmax2d(logits), found, len(labels)), page
 
 
 def _time_libraries(say: Say) -> Any:
@@ -95,14 +96,17 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _article.show(say)
-    figures = {"retina.png": _segment_photograph(say)}
+    picture, page = _segment_photograph(say)
+    figures = {"retina.png": picture}
     if timing and (drawn := _time_libraries(say)) is not None:
         figures["timing.png"] = drawn
-    paths = [folder / name for name in figures]
+    paths = [*(folder / name for name in figures), folder / "retina.html"]
     with Results(paths, [], overwrite=True) as results:
-        for path, figure in zip(paths, figures.values(), strict=True):
+        for path, figure in zip(paths, figures.values(), strict=False):
             with failing(path):
                 figure.savefig(results.create(path), format="png")
+        with failing(paths[-1]):
+            results.create(paths[-1]).write(page)
     for path in paths:
         say(f"wrote {path}")
     say(f"{perf_counter() - start:.1f} s")
