@@ -20,7 +20,8 @@ from softmax2d import reference
 from tests import cases, truth
 from tests.ulp import ulp_of
 
-# From one size to another: a pixel, odd ones, around a strip of columns, 1:50 and 50:1, one to three axes.
+# From one size to another: a pixel, odd ones, around a strip of columns, 1:50 and 50:1; one to
+# three axes.
 SIZES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((1, 1), (5, 6)),
     ((9, 11), (40, 57)),
@@ -76,7 +77,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
 def truth_of(
     values: Any, name: str, own: tuple[int, ...], size: tuple[int, ...], align_corners: bool
 ) -> tuple[Any, Any, Any]:
-    """Logits, what they are when resampled, and the unit in the last place of the largest neighbour."""
+    """Logits, what they are when resampled, and the ulp of the largest neighbour."""
     rng = np.random.default_rng(cases.SEED)
     z = values(rng, (max(1, 6000 // int(np.prod(size))), *own)).astype(name)
     true, largest = truth.interpolate(z, size, align_corners=align_corners)

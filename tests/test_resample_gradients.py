@@ -1,4 +1,4 @@
-"""Gradients through the resampling: the exact transpose of the interpolation, and always the same bits."""
+"""Gradients through the resampling: the transpose of the interpolation, always the same bits."""
 
 from __future__ import annotations
 
