@@ -13,12 +13,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(module: str, argument: str) -> subprocess.CompletedProcess[str]:
-    """tests/guard_pages.py or tests/guard_losses.py in a process that may crash."""
+    """tests/guard_pages.py or one of its siblings in a process that may crash."""
     command = [sys.executable, "-X", "faulthandler", "-m", f"tests.{module}", argument]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
 
 
-@pytest.mark.parametrize(("module", "calls"), [("guard_pages", 500_000), ("guard_losses", 200_000)])
+@pytest.mark.parametrize(
+    ("module", "calls"),
+    [("guard_pages", 500_000), ("guard_losses", 200_000), ("guard_resample", 14_000)],
+)
 def test_every_kernel_stays_inside_its_arrays(isa: str, module: str, calls: int) -> None:
     done = run(module, isa)
     assert done.returncode == 0, f"{isa} touched a guard page:\n{done.stderr[-3000:]}"

@@ -8,7 +8,7 @@ import numpy as np
 
 import softmax2d as s2d
 from softmax2d import reference
-from tests import cases
+from tests import cases, truth
 
 SIZES = [0, 1, 2, 3, 5, 16, 17, 33, 64, 70, 129]
 TOLERANCE = {2: 2e-3, 4: 1e-6, 8: 1e-13}  # of a result, by its bytes: bounds in ulp stand elsewhere
@@ -75,5 +75,59 @@ def test_random_views(isa: str) -> None:
                 z = random_view(rng)
                 s2d.set_num_threads(int(rng.integers(1, 4)))
                 check(z, int(rng.integers(-z.ndim, z.ndim)), rng)
+    finally:
+        s2d.set_num_threads(threads)
+
+
+MODES = ("linear", "linear", "nearest", "nearest-exact")
+
+
+def check_resampled(z: Any, dims: int, rng: np.random.Generator) -> None:
+    """One view whose last axes are spatial, resampled; its class axis before or after them."""
+    axis = z.ndim - 1 - dims
+    own = z.shape[axis + 1 :]
+    size = tuple(int(n) for n in rng.choice([1, 2, 3, 7, 16, 33, 70, 300], dims))
+    while np.prod(size) * np.prod(z.shape[: axis + 1]) > 300_000:
+        size = tuple((n + 1) // 2 for n in size)
+    modes = tuple(str(m) for m in rng.choice(MODES, dims))
+    options: dict[str, Any] = {"size": size, "interpolation": modes}
+    options["align_corners"] = bool(rng.integers(2))
+    true = truth.interpolate(z, size, modes, options["align_corners"])[0].astype("f8")
+    where = f"{z.shape} {z.strides} {z.dtype} {dims} of {own}: {options}"
+    if rng.random() < 0.5:
+        z = np.moveaxis(z, axis, -1)
+        options |= {"axis": -1, "spatial_dims": dims}
+    else:
+        options["axis"] = axis
+    probs = np.moveaxis(s2d.softmax2d(z, **options), options["axis"], axis)
+    want = reference.softmax2d(true, axis=axis)
+    rtol, atol = 10 * TOLERANCE[z.itemsize], 1e-7 if z.itemsize == 2 else 1e-14
+    scale = max(1.0, float(np.abs(np.where(np.isfinite(true), true, 0)).max()))
+    assert np.allclose(probs.astype("f8"), want, rtol * scale, atol, equal_nan=True), where
+
+    window = tuple(slice(*sorted(rng.integers(0, n + 1, 2).tolist())) for n in size)
+    found = s2d.segment(z, window=window, outputs=("labels", "confidence", "entropy"), **options)
+    cut = (*(slice(None),) * axis, *window)
+    whole = s2d.segment(z, **options)
+    assert np.array_equal(found.labels, whole.labels[cut]), where
+    assert np.array_equal(found.confidence, whole.confidence[cut], equal_nan=True), where
+    chosen = np.take_along_axis(true, np.expand_dims(whole.labels.astype(int), axis), axis)
+    best = true.max(axis, keepdims=True)
+    near = chosen >= best - 1e-6 * scale
+    assert (near | np.isnan(chosen) | (chosen == best)).all(), where
+
+
+def test_random_resampling(isa: str) -> None:
+    rng = np.random.default_rng([cases.SEED, 18])
+    threads, done = s2d.get_num_threads(), 0
+    try:
+        with np.errstate(all="ignore"):
+            while done < 150:
+                z = random_view(rng)
+                if z.ndim < 2 or not z.size:
+                    continue
+                s2d.set_num_threads(int(rng.integers(1, 4)))
+                check_resampled(z, int(rng.integers(1, min(3, z.ndim - 1) + 1)), rng)
+                done += 1
     finally:
         s2d.set_num_threads(threads)

@@ -217,3 +217,107 @@ def test_builds_with_fused_products_agree() -> None:
         results.append(everything(cases.image(19, (7, 331), "float32"), 0))
     _core.use_build(before)
     assert_same(*results, "v3 and v4")
+
+
+# Own size, size of the result, class axis: rows wider than a strip, many rows, planes, one axis.
+GRIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    ((9, 11), (40, 57)),
+    ((13, 300), (30, 901)),
+    ((90, 41), (700, 20)),
+    ((5, 9, 31), (12, 20, 70)),
+    ((800,), (300,)),
+)
+
+
+def windows(size: tuple[int, ...]) -> list[tuple[slice, ...]]:
+    """Middles, ends, steps, single pixels, nothing."""
+    middles = tuple(slice(n // 3, n // 2 + 1) for n in size)
+    ends = tuple(slice(-(n // 4) - 1, None) for n in size)
+    steps = tuple(slice(i, None, i + 2) for i in range(len(size)))
+    single = tuple(slice(n - 2, n - 1) for n in size)
+    return [middles, ends, steps, single, (slice(3, 3), *ends[1:]), (slice(None), *middles[1:])]
+
+
+def resampled(logits: Any, axis: int, **options: Any) -> dict[str, Any]:
+    """Bits of all results, with the pixels' axes as they are."""
+    found = s2d.segment(logits, axis=axis, outputs=OUTPUTS, top_k=2, **options)
+    results = {q: getattr(found, q) for q in (*OUTPUTS, "top_labels", "top_probs")}
+    for function in (s2d.softmax2d, s2d.log_softmax2d):
+        results[function.__name__] = function(logits, axis=axis, **options)
+    for name in ("top_labels", "top_probs", "softmax2d", "log_softmax2d"):
+        results[name] = np.moveaxis(results[name], axis, 0)
+    return {k: cases.bits(v) for k, v in results.items()}
+
+
+def source_of(own: tuple[int, ...], name: str) -> Any:
+    """Logits (5, *own) with some broken ones."""
+    pixels = int(np.prod(own))
+    logits = cases.assorted(5, pixels, name)
+    logits[:, ::97] = cases.columns("mixed", 5, logits[:, ::97].shape[1], name)
+    return logits.reshape(5, *own)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest-exact"])
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_a_window_is_a_part_of_the_whole(isa: str, name: str, interpolation: str) -> None:
+    for own, size in (*GRIDS, ((9, 11), (9, 11))):
+        logits, axis = source_of(own, name), -1 - len(own)
+        options = {"size": size, "interpolation": interpolation, "temperature": 1.5}
+        whole = resampled(logits, axis, **options)
+        for window in windows(size):
+            part = {k: v[(..., *window)] for k, v in whole.items()}
+            assert_same(part, resampled(logits, axis, window=window, **options), f"{window}")
+
+
+@pytest.mark.parametrize("name", cases.DTYPES)
+def test_threads_of_a_resampled_result(isa: str, name: str) -> None:
+    for own, size in GRIDS:
+        logits = source_of(own, name)
+        s2d.set_num_threads(1)
+        want = resampled(logits, -1 - len(own), size=size)
+        for threads in (2, 3, 7):
+            s2d.set_num_threads(threads)
+            assert_same(want, resampled(logits, -1 - len(own), size=size), f"{threads} threads")
+
+
+@pytest.mark.parametrize("name", cases.DTYPES)
+def test_layouts_of_a_resampled_source(isa: str, name: str) -> None:
+    logits = source_of((7, 331), name)
+    want = resampled(logits, -3, size=(20, 500))
+    for layout in cases.layouts_of(name):
+        if layout in ("middle", "batch", "volume"):  # of other spatial axes
+            continue
+        array, axis = cases.LAYOUTS[layout](logits)
+        assert_same(want, resampled(array, axis, size=(20, 500)), layout)
+    batch = np.stack([logits[:, ::-1], logits])
+    got = resampled(batch, -3, size=(20, 500))
+    parts = {k: v[1] if v.ndim == 3 else v[:, 1] for k, v in got.items()}
+    assert_same(want, parts, "second of a batch")
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_half_types_are_resampled_as_float32(isa: str, name: str) -> None:
+    logits = source_of((13, 120), name)
+    want = resampled(logits.astype(np.float32), -3, size=(40, 401))
+    got = resampled(logits, -3, size=(40, 401))
+    assert_same({k: want[k] for k in (*OUTPUTS, "top_labels", "top_probs")}, got, name)
+    wide = s2d.softmax2d(logits.astype(np.float32), size=(40, 401))
+    assert np.array_equal(cases.bits(wide.astype(logits.dtype)), got["softmax2d"])
+
+
+@pytest.mark.parametrize("target", ["first", "last", "strided", "negative", "middle", "fortran"])
+def test_out_of_a_resampled_result(isa: str, target: str) -> None:
+    logits = source_of((9, 60), "float32")
+    want = s2d.softmax2d(logits, size=(30, 401))
+    out, axis = cases.LAYOUTS[target](np.zeros_like(want))
+    logical = np.moveaxis(out, axis, 0)
+    assert s2d.softmax2d(logits, size=(30, 401), out=logical) is logical
+    assert np.array_equal(cases.bits(want), cases.bits(logical))
+
+
+def test_flush_to_zero_of_a_resampled_result(isa: str) -> None:
+    for name in ("float16", "float32", "float64"):
+        logits = cases.columns("subnormal_results", 5, 400, name).reshape(5, 20, 20)
+        want = resampled(logits, -3, size=(90, 91))
+        again = with_flush_to_zero(lambda z=logits: resampled(z, -3, size=(90, 91)))
+        assert_same(want, again, f"flush-to-zero {name}")

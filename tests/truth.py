@@ -163,6 +163,48 @@ def rounded(value: Fraction, compute: Any) -> Any:
         return compute(odd)
 
 
+def positions(extent: int, size: int, interpolation: str, align_corners: bool) -> list[Fraction]:
+    """Where each of ``size`` outputs lies among ``extent`` logits, as Fractions of a step."""
+    last, outputs = Fraction(extent - 1), range(size)
+    if interpolation == "nearest":
+        return [Fraction(i * extent // size) for i in outputs]
+    if interpolation == "nearest-exact":
+        return [Fraction((2 * i + 1) * extent // (2 * size)) for i in outputs]
+    if align_corners:
+        return [last * i / max(size - 1, 1) for i in outputs]
+    centres = (Fraction(2 * i + 1, 2) * extent / size - Fraction(1, 2) for i in outputs)
+    return [min(max(at, Fraction(0)), last) for at in centres]
+
+
+def interpolate(
+    logits: Any,
+    size: tuple[int, ...],
+    interpolation: str | tuple[str, ...] = "linear",
+    align_corners: bool = False,
+) -> tuple[Wide, Wide]:
+    """The last axes resampled to ``size``, and the size of the largest neighbour of each result.
+
+    Positions are exact, weights rounded once to float64: that is the operation's definition. A
+    neighbour of weight 0 does not count; of the others the weighted sum says what comes of
+    infinities and NaN.
+    """
+    z = widened(logits)
+    largest = np.abs(z)
+    names = (interpolation,) * len(size) if isinstance(interpolation, str) else interpolation
+    for axis, (outputs, name) in enumerate(zip(size, names, strict=True), -len(size)):
+        at = positions(z.shape[axis], outputs, name, align_corners)
+        lower = np.array([int(p) for p in at])
+        upper = np.minimum(lower + 1, z.shape[axis] - 1)
+        shape = (-1,) + (1,) * (-axis - 1)
+        weight = np.array([float(p - int(p)) for p in at], wide).reshape(shape)
+        low, high = z.take(lower, axis), z.take(upper, axis)
+        with np.errstate(invalid="ignore"):
+            z = np.where(weight == 0, low, (1 - weight) * low + weight * high)
+        low, high = largest.take(lower, axis), largest.take(upper, axis)
+        largest = np.where(weight == 0, low, np.maximum(low, high))
+    return z, largest
+
+
 def cross_entropy(logits: Any, target: Any) -> Wide:
     """-log p of each pixel's target, for logits (C, P)."""
     return -Pixels(logits).log_softmax()[target, np.arange(len(target))]
