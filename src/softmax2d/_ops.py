@@ -159,7 +159,7 @@ def log_softmax2d(
 
     Returns
     -------
-    array, shape and dtype of ``logits``
+    array, dtype of ``logits``, shape of ``logits`` or (..., C, *size)
         z[c] - log Σ_k exp(z[k]), at most 0; -inf where a class is at -inf.
 
     Notes

@@ -26,11 +26,12 @@ def demo(folder: Path, no_timing: bool) -> None:
 
     From a few labelled strokes to pictures of the result.
 
-    A linear classifier of each pixel's surroundings is trained by the softmax of this package and
-    its derivative, on a photograph of the retina that comes with scikit-image; nothing is
-    downloaded. The same logits on a coarse grid show what interpolation keeps: labels of the full
-    size, and a report of how they compare. Then softmax, labels and confidence are timed beside
-    SciPy and PyTorch, where they are installed. It takes some ten seconds and needs
+    A linear classifier of each pixel's surroundings gives its logits on a coarse grid, as a network
+    does. It is trained by cross_entropy2d_with_grad against strokes on a photograph of the retina
+    that comes with scikit-image; nothing is downloaded. segment labels the full picture, and
+    evaluate judges it by strokes kept back. Then probabilities, labels, and labels from coarse
+    logits are timed beside SciPy and PyTorch, where they are installed. It takes some ten seconds
+    and needs
     `pip install "softmax2d[demo]"`.
 
     \b
