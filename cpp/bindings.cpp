@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "buffers.h"
 #include "dispatch.h"
 #include "layout.h"
 #include "parallel.h"
@@ -316,6 +317,23 @@ void statistics(nb::handle logits, int dtype, int axis, nb::handle map, nb::hand
     run(job, kernels().statistics, 0);
 }
 
+// Memory for a large result, as bytes; what was in it before may still be.
+nb::object new_buffer(size_t bytes) {
+    struct Owned {
+        char* data;
+        size_t bytes;
+    };
+    auto owned = std::make_unique<Owned>(Owned{take_buffer(bytes), bytes});
+    if (!owned->data) throw std::bad_alloc();
+    const nb::capsule owner(owned.get(), [](void* p) noexcept {
+        const std::unique_ptr<Owned> mine(static_cast<Owned*>(p));
+        give_buffer(mine->data, mine->bytes);
+    });
+    char* data = owned.release()->data;
+    const size_t shape[] = {bytes};
+    return nb::cast(nb::ndarray<nb::numpy, uint8_t>(data, 1, shape, owner));
+}
+
 // A bfloat16 array of another library, through DLPack, as uint16 (NumPy itself has no bfloat16).
 nb::object import_bfloat16(nb::ndarray<nb::ro, nb::device::cpu> array) {
     const nb::dlpack::dtype dtype = array.dtype();
@@ -377,6 +395,7 @@ NB_MODULE(_core, m) {
     m.def("statistics", &statistics, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
           "target"_a, "is_signed"_a, "ignore"_a.none(), "bins"_a, "confusion"_a, "top_bins"_a, "class_bins"_a,
           "nll"_a, "brier"_a);
+    m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);
     m.def("shut_down", &shut_down);

@@ -93,7 +93,8 @@ struct Region {
 template <class Source, class>
 struct Statistics {
     static constexpr auto run = run_statistics<Source>;
-    static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>, Tally>;
+    static constexpr auto bytes =
+        bytes_of<Source, LossRows<typename Source::Number>, TallyRows<typename Source::Number>, Tally>;
 };
 
 // Calls f on whole vectors of x, the last one padded.

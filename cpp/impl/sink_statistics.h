@@ -72,105 +72,117 @@ struct Tally {
     }
 };
 
-// The last i with i / bins <= p: exact, as p times a small number is in float64.
+// floor(p bins), the last bin for 1. Where the product is rounded up to a whole number, its tail says so.
 template <class T>
-inline ptrdiff_t bin_of(T p, ptrdiff_t bins) {
-    const ptrdiff_t i = ptrdiff_t(double(p) * double(bins));
-    return i < bins ? i : bins - 1;
+inline IntVec<T> bins_of(Vec<T> p, T bins) {
+    const Vec<T> product = p * bins;
+    IntVec<T> bin = __builtin_convertvector(product, IntVec<T>);
+    const Vec<T> whole = __builtin_convertvector(bin, Vec<T>);
+    const auto past = (whole == product) & (product_tail<T>(p, splat(bins), product) < 0);
+    bin = past ? bin - 1 : bin;
+    const IntVec<T> last = IntVec<T>{} + typename Lanes<T>::Int(bins) - 1;
+    return bin > last ? last : bin;
 }
 
-// p in units of 2^-24.
+// x >= 0 as the nearest integer; beyond half of what T resolves it is one.
 template <class T>
-inline Vec<T> in_units(Vec<T> p) {
-    const Vec<T> x = p * T(0x1p24);
-    return x < T(0x1p23) ? x + T(0.5) : x;
+inline IntVec<T> to_nearest(Vec<T> x) {
+    return __builtin_convertvector(x < T(0x1p23) ? x + T(0.5) : x, IntVec<T>);
 }
 
-// Of a class's row of probabilities: its whole sum, and what lies above the lowest bin.
+// What is collected of a tile before it is counted.
 template <class T>
-inline void tally_class(const Tile<T>& t, const Job& job, Tally& tally, ptrdiff_t k, T lowest) {
-    const ptrdiff_t bins = job.counts.bins;
+struct TallyRows {
+    typename Lanes<T>::Int *bin, *unit;  // of one class: what lies above the lowest bin
+
+    static size_t row(const Job& job) { return whole_lines((padding(job.tile) + kLanes<T>)*sizeof(T)); }
+    static size_t bytes(const Job& job) { return 2 * row(job); }
+    TallyRows(const Job& job, char* scratch)
+        : bin((typename Lanes<T>::Int*)scratch), unit((typename Lanes<T>::Int*)(scratch + row(job))) {}
+};
+
+// Of a class's row of probabilities: its whole sum, what lies above the lowest bin, and the squares of what
+// the probabilities are off, into kOut.
+template <class T>
+inline void tally_class(const Tile<T>& t, const Job& job, const LossRows<T>& r, const TallyRows<T>& rows,
+                        Tally& tally, ptrdiff_t k) {
+    const T bins = T(job.counts.bins);
     IntVec<T> whole = {};
+    ptrdiff_t found = 0;
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
-        T probs[kLanes<T>];
-        typename Lanes<T>::Int units[kLanes<T>];
-        const Vec<T> keep = load<Vec<T>>(t.row(kMean) + p);
+        const Vec<T> keep = load<Vec<T>>(t.row(kMean) + p), squares = load<Vec<T>>(t.row(kOut) + p);
         Vec<T> prob = Normaliser<T>::at(t, p)(load<Vec<T>>(t.z + k * t.ld + p));
         prob = keep != 0 ? prob : Vec<T>{};
-        store(t.row(kOut) + p, load<Vec<T>>(t.row(kOut) + p) + prob * prob);
-        const IntVec<T> unit = __builtin_convertvector(in_units<T>(prob), IntVec<T>);
+        const auto targeted = load<IntVec<T>>(r.target + p) == typename Lanes<T>::Int(k);
+        const Vec<T> off = targeted ? load<Vec<T>>(r.rest + p) : prob;
+        store(t.row(kOut) + p, squares + off * off);
+        const IntVec<T> unit = to_nearest<T>(prob * T(0x1p24)), bin = bins_of<T>(prob, bins);
         whole += unit;
-        uint32_t above = lanes_of(prob >= lowest);
-        if (!above) continue;
-        store(probs, prob);
-        store(units, unit);
-        for (; above; above &= above - 1) {
-            const int lane = __builtin_ctz(above);
-            const ptrdiff_t cell = k * bins + bin_of(probs[lane], bins);
-            ++tally.class_count[cell];
-            tally.class_sum[cell] += units[lane];
-        }
+        const uint32_t above = lanes_of(bin > 0);
+        append(unit, above, rows.unit + found);
+        found += append(bin, above, rows.bin + found);
+    }
+    uint32_t* count = tally.class_count + k * job.counts.bins;
+    int64_t* sum = tally.class_sum + k * job.counts.bins;
+    for (ptrdiff_t i = 0; i < found; ++i) {
+        ++count[rows.bin[i]];
+        sum[rows.bin[i]] += rows.unit[i];
     }
     for (int lane = 0; lane < kLanes<T>; ++lane) tally.whole[k] += whole[lane];
 }
 
-// The target class of a pixel, which is not in the tile.
+// What is counted of each pixel. r.logit holds p_y, kTop the confidence.
 template <class T>
-inline void tally_target(const Job& job, Tally& tally, ptrdiff_t k, T prob) {
-    const ptrdiff_t bins = job.counts.bins, bin = bin_of(prob, bins), cell = k * bins + bin;
-    T unit = prob * T(0x1p24);
-    const int64_t units = int64_t(unit < T(0x1p23) ? unit + T(0.5) : unit);
-    tally.whole[k] += units;
-    ++tally.class_right[cell];
-    if (bin == 0) return;
-    ++tally.class_count[cell];
-    tally.class_sum[cell] += units;
-}
-
-// One tile: r.loss holds -log p_y, r.logit p_y, kTop the confidence.
-template <class T>
-inline void tally_tile(Tile<T>& t, const Job& job, const LossRows<T>& r, Tally& tally, ExactSum& nll,
-                       ExactSum& brier) {
+inline void tally_pixels(const Tile<T>& t, const Job& job, const LossRows<T>& r, Tally& tally) {
+    using Int = typename Lanes<T>::Int;
     const ptrdiff_t bins = job.counts.bins;
-    for (ptrdiff_t k = 0; k < t.classes; ++k) tally_class(t, job, tally, k, T(1) / T(bins));
-    for (ptrdiff_t p = 0; p < t.count; ++p) {
-        const ptrdiff_t y = r.target[p], label = t.label()[p];
-        if (y < 0) continue;
-        ++tally.confusion[y * t.classes + label];
-        nll.add(r.loss[p], p);
-        const T confidence = t.row(kTop)[p];
-        if (t.row(kMean)[p] == 0) {  // no probabilities
-            brier.add(confidence, p);
-            continue;
+    for (ptrdiff_t from = 0; from < t.count; from += kLanes<T>) {
+        Int top[kLanes<T>], own[kLanes<T>], unit[kLanes<T>];
+        const Vec<T> none = {}, keep = load<Vec<T>>(t.row(kMean) + from);
+        const Vec<T> confidence = keep != 0 ? load<Vec<T>>(t.row(kTop) + from) : none;
+        store(top, bins_of<T>(confidence, T(bins)));
+        store(own, bins_of<T>(keep != 0 ? load<Vec<T>>(r.logit + from) : none, T(bins)));
+        store(unit, to_nearest<T>(confidence * T(0x1p30)));
+        const ptrdiff_t left = t.count - from < kLanes<T> ? t.count - from : kLanes<T>;
+        for (ptrdiff_t i = 0; i < left; ++i) {
+            const ptrdiff_t y = r.target[from + i], label = t.label()[from + i];
+            if (y < 0) continue;
+            ++tally.confusion[y * t.classes + label];
+            if (t.row(kMean)[from + i] == 0) continue;  // no probabilities
+            ++tally.valid;
+            ++tally.top[top[i]];
+            tally.top[bins + top[i]] += unit[i];
+            tally.top[2 * bins + top[i]] += y == label;
+            ++tally.class_right[y * bins + own[i]];
         }
-        brier.add(t.row(kOut)[p] + r.rest[p] * r.rest[p], p);
-        ++tally.valid;
-        const ptrdiff_t bin = bin_of(confidence, bins);
-        ++tally.top[bin];
-        tally.top[bins + bin] += int64_t(double(confidence) * 0x1p30 + 0.5);
-        tally.top[2 * bins + bin] += y == label;
-        tally_target(job, tally, y, r.logit[p]);
     }
 }
 
-// Rows: kTop the confidence, kMean 1 where there are probabilities, kOut 0; r.logit p_y, r.rest 1 - p_y.
+// Rows: kTop the confidence, kMean 1 where there are probabilities, kOut 0 (NaN where there should be some);
+// r.logit p_y, r.rest 1 - p_y. The target's term goes back into the tile.
 template <class T>
 inline void rows_of(Tile<T>& t, const LossRows<T>& r) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         const auto norm = Normaliser<T>::at(t, p);
-        const Vec<T> top = load<Vec<T>>(t.largest() + p);
+        const Vec<T> top = load<Vec<T>>(t.largest() + p), none = {};
         const auto ref = reference_of<T>(top);
         const Vec<T> confidence = norm(exp_boosted<T>(top - ref.shift, ref));
-        const auto known = (load<IntVec<T>>(r.target + p) >= 0) & (confidence == confidence);
+        const auto targeted = load<IntVec<T>>(r.target + p) >= 0, known = confidence == confidence;
         store(t.row(kTop) + p, confidence);
-        store(t.row(kMean) + p, known ? splat(T(1)) : Vec<T>{});
-        store(t.row(kOut) + p, Vec<T>{});
-        const Vec<T> y = shifted_logit<T, true>(load<Vec<T>>(r.logit + p), ref);
-        store(r.logit + p, norm(exp_boosted<T>(y, ref)));
+        store(t.row(kMean) + p, targeted & known ? splat(T(1)) : none);
+        store(t.row(kOut) + p, targeted & ~known ? confidence : none);
+        const Vec<T> y = exp_boosted<T>(shifted_logit<T, true>(load<Vec<T>>(r.logit + p), ref), ref);
+        store(r.scale + p, y);
+        store(r.logit + p, norm(y));
         store(r.rest + p, norm(load<Vec<T>>(r.rest + p)));
     }
     for (ptrdiff_t p = 0; p < t.count; ++p)
-        if (r.target[p] >= 0) t.z[r.target[p] * t.ld + p] = 0;
+        if (r.target[p] >= 0) t.z[r.target[p] * t.ld + p] = r.scale[p];
+}
+
+inline void add_row(ExactSum& sum, const float* row, ptrdiff_t n) { sum.add_row(row, n); }
+inline void add_row(ExactSum& sum, const double* row, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; ++i) sum.add(row[i], i);
 }
 
 template <class Source>
@@ -178,7 +190,8 @@ inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char*
     using T = typename Source::Number;
     scratch += Source::bytes(job);
     const auto r = LossRows<T>::make(job, scratch);
-    Tally tally(job, scratch + LossRows<T>::bytes(job));
+    const TallyRows<T> rows(job, scratch + LossRows<T>::bytes(job));
+    Tally tally(job, scratch + LossRows<T>::bytes(job) + TallyRows<T>::bytes(job));
     ExactSum nll(tally.nll), brier(tally.brier);
     Source::for_tiles(job, begin, end, scratch - Source::bytes(job), [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
@@ -191,7 +204,10 @@ inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char*
         exp_sum<T, Keep::rest_terms>(t, feeds[0]);
         losses_of(t, job, r);
         rows_of(t, r);
-        tally_tile(t, job, r, tally, nll, brier);
+        for (ptrdiff_t k = 0; k < t.classes; ++k) tally_class(t, job, r, rows, tally, k);
+        tally_pixels(t, job, r, tally);
+        add_row(nll, r.loss, t.padded);
+        add_row(brier, t.row(kOut), t.padded);
     });
     tally.release(job);
     nll.release(job.counts.nll);

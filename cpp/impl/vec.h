@@ -176,6 +176,23 @@ inline uint32_t lanes_of(M mask) {
 #endif
 }
 
+// Appends the lanes of v whose bit is set to `to`, which has room for a vector; returns how many.
+template <class V, class T>
+inline int append(V v, uint32_t bits, T* to) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+        store(to, _mm512_maskz_compress_epi32(__mmask16(bits), bits_as<__m512i>(v)));
+        return __builtin_popcount(bits);
+    }
+#endif
+    int n = 0;
+    for (int i = 0; i < int(sizeof(v) / sizeof(T)); ++i) {
+        to[n] = v[i];
+        n += bits >> i & 1;
+    }
+    return n;
+}
+
 // v, with one and the same NaN wherever it is NaN: which of two NaNs an instruction passes on is the
 // compiler's choice.
 template <class T>

@@ -8,6 +8,7 @@ second, for the message.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,26 @@ def _overlap(a: Array, b: Array) -> bool:
         return True
 
 
+_LARGE = 1 << 22  # bytes, from here on memory is kept for the next result
+
+
+def new_array(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An uninitialised C-ordered array, a large one in memory that an earlier result has left."""
+    dtype = np.dtype(dtype)
+    count = prod(shape)
+    if count * dtype.itemsize < _LARGE:
+        return np.empty(shape, dtype)
+    buffer: Array = core.new_buffer(count * dtype.itemsize)
+    return buffer.view(dtype).reshape(shape)
+
+
+def new_array_like(array: Array, dtype: Any) -> Array:
+    """The same, laid out as ``array``."""
+    if array.flags.c_contiguous:
+        return new_array(array.shape, dtype)
+    return np.empty_like(array, dtype)
+
+
 def result_array(
     where: str,
     out: Any,
@@ -157,7 +178,7 @@ def result_array(
     dtype = like.dtype if like.dtype.isnative else like.dtype.newbyteorder("=")
     shape = like.shape if shape is None else shape
     if out is None:
-        return np.empty_like(like, dtype) if shape == like.shape else np.empty(shape, dtype)
+        return new_array_like(like, dtype) if shape == like.shape else new_array(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
     if out.shape != shape or out.dtype != dtype:

@@ -276,8 +276,9 @@ def segment(
     shape = source.shape
     label_dtype = np.min_scalar_type(classes - 1)
     value_dtype = np.float64 if array.dtype.itemsize == 8 else np.float32
-    labels = np.empty(shape, label_dtype) if "labels" in names else None
-    values = [np.empty(shape, value_dtype) if n in names else None for n in _checks.OUTPUTS[1:]]
+    labels = _arrays.new_array(shape, label_dtype) if "labels" in names else None
+    wanted = _checks.OUTPUTS[1:]
+    values = [_arrays.new_array(shape, value_dtype) if n in names else None for n in wanted]
     top: list[Array | None] = [None, None]
     if best:
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]

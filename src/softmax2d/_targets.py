@@ -61,7 +61,7 @@ class Logits(NamedTuple):
         if self.grid is not None or self.empty:
             planes = self.grid is not None and len(self.grid) > 2
             return np.zeros_like(self.array, np.float64 if planes else self.wide)
-        return np.empty_like(self.array, self.native)
+        return _arrays.new_array_like(self.array, self.native)
 
     def finished(self, grad: Array) -> Array:
         """A gradient in the logits' own dtype."""
