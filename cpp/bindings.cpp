@@ -238,6 +238,8 @@ void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gri
         job.loss.threshold = nb::cast<double>(pair[0]);
         job.loss.tie = nb::cast<double>(pair[1]);
     }
+    if (totals.bytes() < size_t(array.dtype == DType::float64 ? kWideSums : kSums) * sizeof(int64_t))
+        throw std::invalid_argument("sums are too short");
     job.loss.losses = data_of(each);
     job.loss.sums = reinterpret_cast<int64_t*>(totals.data());
     const WithoutGil released;
@@ -285,8 +287,8 @@ void region_grad(nb::handle logits, int dtype, int axis, nb::handle map, nb::han
     lay_out(job, &array, 1, &written, axis, true, resampling.get(), true);
     job.affine = affine.affine();
     job.target = target_of(classes, is_signed, ignore);
-    int64_t unused[kSums] = {};
-    job.loss.sums = unused;
+    std::vector<int64_t> unused(kWideSums);
+    job.loss.sums = unused.data();
     job.loss.scale = 1;
     job.loss.inside = reinterpret_cast<const double*>(in.data());
     job.loss.total = reinterpret_cast<const double*>(all.data());

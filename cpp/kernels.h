@@ -13,7 +13,8 @@ enum class DType : int { float16, bfloat16, float32, float64 };
 
 constexpr int kMaxDims = 64;
 constexpr int kMaxOperands = 4;
-constexpr int kSums = 256;  // entries of an exact sum: one for each exponent of float32
+constexpr int kSums = 256;       // entries of an exact sum of float32: one for each exponent
+constexpr int kWideSums = 4096;  // of float64: the low halves, then the high ones
 
 // One array, with its class axis taken out. Strides are in elements and may be zero or negative.
 struct Operand {
@@ -95,7 +96,7 @@ struct Loss {
     bool cuts;
     double threshold, tie;
     char* losses;   // float32, or float64 for float64 logits: one a pixel; may be null
-    int64_t* sums;  // exact sum of what counts
+    int64_t* sums;  // exact sum of what counts: kSums entries, or kWideSums for float64 logits
     // Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c in the place of L; one a class, null for cross-entropy.
     const double *inside, *total;
     int64_t* region;  // 4 a class: inside and total, each as whole and 2^-44 parts

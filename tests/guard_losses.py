@@ -62,7 +62,7 @@ class Guarded:
         _core.count_targets(*truth[:2], classes, 100, np.zeros(classes, np.int64))
         for terms in ((weight, 0.5, 0.0, 0.0, None), (weight, 0.5, 0.1, 1.5, (0.3, 0.5))):
             for to in (grad, None):
-                results = (losses, to, grad_code, np.zeros(256, np.int64))
+                results = (losses, to, grad_code, np.zeros(4096, np.int64))
                 _core.loss(*start, *truth, *terms, *results)
         _core.region_sums(*start, *truth, *per_class)
         _core.region_grad(*start, *truth, *per_class, grad, grad_code)

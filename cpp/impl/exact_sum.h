@@ -2,7 +2,8 @@
 //
 // A float32 is an integer of 24 bits times 2^(e - 150); the integers of one exponent are added up in 64
 // bits, 2^39 of them before one could overflow. So sums of pixels, tiles, threads and machines are
-// equal to the bit however they are split. float64 is added as two float32.
+// equal to the bit however they are split. float64
+// are halved to 27 and 26 bits first, or, where their last bits do not matter, added as two float32.
 #pragma once
 #include "vec.h"
 
@@ -28,9 +29,6 @@ class ExactSum {
         const float high = float(value);
         add(high, set);
         if (high - high == 0) add(float(value - high), set);
-    }
-    void add_row(const double* values, ptrdiff_t n) {
-        for (ptrdiff_t i = 0; i < n; ++i) add(values[i], i);
     }
     // Numbers that are not negative: those within 2^29 of the largest are added as integers of one unit, a
     // vector at a time, at most 2^10 in each lane; n <= 2^10 vectors, padded with zeros.
@@ -90,6 +88,50 @@ class ExactSum {
     }
 
     int64_t* sums_;
+};
+
+// The same of float64, to the last bit.
+class WideSum {
+   public:
+    static constexpr size_t bytes = softmax2d::kWideSums * sizeof(int64_t);
+
+    explicit WideSum(char* scratch) : sums_((int64_t*)scratch) { std::memset(scratch, 0, bytes); }
+    void add_row(const double* values, ptrdiff_t n) {
+        for (ptrdiff_t i = 0; i < n; ++i) add(values[i]);
+    }
+    void release(int64_t* to) const {
+        for (int i = 0; i < softmax2d::kWideSums; ++i)
+            if (sums_[i]) __atomic_fetch_add(to + i, sums_[i], __ATOMIC_RELAXED);
+    }
+
+   private:
+    static constexpr int kExponents = softmax2d::kWideSums / 2;
+    inline void add(double value) {
+        const uint64_t u = bits_as<uint64_t>(value), fraction = u & ((uint64_t(1) << 52) - 1);
+        const int exponent = int(u >> 52 & 2047);
+        if (__builtin_expect(exponent == 2047, 0)) {
+            sums_[2047] += fraction ? int64_t(1) << 40 : 1;
+            return;
+        }
+        const int64_t whole = int64_t(exponent ? fraction | uint64_t(1) << 52 : fraction);
+        const int64_t low = whole & ((1 << 27) - 1), high = whole >> 27, sign = int64_t(u) < 0 ? -1 : 1;
+        int64_t* sum = sums_ + (exponent ? exponent : 1);
+        sum[0] += sign * low;
+        sum[kExponents] += sign * high;
+    }
+
+    int64_t* sums_;
+};
+
+template <class T>
+struct ExactSumFor;
+template <>
+struct ExactSumFor<float> {
+    using type = ExactSum;
+};
+template <>
+struct ExactSumFor<double> {
+    using type = WideSum;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ struct LossRows {
     char* sums;
 
     static size_t row(const Job& job) { return whole_lines(padding(job.tile) * sizeof(T)); }
-    static size_t bytes(const Job& job) { return 5 * row(job) + ExactSum::bytes; }
+    static size_t bytes(const Job& job) { return 5 * row(job) + ExactSumFor<T>::type::bytes; }
     static LossRows make(const Job& job, char* scratch) {
         const auto take = [&] {
             char* taken = scratch;
@@ -130,7 +130,7 @@ template <class Source>
 inline void run_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
     const auto r = LossRows<T>::make(job, scratch + Source::bytes(job));
-    ExactSum sum(r.sums);
+    typename ExactSumFor<T>::type sum(r.sums);
     Source::for_tiles(job, begin, end, scratch, [&](auto& source, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;

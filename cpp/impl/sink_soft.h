@@ -165,7 +165,10 @@ inline void store_soft_gradient(Source& source, Tile<double>& t, const Job& job,
 template <class Source>
 inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     const auto r = SoftRows::make(job, scratch + Source::bytes(job));
+    const bool narrow = job.operand[0].dtype != DType::float64;
+    // In the same place: one of them is used.
     ExactSum sum(r.pixel.sums);
+    WideSum wide_sum(r.pixel.sums);
     Source::for_tiles(job, begin, end, scratch, [&](auto& source, Tile<double>* tiles, auto* feeds) {
         Tile<double>& t = tiles[0];
         NoFeed none;
@@ -178,16 +181,16 @@ inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* 
         mapped_maxima<double, true, false, false>(t, job, none, [] {});
         exp_sum<double, Keep::logs>(t, feeds[0]);
         soft_pixels(t, job, r);
-        const bool narrow = job.operand[0].dtype != DType::float64;
-        for (ptrdiff_t p = 0; p < t.count; ++p)
-            narrow ? sum.add(float(r.pixel.rest[p]), p) : sum.add(r.pixel.rest[p], p);
-        if (narrow)
+        if (narrow) {
+            for (ptrdiff_t p = 0; p < t.count; ++p) sum.add(float(r.pixel.rest[p]), p);
             store_row<double, float>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
-        else
+        } else {
+            wide_sum.add_row(r.pixel.rest, t.count);
             store_row<double, double>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
+        }
         if (job.output) store_soft_gradient(source, t, job, r);
     });
-    sum.release(job.loss.sums);
+    narrow ? sum.release(job.loss.sums) : wide_sum.release(job.loss.sums);
     stream_done();
 }
 

@@ -1,7 +1,8 @@
 """Sums and choices that are exact: the core's integer sums, and the hardest pixels of a map.
 
-The core adds float32 losses into one integer per exponent, so a sum is exact and the same for every
-number of threads; here it becomes a fraction, is divided, and is rounded once.
+The core adds losses into one integer per exponent (float64 into two, for the low and the high
+half of their bits), so a sum is exact and the same for every number of threads; here it becomes one
+integer, is divided, and is rounded once.
 """
 
 from __future__ import annotations
@@ -19,30 +20,41 @@ from softmax2d._arrays import Array
 Sums = NDArray[np.int64]
 Kind = type[np.floating]
 
-_EXPONENTS = 255  # sums[e] counts units of 2^(e - 150); the last entry, what is not finite
-_POINT = 149  # so the smallest unit is 2^-149
+# Of float32 sums[e] counts units of 2^(e - 150); of float64 of 2^(e - 1075), and sums[e + 2048]
+# units of 2^27 times that. The last e stands for what is not finite.
+_NARROW, _WIDE, _HALF = 256, 4096, 27
+_POINT = 149  # the smallest unit of float32 is 2^-149
+_WIDE_POINT = 1074
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
 _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
 
 
-def new_sums() -> Sums:
-    """Zeros for the core to add to."""
-    return np.zeros(256, np.int64)
+def new_sums(dtype: Kind = np.float32) -> Sums:
+    """Zeros for the core to add numbers of ``dtype`` to."""
+    return np.zeros(_WIDE if dtype is np.float64 else _NARROW, np.int64)
+
+
+def _not_finite(sums: Sums) -> int:
+    """Where what is not finite is counted."""
+    return (sums.size // 2 if sums.size == _WIDE else sums.size) - 1
 
 
 def has_nan(sums: Sums) -> bool:
     """Whether a NaN was added."""
-    return int(sums[_EXPONENTS]) >= _NAN
+    return int(sums[_not_finite(sums)]) >= _NAN
 
 
 def add_nan(sums: Sums, broken: bool) -> None:
     """Add a NaN if something is broken."""
-    sums[_EXPONENTS] += broken * _NAN
+    sums[_not_finite(sums)] += broken * _NAN
 
 
 def units(sums: Sums) -> int:
-    """The sum of everything finite that was added, in units of 2^-149."""
-    return sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:_EXPONENTS]).tolist())
+    """The sum of everything finite that was added, in the smallest units: 2^-149, or 2^-1074."""
+    last = _not_finite(sums)
+    low = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:last]).tolist())
+    high = sums[last + 1 :]
+    return low + sum(int(high[e]) << (e - 1 + _HALF) for e in np.flatnonzero(high).tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class ExactSum:
     @classmethod
     def from_core(cls, sums: Sums) -> ExactSum:
         """What the core added up."""
-        rest = int(sums[_EXPONENTS])
+        rest = int(sums[_not_finite(sums)])
         return cls(units(sums), rest % _NAN, rest // _NAN)
 
     def __add__(self, other: ExactSum) -> ExactSum:
@@ -99,9 +111,10 @@ def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
     """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
     if not divisor:
         return dtype(0)
-    if sums[_EXPONENTS]:
+    if sums[_not_finite(sums)]:
         return dtype(np.nan if has_nan(sums) else np.inf)
-    return rounded(units(sums) * divisor.denominator, divisor.numerator << _POINT, dtype)
+    point = _WIDE_POINT if sums.size == _WIDE else _POINT
+    return rounded(units(sums) * divisor.denominator, divisor.numerator << point, dtype)
 
 
 def rounded(above: int, below: int, dtype: Kind) -> np.floating:

@@ -54,7 +54,7 @@ class _Job(NamedTuple):
 def _hardest(job: _Job, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
     """Which losses count, how many pixels that is, and whether one is NaN."""
     losses = np.empty(job.logits.shape, job.logits.wide)
-    sums = _exact.new_sums()
+    sums = _exact.new_sums(job.logits.wide)
     job.run(0.0, None, losses, None, sums)
     limit, kept, valid = math.inf, 0, job.target.valid
     if threshold is not None:
@@ -92,7 +92,7 @@ def _loss(
     truth = _targets.labels_or_probs(where, target, logits, ignore_index)
     job = _Job(logits, truth, weights, smoothing, gamma)
 
-    cut, sums, kept = None, _exact.new_sums(), None
+    cut, sums, kept = None, _exact.new_sums(logits.wide), None
     if some:
         cut, kept, broken = _hardest(job, *chosen)
         _exact.add_nan(sums, broken)  # which is neither above nor below any limit
@@ -189,11 +189,11 @@ def cross_entropy2d(
     label smoothing.
 
     A pixel's loss is at most 8 ulp from the true value, also where the target's class leads by 50
-    and its loss is 1e-22; in float64 a focal term adds 2 focal_gamma |log(1 - p)| ulp
-    (tests/test_losses.py). A sum is exact: losses are added as integers, each
-    float64 as two float32 (to 2^-48 of it, and to 2^-150), and rounded once at the end; so it is
-    the same for every number of threads. A class at -inf that is the target gives an infinite loss;
-    a pixel with NaN, +inf or only -inf gives NaN.
+    and its loss is 1e-22; in float64 a focal term whose exponent is not a whole number up to 8 adds
+    2 focal_gamma |log(1 - p)| ulp (tests/test_losses.py). A sum is exact: losses are added as
+    integers and rounded once at the end, so that it is the same for every number of threads. A
+    class at -inf that is the target gives an infinite loss; a pixel with NaN, +inf or only -inf
+    gives NaN.
 
     Reads every logit and every target once, and index targets once more to check and count them;
     ``top_k`` and ``threshold`` read the logits twice and keep the losses of all pixels.

@@ -30,7 +30,7 @@ class _Maps:
         """From the cross-entropy with one class everywhere, -log p; 0 and 1 where ignored."""
         self._constant.fill(label)
         target, ones = (self._constant, False, None), np.ones(self._logits.classes)
-        results = (self._losses, None, -1, _exact.new_sums())
+        results = (self._losses, None, -1, _exact.new_sums(np.float64))
         terms = (ones, 0.0, 0.0, 0.0, None)
         core.loss(*(*self._logits.arguments(), *target, *terms, *results))
         logs = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
