@@ -261,7 +261,8 @@ def cross_entropy2d_with_grad(
     or probabilities as target, a component is a difference: 8 ulp of the larger side, and in
     float64 what a focal term adds to the loss (tests/test_losses.py). With
     ``size`` the gradient lands on the coarse grid: the exact transpose of the interpolation, summed
-    in float32 (float64 for float64 logits) in an order that does not depend on threads. Which
+    in float64 (rounded between the pieces of the grid that are worked on, at most twice for each
+    of them that a logit belongs to) in an order that does not depend on threads. Which
     pixels ``top_k`` and ``threshold`` keep is taken as constant. In float16, whose smallest number
     is 6e-8, the gradient of a mean over millions of pixels loses digits: take the sum, or a scaled
     one.

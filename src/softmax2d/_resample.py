@@ -12,7 +12,6 @@ A window is a part of the tables, so that it has the bits of the whole.
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +104,4 @@ def grid(
         tuple(np.ascontiguousarray(t[s]) for t in _table(n, m, name, align_corners))
         for n, m, name, s in zip(own, sizes, names, slices, strict=True)
     )
-    if prod(cut) == 0:
-        return Grid(array, None, batch + cut)
     return Grid(array, tables, batch + cut)  # type: ignore[arg-type]  # pairs, as zip does not know

@@ -54,9 +54,13 @@ class Logits(NamedTuple):
         return 0 in self.shape
 
     def new_grad(self) -> Array:
-        """An array for the core's gradient, laid out as the logits."""
+        """An array for the core's gradient, laid out as the logits.
+
+        Gradients of planes are added to it one after the other, and so in float64.
+        """
         if self.grid is not None or self.empty:
-            return np.zeros_like(self.array, self.wide)
+            planes = self.grid is not None and len(self.grid) > 2
+            return np.zeros_like(self.array, np.float64 if planes else self.wide)
         return np.empty_like(self.array, self.native)
 
     def finished(self, grad: Array) -> Array:
