@@ -69,7 +69,7 @@ class Guarded:
         maps[0][...], maps[1][...] = 0.5, 0.0
         affine = (maps[0], maps[1], maps[1], False) if pixels % 3 == 0 else None
         for logs in (False, True):
-            _core.probs(logs, a, c, code, code, axis, affine)
+            _core.probs(logs, a, c, code, code, axis, affine, None)
             _core.vjp(logs, a, b, c, code, code, code, axis)
         label_type = np.min_scalar_type(classes - 1)
         best = min(classes, 2) if pixels % 5 == 0 else 0
@@ -84,10 +84,10 @@ class Guarded:
             ]
             affine = None
         size = label_type.itemsize
-        _core.segment(a, code, axis, affine, (*out, *top), size, best)
-        _core.segment(a, code, axis, affine, (out[0], None, None, None, None, None), size, 0)
+        _core.segment(a, code, axis, affine, None, (*out, *top), size, best)
+        _core.segment(a, code, axis, affine, None, (out[0], *(None,) * 5), size, 0)
         # In place, last: the input is overwritten.
-        _core.probs(False, a, a, code, code, axis, affine)
+        _core.probs(False, a, a, code, code, axis, affine, None)
 
 
 def small_shapes() -> Iterator[tuple[int, int]]:

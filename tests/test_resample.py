@@ -84,11 +84,6 @@ def truth_of(
     return z, true, ulp_of(largest, z.dtype)
 
 
-def bound_of(isa: str, name: str) -> float:
-    """Ulp of the largest neighbour; without fma each blend of float32 rounds once more."""
-    return 3.0 if name == "float32" and isa not in ("x86-64-v3", "x86-64-v4") else 2.0
-
-
 @pytest.mark.parametrize("name", ["float32", "float64"])
 @pytest.mark.parametrize("values", [_adversarial, _mixed, _steps, _normal])
 def test_logits_are_within_two_ulp_of_the_largest_neighbour(
@@ -99,7 +94,7 @@ def test_logits_are_within_two_ulp_of_the_largest_neighbour(
         got = observed(z, size, 2.0**60, align_corners=align_corners)
         worst = (np.abs(got - true) / unit).max()
         where = f"{own} to {size}, align_corners={align_corners}, seed {cases.SEED}"
-        assert worst <= bound_of(isa, name), f"{worst:.3f} ulp: {where}"
+        assert worst <= 2, f"{worst:.3f} ulp: {where}"
 
 
 @pytest.mark.parametrize(
@@ -113,14 +108,16 @@ def test_logits_are_within_two_ulp_of_the_largest_neighbour(
     ],
 )
 def test_largest_and_smallest_logits(isa: str, name: str, largest: float, scale: float) -> None:
-    """Differences overflow, products underflow: the logits are as near as others."""
+    """Products underflow: as near as others. Where a difference overflows: the plain sum."""
     rng = np.random.default_rng(cases.SEED)
     for own, size in (((4, 5), (11, 23)), ((9, 21), (4, 6)), ((3, 4, 3), (5, 9, 7))):
         z = (rng.choice([-1.0, 1.0, 0.3, -0.7], (30, *own)) * largest).astype(name)
         true, most = truth.interpolate(z, size)
         errors = np.abs(observed(z, size, scale) - true) / ulp_of(most, z.dtype)
         worst = np.where(np.isnan(errors), np.inf, errors).max()
-        assert worst <= 3, f"{worst:.3g} ulp, {own} to {size}, up to {largest}"
+        assert worst <= (3 if largest > 1e38 else 2), (
+            f"{worst:.3g} ulp, {own} to {size}, up to {largest}"
+        )
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=sizes_id)

@@ -23,6 +23,9 @@ SIZES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 )
 
 
+MANY_PLANES = ((2, 2, 2), (1000, 3, 3)), ((8, 3, 3), (400, 4, 5))
+
+
 def problem(own: tuple[int, ...], size: tuple[int, ...], name: str) -> tuple[Any, Any]:
     """Logits (2, 3, *own), and a target where some pixels are ignored."""
     rng = np.random.default_rng([cases.SEED, *own])
@@ -68,6 +71,22 @@ def test_gradients_are_those_of_pytorch(isa: str, name: str, more: Any, options:
         error = np.abs(grad.astype(np.float64) - want) - 1e-15
         assert (error <= limit * parts).all(), (own, size, (error / parts.clip(1e-300)).max())
         assert (grad[parts == 0] == 0).all(), (own, size)
+
+
+@pytest.mark.parametrize("sizes", MANY_PLANES, ids=str)
+def test_many_planes_round_once(isa: str, sizes: Any) -> None:
+    """A float32 gradient that hundreds of output planes add to."""
+    own, size = sizes
+    logits = problem(own, size, "float32")[0]
+    target = np.zeros((2, *size), int)  # no cancellation: every pixel pulls the same way
+    call: dict[str, Any] = {"axis": 1, "size": size, "reduction": "sum"}
+    for more in ({}, {"label_smoothing": 0.1}):
+        grad = s2d.cross_entropy2d_with_grad(logits, target, **call, **more)[1]
+        wide = logits.astype(np.float64)
+        want = s2d.cross_entropy2d_with_grad(wide, target, **call, **more)[1]
+        parts = by_pytorch(logits, target, size, {}, more)[1]
+        assert grad.dtype == np.float32
+        assert (np.abs(grad - want) <= 4 * np.spacing(parts.astype(np.float32))).all()
 
 
 @pytest.mark.parametrize("options", MODES, ids=str)
