@@ -3,10 +3,11 @@
 Layers, top down:
 
 - ``__main__``: the command line
-- ``documents``, ``report``, ``targets``: what the numbers say
+- ``documents``, ``report``, ``targets``: what the numbers say; ``passes``, ``report_passes`` for
+  resampling, losses and statistics
 - ``results``: from samples to numbers
 - ``runner``: who is timed when
 - ``process``, ``worker``: one process for each library, from outside and from inside
 - ``ways``: how each library does each job
-- ``inputs``, ``cases``, ``machine``: on which arrays, what is measured, where
+- ``inputs``, ``cases``, ``jobs``, ``machine``: on which arrays, what is measured, where
 """

@@ -22,7 +22,7 @@ DOCUMENTS = ("docs/benchmarks.md", "docs/benchmarks.zh.md", "README.md", "README
 _EPILOG = """\
 examples:
   python -m benchmarks --quick                              does everything run? (20 s)
-  python -m benchmarks --json docs/benchmarks.json --check  the full measurement (15 minutes)
+  python -m benchmarks --json docs/benchmarks.json --check  the full measurement (20 minutes)
   python -m benchmarks --docs                               the docs' tables from that file
   python -m benchmarks --filter '^city / labels' --isa v4   a part of it
   python -m benchmarks --from docs/benchmarks.json --check  judge a kept file again

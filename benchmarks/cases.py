@@ -1,4 +1,4 @@
-"""What is measured: the jobs, and the arrays they are done on."""
+"""On which arrays it is measured, and how large they are."""
 
 from __future__ import annotations
 
@@ -7,43 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
+from benchmarks.jobs import (
+    ALL_JOBS,
+    JOBS,
+    LOSS_JOBS,
+    MAIN_JOBS,
+    RESAMPLED_JOBS,
+    STATISTICS_JOBS,
+    STEPS,
+)
+
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One thing that users want done.
-
-    Attributes
-    ----------
-    title : str
-        Its name in the tables.
-    reads, writes : int
-        Arrays of the logits' size that it must read and must write.
-    labels, values : int
-        Results that it must write for every pixel: labels, and floating-point numbers.
-    """
-
-    title: str
-    reads: int
-    writes: int = 0
-    labels: int = 0
-    values: int = 0
-
-
-JOBS = {
-    "softmax_out": Job("softmax, out= given", 1, 1),
-    "softmax": Job("softmax, fresh output", 1, 1),
-    "log_softmax": Job("log-softmax, out= given", 1, 1),
-    "labels": Job("labels", 1, labels=1),
-    "labels_confidence": Job("labels + confidence", 1, labels=1, values=1),
-    "all": Job("labels + confidence + margin + entropy", 1, labels=1, values=3),
-    "top3": Job("top-3 labels and probabilities", 1, labels=3, values=3),
-    "vjp": Job("softmax gradient (vjp), out= given", 2, 1),
-    "log_vjp": Job("log-softmax gradient (vjp), out= given", 2, 1),
-}
-ALL_JOBS = tuple(JOBS)
-MAIN_JOBS = ("softmax_out", "labels", "labels_confidence", "vjp")
+SLABS = 32  # parts of a volume, one of which is a slab
 
 
 @dataclass(frozen=True)
@@ -72,6 +47,9 @@ class Case:
         The table that it belongs to.
     measured_with : str
         The case in whose rounds this one takes its turns; its own if empty.
+    size : tuple of int
+        Height and width, or depth, height and width, to which the logits are resampled; their own
+        if empty.
     """
 
     name: str
@@ -84,6 +62,7 @@ class Case:
     memory: bool = False
     group: str = "large"
     measured_with: str = ""
+    size: tuple[int, ...] = ()
 
     @property
     def batch(self) -> str:
@@ -100,7 +79,20 @@ class Case:
 
     @property
     def pixels(self) -> int:
-        return self.logits // self.classes
+        """Pixels of the result."""
+        return prod(self.size) if self.size else self.logits // self.classes
+
+    @property
+    def slab(self) -> tuple[int, ...]:
+        """Shape of a part of the resampled logits: all classes, some slices."""
+        return self.classes, -(-self.size[0] // SLABS), *self.size[1:]
+
+    @property
+    def tiny(self) -> Case:
+        """The same on hardly any pixels."""
+        rest = len(self.shape) - 1
+        shape = (3, *[2] * rest) if self.axis == 0 else (*[2] * rest, 3)
+        return replace(self, name="tiny", shape=shape, size=(4,) * len(self.size))
 
     @property
     def copy_bytes(self) -> int:
@@ -112,8 +104,12 @@ class Case:
         if job == "copy":
             return self.copy_bytes
         work, item = JOBS[job], ITEMSIZE[self.dtype]
+        if job == "export_class":
+            return self.logits // self.classes * item + 4 * self.pixels
+        if job == "export_argmax":
+            return (4 * self.classes + 1) * prod(self.slab[1:])
         label = 1 if self.classes <= 256 else 2
-        per_pixel = work.labels * label + work.values * max(item, 4)
+        per_pixel = work.labels * label + work.values * max(item, 4) + work.targets * 8
         return (work.reads + work.writes) * self.logits * item + per_pixel * self.pixels
 
     def as_dict(self) -> dict[str, Any]:
@@ -172,6 +168,31 @@ def _scaling(logits: int, classes: Iterable[int], sides: Iterable[int]) -> list[
     return by_class + by_pixel
 
 
+def _passes(shrink: int) -> list[Case]:
+    """Resampled logits, losses and statistics; every length but the classes' ``1/shrink``."""
+
+    def case(name: str, shape: tuple[int, ...], *size: int, **given: Any) -> Case:
+        shape = (shape[0], *(n // shrink for n in shape[1:]))
+        settings = {"memory": shrink == 1, "size": tuple(n // shrink for n in size), **given}
+        return Case(name, shape, **settings)
+
+    up, lean = tuple(RESAMPLED_JOBS), {"peers": (), "builds": "best"}
+    volume = {"dtype": "float16", "builds": "best", "group": "volumes"}
+    loss = {"jobs": tuple(LOSS_JOBS), "group": "losses"}
+    return [
+        case("ade-up", (150, 128, 128), 512, 512, jobs=up, group="resampled"),
+        case("city-up", (19, 256, 512), 1024, 2048, jobs=up, group="resampled"),
+        case("wide-up", (150, 512, 512), 2048, 2048, jobs=up[1:2], group="resampled", **lean),
+        case("export", (117, 128, 128, 160), 320, 320, 400, jobs=(up[0], *STEPS),
+             **volume | {"peers": ("skimage",)}),
+        case("body", (117, 128, 128, 100), 512, 512, 400, jobs=up[1:2], **volume | {"peers": ()}),
+        case("city-loss", (19, 1024, 2048), **loss),
+        case("ade-loss", (150, 512, 512), **loss),
+        case("city-statistics", (19, 1024, 2048), jobs=tuple(STATISTICS_JOBS),
+             peers=("torchmetrics",), group="statistics"),
+    ]  # fmt: skip
+
+
 def full() -> list[Case]:
     """The measurement behind the tables in the docs."""
     return [
@@ -182,6 +203,7 @@ def full() -> list[Case]:
         Case("small", (21, 64, 64), peers=PEERS, group="small"),
         Case("call", (2, 2, 2), peers=PEERS, builds="best", group="call"),
         *_scaling(2**24, SCALING_CLASSES, (256, 512, 1024)),
+        *_passes(1),
     ]
 
 
@@ -195,4 +217,5 @@ def quick() -> list[Case]:
         Case("small", (21, 64, 64), jobs=MAIN_JOBS, group="small"),
         Case("call", (2, 2, 2), jobs=MAIN_JOBS, builds="best", group="call"),
         *scaling,
+        *_passes(16),
     ]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import report, report_passes
 from benchmarks.results import Results
 
+PASSES = ("resampled", "volumes", "losses", "statistics")
 _BLOCK = re.compile(r"(<!-- benchmarks: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -31,8 +32,15 @@ def blocks(results: Results) -> dict[str, str]:
         "twins": report.twins(results),
         "small": report.summary(results, cases("small", "call")),
         "floor": report.floor(results, cases("large")),
-        "memory": report.memory(results),
+        "memory": report.memory(results, "large"),
         "scaling": report.scaling(results),
+        "resampled": report.summary(results, cases("resampled")),
+        "losses": report.summary(results, cases("losses")),
+        "statistics": report.summary(results, cases("statistics")),
+        "passes": report_passes.passes(results, cases(*PASSES)),
+        "memory-passes": report.memory(results, *PASSES),
+        "export": report_passes.export(results),
+        "headline-passes": report_passes.headline(results),
         "targets": report.targets(results),
         "details": report.details(results),
     }

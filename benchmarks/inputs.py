@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import Case
+from benchmarks.jobs import LOSS_JOBS, STATISTICS_JOBS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -20,7 +21,10 @@ NEEDS = {
     "log_softmax": ("logits", "out"),
     "vjp": ("probs", "grad", "out"),
     "log_vjp": ("log_probs", "grad", "out"),
+    **dict.fromkeys((*LOSS_JOBS, *STATISTICS_JOBS, "up_loss_grad"), ("logits", "target")),
+    "export_argmax": ("slab",),
 }
+BLOCK = 16  # pixels along each side of a patch of one class in the truth
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -91,6 +95,21 @@ class Inputs:
     @cached_property
     def grad(self) -> Any:
         return self.view(self._normal(2, 1.0))
+
+    @cached_property
+    def target(self) -> Any:
+        """The truth, int64: patches of random classes, as in segmented images."""
+        sides = self.case.size or tuple(np.delete(self.case.shape, self.axis))
+        patches = tuple(-(-side // BLOCK) for side in sides)
+        truth = np.random.default_rng(3).integers(0, self.case.classes, patches)
+        for axis, side in enumerate(sides):
+            truth = truth.repeat(BLOCK, axis).take(range(side), axis)
+        return self.view(np.ascontiguousarray(truth))
+
+    @cached_property
+    def slab(self) -> Any:
+        """Resampled logits of some slices of a volume, float32."""
+        return np.random.default_rng(4).standard_normal(self.case.slab, np.float32)
 
     def make_ready(self, job: str) -> None:
         """Make what ``job`` needs."""

@@ -12,7 +12,8 @@ from typing import Any
 from benchmarks import machine
 
 NEEDED = {"torch": ("torch",), "copy-torch": ("torch",), "scipy": ("scipy",),
-          "onnxruntime": ("onnxruntime", "onnx")}  # fmt: skip
+          "onnxruntime": ("onnxruntime", "onnx"), "torchmetrics": ("torch", "torchmetrics"),
+          "skimage": ("skimage",)}  # fmt: skip
 COPIES = ("copy-torch", "copy-memcpy", "copy-streaming")
 STREAMING = "glibc.cpu.x86_non_temporal_threshold=0x10000"
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.cases import JOBS, TWIN
+from benchmarks.cases import TWIN
+from benchmarks.jobs import JOBS
 from benchmarks.results import Results, Row
-from benchmarks.targets import TIMES, seconds_a_logit, verdicts
+from benchmarks.targets import seconds_a_logit, verdicts
+from benchmarks.verdict import TIMES
 
-TO = "\N{EN DASH}"
+TO, ARROW = "\N{EN DASH}", "\N{RIGHTWARDS ARROW}"
 
-PEER_TITLES = {"torch": "PyTorch, best way", "scipy": "SciPy, NumPy", "onnxruntime": "ONNX Runtime"}
+PEER_TITLES = {
+    "torch": "PyTorch, best way", "torchmetrics": "torchmetrics, best way",
+    "scipy": "SciPy, NumPy", "onnxruntime": "ONNX Runtime",
+}  # fmt: skip
 TITLES = PEER_TITLES | {
-    "torch": "PyTorch", "softmax2d": "softmax2d", "copy-torch": "copy",
+    "torch": "PyTorch", "torchmetrics": "torchmetrics", "skimage": "scikit-image",
+    "softmax2d": "softmax2d", "copy-torch": "copy",
     "copy-memcpy": "copy", "copy-streaming": "copy",
 }  # fmt: skip
 
 
 def time_text(seconds: float) -> str:
-    """Three significant digits, in ms or µs."""
+    """Three significant digits, in s, ms or µs."""
+    if seconds >= 10:
+        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
     value, unit = (seconds * 1e3, "ms") if seconds >= 1e-3 else (seconds * 1e6, "µs")
     digits = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f} {unit}"
@@ -29,7 +37,10 @@ def short(build: str) -> str:
 
 
 def shape_text(row: Row) -> str:
-    return TIMES.join(map(str, row["shape"])) + f" {row['dtype']}"
+    text = TIMES.join(map(str, row["shape"]))
+    if row.get("size"):
+        text += f" {ARROW} {TIMES.join(map(str, row['size']))}"
+    return f"{text} {row['dtype']}"
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -52,7 +63,8 @@ def summary(results: Results, cases: Sequence[str]) -> str:
     peers = [p for p in PEER_TITLES if any(results.of(*pair, p) for pair in pairs)]
     builds = [b for b in results.builds if any(results.of(*pair, build=b) for pair in pairs)]
     head = ["logits", "job", *(f"softmax2d {short(b)}" for b in builds)]
-    head += [PEER_TITLES[p] for p in peers] + (["PyTorch / softmax2d"] if "torch" in peers else [])
+    rival = next((p for p in ("torch", "torchmetrics") if p in peers), "")
+    head += [PEER_TITLES[p] for p in peers] + ([f"{TITLES[rival]} / softmax2d"] if rival else [])
     body = []
     for case in cases:
         copy = results.copy(case)
@@ -66,10 +78,10 @@ def summary(results: Results, cases: Sequence[str]) -> str:
             theirs = [results.fastest(case, job, p) for p in peers]
             cells = ["", JOBS[job].title, *map(_timed, ours)]
             cells += [_timed(row, how=True) for row in theirs]
-            if "torch" in peers:
-                first, torch = next((r for r in ours if r), None), theirs[peers.index("torch")]
-                both = first and torch
-                cells.append(f"{torch['median'] / first['median']:.1f}" if both else "")  # type: ignore[index]
+            if rival:
+                first, other = next((r for r in ours if r), None), theirs[peers.index(rival)]
+                both = first and other
+                cells.append(f"{other['median'] / first['median']:.1f}" if both else "")  # type: ignore[index]
             body.append(cells)
     return markdown(head, body, left=2)
 
@@ -104,19 +116,19 @@ def floor(results: Results, cases: Sequence[str]) -> str:
     return markdown(head, body, left=2)
 
 
-def _mb(value: float) -> str:
+def mb(value: float) -> str:
     return f"{value / 1e6:.1f}" if value < 1e8 else f"{value / 1e6:.0f}"
 
 
-def memory(results: Results) -> str:
+def memory(results: Results, *groups: str) -> str:
     """Memory of the results and beside them, softmax2d against the leanest way of each peer."""
     rows = [row for row in results.rows if "beside" in row.get("memory", {})]
-    rows = [row for row in rows if row["group"] == "large"]
+    rows = [row for row in rows if row["group"] in groups]
     best = results.builds[0] if results.builds else ""
     rows = [row for row in rows if row["library"] != "softmax2d" or row["build"] == best]
     body = [
         [shape_text(row), JOBS[row["job"]].title, TITLES[row["library"]], f"`{row['how']}`",
-         _mb(row["memory"]["result"]), _mb(row["memory"]["beside"])]
+         mb(row["memory"]["result"]), mb(row["memory"]["beside"])]
         for row in rows
     ]  # fmt: skip
     order = {(row[0], row[1]): i for i, row in reversed(list(enumerate(body)))}
@@ -136,7 +148,7 @@ def scaling(results: Results) -> str:
             continue
         each = [f"{seconds_a_logit(r) * 1e9:.3f} ns" if r else "" for r in (*jobs, copy)]
         beside = [r["memory"]["beside"] for r in jobs if r and "beside" in r.get("memory", {})]
-        body.append([shape_text(copy), *each, _mb(max(beside)) if beside else ""])
+        body.append([shape_text(copy), *each, mb(max(beside)) if beside else ""])
     return markdown(head, body)
 
 
@@ -154,7 +166,8 @@ def _libraries(results: Results) -> str:
     numpy = next((f["numpy"] for f in facts.values()), "")
     names = [f"NumPy {numpy}"]
     for library, title in {"softmax2d": "softmax2d", "torch": "PyTorch", "scipy": "SciPy",
-                           "onnxruntime": "ONNX Runtime"}.items():  # fmt: skip
+                           "onnxruntime": "ONNX Runtime", "torchmetrics": "torchmetrics",
+                           "skimage": "scikit-image"}.items():  # fmt: skip
         found = next((f for name, f in facts.items() if name.split()[0] == library), None)
         if found:
             cpu = f" ({found['cpu']})" if "cpu" in found else ""

@@ -34,9 +34,10 @@ def _row(variant: Variant, copy: Variant, bandwidth: float) -> Row:
     """What is kept of one variant."""
     case = variant.case
     row: Row = {
-        "case": case.name, "group": case.group, "shape": list(case.shape), "dtype": case.dtype,
-        "axis": case.axis, "job": variant.job, "library": variant.process.library,
-        "build": variant.process.build, "how": variant.how,
+        "case": case.name, "group": case.group, "shape": list(case.shape),
+        "size": list(case.size), "dtype": case.dtype, "axis": case.axis,
+        "job": variant.job, "library": variant.process.library, "build": variant.process.build,
+        "how": variant.how,
     }  # fmt: skip
     if variant.skipped:
         return row | {"skipped": variant.skipped}

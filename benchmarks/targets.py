@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 
-from benchmarks.cases import JOBS, TWIN
+from benchmarks import passes
+from benchmarks.cases import TWIN
+from benchmarks.jobs import ALL_JOBS, JOBS
 from benchmarks.results import Results, Row
+from benchmarks.verdict import Verdict
 
 LARGE = ("city", "many")
 COPY_LIMITS = {"softmax_out": 1.6, "labels_confidence": 1.3, "labels": 1.1, "vjp": 1.8}
@@ -15,29 +17,6 @@ TIMES_PYTORCH = 10.0  # labels + confidence against softmax(x, dim).max(dim)
 HALF_LIMIT, LAST_LIMIT, V3_FACTOR = 0.7, 1.6, 1.7
 CALL_SECONDS, BESIDE_BYTES = 10e-6, 4e6
 LINEAR_LIMIT = 1.5  # time a logit at the most classes or pixels, over that in the middle
-
-
-TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One aim: what was measured against what was wanted."""
-
-    aim: str
-    measured: float
-    limit: float
-    unit: str = TIMES
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
-
-    def cells(self) -> list[str]:
-        sign = "≥" if self.at_least else "≤"
-        mark = "met" if self.met else "MISSED"
-        return [self.aim, f"{self.measured:.2f} {self.unit}", f"{sign} {self.limit:.3g}", mark]
 
 
 def _against_copy(results: Results) -> Iterator[Verdict]:
@@ -89,6 +68,7 @@ def _overhead_and_memory(results: Results) -> Iterator[Verdict]:
             yield Verdict(aim, row["median"] * 1e6, CALL_SECONDS * 1e6, "µs")
     for build in results.builds:
         rows = [r for r in results.rows if r["library"] == "softmax2d" and r["build"] == build]
+        rows = [r for r in rows if r["job"] in ALL_JOBS]
         beside = [r["memory"]["beside"] for r in rows if "beside" in r.get("memory", {})]
         if beside:
             aim = f"most memory beside the result, a thread, {build}, {len(beside)} measurements"
@@ -114,5 +94,6 @@ def _linear(results: Results) -> Iterator[Verdict]:
 
 def verdicts(results: Results) -> list[Verdict]:
     """Every aim that these results speak about."""
-    parts = (_against_copy, _types_and_layout, _against_pytorch, _overhead_and_memory, _linear)
+    parts = (_against_copy, _types_and_layout, _against_pytorch, _overhead_and_memory, _linear,
+             passes.verdicts)  # fmt: skip
     return [verdict for part in parts for verdict in part(results)]

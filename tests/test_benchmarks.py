@@ -17,7 +17,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # benchmarks is not installed
 
-from benchmarks import cases, documents, report, results, targets, worker  # noqa: E402
+from benchmarks import (  # noqa: E402
+    cases,
+    documents,
+    passes,
+    report,
+    report_passes,
+    results,
+    targets,
+    worker,
+)
 from benchmarks.inputs import Inputs  # noqa: E402
 from benchmarks.process import Process, absent  # noqa: E402
 from benchmarks.ways import COMPILED, WAYS  # noqa: E402
@@ -45,8 +54,35 @@ EVERY_WAY = [
 ]
 
 
+def expected_pass(job: str, d: Inputs) -> list[np.ndarray]:
+    """What a loss, statistics or a job on resampled logits must return."""
+    z, axis = np.asarray(d.logits, np.float64), {"axis": d.axis}
+    if job in cases.STEPS:
+        plane = reference.interpolate(z.take(0, d.axis)[None], d.case.size)[0]
+        return [plane] if job == "export_class" else [np.asarray(d.slab).argmax(0)]
+    if job.startswith("up_"):
+        z = reference.interpolate(z, d.case.size, **axis)
+    if "labels" in job:
+        found = [reference.labels(z, **axis), reference.confidence(z, **axis)]
+        return found if "confidence" in job else found[:1]
+    if job == "statistics":
+        found = reference.labels(z, **axis)
+        right, sure = found == d.target, reference.confidence(z, **axis)
+        ece, *_ = reference.calibration_errors(sure, right, 15)
+        return [reference.confusion(d.target, found, d.case.classes), np.float64(ece)]
+    how = axis | {"label_smoothing": 0.1 if job == "loss_smooth" else 0.0}
+    loss = reference.cross_entropy2d_losses(z, d.target, **how).mean()
+    grad = reference.cross_entropy2d_grad(z, d.target, **how) / d.target.size
+    if job == "up_loss_grad":
+        own = tuple(np.delete(d.case.shape, d.axis))
+        grad = reference.interpolate(grad, own, transposed=True, **axis)
+    return [loss] if job == "loss" else [loss, grad]
+
+
 def expected(job: str, d: Inputs) -> list[np.ndarray]:
     """What ``job`` must return, from the reference."""
+    if job not in (*cases.ALL_JOBS, "copy"):
+        return expected_pass(job, d)
     z, p, log_p, g = (np.asarray(a, np.float64) for a in (d.logits, d.probs, d.log_probs, d.grad))
     axis = {"axis": d.axis}
     top_labels, top_probs = reference.top_k(z, 3, **axis)
@@ -88,7 +124,8 @@ def differences(found: object, wanted: list[np.ndarray]) -> list[str]:
 def test_every_way_gives_the_answer(library: str, job: str, how: str, axis: int) -> None:
     if why := absent(library):
         pytest.skip(why)
-    case = cases.Case("test", (5, 6, 7) if axis == 0 else (6, 7, 5), axis=axis)
+    size = (40, 51) if job.startswith("up_") or job in cases.STEPS else ()
+    case = cases.Case("test", (5, 18, 35) if axis == 0 else (18, 35, 5), axis=axis, size=size)
     plain = Inputs(case, np, 2)
     one = worker.Worker(library, 2)
     one.prepare(case.as_dict())
@@ -106,12 +143,17 @@ def test_the_comparison_rejects_wrong_answers() -> None:
 
 
 def test_every_job_has_bytes_and_a_way_of_ours() -> None:
-    assert set(WAYS["softmax2d"]) == set(cases.JOBS)
+    assert set(WAYS["softmax2d"]) == set(cases.JOBS) - set(cases.STEPS)
     city = cases.Case("city", (19, 10, 10))
     assert city.job_bytes("softmax_out") == city.copy_bytes == 2 * 4 * 1900
     assert city.job_bytes("vjp") == 3 * 4 * 1900
     assert city.job_bytes("labels") == 4 * 1900 + 100
     assert cases.Case("", (300, 10), "float16").job_bytes("labels_confidence") == 6000 + 20 + 40
+    up = cases.Case("up", (5, 8, 10, 10), "float16", size=(64, 20, 20))
+    assert up.pixels == 25600 and up.job_bytes("up_labels") == 8000 + 25600
+    assert up.job_bytes("up_loss_grad") == 16000 + 8 * 25600
+    assert up.slab == (5, 2, 20, 20) and up.job_bytes("export_argmax") == 21 * 800
+    assert up.job_bytes("export_class") == 1600 + 4 * 25600
 
 
 def test_case_survives_json() -> None:
@@ -160,6 +202,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quick run's results."""
     path = tmp_path_factory.mktemp("benchmarks") / "quick.json"
     pattern = "^(city|call|city-last.*|classes-32) / (softmax_out|labels) / (softmax2d|torch)"
+    pattern += "|^(city-up|export|city-loss|city-statistics) / .* / (softmax2d|skimage)"
     done = run("--quick", "--rounds", "2", "--filter", pattern, "--json", str(path), "--check")
     assert done.returncode == 0, done.stderr
     assert "A quick run" in done.stdout and "against a copy" in done.stdout
@@ -169,8 +212,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_quick_run_measures_what_it_lists(kept: Path) -> None:
     found = results.load(kept)
     names = {"city", "call", "city-last", "city-last:plain", "classes-32"}
+    names |= {"city-up", "export", "city-loss", "city-statistics"}
     assert {row["case"] for row in found.rows} == names
-    assert {row["job"] for row in found.rows} == {"copy", "softmax_out", "labels"}
+    jobs = {"copy", "softmax_out", "labels"} | set(cases.JOBS) - set(cases.ALL_JOBS)
+    assert {row["job"] for row in found.rows} == jobs
     libraries = {row["library"] for row in found.rows}
     assert {"softmax2d", "copy-memcpy"} <= libraries
     assert ("torch" in libraries) == (find_spec("torch") is not None)
@@ -218,24 +263,33 @@ def test_tables_in_the_docs_are_those_of_the_kept_results(tmp_path: Path) -> Non
             )
 
 
+def made_up_row(case: cases.Case, job: str, maker: tuple[str, str, float]) -> results.Row:
+    """``maker`` is a library, its build, and seconds a logit."""
+    library, build, each = maker
+    if job in cases.STEPS:
+        each = 0.2  # a class and a slab, of some 150 of them
+    # A call has a price of its own; half types and channels last have their factors.
+    price = 9e-6 * each if case.name == "call" else each * case.logits
+    price *= 0.6 if case.dtype in ("float16", "bfloat16") else 1
+    how = passes.PLAIN_LOSS if job == "loss_grad" else "softmax(x, dim).max(dim)"
+    # Others need more memory, and one volume may take more.
+    beside = each * (60e6 if case.name == "export" else 6e6) if library == "softmax2d" else 200e6
+    return {
+        "case": case.name, "group": case.group, "shape": list(case.shape),
+        "size": list(case.size), "dtype": case.dtype, "axis": case.axis, "job": job,
+        "library": library, "build": build, "how": how, "median": price, "ratio": each,
+        "memory": {"result": 0, "beside": int(beside)},
+    }  # fmt: skip
+
+
 def made_up(seconds: float) -> results.Results:
     """Results of the full run where softmax2d takes ``seconds`` a logit and a copy takes 1."""
-    rows = []
     builds = ("x86-64-v4", "x86-64-v3", "x86-64-v2")
+    ours = [("softmax2d", build, seconds) for build in builds]
+    rows = []
     for case in cases.full():
-        makers = [("softmax2d", build, seconds, "ours") for build in builds]
-        makers.append(("torch", "", 12.0, "softmax(x, dim).max(dim)"))
-        for library, build, each, how in makers:
-            for job in case.jobs:
-                # A call has a price of its own; half types and channels last have their factors.
-                price = 9e-6 * seconds if case.name == "call" else each * case.logits
-                price *= 0.6 if case.dtype in ("float16", "bfloat16") else 1
-                rows.append({
-                    "case": case.name, "group": case.group, "shape": list(case.shape),
-                    "dtype": case.dtype, "axis": case.axis, "job": job, "library": library,
-                    "build": build, "how": how, "median": price, "ratio": each,
-                    "memory": {"result": 0, "beside": int(6e6 * seconds)},
-                })  # fmt: skip
+        others = [(peer, "", 12.0) for peer in dict.fromkeys(("torch", *case.peers))]
+        rows += [made_up_row(case, job, maker) for maker in ours + others for job in case.jobs]
     return results.Results({"results": rows, "settings": {"threads": 2}})
 
 
@@ -247,8 +301,36 @@ def test_aims_are_judged() -> None:
     assert all("float32" in aim or "time a logit" in aim for aim in same_either_way)
     for words in ("v4, against a copy", "v3, against a copy", "softmax().max()", "city-float16",
                   "city-bfloat16", "city-last", "v2, against PyTorch", "small:", "2 x 2 x 2",
-                  "memory beside", "1000 classes", "1048576 pixels"):  # fmt: skip
+                  "memory beside the result", "1000 classes", "1048576 pixels",
+                  "ade-up: labels + confidence, against torch", "city-up: labels, against torch",
+                  "city-loss: cross-entropy + gradient, against torch cross_entropy, backward",
+                  "city-up: cross-entropy + gradient, against torch", "against torchmetrics",
+                  "nnU-Net's way, extrapolated", "share of the float32 logits",
+                  "wide-up: memory beside labels", "body: memory beside labels",
+                  "share of PyTorch's"):  # fmt: skip
         assert any(words in v.aim for v in good), words
+
+
+def test_the_whole_export_is_reckoned_from_its_steps() -> None:
+    found = made_up(1.0)
+    one = next(case for case in cases.full() if case.name == "export")
+    classes, slabs, seconds, size = passes.whole_export(found) or (0, 0, 0, 0)
+    assert (classes, slabs) == (117, 32) and size == 4 * 117 * 320 * 320 * 400
+    assert seconds == pytest.approx((117 + 32) * 0.2 * 0.6 * one.logits)
+    table = report_passes.export(found)
+    assert "| measured |" in table and table.count("extrapolated") == 1
+    assert passes.whole_export(results.Results({"results": [], "settings": {"threads": 2}})) is None
+
+
+def test_tables_of_passes_name_both_sizes() -> None:
+    found = made_up(1.0)
+    up, arrow = report.TIMES, report.ARROW
+    line = report_passes.headline(found).splitlines()[2]
+    assert line.startswith(
+        f"| 150{up}128{up}128 {arrow} 512{up}512 float32 | labels + confidence |"
+    )
+    assert line.endswith("| 12.0 |")
+    assert len(report_passes.headline(found).splitlines()) == 2 + len(passes.GAINS) + 1
 
 
 @pytest.mark.parametrize(

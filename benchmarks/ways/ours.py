@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from benchmarks.inputs import Inputs
 from benchmarks.ways.registry import way
 
 
@@ -35,4 +38,40 @@ def _enter_softmax2d() -> None:
     )
 
 
+def _enter_resampled() -> None:
+    same = "softmax2d"
+    way(same, "up_labels", "segment(x, size=, outputs='labels')")(
+        lambda d: d.lib.segment(d.logits, axis=d.axis, size=d.case.size, outputs="labels")
+    )
+    way(same, "up_labels_confidence", "segment(x, size=)")(
+        lambda d: d.lib.segment(d.logits, axis=d.axis, size=d.case.size)
+    )
+    way(same, "up_loss_grad", "cross_entropy2d_with_grad(x, t, size=)")(
+        lambda d: d.lib.cross_entropy2d_with_grad(d.logits, d.target, axis=d.axis, size=d.case.size)
+    )
+
+
+def _enter_losses() -> None:
+    same = "softmax2d"
+    way(same, "loss", "cross_entropy2d(x, t)")(
+        lambda d: d.lib.cross_entropy2d(d.logits, d.target, axis=d.axis)
+    )
+    way(same, "loss_grad", "cross_entropy2d_with_grad(x, t)")(
+        lambda d: d.lib.cross_entropy2d_with_grad(d.logits, d.target, axis=d.axis)
+    )
+    way(same, "loss_smooth", "cross_entropy2d_with_grad(x, t, label_smoothing=0.1)")(
+        lambda d: d.lib.cross_entropy2d_with_grad(
+            d.logits, d.target, axis=d.axis, label_smoothing=0.1
+        )
+    )
+
+
+@way("softmax2d", "statistics", "evaluate(x, t)")
+def _(d: Inputs) -> Any:
+    found = d.lib.evaluate(d.logits, d.target, axis=d.axis)
+    return found.confusion, np.float64(found.ece)
+
+
 _enter_softmax2d()
+_enter_resampled()
+_enter_losses()
