@@ -1,8 +1,8 @@
 """softmax2d: the output layer of semantic segmentation.
 
 From the class scores (logits) that a network gives for each pixel, or for each few, to
-probabilities, labels, confidence, losses, gradients and statistics: exact to a few units in the last
-place, in one pass over memory.
+probabilities, labels, confidence, losses, gradients and statistics: exact to a few units in the
+last place, in one pass over memory.
 
 >>> import numpy as np, softmax2d as s2d
 >>> logits = np.array([[[2.0]], [[1.0]], [[0.0]]])  # three classes, one pixel

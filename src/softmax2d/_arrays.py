@@ -154,7 +154,8 @@ def new_array(shape: tuple[int, ...], dtype: Any) -> Array:
     if count * dtype.itemsize < _LARGE:
         return np.empty(shape, dtype)
     buffer: Array = core.new_buffer(count * dtype.itemsize)
-    return buffer.view(dtype).reshape(shape)
+    result: Array = buffer.view(dtype).reshape(shape)
+    return result
 
 
 def new_array_like(array: Array, dtype: Any) -> Array:
