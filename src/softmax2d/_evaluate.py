@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _arrays, _checks, _resample, _targets
+from softmax2d import _arrays, _checks, _resample, _sizes, _targets
 from softmax2d._arrays import Array
 from softmax2d._exact import ExactSum, new_sums
 from softmax2d._native import core
@@ -36,7 +36,7 @@ def number_of_bins(where: str, bins: Any) -> int:
 
 def _images(where: str, logits: Array, axis: int, spatial_dims: int | None) -> int:
     """Entries over the batch axes."""
-    own = {axis, *_checks.spatial_axes(where, logits, axis, spatial_dims)}
+    own = {axis, *_sizes.spatial_axes(where, logits, axis, spatial_dims)}
     return prod(n for d, n in enumerate(logits.shape) if d not in own)
 
 

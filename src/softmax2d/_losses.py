@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _checks, _exact, _targets
+from softmax2d import _exact, _options, _targets
 from softmax2d._arrays import Array, code_of, exported
 from softmax2d._native import core
 from softmax2d._ops import Interpolation
@@ -84,11 +84,11 @@ def _loss(
     chosen: tuple[Any, Any],
 ) -> tuple[Any, Any]:
     """The loss, and its gradient or None; ``terms`` are label_smoothing and focal_gamma."""
-    _checks.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
-    smoothing = _checks.number_between(where, "label_smoothing", terms[0], 0, 1)
-    gamma = _checks.number_between(where, "focal_gamma", terms[1], 0)
-    some = _checks.hardest(where, *chosen, reduction)
-    weights = _checks.class_weights(where, weight, logits.classes)
+    _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
+    smoothing = _options.number_between(where, "label_smoothing", terms[0], 0, 1)
+    gamma = _options.number_between(where, "focal_gamma", terms[1], 0)
+    some = _options.hardest(where, *chosen, reduction)
+    weights = _options.class_weights(where, weight, logits.classes)
     truth = _targets.labels_or_probs(where, target, logits, ignore_index)
     job = _Job(logits, truth, weights, smoothing, gamma)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _checks, _exact, _targets
+from softmax2d import _exact, _options, _targets
 from softmax2d._arrays import Array
 from softmax2d._native import core
 from softmax2d._ops import Interpolation
@@ -139,7 +139,7 @@ def _lovasz(
     where: str, with_grad: bool, logits: Logits, target: Any, classes: Any, ignore_index: Any
 ) -> tuple[Any, Any]:
     """The loss, and its gradient or None."""
-    _checks.one_of(where, "classes", classes, ("present", "all"))
+    _options.one_of(where, "classes", classes, ("present", "all"))
     truth = _targets.labels(where, target, logits, ignore_index)
     parts = _Classes(logits, truth, classes)
     gradient = _Gradient(logits) if with_grad else None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _checks, _targets
+from softmax2d import _options, _targets
 from softmax2d._arrays import code_of, exported
 from softmax2d._native import core
 from softmax2d._targets import Logits
@@ -33,8 +33,8 @@ JACCARD = Factors(1, -1, 1, 1)
 
 def tversky(where: str, alpha: Any, beta: Any) -> Factors:
     """I + α (P - I) + β (T - I) below."""
-    alpha = _checks.number_between(where, "alpha", alpha, 0)
-    beta = _checks.number_between(where, "beta", beta, 0)
+    alpha = _options.number_between(where, "alpha", alpha, 0)
+    beta = _options.number_between(where, "beta", beta, 0)
     return Factors(1, 1 - alpha - beta, alpha, beta)
 
 
@@ -49,8 +49,8 @@ def region_loss(
     smooth: Any,
 ) -> tuple[Any, Any]:
     """The loss, and its gradient or None."""
-    s = _checks.number_between(where, "smooth", smooth, 0)
-    weights = _checks.class_weights(where, weight, logits.classes)
+    s = _options.number_between(where, "smooth", smooth, 0)
+    weights = _options.class_weights(where, weight, logits.classes)
     truth = _targets.labels(where, target, logits, ignore_index)
     inside, probs = np.zeros((2, logits.classes))
     arguments = (*logits.arguments(), *truth.arguments())

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _checks
+from softmax2d import _sizes
 from softmax2d._arrays import Array
 
 # For each resampled axis: lower neighbour (int64) and weight of the upper one (float64).
@@ -84,12 +84,12 @@ def grid(
     plain = isinstance(interpolation, str) and interpolation == "linear" and align_corners is False
     if plain and size is None and window is None and spatial_dims is None:
         return Grid(array, None, array.shape[:axis] + array.shape[axis + 1 :])
-    axes = _checks.spatial_axes(where, array, axis, spatial_dims)
+    axes = _sizes.spatial_axes(where, array, axis, spatial_dims)
     own = tuple(array.shape[d] for d in axes)
-    sizes = _checks.output_size(where, own, size)
-    names = _checks.interpolations(where, interpolation, len(axes))
-    _checks.flag(where, "align_corners", align_corners)
-    slices = _checks.window_slices(where, window, sizes)
+    sizes = _sizes.output_size(where, own, size)
+    names = _sizes.interpolations(where, interpolation, len(axes))
+    _sizes.flag(where, "align_corners", align_corners)
+    slices = _sizes.window_slices(where, window, sizes)
     cut = tuple(len(range(*s.indices(n))) for s, n in zip(slices, sizes, strict=True))
     batch = tuple(n for d, n in enumerate(array.shape) if d != axis and d not in axes)
     if sizes == own:
@@ -99,7 +99,7 @@ def grid(
                 index[d] = s
             array = array[tuple(index)]
         return Grid(array, None, batch + cut)
-    _checks.resamplable(where, own, sizes)
+    _sizes.resamplable(where, own, sizes)
     tables = tuple(
         tuple(np.ascontiguousarray(t[s]) for t in _table(n, m, name, align_corners))
         for n, m, name, s in zip(own, sizes, names, slices, strict=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _arrays, _checks, _resample
+from softmax2d import _arrays, _checks, _options, _resample
 from softmax2d._arrays import Array, code_of, describe, exported
 from softmax2d._checks import Map
 from softmax2d._native import core
@@ -121,7 +121,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must be integer class indices or floating class probabilities; "
             f"got {describe(array)}."
         )
-    _checks.ignored_class(where, ignore_index)
+    _options.ignored_class(where, ignore_index)
     array = _arrays.as_floats(where, "target", array)
     shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:
@@ -149,7 +149,7 @@ def images_with(target: Target, images: int) -> Array:
 
 
 def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
-    ignore = _checks.ignored_class(where, ignore_index)
+    ignore = _options.ignored_class(where, ignore_index)
     if given.shape != logits.shape:
         raise ValueError(
             f"{where}: target must hold class indices of shape {logits.shape}, for logits of "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d import _arrays, _checks, _resample
+from softmax2d import _arrays, _checks, _resample, _sizes
 from softmax2d.cli._errors import Refused
 from softmax2d.cli._npy import release
 
@@ -122,7 +122,7 @@ def checked(
         last = front == alike.ndim - 1
         spatial = len(size) if size is not None and last else None
         grid = _resample.grid(where, alike, front, *resampling, spatial)
-        axes = _checks.spatial_axes(where, alike, front, spatial)
+        axes = _sizes.spatial_axes(where, alike, front, spatial)
     except (TypeError, ValueError) as error:
         raise Refused(path, str(error).removeprefix(f"{where}: ")) from error
     return Source(path, logits, front, grid.shape, len(grid.shape) - len(axes), resampling)
