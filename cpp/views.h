@@ -1,0 +1,106 @@
+// What the core sees of Python's arguments: memory with a shape, maps, grids, targets.
+#pragma once
+#include <nanobind/nanobind.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "layout.h"
+
+namespace softmax2d {
+
+namespace nb = nanobind;
+
+// A view of a Python object's memory, held as long as this lives.
+class View {
+   public:
+    View(nb::handle object, bool writable) {
+        const int flags = PyBUF_STRIDES | (writable ? PyBUF_WRITABLE : 0);
+        if (PyObject_GetBuffer(object.ptr(), &buffer_, flags) != 0) throw nb::python_error();
+    }
+    View(const View&) = delete;
+    View& operator=(const View&) = delete;
+    ~View() { PyBuffer_Release(&buffer_); }
+
+    // dtype: 0 float16, 1 bfloat16, 2 float32, 3 float64; 4 more where the bytes are swapped
+    Array array(int dtype) const {
+        Array a{};
+        a.data = static_cast<char*>(buffer_.buf);
+        a.dtype = DType(dtype & 3);
+        a.swapped = (dtype & 4) != 0;
+        a.ndim = buffer_.ndim;
+        if (a.ndim > kMaxDims) throw std::invalid_argument("too many axes");
+        for (int d = 0; d < a.ndim; ++d) {
+            a.shape[d] = buffer_.shape[d];
+            a.stride[d] = buffer_.strides[d] / buffer_.itemsize;
+        }
+        return a;
+    }
+    char* data() const { return static_cast<char*>(buffer_.buf); }
+    size_t bytes() const { return size_t(buffer_.len); }
+    int itemsize() const { return int(buffer_.itemsize); }
+
+   private:
+    Py_buffer buffer_;
+};
+
+// factor, factor_low and bias: float64 arrays of one entry a class, or None.
+struct AffineViews {
+    explicit AffineViews(nb::handle map) {
+        if (map.is_none()) return;
+        nb::tuple parts = nb::cast<nb::tuple>(map);
+        for (int i = 0; i < 3; ++i) views[i] = std::make_unique<View>(parts[i], false);
+        keeps_order = nb::cast<bool>(parts[3]);
+    }
+    Affine affine() const {
+        if (!views[0]) return {};
+        auto values = [&](int i) { return reinterpret_cast<const double*>(views[i]->data()); };
+        return {values(0), values(1), values(2), true, keeps_order};
+    }
+    std::unique_ptr<View> views[3];
+    bool keeps_order = false;
+};
+
+// For each resampled axis, the last ones, a pair of arrays, one entry for each output pixel along it:
+// the lower neighbour (int64) and the weight of the upper one (float64). None: the logits' own size.
+struct GridViews {
+    GridViews(nb::handle grid, const Array& logits, int axis) {
+        if (grid.is_none()) return;
+        const nb::tuple axes = nb::cast<nb::tuple>(grid);
+        resampling.ndim = int(axes.size());
+        int extents[kMaxDims], spatial = 0;
+        for (int d = 0; d < logits.ndim; ++d)
+            if (d != axis) extents[spatial++] = d;
+        if (resampling.ndim < 1 || resampling.ndim > 3 || resampling.ndim > spatial)
+            throw std::invalid_argument("one to three axes can be resampled");
+        for (int i = 0; i < resampling.ndim; ++i) {
+            const nb::tuple pair = nb::cast<nb::tuple>(axes[i]);
+            views[i][0] = std::make_unique<View>(pair[0], false);
+            views[i][1] = std::make_unique<View>(pair[1], false);
+            resampling.axes[i] = {reinterpret_cast<const int64_t*>(views[i][0]->data()),
+                                  reinterpret_cast<const double*>(views[i][1]->data()),
+                                  ptrdiff_t(views[i][0]->bytes() / sizeof(int64_t)),
+                                  logits.shape[extents[spatial - resampling.ndim + i]], 0};
+        }
+        active = true;
+    }
+    const Resampling* get() const { return active ? &resampling : nullptr; }
+    std::unique_ptr<View> views[3][2];
+    Resampling resampling{};
+    bool active = false;
+};
+
+// The class of each pixel, C-contiguous.
+inline Target target_of(const View& view, bool is_signed, nb::handle ignore) {
+    const bool ignores = !ignore.is_none();
+    return {view.data(), view.itemsize(), is_signed, ignores, ignores ? nb::cast<int64_t>(ignore) : 0};
+}
+
+// A view of what may be None.
+inline std::unique_ptr<View> optional_view(nb::handle object, bool writable = true) {
+    return object.is_none() ? nullptr : std::make_unique<View>(object, writable);
+}
+
+inline char* data_of(const std::unique_ptr<View>& view) { return view ? view->data() : nullptr; }
+
+}  // namespace softmax2d
