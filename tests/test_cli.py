@@ -203,7 +203,12 @@ def test_signals_leave_nothing_behind(scores, tmp_path, name):
     folder = tmp_path / "results"
     folder.mkdir()
     arguments = [sys.executable, "-c", SLOW_SEGMENT, "segment", scores, "-o", folder / "a.tif"]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
+    def heard() -> None:  # under nohup, SIGHUP is ignored from the start, and stays so
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+    with subprocess.Popen(arguments, **pipes, preexec_fn=heard) as process:
         assert process.stdout.readline() == b"band\n"
         assert any(folder.iterdir()), "nothing to clean up yet"
         process.send_signal(getattr(signal, name))
