@@ -14,7 +14,8 @@ import softmax2d
 from softmax2d.cli import app
 
 SLOW_SEGMENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 import softmax2d
 from softmax2d.cli import _segment
 real = softmax2d.segment
@@ -203,12 +204,7 @@ def test_signals_leave_nothing_behind(scores, tmp_path, name):
     folder = tmp_path / "results"
     folder.mkdir()
     arguments = [sys.executable, "-c", SLOW_SEGMENT, "segment", scores, "-o", folder / "a.tif"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-
-    def heard() -> None:  # under nohup, SIGHUP is ignored from the start, and stays so
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-
-    with subprocess.Popen(arguments, **pipes, preexec_fn=heard) as process:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"band\n"
         assert any(folder.iterdir()), "nothing to clean up yet"
         process.send_signal(getattr(signal, name))
