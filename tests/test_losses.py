@@ -337,6 +337,22 @@ def test_special_values(isa: str) -> None:
     assert np.isnan(s2d.cross_entropy2d(z, target, top_k=2))
 
 
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_smoothing_reaches_a_class_at_minus_infinity(isa: str, name: str) -> None:
+    """Its share of the target is infinitely wrong, as in PyTorch; the gradient stays a number."""
+    z = np.random.default_rng(3).normal(0, 2, (5, 6, 7)).astype(name)
+    z[2, 1:4, 2:5] = -np.inf
+    target = np.zeros((6, 7), np.int64)
+    loss, grad = s2d.cross_entropy2d_with_grad(z, target, label_smoothing=0.1, reduction="none")
+    batch = torch.from_numpy(z.astype(np.float64))[None]
+    want = torch.nn.functional.cross_entropy(
+        batch, torch.from_numpy(target)[None], label_smoothing=0.1, reduction="none"
+    )[0].numpy()
+    assert np.array_equal(np.isinf(loss), np.isinf(want)) and np.isinf(loss).sum() == 9
+    assert not np.isnan(loss).any() and not np.isnan(grad).any()
+    assert s2d.cross_entropy2d(z, target, label_smoothing=0.1) == np.inf
+
+
 def test_a_mean_over_four_million_pixels() -> None:
     z = np.random.default_rng(0).normal(0, 4, (2, 2048, 2048)).astype(np.float32)
     target = (z[0] > 1).astype(np.uint8)

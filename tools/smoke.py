@@ -38,6 +38,20 @@ def main() -> None:
     close(result.margin, reference.margin(logits))
     close(result.entropy, reference.entropy(logits))
 
+    target = random.integers(0, 3, (8, 8))
+    fine = reference.interpolate(logits, (8, 8))
+    close(s2d.softmax2d(logits, size=(8, 8)), reference.softmax2d(fine))
+    np.testing.assert_array_equal(s2d.segment(logits, size=(8, 8)).labels, fine.argmax(0))
+    loss, grad = s2d.cross_entropy2d_with_grad(logits, target, size=(8, 8))
+    close(loss, reference.cross_entropy2d_losses(fine, target).mean())
+    np.testing.assert_allclose(grad.sum(0), 0, atol=1e-15)
+    for name in ("dice", "jaccard", "tversky", "lovasz_softmax"):
+        loss, grad = getattr(s2d, f"{name}_loss2d_with_grad")(logits, target, size=(8, 8))
+        assert 0 < loss < 1 and grad.shape == logits.shape
+    found = s2d.evaluate(logits, target, size=(8, 8))
+    assert found.pixels == 64 and found == s2d.Statistics.from_dict(found.to_dict())
+    close(found.nll, reference.cross_entropy2d_losses(fine, target).mean())
+
     s2d.set_num_threads(2)
     large = random.normal(0, 5, (19, 300, 301)).astype(np.float32)
     np.testing.assert_allclose(s2d.softmax2d(large).sum(0), 1, rtol=1e-6)

@@ -135,7 +135,9 @@ inline void soft_pixels(Tile<double>& t, const Job& job, const SoftRows& r) {
         region ? region_terms(t, job, r, p, sums) : entropy_terms(t, job, r, p, sums);
         const auto ignored = load<IntVec<double>>(r.pixel.target + p) < 0;
         double losses[kLanes<double>];
-        store(losses, ignored ? none : one_nan<double>(sums.loss.value()));
+        // An infinite loss, of a class at -inf, has no tail.
+        const Wide high = sums.loss.high, whole = high - high == 0 ? sums.loss.value() : high;
+        store(losses, ignored ? none : one_nan<double>(whole));
         if (narrow)
             for (double& loss : losses) loss = float(loss);
         const Wide loss = load<Wide>(losses);

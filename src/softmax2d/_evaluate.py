@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,7 @@ MAX_BINS = 10_000
 
 def number_of_bins(where: str, bins: Any) -> int:
     """``bins`` as a number in range."""
-    try:
-        if isinstance(bins, bool):
-            raise TypeError
-        number = index(bins)
-    except TypeError:
-        raise TypeError(f"{where}: bins must be an integer; got {type(bins).__name__}.") from None
+    number = _checks.whole(where, "bins", bins)
     if not 1 <= number <= MAX_BINS:
         raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")
     return number
