@@ -123,12 +123,13 @@ constexpr int kProbs = 16;
 
 // The loss of each pixel into `losses`, their exact sum into `sums`, their gradient into `grad`.
 void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-          int target_type, nb::handle ignore, nb::handle weight, double scale, double smoothing, double gamma,
-          nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype, nb::handle sums) {
+          int target_type, nb::handle ignore, nb::handle weight, double scale, nb::handle upstream,
+          double smoothing, double gamma, nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype,
+          nb::handle sums) {
     const View from(logits, false), target_view(target, false), totals(sums, true);
     const AffineViews affine(map);
     const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(losses),
-                                to = optional_view(grad);
+                                to = optional_view(grad), above = optional_view(upstream, false);
     const bool probs = target_type >= kProbs;
     const Array array = from.array(dtype);
     const Array arrays[] = {array, probs ? target_view.array(target_type - kProbs) : Array{}};
@@ -140,6 +141,7 @@ void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gri
     if (!probs) job.target = target_of(target_view, target_type, ignore);
     job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
     job.loss.scale = scale;
+    job.loss.upstream = data_of(above);
     job.loss.smoothing = smoothing;
     job.loss.gamma = gamma;
     if (!cut.is_none()) {
@@ -295,8 +297,9 @@ NB_MODULE(_core, m) {
     m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
           "counts"_a);
     m.def("loss", &loss, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "target_type"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "smoothing"_a, "gamma"_a,
-          "cut"_a.none(), "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a, "sums"_a);
+          "target_type"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "upstream"_a.none(),
+          "smoothing"_a, "gamma"_a, "cut"_a.none(), "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a,
+          "sums"_a);
     m.def("region_sums", &region_sums, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
           "target"_a, "is_signed"_a, "ignore"_a.none(), "inside"_a, "total"_a);
     m.def("region_grad", &region_grad, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),

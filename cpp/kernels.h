@@ -90,6 +90,7 @@ struct Target {
 struct Loss {
     const double* weight;  // one a class; null: all 1
     double scale;          // of the gradient
+    const char* upstream;  // and one for each pixel's, as `losses`; null: all 1
     double smoothing;
     double gamma;
     // Losses above the threshold count once, those equal to it `tie` times, those below not at all.

@@ -27,7 +27,7 @@ class Guarded:
     """The arrays of one call, each with unreadable pages on either side."""
 
     def __init__(self, most: int) -> None:
-        self.regions = [Region(most) for _ in range(12)]
+        self.regions = [Region(most) for _ in range(13)]
         self.at_end, self.taken = True, 0
 
     def take(self, shape: tuple[int, ...], dtype: Any, values: Any = 0) -> Any:
@@ -60,7 +60,12 @@ class Guarded:
         grad = self.take(logits.shape, stored if tables is None else wide)
         weight, losses = self.take((classes,), np.float64, 1.5), self.take(grid.shape, wide)
         _core.count_targets(*truth[:2], classes, 100, np.zeros(classes, np.int64))
-        for terms in ((weight, 0.5, 0.0, 0.0, None), (weight, 0.5, 0.1, 1.5, (0.3, 0.5))):
+        upstream = self.take(grid.shape, wide, 2.0)
+        all_terms = (
+            (weight, 0.5, upstream, 0.0, 0.0, None),
+            (weight, 0.5, upstream, 0.1, 1.5, (0.3, 0.5)),
+        )
+        for terms in all_terms:
             for to in (grad, None):
                 results = (losses, to, grad_code, np.zeros(4096, np.int64))
                 _core.loss(*start, *truth, *terms, *results)
@@ -73,7 +78,7 @@ class Guarded:
         probs = self.take(grid.class_shape(axis), wide, 1 / classes)
         soft = (probs, CODES[np.dtype(wide).name] + 16, None)
         results = (losses, grad, grad_code, np.zeros(4096, np.int64))
-        _core.loss(*start, *soft, weight, 0.5, 0.0, 0.0, None, *results)
+        _core.loss(*start, *soft, weight, 0.5, None, 0.0, 0.0, None, *results)
         return 9
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import softmax2d as s2d
-from softmax2d import reference
+from softmax2d import _targets, reference
+from softmax2d._cross_entropy import prepared
 from tests import cases, truth
 from tests.ulp import assert_within, ulp_of
 
@@ -108,6 +109,34 @@ def test_reference_agrees(isa: str, name: str, kind: str, gamma: float) -> None:
     assert total.dtype == loss.dtype
     np.testing.assert_allclose(total, losses.sum() / divisor, **close)
     np.testing.assert_allclose(grad.astype(np.float64), slopes / divisor, **rough)
+
+
+@pytest.mark.parametrize("name", cases.DTYPES)
+@pytest.mark.parametrize("shares", ["indices", "smoothed", "probs"])
+@pytest.mark.parametrize("size", [None, (9, 11)])
+def test_a_factor_for_each_pixel(isa: str, name: str, shares: str, size: Any) -> None:
+    """What a caller's own derivative multiplies each pixel's gradient by, before it is rounded."""
+    z, target = problem((2, 5, 6, 7))
+    z = z.astype(cases.dtype_of(name))
+    if size is not None:
+        target = np.random.default_rng(5).integers(0, 5, (2, *size))
+    if shares == "probs":
+        target = np.moveaxis(np.eye(5)[np.where(target < 0, 0, target)], -1, 1)
+    source = _targets.logits_of("test", z, -3, 1.5, None, (size, "linear", False, None))
+    smoothing = 0.25 if shares == "smoothed" else 0.0
+    loss = prepared("test", source, target, WEIGHT, -100, (smoothing, 0.0), "sum", (None, None))
+    rng = np.random.default_rng(cases.SEED)
+    upstream = rng.normal(0, 1, source.shape).astype(source.wide)
+    found = loss.work.grad(0.5, None, upstream).astype(np.float64)
+    fine = z.astype(np.float64)
+    fine = fine if size is None else reference.interpolate(fine, size)
+    options: dict[str, Any] = {"temperature": 1.5, "weight": WEIGHT, "label_smoothing": smoothing}
+    slopes = reference.cross_entropy2d_grad(fine, target, **options) * 0.5 * upstream[:, None]
+    if size is not None:
+        slopes = reference.interpolate(slopes, (6, 7), transposed=True)
+    half = name.endswith("16")
+    close = {"rtol": 1e-12, "atol": 1e-13} if name == "float64" else {"rtol": 2e-6, "atol": 1e-6}
+    np.testing.assert_allclose(found, slopes, **{"rtol": 2.0**-8, "atol": 1e-3} if half else close)
 
 
 @pytest.mark.parametrize("name", cases.DTYPES)

@@ -1,6 +1,6 @@
 // Cross-entropy with one target class y a pixel, and its gradient.
 //
-//   loss = weight_y (-log p_y),    grad_k = scale weight_y (p_k - [k = y])
+//   loss = weight_y (-log p_y),    grad_k = scale upstream weight_y (p_k - [k = y])
 //
 // The target class is taken out of the tile before the exponentials are summed, so that
 // rest = Σ_{k≠y} e_k keeps its relative accuracy however far y is ahead:
@@ -102,6 +102,13 @@ inline void losses_of(Tile<T>& t, const Job& job, const LossRows<T>& r) {
     }
 }
 
+// Multiplies each pixel's scale by what comes from above: numbers of type From. The rows of logits are free.
+template <class From, class T>
+inline void scale_pixels(const Tile<T>& t, const Job& job, const LossRows<T>& r) {
+    load_row<From>(r.logit, job.loss.upstream, job, t.segments, t.segment_count);
+    for (ptrdiff_t p = 0; p < t.count; ++p) r.scale[p] = r.target[p] < 0 ? T(0) : r.scale[p] * r.logit[p];
+}
+
 // -rest in the place of the target's term; nothing at all where a pixel is ignored and its logits are no
 // numbers.
 template <class T>
@@ -142,6 +149,7 @@ inline void run_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scrat
         else
             exp_sum<T, Keep::rest>(t, feeds[0]);
         losses_of(t, job, r);
+        if (job.loss.upstream) scale_pixels<T>(t, job, r);
         sum.add_row(t.row(kOut), t.padded);
         store_row<T, T>(r.loss, job.loss.losses, job, t.segments, t.segment_count);
         if (job.output) store_loss_gradient(source, t, job, r);

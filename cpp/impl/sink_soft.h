@@ -183,6 +183,8 @@ inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* 
         mapped_maxima<double, true, false, false>(t, job, none, [] {});
         exp_sum<double, Keep::logs>(t, feeds[0]);
         soft_pixels(t, job, r);
+        if (job.loss.upstream)
+            narrow ? scale_pixels<float>(t, job, r.pixel) : scale_pixels<double>(t, job, r.pixel);
         if (narrow) {
             for (ptrdiff_t p = 0; p < t.count; ++p) sum.add(float(r.pixel.rest[p]), p);
             store_row<double, float>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);

@@ -57,6 +57,19 @@ inline void store_classes(Tile<T>& t, const Job& job, int o, Result result) {
     }
 }
 
+// One number a pixel, into a row of the tile.
+template <class From, class T>
+inline void load_row(T* row, const char* in, const Job& job, const Segment* segments, ptrdiff_t count) {
+    const ptrdiff_t pixel_stride = job.walk.stride[job.pixels][job.walk.ndim - 1];
+    ptrdiff_t at = 0;
+    for (ptrdiff_t i = 0; i < count; ++i) {
+        const Segment& s = segments[i];
+        const From* from = (const From*)in + s.offset[job.pixels];
+        for (ptrdiff_t p = 0; p < s.length; ++p) row[at + p] = T(from[p * pixel_stride]);
+        at += s.length;
+    }
+}
+
 // One number a pixel, from a row of the tile.
 template <class From, class To>
 inline void store_row(const From* row, char* out, const Job& job, const Segment* segments, ptrdiff_t count) {

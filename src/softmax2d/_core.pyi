@@ -49,6 +49,7 @@ def loss(
     ignore: int | None,
     weight: Any | None,
     scale: float,
+    upstream: Any | None,
     smoothing: float,
     gamma: float,
     cut: tuple[float, float] | None,

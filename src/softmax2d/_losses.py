@@ -2,108 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _exact, _options, _targets
-from softmax2d._arrays import Array, code_of, exported
-from softmax2d._native import core
+from softmax2d import _targets
+from softmax2d._arrays import Array
+from softmax2d._cross_entropy import prepared
 from softmax2d._ops import Interpolation
-from softmax2d._targets import Logits, Target
 
 Reduction = Literal["none", "mean", "sum"]
-Cut = tuple[float, float]  # losses above the first count fully, equal ones by the second
-
-
-class _Job(NamedTuple):
-    """All that one pass of the core needs but for where its results go."""
-
-    logits: Logits
-    target: Target
-    weights: Array
-    smoothing: float
-    gamma: float
-
-    def run(
-        self, scale: float, cut: Cut | None, losses: Array | None, grad: Array | None, sums: Array
-    ) -> None:
-        """Fill ``losses`` and ``grad``, and add to ``sums``."""
-        if self.logits.empty:
-            return
-        code = -1 if grad is None else code_of(grad.dtype)
-        weights = None if (self.weights == 1).all() else self.weights
-        terms = (weights, scale, self.smoothing, self.gamma, cut)
-        results = (losses, None if grad is None else exported(grad, code), code, sums)
-        core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
-
-    def mean_divisor(self) -> Fraction:
-        """The weights of the valid targets together; the pixels where targets are probabilities."""
-        if not self.target.counts.size or (self.weights == 1).all():
-            return Fraction(self.target.valid)
-        ratios = [w.as_integer_ratio() for w in self.weights.tolist()]
-        unit = max(below for _, below in ratios)  # a power of two, as all are
-        pairs = zip(self.target.counts.tolist(), ratios, strict=True)
-        return Fraction(sum(n * above * (unit // below) for n, (above, below) in pairs), unit)
-
-
-def _hardest(job: _Job, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
-    """Which losses count, how many pixels that is, and whether one is NaN."""
-    losses = np.empty(job.logits.shape, job.logits.wide)
-    sums = _exact.new_sums(job.logits.wide)
-    job.run(0.0, None, losses, None, sums)
-    limit, kept, valid = math.inf, 0, job.target.valid
-    if threshold is not None:
-        limit = float(job.logits.wide(-math.log(threshold)))  # as the core compares
-        kept = int(np.count_nonzero(~(losses <= limit)))
-    least = 0
-    if top_k is not None:
-        whole = hasattr(top_k, "__index__")
-        least = min(valid, int(top_k) if whole else max(1, round(float(top_k) * valid)))
-    if least <= kept:
-        return (limit, 0.0), kept, _exact.has_nan(sums)
-    value, larger, equal = _exact.kth_largest(np.abs(losses, out=losses), least)
-    if value == 0:
-        equal -= losses.size - valid  # ignored pixels, whose loss is 0, are not among the ties
-    return (value, (least - larger) / equal), least, _exact.has_nan(sums)
-
-
-def _loss(
-    where: str,
-    with_grad: bool,
-    logits: Logits,
-    target: Any,
-    weight: Any,
-    ignore_index: Any,
-    terms: tuple[Any, Any],
-    reduction: Any,
-    chosen: tuple[Any, Any],
-) -> tuple[Any, Any]:
-    """The loss, and its gradient or None; ``terms`` are label_smoothing and focal_gamma."""
-    _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
-    smoothing = _options.number_between(where, "label_smoothing", terms[0], 0, 1)
-    gamma = _options.number_between(where, "focal_gamma", terms[1], 0)
-    some = _options.hardest(where, *chosen, reduction)
-    weights = _options.class_weights(where, weight, logits.classes)
-    truth = _targets.labels_or_probs(where, target, logits, ignore_index)
-    job = _Job(logits, truth, weights, smoothing, gamma)
-
-    cut, sums, kept = None, _exact.new_sums(logits.wide), None
-    if some:
-        cut, kept, broken = _hardest(job, *chosen)
-        _exact.add_nan(sums, broken)  # which is neither above nor below any limit
-    divisor = Fraction(1)
-    if reduction == "mean":
-        divisor = job.mean_divisor() if kept is None else Fraction(kept)
-    losses = np.empty(logits.shape, logits.wide) if reduction == "none" else None
-    grad = logits.new_grad() if with_grad else None
-    job.run(_exact.reciprocal(divisor), cut, losses, grad, sums)
-    loss = _exact.quotient(sums, divisor, logits.wide) if losses is None else losses
-    return loss, None if grad is None else logits.finished(grad)
 
 
 def cross_entropy2d(
@@ -219,7 +128,8 @@ def cross_entropy2d(
     how = (size, interpolation, align_corners, spatial_dims)
     source = _targets.logits_of(where, logits, axis, temperature, bias, how)
     terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
-    return _loss(where, False, source, target, weight, ignore_index, terms, reduction, chosen)[0]
+    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
+    return loss.run(with_grad=False)[0]
 
 
 def cross_entropy2d_with_grad(
@@ -281,4 +191,5 @@ def cross_entropy2d_with_grad(
     how = (size, interpolation, align_corners, spatial_dims)
     source = _targets.logits_of(where, logits, axis, temperature, bias, how)
     terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
-    return _loss(where, True, source, target, weight, ignore_index, terms, reduction, chosen)
+    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
+    return loss.run(with_grad=True)
