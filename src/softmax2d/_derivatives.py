@@ -12,9 +12,10 @@ from softmax2d._arrays import Array, code_of, exported
 from softmax2d._native import core
 
 
-def _vjp(
+def vjp(
     where: str, logs: bool, first: tuple[str, Any], second: tuple[str, Any], axis: int, out: Any
 ) -> Array:
+    """The product of a gradient with softmax's Jacobian or, with ``logs``, log-softmax's."""
     a = _arrays.as_floats(where, *first)
     b = _arrays.as_floats(where, *second)
     axis = _checks.class_axis(where, first[0], a, axis)
@@ -70,7 +71,7 @@ def softmax2d_vjp(
     array([ 0.25, -0.25])
     """
     pair = ("probs", probs), ("grad_probs", grad_probs)
-    return _vjp("softmax2d_vjp", False, *pair, axis, out)
+    return vjp("softmax2d_vjp", False, *pair, axis, out)
 
 
 def log_softmax2d_vjp(
@@ -101,7 +102,7 @@ def log_softmax2d_vjp(
     array([-0.5,  0.5])
     """
     pair = ("log_probs", log_probs), ("grad_log_probs", grad_log_probs)
-    return _vjp("log_softmax2d_vjp", True, *pair, axis, out)
+    return vjp("log_softmax2d_vjp", True, *pair, axis, out)
 
 
 def softmax2d_jvp(
@@ -135,7 +136,7 @@ def softmax2d_jvp(
     >>> s2d.softmax2d_jvp(probs, np.array([1.0, 1.0]).reshape(2, 1, 1)).ravel()
     array([0., 0.])
     """
-    return _vjp("softmax2d_jvp", False, ("probs", probs), ("tangent", tangent), axis, out)
+    return vjp("softmax2d_jvp", False, ("probs", probs), ("tangent", tangent), axis, out)
 
 
 def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:

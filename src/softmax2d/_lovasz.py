@@ -89,9 +89,11 @@ class _Gradient:
     g (1 - p) does not come from a difference.
     """
 
-    def __init__(self, logits: Logits) -> None:
+    def __init__(self, logits: Logits, upstream: float) -> None:
         self._grid = logits.grid
-        self._factors = np.ones(logits.classes) if logits.map is None else logits.map[0]
+        self._factors = np.full(logits.classes, upstream)
+        if logits.map is not None:
+            self._factors *= logits.map[0]
         self.result = np.zeros_like(logits.array, logits.wide)
         self.rows = np.moveaxis(self.result, logits.axis, 0)
         self._sum, self._of_leader, self._share = np.zeros((3, *logits.shape))
@@ -135,14 +137,19 @@ class _Classes:
         return loss / len(self.chosen), slopes / len(self.chosen)
 
 
-def _lovasz(
-    where: str, with_grad: bool, logits: Logits, target: Any, classes: Any, ignore_index: Any
+def lovasz(
+    where: str,
+    upstream: float | None,
+    logits: Logits,
+    target: Any,
+    classes: Any,
+    ignore_index: Any,
 ) -> tuple[Any, Any]:
-    """The loss, and its gradient or None."""
+    """The loss, and its gradient times ``upstream``, or None for None."""
     _options.one_of(where, "classes", classes, ("present", "all"))
     truth = _targets.labels(where, target, logits, ignore_index)
     parts = _Classes(logits, truth, classes)
-    gradient = _Gradient(logits) if with_grad else None
+    gradient = None if upstream is None else _Gradient(logits, upstream)
     loss = 0.0
     for label in parts.chosen:
         p, rest = parts.maps.of(label)
@@ -232,7 +239,7 @@ def lovasz_softmax_loss2d(
     where = "lovasz_softmax_loss2d"
     how = (size, interpolation, align_corners, spatial_dims)
     source = _targets.logits_of(where, logits, axis, temperature, bias, how)
-    return _lovasz(where, False, source, target, classes, ignore_index)[0]
+    return lovasz(where, None, source, target, classes, ignore_index)[0]
 
 
 def lovasz_softmax_loss2d_with_grad(
@@ -278,4 +285,4 @@ def lovasz_softmax_loss2d_with_grad(
     where = "lovasz_softmax_loss2d_with_grad"
     how = (size, interpolation, align_corners, spatial_dims)
     source = _targets.logits_of(where, logits, axis, temperature, bias, how)
-    return _lovasz(where, True, source, target, classes, ignore_index)
+    return lovasz(where, 1.0, source, target, classes, ignore_index)

@@ -44,7 +44,7 @@ class Segmentation(NamedTuple):
     top_probs: Array | None = None
 
 
-def _probs(
+def probs(
     where: str,
     logs: bool,
     logits: Any,
@@ -54,6 +54,7 @@ def _probs(
     out: Any,
     *grid: Any,
 ) -> Array:
+    """Softmax or, with ``logs``, log-softmax; ``grid`` as :func:`_resample.grid` takes it."""
     array = _arrays.as_floats(where, "logits", logits)
     axis = _checks.class_axis(where, "logits", array, axis)
     affine = _checks.affine(where, temperature, bias, array.shape[axis])
@@ -62,8 +63,8 @@ def _probs(
     shape = source.class_shape(axis)
     result = _arrays.result_array(where, out, array, (("logits", array),), shape)
     code, out_code = code_of(array.dtype), code_of(result.dtype)
-    logits, probs = exported(array, code), exported(result, out_code)
-    core.probs(logs, logits, probs, code, out_code, axis, affine, source.tables)
+    pair = exported(array, code), exported(result, out_code)
+    core.probs(logs, *pair, code, out_code, axis, affine, source.tables)
     return result
 
 
@@ -137,7 +138,7 @@ def softmax2d(
     ((3, 4, 4), [0.25, 0.5, 0.25])
     """
     grid = size, interpolation, align_corners, spatial_dims, window
-    return _probs("softmax2d", False, logits, axis, temperature, bias, out, *grid)
+    return probs("softmax2d", False, logits, axis, temperature, bias, out, *grid)
 
 
 def log_softmax2d(
@@ -176,7 +177,7 @@ def log_softmax2d(
     array([-9.357623e-14, -3.000000e+01], dtype=float32)
     """
     grid = size, interpolation, align_corners, spatial_dims, window
-    return _probs("log_softmax2d", True, logits, axis, temperature, bias, out, *grid)
+    return probs("log_softmax2d", True, logits, axis, temperature, bias, out, *grid)
 
 
 def segment(

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d import _options, _targets
-from softmax2d._arrays import code_of, exported
+from softmax2d._arrays import Array, code_of, exported
 from softmax2d._native import core
-from softmax2d._targets import Logits
+from softmax2d._targets import Logits, Target
 
 
 class Factors(NamedTuple):
@@ -38,17 +38,24 @@ def tversky(where: str, alpha: Any, beta: Any) -> Factors:
     return Factors(1, 1 - alpha - beta, alpha, beta)
 
 
-def region_loss(
+class Terms(NamedTuple):
+    """A loss, and what its gradient is made of."""
+
+    loss: Any
+    slopes: Array  # shape (2, C): the loss's derivatives by I and by P of each class
+    truth: Target
+
+
+def region_terms(
     where: str,
-    with_grad: bool,
     factors: Factors,
     logits: Logits,
     target: Any,
     weight: Any,
     ignore_index: Any,
     smooth: Any,
-) -> tuple[Any, Any]:
-    """The loss, and its gradient or None."""
+) -> Terms:
+    """The loss and its derivatives by the sums; reads the logits once."""
     s = _options.number_between(where, "smooth", smooth, 0)
     weights = _options.class_weights(where, weight, logits.classes)
     truth = _targets.labels(where, target, logits, ignore_index)
@@ -63,14 +70,25 @@ def region_loss(
     below[empty] = 1
     shares = weights / (weights.sum() or 1)
     loss = logits.wide((shares * (below - above) / below)[~empty].sum())
-    if not with_grad:
-        return loss, None
     shares = np.where(empty, 0, shares) / below
     score = above / below
+    by_inside = shares * (factors.inside * score - factors.above)
+    return Terms(loss, np.stack([by_inside, shares * factors.probs * score]), truth)
+
+
+def region_grad(logits: Logits, truth: Target, slopes: Array) -> Array:
+    """The gradient at the logits; reads them once more."""
     grad = logits.new_grad()
     code = code_of(grad.dtype)
-    by_inside = shares * (factors.inside * score - factors.above)
-    by_probs = shares * factors.probs * score
     if not logits.empty:
-        core.region_grad(*(*arguments, by_inside, by_probs, exported(grad, code), code))
-    return loss, logits.finished(grad)
+        arguments = (*logits.arguments(), *truth.arguments())
+        core.region_grad(*(*arguments, *slopes, exported(grad, code), code))
+    return logits.finished(grad)
+
+
+def region_loss(
+    where: str, with_grad: bool, factors: Factors, logits: Logits, *options: Any
+) -> tuple[Any, Any]:
+    """The loss, and its gradient or None; ``options`` are those of :func:`region_terms`."""
+    found = region_terms(where, factors, logits, *options)
+    return found.loss, region_grad(logits, found.truth, found.slopes) if with_grad else None

@@ -64,7 +64,8 @@ def _nearest(extent: int, size: int, exact: bool) -> tuple[Array, Array]:
     return lower, np.zeros(size)
 
 
-def _table(extent: int, size: int, interpolation: str, align_corners: bool) -> tuple[Array, Array]:
+def table(extent: int, size: int, interpolation: str, align_corners: bool) -> tuple[Array, Array]:
+    """Lower neighbours and the weights of the upper ones, along one axis."""
     if interpolation == "linear":
         return _linear(extent, size, align_corners)
     return _nearest(extent, size, interpolation == "nearest-exact")
@@ -101,7 +102,7 @@ def grid(
         return Grid(array, None, batch + cut)
     _sizes.resamplable(where, own, sizes)
     tables = tuple(
-        tuple(np.ascontiguousarray(t[s]) for t in _table(n, m, name, align_corners))
+        tuple(np.ascontiguousarray(t[s]) for t in table(n, m, name, align_corners))
         for n, m, name, s in zip(own, sizes, names, slices, strict=True)
     )
     return Grid(array, tables, batch + cut)  # type: ignore[arg-type]  # pairs, as zip does not know

@@ -15,6 +15,7 @@ from softmax2d._checks import Map
 from softmax2d._native import core
 from softmax2d._resample import Tables
 
+_NO_COUNTS = np.zeros(0, np.int64)
 _OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
 
 
@@ -129,10 +130,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
             f"shape {logits.shape}; got {describe(array)}."
         )
-    if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
-        array = array.astype(np.float32)
-    pixels = array.size // logits.classes
-    return Target(array, code_of(array.dtype) + _OF_PROBS, None, np.zeros(0, np.int64), pixels)
+    return unchecked_probs(array, logits)
 
 
 def images_with(target: Target, images: int) -> Array:
@@ -148,13 +146,8 @@ def images_with(target: Target, images: int) -> Array:
     return occurs
 
 
-def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
-    ignore = _options.ignored_class(where, ignore_index)
-    if given.shape != logits.shape:
-        raise ValueError(
-            f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
-            f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
-        )
+def unchecked_labels(given: Array, ignore: int | None) -> Target:
+    """Class indices in the form that the core takes, neither looked at nor counted."""
     limits = np.iinfo(given.dtype)
     if ignore is not None and not limits.min <= ignore <= limits.max:
         ignore = None  # the target cannot hold it
@@ -163,7 +156,26 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
     if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
         array = array.view(np.int64)
         ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64
-    signed = array.dtype.kind == "i"
+    return Target(array, array.dtype.kind == "i", ignore, _NO_COUNTS, 0)
+
+
+def unchecked_probs(array: Array, logits: Logits) -> Target:
+    """Class probabilities in the form that the core takes."""
+    if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
+        array = array.astype(np.float32)
+    pixels = array.size // logits.classes
+    return Target(array, code_of(array.dtype) + _OF_PROBS, None, _NO_COUNTS, pixels)
+
+
+def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
+    ignore = _options.ignored_class(where, ignore_index)
+    if given.shape != logits.shape:
+        raise ValueError(
+            f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
+            f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
+        )
+    array, kind, ignore, *_ = unchecked_labels(given, ignore)
+    signed = bool(kind)
     counts = np.zeros(logits.classes, np.int64)
     ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)
     if bad >= 0:

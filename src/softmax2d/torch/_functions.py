@@ -1,0 +1,269 @@
+"""Probabilities, derivatives and segmentation of tensors: check, then call a custom operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softmax2d import _checks
+from softmax2d._ops import Interpolation, Output, Segmentation, Window
+from softmax2d.torch import _composite, _gate, _operators
+from softmax2d.torch._source import source_of
+
+Size = int | Sequence[int] | None
+Names = Interpolation | Sequence[Interpolation]
+
+
+def exporting() -> bool:
+    """Whether a graph is being recorded that others will run, of standard operators only."""
+    recording = getattr(torch.compiler, "is_exporting", lambda: False)()
+    return bool(recording or torch.onnx.is_in_onnx_export())
+
+
+def _as_autocast(logits: Tensor) -> Tensor:
+    """In float32 where PyTorch's softmax would be: half types under autocast on a GPU."""
+    half = logits.dtype in (torch.float16, torch.bfloat16)
+    if half and logits.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
+        return logits.float()
+    return logits
+
+
+def _probs(
+    where: str,
+    logs: bool,
+    logits: Tensor,
+    out: Tensor | None,
+    window: Any,
+    dim: Any,
+    temperature: Any,
+    bias: Any,
+    resampling: tuple[Any, Any, Any, Any],
+) -> Tensor:
+    """Both public functions."""
+    logits = _gate.floats(where, "logits", logits)
+    source = source_of(where, logits, dim, temperature, bias, resampling, window)
+    if out is not None:
+        _gate.no_gradient(where, logits)
+        _gate.beside(where, "out", out, ("logits", logits))
+        _operators.probs_out(out, logits, logs, *source)
+        return out
+    logits = _as_autocast(logits)
+    if exporting():
+        return _composite.probs(logits, logs, source)
+    found: Tensor = _operators.probs(logits, logs, *source)
+    return found
+
+
+def softmax2d(
+    logits: Tensor,
+    *,
+    dim: int = -3,
+    temperature: float | Tensor = 1.0,
+    bias: Tensor | None = None,
+    out: Tensor | None = None,
+    size: Size = None,
+    interpolation: Names = "linear",
+    align_corners: bool = False,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Tensor:
+    """Turn class scores into class probabilities at every pixel.
+
+    :func:`softmax2d.softmax2d` for tensors: formula, special values, accuracy and the parameters
+    not named here are its. Differentiable, any number of times.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
+        Class scores, on the CPU or a CUDA device, with any strides.
+    dim : int
+        The class dimension.
+    temperature : float or Tensor, shape (C,)
+        Divides the logits first; positive, and a constant: it gets no gradient.
+    bias : Tensor, shape (C,), optional
+        Added to the divided logits; a constant.
+    out : Tensor, shape and dtype of the result, optional
+        Takes the result; not where a gradient is required.
+
+    Returns
+    -------
+    Tensor, dtype of ``logits``, shape of ``logits`` or (..., C, *size)
+        With the logits' strides; on another grid in their memory format. float32 for half types
+        under autocast on a GPU, as from ``torch.softmax``.
+
+    Raises
+    ------
+    TypeError
+        ``logits`` no tensor, of integers, sparse, or on another kind of device.
+    ValueError
+        As :func:`softmax2d.softmax2d`; tensors on different devices; ``temperature`` or ``bias``
+        that require a gradient.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> logits = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    >>> s2t.softmax2d(logits)[0, :, 0, 0].tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    given = dim, temperature, bias, (size, interpolation, align_corners, spatial_dims)
+    return _probs("softmax2d", False, logits, out, window, *given)
+
+
+def log_softmax2d(
+    logits: Tensor,
+    *,
+    dim: int = -3,
+    temperature: float | Tensor = 1.0,
+    bias: Tensor | None = None,
+    out: Tensor | None = None,
+    size: Size = None,
+    interpolation: Names = "linear",
+    align_corners: bool = False,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Tensor:
+    """Turn class scores into logarithms of class probabilities at every pixel.
+
+    :func:`softmax2d.log_softmax2d` for tensors; parameters, result and exceptions as for
+    :func:`softmax2d.torch.softmax2d`.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> s2t.log_softmax2d(torch.tensor([30.0, 0.0]).reshape(2, 1, 1)).flatten()
+    tensor([-9.3576e-14, -3.0000e+01])
+    """
+    given = dim, temperature, bias, (size, interpolation, align_corners, spatial_dims)
+    return _probs("log_softmax2d", True, logits, out, window, *given)
+
+
+def _vjp(
+    where: str, logs: bool, first: tuple[str, Any], second: tuple[str, Any], dim: int, out: Any
+) -> Tensor:
+    result = _gate.floats(where, *first)
+    grad = _gate.beside(where, second[0], _gate.floats(where, *second), (first[0], result))
+    dim = _gate.class_dim(where, first[0], result, dim)
+    common = torch.promote_types(result.dtype, grad.dtype)
+    result, grad = result.to(common), grad.to(common)
+    if out is not None:
+        _gate.no_gradient(where, result, grad)
+        _gate.beside(where, "out", out, (first[0], result))
+        _operators.vjp_out(out, result, grad, logs, dim)
+        return _gate.tensor(where, "out", out)
+    found: Tensor = _operators.vjp(result, grad, logs, dim)
+    return found
+
+
+def softmax2d_vjp(
+    probs: Tensor, grad_probs: Tensor, *, dim: int = -3, out: Tensor | None = None
+) -> Tensor:
+    """Carry a gradient at the probabilities back to the logits.
+
+    :func:`softmax2d.softmax2d_vjp` for tensors: p[c] (g[c] - Σ_k p[k] g[k]), shape and dtype of
+    ``probs``. Differentiable itself.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> s2t.softmax2d_vjp(torch.full((2, 1, 1), 0.5), torch.eye(2)[0].reshape(2, 1, 1)).flatten()
+    tensor([ 0.2500, -0.2500])
+    """
+    pair = ("probs", probs), ("grad_probs", grad_probs)
+    return _vjp("softmax2d_vjp", False, *pair, dim, out)
+
+
+def log_softmax2d_vjp(
+    log_probs: Tensor, grad_log_probs: Tensor, *, dim: int = -3, out: Tensor | None = None
+) -> Tensor:
+    """Carry a gradient at the log-probabilities back to the logits.
+
+    :func:`softmax2d.log_softmax2d_vjp` for tensors: g[c] - p[c] Σ_k g[k].
+    """
+    pair = ("log_probs", log_probs), ("grad_log_probs", grad_log_probs)
+    return _vjp("log_softmax2d_vjp", True, *pair, dim, out)
+
+
+def softmax2d_jvp(
+    probs: Tensor, tangent: Tensor, *, dim: int = -3, out: Tensor | None = None
+) -> Tensor:
+    """Carry a change of the logits forward to the probabilities.
+
+    :func:`softmax2d.softmax2d_jvp` for tensors: p[c] (t[c] - Σ_k p[k] t[k]).
+    """
+    return _vjp("softmax2d_jvp", False, ("probs", probs), ("tangent", tangent), dim, out)
+
+
+def softmax2d_jacobian(probs: Tensor, *, dim: int = -3) -> Tensor:
+    """All derivatives of the class probabilities with respect to the logits.
+
+    Returns
+    -------
+    Tensor, shape (..., C, C, H, W), dtype of ``probs``
+        Entry [c, i] is ∂p[c]/∂z[i] = p[c] (δ_ci - p[i]), as :func:`softmax2d.softmax2d_jacobian`.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> s2t.softmax2d_jacobian(torch.full((2, 1, 1), 0.5))[:, :, 0, 0]
+    tensor([[ 0.2500, -0.2500],
+            [-0.2500,  0.2500]])
+    """
+    where = "softmax2d_jacobian"
+    p = _gate.floats(where, "probs", probs)
+    dim = _gate.class_dim(where, "probs", p, dim)
+    p = p.movedim(dim, -1)
+    exact = p.float() if p.dtype.itemsize == 2 else p
+    same = torch.eye(p.shape[-1], dtype=torch.bool, device=p.device)
+    row = exact[..., None, :]
+    jacobian = exact[..., :, None] * torch.where(same, 1 - row, -row)
+    return jacobian.to(p.dtype).movedim((-2, -1), (dim - 1, dim))
+
+
+def segment(
+    logits: Tensor,
+    *,
+    dim: int = -3,
+    size: Size = None,
+    interpolation: Names = "linear",
+    align_corners: bool = False,
+    temperature: float | Tensor = 1.0,
+    bias: Tensor | None = None,
+    outputs: Output | Sequence[Output] = ("labels", "confidence"),
+    top_k: int | None = None,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Segmentation:
+    """Label every pixel, and say how sure the label is, without building the probabilities.
+
+    :func:`softmax2d.segment` for tensors. Nothing of it can be differentiated: a backward pass
+    through the confidence raises.
+
+    Returns
+    -------
+    Segmentation
+        Named tuple of tensors without the class dimension, None where not asked for. Labels are
+        uint8 up to 256 classes, then uint16 and uint32 (int64 in exported graphs).
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> found = s2t.segment(torch.tensor([1.0, 3.0]).reshape(2, 1, 1))
+    >>> found.labels.dtype, found.labels.item(), round(found.confidence.item(), 4)
+    (torch.uint8, 1, 0.8808)
+    """
+    where = "segment"
+    logits = _gate.floats(where, "logits", logits)
+    resampling = size, interpolation, align_corners, spatial_dims
+    source = source_of(where, logits, dim, temperature, bias, resampling, window)
+    names = _checks.output_names(where, outputs, top_k)
+    if exporting():
+        found = _composite.segment(logits, source, list(names), top_k)
+    else:
+        found = _operators.segment(logits, ",".join(names), top_k, *source)
+    fields = [*(name for name in _checks.OUTPUTS if name in names)]
+    fields += ["top_labels", "top_probs"] if top_k is not None else []
+    return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]

@@ -1,0 +1,369 @@
+"""Modules over the functions: what a network's definition or a training loop holds."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softmax2d._ops import Segmentation
+from softmax2d._statistics import Statistics
+from softmax2d.torch import _functions, _gate
+from softmax2d.torch import _loss_functions as losses
+
+
+class _Options(nn.Module):
+    """Keyword options of a function, with tensors among them as buffers."""
+
+    dim: int
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._names = tuple(options)
+        for name, value in options.items():
+            if isinstance(value, Tensor):
+                self.register_buffer(name, value.detach().clone())
+            else:
+                setattr(self, name, value)
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names}
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return ", ".join(
+            f"{name}=tensor{tuple(value.shape)}"
+            if isinstance(value, Tensor)
+            else f"{name}={value!r}"
+            for name, value in self._options().items()
+        )
+
+
+class Softmax2d(_Options):
+    """Class probabilities at every pixel; in the place of ``torch.nn.Softmax2d``.
+
+    Parameters
+    ----------
+    dim : int
+        The class dimension: -3, as there.
+    temperature, bias
+        As in :func:`softmax2d.torch.softmax2d`.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> s2t.Softmax2d()(torch.zeros(1, 2, 1, 1)).flatten().tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(
+        self, *, dim: int = -3, temperature: float | Tensor = 1.0, bias: Tensor | None = None
+    ) -> None:
+        super().__init__(dim=dim, temperature=temperature, bias=bias)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Probabilities of ``logits``, shape (..., C, H, W)."""
+        return _functions.softmax2d(logits, **self._options())
+
+
+class LogSoftmax2d(_Options):
+    """Logarithms of the class probabilities at every pixel; options of :class:`Softmax2d`."""
+
+    def __init__(
+        self, *, dim: int = -3, temperature: float | Tensor = 1.0, bias: Tensor | None = None
+    ) -> None:
+        super().__init__(dim=dim, temperature=temperature, bias=bias)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Log-probabilities of ``logits``, shape (..., C, H, W)."""
+        return _functions.log_softmax2d(logits, **self._options())
+
+
+class Segment(_Options):
+    """Labels, confidence and more at every pixel: :func:`softmax2d.torch.segment` as a module.
+
+    Parameters are the options of that function.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = -3,
+        size: Any = None,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        temperature: float | Tensor = 1.0,
+        bias: Tensor | None = None,
+        outputs: Any = ("labels", "confidence"),
+        top_k: int | None = None,
+        spatial_dims: int | None = None,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            size=size,
+            interpolation=interpolation,
+            align_corners=align_corners,
+            temperature=temperature,
+            bias=bias,
+            outputs=outputs,
+            top_k=top_k,
+            spatial_dims=spatial_dims,
+        )
+
+    def forward(self, logits: Tensor) -> Segmentation:
+        """The named tuple of :func:`softmax2d.torch.segment`."""
+        return _functions.segment(logits, **self._options())
+
+
+def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[Any, ...] | None:
+    """The target's size where it is larger than the logits' along some dimension, smaller in none.
+
+    Raises
+    ------
+    ValueError
+        A target that is smaller along one: its labels would be compared with some of the logits.
+    """
+    logits = _gate.floats(where, "logits", logits)
+    target = _gate.tensor(where, "target", target)
+    dim = _gate.class_dim(where, "logits", logits, dim)
+    count = -dim - 1 if dim != -1 else min(2, logits.ndim - 1)
+    if target.is_floating_point() or not count or target.ndim != logits.ndim - 1:
+        return None
+    first = logits.ndim - count - (dim == -1)
+    own, wanted = logits.shape[first : first + count], tuple(target.shape[-count:])
+    if own == wanted:
+        return None
+    if any(m < n for n, m in zip(own, wanted, strict=True)):
+        raise ValueError(
+            f"{where}: target must not be smaller than the logits, of size {tuple(own)}; "
+            f"got {wanted}. Pass size={wanted} to the function to make the logits smaller."
+        )
+    return wanted
+
+
+def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """``reduction``, or what PyTorch's two older arguments mean."""
+    if size_average is None and reduce is None:
+        return reduction
+    warnings.warn(
+        "CrossEntropy2d: size_average and reduce are deprecated, as in PyTorch; use reduction=.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    if reduce is not None and not reduce:
+        return "none"
+    return "mean" if size_average is None or size_average else "sum"
+
+
+class CrossEntropy2d(_Options):
+    """Cross-entropy of every pixel; in the place of ``torch.nn.CrossEntropyLoss`` on images.
+
+    A target that is larger than the logits gives the size to which they are resampled on the way:
+    the interpolation before the loss goes.
+
+    Parameters
+    ----------
+    weight, size_average, ignore_index, reduce, reduction, label_smoothing
+        As there; weights are at least 0.
+    dim : int
+        The class dimension; -4 for volumes.
+    interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold
+        As in :func:`softmax2d.torch.cross_entropy2d`.
+
+    Notes
+    -----
+    What differs from PyTorch: a mean over no valid pixel is 0 with gradient 0, not NaN; the loss
+    is float32 for half types; a confident pixel keeps its small loss and gradient.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> criterion = s2t.CrossEntropy2d(weight=torch.tensor([1.0, 4.0]), ignore_index=255)
+    >>> criterion(torch.zeros(1, 2, 3, 3), torch.ones(1, 9, 9, dtype=torch.uint8))
+    tensor(0.6931)
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        *,
+        dim: int = -3,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        temperature: float | Tensor = 1.0,
+        bias: Tensor | None = None,
+        focal_gamma: float = 0.0,
+        top_k: float | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        super().__init__(
+            weight=weight,
+            ignore_index=ignore_index,
+            reduction=_reduction(size_average, reduce, reduction),
+            label_smoothing=label_smoothing,
+            dim=dim,
+            interpolation=interpolation,
+            align_corners=align_corners,
+            temperature=temperature,
+            bias=bias,
+            focal_gamma=focal_gamma,
+            top_k=top_k,
+            threshold=threshold,
+        )
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
+        size = target_size("CrossEntropy2d", logits, target, self.dim)
+        return losses.cross_entropy2d(logits, target, size=size, **self._options())
+
+
+class _RegionLoss(_Options):
+    """A loss of whole regions, with the target's size where that is larger."""
+
+    loss: Any
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
+        size = target_size(type(self).__name__, logits, target, self.dim)
+        found: Tensor = type(self).loss(logits, target, size=size, **self._options())
+        return found
+
+
+class DiceLoss2d(_RegionLoss):
+    """:func:`softmax2d.torch.dice_loss2d` as a module; the size is taken from the target."""
+
+    loss = staticmethod(losses.dice_loss2d)
+
+    def __init__(
+        self,
+        *,
+        dim: int = -3,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        temperature: float | Tensor = 1.0,
+        bias: Tensor | None = None,
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        smooth: float = 1.0,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            interpolation=interpolation,
+            align_corners=align_corners,
+            temperature=temperature,
+            bias=bias,
+            weight=weight,
+            ignore_index=ignore_index,
+            smooth=smooth,
+        )
+
+
+class JaccardLoss2d(DiceLoss2d):
+    """:func:`softmax2d.torch.jaccard_loss2d` as a module; options of :class:`DiceLoss2d`."""
+
+    loss = staticmethod(losses.jaccard_loss2d)
+
+
+class TverskyLoss2d(_RegionLoss):
+    """:func:`softmax2d.torch.tversky_loss2d` as a module; the size is taken from the target."""
+
+    loss = staticmethod(losses.tversky_loss2d)
+
+    def __init__(self, *, alpha: float = 0.5, beta: float = 0.5, **options: Any) -> None:
+        shared = DiceLoss2d(**options)
+        super().__init__(alpha=alpha, beta=beta, **shared._options())  # noqa: SLF001  # one family
+
+
+class LovaszSoftmaxLoss2d(_RegionLoss):
+    """:func:`softmax2d.torch.lovasz_softmax_loss2d` as a module; the size is the target's."""
+
+    loss = staticmethod(losses.lovasz_softmax_loss2d)
+
+    def __init__(
+        self,
+        *,
+        dim: int = -3,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        temperature: float | Tensor = 1.0,
+        bias: Tensor | None = None,
+        classes: str = "present",
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            interpolation=interpolation,
+            align_corners=align_corners,
+            temperature=temperature,
+            bias=bias,
+            classes=classes,
+            ignore_index=ignore_index,
+        )
+
+
+class Evaluate(_Options):
+    """Statistics of all logits and targets that it has seen since the last ``reset``.
+
+    Options are those of :func:`softmax2d.torch.evaluate`; a larger target gives the size.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> judge = s2t.Evaluate(ignore_index=255)
+    >>> logits = torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1)
+    >>> judge(logits, torch.ones(1, 2, 2, dtype=torch.uint8))
+    >>> judge.compute().accuracy
+    1.0
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = -3,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        temperature: float | Tensor = 1.0,
+        bias: Tensor | None = None,
+        ignore_index: int | None = None,
+        bins: int = 15,
+    ) -> None:
+        super().__init__(
+            dim=dim,
+            interpolation=interpolation,
+            align_corners=align_corners,
+            temperature=temperature,
+            bias=bias,
+            ignore_index=ignore_index,
+            bins=bins,
+        )
+        self._seen: Statistics | None = None
+
+    @torch.compiler.disable
+    def forward(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
+        size = target_size("Evaluate", logits, target, self.dim)
+        found = losses.evaluate(logits.detach(), target, size=size, **self._options())
+        self._seen = found if self._seen is None else self._seen + found
+
+    def compute(self) -> Statistics:
+        """What has been seen.
+
+        Raises
+        ------
+        ValueError
+            Nothing has.
+        """
+        if self._seen is None:
+            raise ValueError("Evaluate: compute needs at least one batch; got none since reset.")
+        return self._seen
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._seen = None

@@ -1,0 +1,256 @@
+"""softmax2d.torch beside the NumPy functions: the same bits, names, refusals and memory formats."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import softmax2d as s2d
+import softmax2d.torch as s2t
+from tests import cases
+
+DTYPES = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+
+def bits(value: Any) -> Any:
+    """The bits of a tensor or an array, in an integer type that both know."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        value = value.contiguous()
+        value = value.view(torch.int16) if value.dtype == torch.bfloat16 else value
+        value = value.numpy()
+    value = np.ascontiguousarray(value)
+    return value.view(f"u{value.dtype.itemsize}")
+
+
+def logits_of(name: str, shape: tuple[int, ...] = (2, 5, 6, 7)) -> torch.Tensor:
+    rng = np.random.default_rng([cases.SEED, *shape])
+    return torch.from_numpy(rng.normal(0, 5, shape)).to(DTYPES[name])
+
+
+def array_of(z: torch.Tensor) -> Any:
+    import ml_dtypes
+
+    if z.dtype == torch.bfloat16:
+        return z.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return z.numpy()
+
+
+def layouts(z: torch.Tensor) -> dict[str, torch.Tensor]:
+    padded = torch.zeros(2, 5, 6, 14, dtype=z.dtype)[..., ::2]
+    return {
+        "plain": z,
+        "channels_last": z.contiguous(memory_format=torch.channels_last),
+        "strided": padded.copy_(z),
+        "expanded": z[:1].expand(3, -1, -1, -1),
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "map": {"temperature": 1.5, "bias": [0.5, -1.0, 0.0, 2.0, 0.25]},
+    "size": {"size": (9, 11)},
+    "smaller": {"size": 4, "interpolation": ("nearest", "linear")},
+    "corners": {"size": (9, 11), "align_corners": True, "temperature": [1, 2, 3, 4, 5.0]},
+    "window": {"size": (9, 11), "window": (slice(2, None, 2), slice(1, 8))},
+}
+
+
+@pytest.mark.parametrize("options", sorted(OPTIONS))
+@pytest.mark.parametrize("name", sorted(DTYPES))
+def test_the_same_bits_as_numpy(name: str, options: str) -> None:
+    given = OPTIONS[options]
+    tensors = {k: torch.tensor(v) if isinstance(v, list) else v for k, v in given.items()}
+    for form, z in layouts(logits_of(name)).items():
+        array = array_of(z)
+        for function in ("softmax2d", "log_softmax2d"):
+            want = getattr(s2d, function)(array, **given)
+            found = getattr(s2t, function)(z, **tensors)
+            assert np.array_equal(bits(found), bits(want)), (form, function)
+            assert found.dtype == z.dtype
+            last = torch.channels_last
+            assert form != "channels_last" or found.is_contiguous(memory_format=last)
+        outputs = ("labels", "confidence", "margin", "entropy")
+        want = s2d.segment(array, outputs=outputs, top_k=2, **given)
+        found = s2t.segment(z, outputs=outputs, top_k=2, **tensors)
+        assert type(found) is s2d.Segmentation
+        for a, b in zip(found, want, strict=True):
+            assert np.array_equal(bits(a), bits(b))
+            assert a.is_contiguous()
+
+
+@pytest.mark.parametrize("name", sorted(DTYPES))
+def test_results_into_out(name: str) -> None:
+    z = logits_of(name)
+    out = torch.empty_like(z)
+    assert s2t.softmax2d(z, out=out) is out
+    assert torch.equal(out, s2t.softmax2d(z))
+    again = s2t.softmax2d_vjp(out, z, out=torch.empty_like(z))
+    assert torch.equal(again, s2t.softmax2d_vjp(out, z))
+    with pytest.raises(ValueError, match="out does not go with automatic differentiation"):
+        s2t.softmax2d(z.requires_grad_(), out=out)
+
+
+@pytest.mark.parametrize("name", sorted(DTYPES))
+def test_derivatives(name: str) -> None:
+    z, g = logits_of(name), logits_of(name, (2, 5, 6, 7)).flip(0)
+    p, q = s2t.softmax2d(z), s2t.log_softmax2d(z)
+    a = [array_of(t) for t in (p, q, g)]
+    assert np.array_equal(bits(s2t.softmax2d_vjp(p, g)), bits(s2d.softmax2d_vjp(a[0], a[2])))
+    assert np.array_equal(
+        bits(s2t.log_softmax2d_vjp(q, g)), bits(s2d.log_softmax2d_vjp(a[1], a[2]))
+    )
+    assert np.array_equal(bits(s2t.softmax2d_jvp(p, g)), bits(s2d.softmax2d_jvp(a[0], a[2])))
+    assert np.array_equal(bits(s2t.softmax2d_jacobian(p)), bits(s2d.softmax2d_jacobian(a[0])))
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(0, (5, 7)), (-1, (3, 4, 5)), (1, (2, 5, 3, 4, 6))])
+def test_any_class_dimension(dim: int, shape: tuple[int, ...]) -> None:
+    z = logits_of("float32", shape)
+    assert np.array_equal(bits(s2t.softmax2d(z, dim=dim)), bits(s2d.softmax2d(z.numpy(), axis=dim)))
+    found = s2t.segment(z, dim=dim)
+    assert np.array_equal(found.labels, s2d.segment(z.numpy(), axis=dim).labels)
+
+
+@pytest.mark.parametrize("classes", [256, 257, 2**16, 2**16 + 1])
+def test_labels_take_the_smallest_type(classes: int) -> None:
+    z = torch.arange(classes, dtype=torch.float32).reshape(classes, 1, 1)
+    labels = s2t.segment(z, outputs="labels").labels
+    assert (
+        labels.dtype
+        == (torch.uint8, torch.uint16, torch.uint32)[(classes > 256) + (classes > 2**16)]
+    )
+    assert int(labels) == classes - 1
+
+
+def test_a_negative_view_is_read_as_it_is() -> None:
+    z = torch.complex(torch.zeros(3, 2, 2), torch.arange(12.0).reshape(3, 2, 2)).conj().imag
+    assert z.is_neg()
+    assert torch.equal(s2t.softmax2d(z), s2t.softmax2d(z.resolve_neg()))
+
+
+def test_names_order_and_defaults_are_those_of_numpy() -> None:
+    for name in s2t.__all__:
+        if not hasattr(s2d, name):
+            continue
+        ours = inspect.signature(getattr(s2d, name)).parameters
+        theirs = inspect.signature(getattr(s2t, name)).parameters
+        listed = [(p.name.replace("dim", "axis") if p.name == "dim" else p.name, p.default, p.kind)
+                  for p in theirs.values()]  # fmt: skip
+        assert listed == [(p.name, p.default, p.kind) for p in ours.values()], name
+    missing = set(s2d.__all__) - set(s2t.__all__)
+    assert missing == {
+        "Segmentation", "Statistics", "__version__", "get_num_threads", "instruction_set",
+        "set_num_threads",
+    }  # fmt: skip
+
+
+Z = torch.zeros(3, 4, 4)
+T = torch.zeros(4, 4, dtype=torch.int64)
+REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
+    "an array": (
+        lambda: s2t.softmax2d(np.zeros((3, 4, 4))),
+        TypeError,
+        "softmax2d: logits must be a torch.Tensor; got ndarray. NumPy arrays go to "
+        "softmax2d.softmax2d.",
+    ),
+    "integers": (
+        lambda: s2t.segment(Z.long()),
+        TypeError,
+        "segment: logits must be float16, bfloat16, float32 or float64; got shape (3, 4, 4) and "
+        "dtype torch.int64. Convert it, for example with logits.float().",
+    ),
+    "no class dimension": (
+        lambda: s2t.softmax2d(torch.zeros(4, 4)),
+        ValueError,
+        "softmax2d: logits needs a class dimension, shape (..., C, H, W); got shape (4, 4) and "
+        "dtype torch.float32. Add one with logits[None], or name another with dim=.",
+    ),
+    "dim": (
+        lambda: s2t.softmax2d(Z, dim=3),
+        ValueError,
+        "softmax2d: dim must be between -3 and 2 for logits of shape (3, 4, 4) and dtype "
+        "torch.float32; got 3.",
+    ),
+    "sparse": (
+        lambda: s2t.softmax2d(Z.to_sparse()),
+        TypeError,
+        "softmax2d: logits must be a dense tensor; got layout torch.sparse_coo.",
+    ),
+    "mixed devices": (
+        lambda: s2t.cross_entropy2d(Z, T.to("meta")),
+        ValueError,
+        "cross_entropy2d: target must be on the device of logits, cpu; got meta. Move it with "
+        "target.to(logits.device).",
+    ),
+    "a variable temperature": (
+        lambda: s2t.softmax2d(Z, temperature=torch.ones((), requires_grad=True)),
+        ValueError,
+        "softmax2d: temperature has no gradient, but the one given requires it. Apply it to the "
+        "logits in PyTorch, or pass temperature.detach().",
+    ),
+    "a temperature of 0": (
+        lambda: s2t.softmax2d(Z, temperature=0.0),
+        ValueError,
+        "softmax2d: temperature must be positive and finite; got 0.0.",
+    ),
+    "a wrong bias": (
+        lambda: s2t.softmax2d(Z, bias=torch.zeros(2)),
+        ValueError,
+        "softmax2d: bias must be one value per class, shape (3,); got shape (2,).",
+    ),
+    "a target out of range": (
+        lambda: s2t.cross_entropy2d(Z, T + 3),
+        ValueError,
+        "cross_entropy2d: target must be in [0, 3) or ignore_index, -100; got 3 at (0, 0).",
+    ),
+    "a target of another size": (
+        lambda: s2t.cross_entropy2d(Z, T[1:]),
+        ValueError,
+        "cross_entropy2d: target must hold class indices of shape (4, 4), for logits of shape "
+        "(3, 4, 4) and dtype float32, class axis 0; got shape (3, 4) and dtype int64.",
+    ),
+    "a smaller target": (
+        lambda: s2t.CrossEntropy2d()(Z, T[1:]),
+        ValueError,
+        "CrossEntropy2d: target must not be smaller than the logits, of size (4, 4); got (3, 4). "
+        "Pass size=(3, 4) to the function to make the logits smaller.",
+    ),
+    "a size of text": (
+        lambda: s2t.segment(Z, size="8"),
+        TypeError,
+        "segment: size must be an integer or one per spatial axis; got '8'.",
+    ),
+    "three sizes": (
+        lambda: s2t.segment(Z, size=(8, 8, 8)),
+        ValueError,
+        "segment: size must be one positive number per spatial axis, as in (4, 4); got [8, 8, 8].",
+    ),
+    "checked targets": (
+        lambda: s2t.check_target(T - 1, 3),
+        ValueError,
+        "check_target: target must be in [0, 3) or ignore_index, -100; got -1 at (0, 0).",
+    ),
+    "nothing evaluated": (
+        lambda: s2t.Evaluate().compute(),
+        ValueError,
+        "Evaluate: compute needs at least one batch; got none since reset.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_refusals(case: str) -> None:
+    call, kind, text = REFUSED[case]
+    with pytest.raises(kind) as caught:
+        call()
+    assert str(caught.value) == text
