@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from softmax2d import _checks
 
@@ -48,7 +49,19 @@ def floats(where: str, name: str, value: Any) -> Tensor:
             f"{where}: {name} must be float16, bfloat16, float32 or float64; "
             f"got {describe(found)}.{hint}"
         )
+    _no_tangent(where, name, found)
     return found
+
+
+def _no_tangent(where: str, name: str, found: Tensor) -> None:
+    """Refuse forward-mode differentiation, of which custom operators would see nothing."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:  # noqa: SLF001  # no other way
+        return
+    if forward_ad.unpack_dual(found).tangent is not None:  # type: ignore[no-untyped-call]
+        raise NotImplementedError(
+            f"{where}: {name} must not carry a tangent: there is no forward-mode derivative. "
+            "Use softmax2d_jvp on the probabilities, or a backward pass."
+        )
 
 
 def beside(where: str, name: str, value: Any, first: tuple[str, Tensor]) -> Tensor:

@@ -14,11 +14,21 @@ import torch
 from torch import Tensor
 
 
+def _variable(tensor: Tensor, again: bool) -> Tensor:
+    """What is differentiated by: with ``again`` under a name of its own.
+
+    Other arguments may depend on the same tensor, and what comes through them does not count.
+    """
+    if again and tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()
+
+
 def gradient(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """The gradient of a plain loss at ``at``; differentiable where that is asked for."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        at = at if again and at.requires_grad else at.detach().requires_grad_()
+        at = _variable(at, again)
         (grad,) = torch.autograd.grad(loss(at), at, create_graph=again)
     return grad
 
@@ -32,8 +42,7 @@ def of_gradient(
     """
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        u = upstream if again and upstream.requires_grad else upstream.detach().requires_grad_()
-        z = logits if again and logits.requires_grad else logits.detach().requires_grad_()
+        u, z = _variable(upstream, again), _variable(logits, again)
         fine = z.double()
         (grad,) = torch.autograd.grad(loss(fine, u.double()), fine, create_graph=True)
         product = (grad * tangent.double()).sum()
