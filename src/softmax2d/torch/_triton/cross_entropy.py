@@ -6,62 +6,29 @@ them. Every result has the same bits in every run: no atomic operations, sums in
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import triton
 
+from softmax2d.torch._triton.launching import (
+    Table,
+    blocks,
+    class_block,
+    in_a_row,
+    maps_of,
+    refuse_float64,
+)
 from softmax2d.torch._triton.loss_backward import backward_kernel
 from softmax2d.torch._triton.loss_backward_resampled import backward_resampled_kernel
 from softmax2d.torch._triton.loss_forward import forward_kernel
 
 NORMALISER = 2  # planes: the largest logit, and the sum over the others as loss_terms.py has it
-Table = tuple[torch.Tensor, torch.Tensor]  # lower neighbours and weights of the upper ones
-
-
-class Blocks(NamedTuple):
-    """How a direct kernel cuts its work."""
-
-    classes: int
-    pixels: int
-    warps: int
-
-
-def class_block(classes: int) -> int:
-    """Classes that are worked on at once: more where that wastes little more than 4 do."""
-    if classes <= 4:
-        return int(triton.next_power_of_2(classes))
-    padded = {size: triton.cdiv(classes, size) * size for size in (4, 8, 16)}
-    return max(size for size, total in padded.items() if total <= 1.1 * padded[4])
-
-
-def blocks(classes: int, pixels: int, class_axis_last: bool) -> Blocks:
-    """Few idle lanes at C classes, and 8 to 16 logits a thread.
-
-    ======================  =======  ======  =====
-    C                       classes  pixels  warps
-    ======================  =======  ======  =====
-    1, 2                    1, 2     128     4
-    3, 4, 9, 10, 19, 33     4        128     4
-    5 to 8, 21, 22, 40      8        128     4
-    64, 150, 1000 ...       16       128     4
-    any, class axis last    as above 64      4
-    ======================  =======  ======  =====
-
-    Chosen by counting instructions and registers, not measured.
-    """
-    most = 64 if class_axis_last else 128
-    return Blocks(class_block(classes), min(most, triton.next_power_of_2(pixels)), 4)
 
 
 def _smoothing(smoothing: float, classes: int) -> tuple[float, float] | None:
     """The share of the target's class and that of every class; None without smoothing."""
     return (1.0 - smoothing, smoothing / classes) if smoothing else None
-
-
-def _maps(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[Any, Any]:
-    """What logits are multiplied by and what is added: a division a logit is too dear."""
-    return None if temperature is None else temperature.reciprocal(), bias
 
 
 def _total(weight: torch.Tensor | None, like: torch.Tensor, smoothing: float) -> Any:
@@ -71,16 +38,6 @@ def _total(weight: torch.Tensor | None, like: torch.Tensor, smoothing: float) ->
     if weight is None:
         return torch.full((1,), float(like.shape[1]), dtype=torch.float64, device=like.device)
     return weight.sum(dtype=torch.float64).reshape(1)
-
-
-def _in_a_row(*tensors: torch.Tensor) -> bool:
-    """Whether the pixels of an image are evenly spaced in all of them."""
-    return all(t.shape[-2] == 1 or t.stride(-2) == t.shape[-1] * t.stride(-1) for t in tensors)
-
-
-def _refuse_float64(logits: torch.Tensor) -> None:
-    if logits.dtype == torch.float64:
-        raise NotImplementedError("float64 logits have no Triton kernel")
 
 
 def forward(
@@ -101,18 +58,18 @@ def forward(
 
     A pixel whose target is ignored has loss 0; one whose target is no class has NaN.
     """
-    _refuse_float64(logits)
+    refuse_float64(logits)
     images, height, width = target.shape
     if not target.numel():
         return
     tables = None if rows is None or columns is None else (*rows, *columns)
     classes = logits.shape[1]
-    flat = tables is None and _in_a_row(logits, target)
+    flat = tables is None and in_a_row(logits, target)
     cut = blocks(classes, height * width, logits.stride(1) == 1)
     mode = (flat, triton.cdiv(classes, cut.classes) > 5)
     forward_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         (logits, target, losses, normaliser),
-        _maps(temperature, bias),
+        maps_of(temperature, bias),
         weight,
         tables,
         (classes, height, width),
@@ -146,7 +103,7 @@ def backward(
 
     ``upstream`` is float32: one number, read on the device, or one a pixel.
     """
-    _refuse_float64(logits)
+    refuse_float64(logits)
     if not target.numel() or not grad.numel():
         grad.zero_()
         return
@@ -159,7 +116,7 @@ def backward(
     strides = tuple(t.stride() for t in laid_out)
     weights = (weight, _total(weight, logits, smoothing))
     options: dict[str, Any] = {"IGNORE": ignore_index, "SMOOTHING": _smoothing(smoothing, classes)}
-    common = (pointers, _maps(temperature, bias), weights)
+    common = (pointers, maps_of(temperature, bias), weights)
     if rows is not None and columns is not None:
         _backward_resampled(common, strides, rows, columns, options)
         return
@@ -170,7 +127,7 @@ def backward(
         strides,
         target.numel(),
         **options,
-        FLAT=_in_a_row(*laid_out),
+        FLAT=in_a_row(*laid_out),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
         num_warps=cut.warps,

@@ -1,0 +1,60 @@
+"""What all launchers share: how work is cut, and arguments as kernels take them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+
+Table = tuple[torch.Tensor, torch.Tensor]  # lower neighbours and weights of the upper ones
+
+
+class Blocks(NamedTuple):
+    """How a direct kernel cuts its work."""
+
+    classes: int
+    pixels: int
+    warps: int
+
+
+def class_block(classes: int) -> int:
+    """Classes that are worked on at once: more where that wastes little more than 4 do."""
+    if classes <= 4:
+        return int(triton.next_power_of_2(classes))
+    padded = {size: triton.cdiv(classes, size) * size for size in (4, 8, 16)}
+    return max(size for size, total in padded.items() if total <= 1.1 * padded[4])
+
+
+def blocks(classes: int, pixels: int, class_axis_last: bool) -> Blocks:
+    """Few idle lanes at C classes, and 8 to 16 logits a thread.
+
+    ======================  =======  ======  =====
+    C                       classes  pixels  warps
+    ======================  =======  ======  =====
+    1, 2                    1, 2     128     4
+    3, 4, 9, 10, 19, 33     4        128     4
+    5 to 8, 21, 22, 40      8        128     4
+    64, 150, 1000 ...       16       128     4
+    any, class axis last    as above 64      4
+    ======================  =======  ======  =====
+
+    Chosen by counting instructions and registers, not measured.
+    """
+    most = 64 if class_axis_last else 128
+    return Blocks(class_block(classes), min(most, triton.next_power_of_2(pixels)), 4)
+
+
+def maps_of(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[Any, Any]:
+    """What logits are multiplied by and what is added: a division a logit is too dear."""
+    return None if temperature is None else temperature.reciprocal(), bias
+
+
+def in_a_row(*tensors: torch.Tensor) -> bool:
+    """Whether the pixels of an image are evenly spaced in all of them."""
+    return all(t.shape[-2] == 1 or t.stride(-2) == t.shape[-1] * t.stride(-1) for t in tensors)
+
+
+def refuse_float64(logits: torch.Tensor) -> None:
+    if logits.dtype == torch.float64:
+        raise NotImplementedError("float64 logits have no Triton kernel")
