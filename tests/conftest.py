@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -9,6 +10,9 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d import _core
+
+# Triton reads it when kernels are decorated: they then run on tensors of the CPU.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # Seeded: the same examples in every run, so that a failure is repeated by running again.
 hypothesis.settings.register_profile(

@@ -1,0 +1,1 @@
+"""softmax2d for PyTorch."""

@@ -1,0 +1,1 @@
+"""Triton kernels of softmax2d.torch and their launchers, one kernel a file."""

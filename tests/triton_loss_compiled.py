@@ -1,0 +1,89 @@
+"""Compiles every variant of the cross-entropy's kernels for sm_90 with the arguments of a launch.
+
+The launchers run on tensors of the CPU; each launch stops once its kernel is compiled.
+``python tests/triton_loss_compiled.py CACHE_DIRECTORY`` prints a line for each kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+os.environ.pop("TRITON_INTERPRET", None)
+os.environ["TRITON_CACHE_DIR"] = sys.argv[1]
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from softmax2d.torch._triton import cross_entropy
+
+
+class NoDevice:
+    """What Triton asks its driver before a launch."""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int = 0) -> int:
+        return 0
+
+
+launch = JITFunction.run
+
+
+def usage(cubin: bytes) -> str:
+    """What of a processor a kernel needs."""
+    path = Path(sys.argv[1]) / "kernel.cubin"
+    path.write_bytes(cubin)
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    return subprocess.run([tool, "-res-usage", path], capture_output=True, text=True).stdout
+
+
+def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+    kernel = launch(self, *args, grid=grid, warmup=True, **options)
+    ptx = kernel.asm["ptx"]
+    assert ".target sm_90" in ptx
+    registers = re.search(r"REG:\d+ STACK:(0|8) SHARED:\d+ LOCAL:0", usage(kernel.asm["cubin"]))
+    assert registers, f"{self.__name__} spills registers: {usage(kernel.asm['cubin'])}"
+    assert not re.search(r"\b(atom|red)\.", ptx), f"{self.__name__} has atomic operations"
+    print(self.__name__, registers[0], {k: v for k, v in options.items() if k.isupper()})
+    return kernel
+
+
+def run(classes: int, dtype: torch.dtype, last: bool, resampled: bool, full: bool) -> None:
+    """One forward and one backward; ``full``: with all options, else with none."""
+    logits = torch.zeros(2, classes, 40, 48, dtype=dtype)
+    logits = logits.to(memory_format=torch.channels_last) if last else logits
+    height, width = (160, 192) if resampled else (40, 48)
+    target = torch.zeros(2, height, width, dtype=torch.uint8 if full else torch.int64)
+    each = torch.ones(classes, dtype=torch.float64) if full else None
+    tables = [(torch.zeros(n, dtype=torch.int32), torch.zeros(n)) for n in (height, width)]
+    rows, columns = tables if resampled else (None, None)
+    options: dict[str, Any] = {"weight": each, "temperature": each, "bias": each}
+    options |= {"smoothing": 0.1 if full else 0.0, "ignore_index": 255, "rows": rows}
+    losses, kept = torch.zeros(target.shape), torch.zeros(2, *target.shape)
+    upstream = torch.ones(target.shape) if full else torch.ones(1)
+    grad = torch.zeros_like(logits)
+    options["columns"] = columns
+    cross_entropy.forward(logits, target, losses=losses, normaliser=kept, **options)
+    cross_entropy.backward(logits, target, kept, upstream, grad, **options)
+
+
+driver.set_active(NoDevice())
+JITFunction.run = compile_only
+for resampled, full in product((False, True), (False, True)):
+    run(19, torch.float32, False, resampled, full)
+run(21, torch.bfloat16, True, False, False)
+run(150, torch.bfloat16, True, True, True)
+run(150, torch.float16, False, False, True)
