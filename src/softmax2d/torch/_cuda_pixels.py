@@ -71,12 +71,15 @@ def four(tensor: Tensor, dim: int) -> Tensor:
 
 
 def map_of(source: Source, classes: int) -> dict[str, Tensor | None]:
-    """Temperature and bias as launchers take them: one float64 number for each class."""
+    """Temperature and bias as launchers take them: one float64 number for each class.
+
+    One temperature for all has stride 0: it keeps the order of the logits.
+    """
     scale = source.temperature
     if scale is not None and scale.ndim == 0:
         scale = scale.expand(classes)
-    parts = {"temperature": scale, "bias": source.bias}
-    return {k: None if v is None else v.contiguous() for k, v in parts.items()}
+    bias = None if source.bias is None else source.bias.contiguous()
+    return {"temperature": scale, "bias": bias}
 
 
 def tables(logits: Tensor, source: Source) -> dict[str, Any]:
@@ -93,9 +96,9 @@ def tables(logits: Tensor, source: Source) -> dict[str, Any]:
     for n, m, name, cut in zip(own, sizes, names, slices, strict=True):
         lower, weight = _resample.table(int(n), int(m), name, source.align_corners)
         found.append(
-            (_on(logits, lower[cut], torch.int32), _on(logits, weight[cut], torch.float32))
+            (_on(logits, lower[cut], torch.int32), _on(logits, weight[cut], torch.float64))
         )
-    line = (_on(logits, np.zeros(1), torch.int32), _on(logits, np.zeros(1), torch.float32))
+    line = (_on(logits, np.zeros(1), torch.int32), _on(logits, np.zeros(1), torch.float64))
     rows, columns = ([line] * (2 - count) + found)[-2:]
     return {"rows": rows, "columns": columns}
 

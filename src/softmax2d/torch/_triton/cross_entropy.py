@@ -65,7 +65,8 @@ def forward(
     tables = None if rows is None or columns is None else (*rows, *columns)
     classes = logits.shape[1]
     flat = tables is None and in_a_row(logits, target)
-    cut = blocks(classes, height * width, logits.stride(1) == 1)
+    plain = tables is None and not smoothing and temperature is None and bias is None
+    cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     mode = (flat, triton.cdiv(classes, cut.classes) > 5)
     forward_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         (logits, target, losses, normaliser),
@@ -120,7 +121,8 @@ def backward(
     if rows is not None and columns is not None:
         _backward_resampled(common, strides, rows, columns, options)
         return
-    cut = blocks(classes, height * width, logits.stride(1) == 1)
+    plain = not smoothing and temperature is None and bias is None
+    cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     backward_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         *common,
         (classes, height, width),
@@ -161,7 +163,7 @@ def _backward_resampled(
     logits, target = common[0][:2]
     images, classes, height, width = logits.shape
     tables = (rows[1], columns[1], _firsts(rows[0], height), _firsts(columns[0], width))
-    block_c = class_block(classes)
+    block_c = class_block(classes, 8)
     groups = images * triton.cdiv(classes, block_c)
     block_w, height_of = cells(groups, height, width)
     programs = groups * triton.cdiv(width, block_w - 1) * triton.cdiv(height, height_of)

@@ -18,15 +18,15 @@ class Blocks(NamedTuple):
     warps: int
 
 
-def class_block(classes: int) -> int:
+def class_block(classes: int, most: int = 16) -> int:
     """Classes that are worked on at once: more where that wastes little more than 4 do."""
     if classes <= 4:
         return int(triton.next_power_of_2(classes))
-    padded = {size: triton.cdiv(classes, size) * size for size in (4, 8, 16)}
+    padded = {size: triton.cdiv(classes, size) * size for size in (4, 8, 16) if size <= most}
     return max(size for size, total in padded.items() if total <= 1.1 * padded[4])
 
 
-def blocks(classes: int, pixels: int, class_axis_last: bool) -> Blocks:
+def blocks(classes: int, pixels: int, class_axis_last: bool, plain: bool) -> Blocks:
     """Few idle lanes at C classes, and 8 to 16 logits a thread.
 
     ======================  =======  ======  =====
@@ -39,10 +39,13 @@ def blocks(classes: int, pixels: int, class_axis_last: bool) -> Blocks:
     any, class axis last    as above 64      4
     ======================  =======  ======  =====
 
-    Chosen by counting instructions and registers, not measured.
+    With resampling, smoothing or a map (not ``plain``) at most 8 classes: 16 would not fit the
+    registers. Chosen by counting these and instructions, not measured.
     """
     most = 64 if class_axis_last else 128
-    return Blocks(class_block(classes), min(most, triton.next_power_of_2(pixels)), 4)
+    return Blocks(
+        class_block(classes, 16 if plain else 8), min(most, triton.next_power_of_2(pixels)), 4
+    )
 
 
 def maps_of(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[Any, Any]:
