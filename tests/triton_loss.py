@@ -92,5 +92,5 @@ def columns(
 
 def table(extent: int, size: int, mode: str = "linear", aligned: bool = False) -> Any:
     """Lower neighbours and weights of one axis."""
-    lower, weight = _resample._table(extent, size, mode, aligned)
-    return torch.from_numpy(lower.astype(np.int32)), torch.from_numpy(weight.astype(np.float32))
+    lower, weight = _resample.table(extent, size, mode, aligned)
+    return torch.from_numpy(lower.astype(np.int32)), torch.from_numpy(weight.copy())

@@ -59,5 +59,6 @@ def in_a_row(*tensors: torch.Tensor) -> bool:
 
 
 def refuse_float64(logits: torch.Tensor) -> None:
+    """Leave float64 to the plain formulas."""
     if logits.dtype == torch.float64:
         raise NotImplementedError("float64 logits have no Triton kernel")

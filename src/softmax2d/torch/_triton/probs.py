@@ -52,6 +52,8 @@ def probs_kernel(
     n = (tl.program_id(0) // cuts).to(tl.int64)
     p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
     mask = p < height * width
+    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
+    p = tl.max_contiguous(p, 1)
     h, w = p * 0, p
     if not MODE[0]:
         h, w = p // width, p % width
@@ -107,7 +109,8 @@ def probs(
     if not out.numel():
         return
     tables = None if rows is None or columns is None else (*rows, *columns)
-    cut = blocks(classes, height * width, logits.stride(1) == 1)
+    plain = tables is None and temperature is None and bias is None
+    cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     flat = tables is None and in_a_row(logits, out)
     probs_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         (logits, out),

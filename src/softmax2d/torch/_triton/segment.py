@@ -78,6 +78,8 @@ def segment_kernel(
     n = (tl.program_id(0) // cuts).to(tl.int64)
     p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
     mask = p < height * width
+    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
+    p = tl.max_contiguous(p, 1)
     h, w = p * 0, p
     if not MODE[0]:
         h, w = p // width, p % width
@@ -164,7 +166,8 @@ def segment(
         return
     classes = logits.shape[1]
     tables = None if rows is None or columns is None else (*rows, *columns)
-    cut = blocks(classes, height * width, logits.stride(1) == 1)
+    plain = tables is None and temperature is None and bias is None
+    cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     # One temperature for all classes, of stride 0, keeps the order, which rounding may lose.
     same = bias is None and temperature is not None and temperature.stride(0) == 0
     many = triton.cdiv(classes, cut.classes) > 5

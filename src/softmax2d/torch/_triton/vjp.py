@@ -38,6 +38,8 @@ def vjp_kernel(
     n = (tl.program_id(0) // cuts).to(tl.int64)
     p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
     mask = p < height * width
+    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
+    p = tl.max_contiguous(p, 1)
     h, w = p * 0, p
     if not FLAT:
         h, w = p // width, p % width
@@ -75,7 +77,7 @@ def vjp(result: torch.Tensor, grad: torch.Tensor, out: torch.Tensor, *, logs: bo
     images, classes, height, width = out.shape
     if not out.numel():
         return
-    cut = blocks(classes, height * width, result.stride(1) == 1)
+    cut = blocks(classes, height * width, result.stride(1) == 1, plain=False)
     vjp_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         (result, grad, out),
         (classes, height, width),

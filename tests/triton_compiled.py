@@ -1,7 +1,7 @@
-"""Compiles every variant of the cross-entropy's kernels for sm_90 with the arguments of a launch.
+"""Compiles every variant of the Triton kernels for sm_90 with the arguments of a launch.
 
 The launchers run on tensors of the CPU; each launch stops once its kernel is compiled.
-``python tests/triton_loss_compiled.py CACHE_DIRECTORY`` prints a line for each kernel.
+``python tests/triton_compiled.py CACHE_DIRECTORY`` prints a line for each kernel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from softmax2d.torch._triton import cross_entropy
+from softmax2d.torch._triton import cross_entropy, probs, segment, vjp
 
 
 class NoDevice:
@@ -68,7 +68,7 @@ def run(classes: int, dtype: torch.dtype, last: bool, resampled: bool, full: boo
     height, width = (160, 192) if resampled else (40, 48)
     target = torch.zeros(2, height, width, dtype=torch.uint8 if full else torch.int64)
     each = torch.ones(classes, dtype=torch.float64) if full else None
-    tables = [(torch.zeros(n, dtype=torch.int32), torch.zeros(n)) for n in (height, width)]
+    tables = [(torch.zeros(n, dtype=torch.int32), torch.zeros(n, dtype=torch.float64)) for n in (height, width)]
     rows, columns = tables if resampled else (None, None)
     options: dict[str, Any] = {"weight": each, "temperature": each, "bias": each}
     options |= {"smoothing": 0.1 if full else 0.0, "ignore_index": 255, "rows": rows}
@@ -78,6 +78,22 @@ def run(classes: int, dtype: torch.dtype, last: bool, resampled: bool, full: boo
     options["columns"] = columns
     cross_entropy.forward(logits, target, losses=losses, normaliser=kept, **options)
     cross_entropy.backward(logits, target, kept, upstream, grad, **options)
+    pixels(logits, full, {k: options[k] for k in ("temperature", "bias", "rows", "columns")})
+
+
+def pixels(logits: torch.Tensor, full: bool, options: dict[str, Any]) -> None:
+    """Probabilities, their derivatives and segmentation of the same logits."""
+    size = (160, 192) if options["rows"] is not None else (40, 48)
+    out = torch.zeros(*logits.shape[:2], *size, dtype=logits.dtype)
+    out = out.to(memory_format=torch.channels_last) if logits.stride(1) == 1 else out
+    values: list[Any] = [torch.zeros(2, *size) for _ in range(3)] if full else [None] * 3
+    values[0] = torch.zeros(2, *size)
+    labels = torch.zeros(2, *size, dtype=torch.uint8)
+    names = dict(zip(("confidence", "margin", "entropy"), values, strict=True))
+    segment.segment(logits, labels=labels, **names, **options)
+    for logs in (False, True):
+        probs.probs(logits, out, logs=logs, **options)
+        vjp.vjp(out, out, out, logs=logs)
 
 
 driver.set_active(NoDevice())
