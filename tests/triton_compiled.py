@@ -68,7 +68,10 @@ def run(classes: int, dtype: torch.dtype, last: bool, resampled: bool, full: boo
     height, width = (160, 192) if resampled else (40, 48)
     target = torch.zeros(2, height, width, dtype=torch.uint8 if full else torch.int64)
     each = torch.ones(classes, dtype=torch.float64) if full else None
-    tables = [(torch.zeros(n, dtype=torch.int32), torch.zeros(n, dtype=torch.float64)) for n in (height, width)]
+    tables = [
+        (torch.zeros(n, dtype=torch.int32), torch.zeros(n, dtype=torch.float64))
+        for n in (height, width)
+    ]
     rows, columns = tables if resampled else (None, None)
     options: dict[str, Any] = {"weight": each, "temperature": each, "bias": each}
     options |= {"smoothing": 0.1 if full else 0.0, "ignore_index": 255, "rows": rows}

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from typing import Any
 
@@ -26,11 +26,17 @@ def launchers(name: str) -> Any:
 
 @cache
 def _has_triton() -> bool:
-    if find_spec("triton") is not None:
+    """Whether there is a Triton that knows tuples as arguments and ``gather``."""
+    try:
+        found = version("triton")
+    except PackageNotFoundError:
+        found = "none"
+    numbers = found.split(".")
+    if numbers[0].isdigit() and (int(numbers[0]), int(numbers[1])) >= (3, 3):
         return True
     warnings.warn(
-        "softmax2d.torch: CUDA tensors take the slow path, because triton is not installed. "
-        "Install it with `pip install triton`.",
+        "softmax2d.torch: CUDA tensors take the slow path, which needs memory for all probabilities; "
+        f"the fast one needs triton 3.3 or newer, as PyTorch 2.7 brings; found {found}.",
         RuntimeWarning,
         stacklevel=2,
     )
