@@ -35,8 +35,8 @@ def _has_triton() -> bool:
     if numbers[0].isdigit() and (int(numbers[0]), int(numbers[1])) >= (3, 3):
         return True
     warnings.warn(
-        "softmax2d.torch: CUDA tensors take the slow path, which needs memory for all probabilities; "
-        f"the fast one needs triton 3.3 or newer, as PyTorch 2.7 brings; found {found}.",
+        "softmax2d.torch: CUDA tensors take a slow path, with memory for all probabilities; the "
+        f"fast one needs triton 3.3 or newer, which comes with PyTorch 2.7; found {found}.",
         RuntimeWarning,
         stacklevel=2,
     )
