@@ -1,7 +1,7 @@
 """Compiles every variant of the Triton kernels for sm_90 with the arguments of a launch.
 
 The launchers run on tensors of the CPU; each launch stops once its kernel is compiled.
-``python tests/triton_compiled.py CACHE_DIRECTORY`` prints a line for each kernel.
+``python tools/compile_kernels.py CACHE_DIRECTORY`` prints a line for each kernel.
 """
 
 from __future__ import annotations
