@@ -30,6 +30,7 @@ from softmax2d.torch._functions import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d.torch._linear import LinearCrossEntropy2d, linear_cross_entropy2d
 from softmax2d.torch._loss_functions import (
     check_target,
     cross_entropy2d,
@@ -61,6 +62,7 @@ __all__ = [
     "DiceLoss2d",
     "Evaluate",
     "JaccardLoss2d",
+    "LinearCrossEntropy2d",
     "LogSoftmax2d",
     "LovaszSoftmaxLoss2d",
     "Segment",
@@ -74,6 +76,7 @@ __all__ = [
     "evaluate",
     "jaccard_loss2d",
     "jaccard_loss2d_with_grad",
+    "linear_cross_entropy2d",
     "log_softmax2d",
     "log_softmax2d_vjp",
     "lovasz_softmax_loss2d",
