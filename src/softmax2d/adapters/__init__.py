@@ -1,0 +1,13 @@
+"""What other tools do with logits, in their own calling conventions, by softmax2d.
+
+One module for each tool; none is imported before you import it, no tool before it is needed, and
+what is missing is named with the command that installs it:
+
+- :mod:`softmax2d.adapters.nnunet`: export of nnU-Net v2
+- :mod:`softmax2d.adapters.monai`: post-processing transforms of MONAI
+- :mod:`softmax2d.adapters.huggingface`: ``post_process_semantic_segmentation``
+- :mod:`softmax2d.adapters.smp`: losses of segmentation_models.pytorch
+- :mod:`softmax2d.adapters.mmsegmentation`: decode heads and losses of MMSegmentation
+"""
+
+import softmax2d.torch as _torch  # noqa: F401  # all of them work on tensors; says how to get them
