@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import socket
+import subprocess
 import sys
-from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import nn
 
 import softmax2d as s2d
 import softmax2d.torch as s2t
+from tests import data_parallel
 from tests.cases import SEED
 
 
@@ -200,39 +203,22 @@ def test_in_a_forked_worker() -> None:
         assert torch.equal(found[0], Pictures()[index])
 
 
-def _train(rank: int, world: int, port: int, queue: Any) -> None:
-    """One process of data-parallel training: its half of the batch."""
-    address = f"tcp://127.0.0.1:{port}"
-    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
-    torch.manual_seed(SEED)
-    network = nn.parallel.DistributedDataParallel(nn.Conv2d(3, 5, 1))
-    image, target = torch.rand(2, 3, 6, 7), problem(size=(12, 14))[1]
-    loss = s2t.CrossEntropy2d()(network(image[rank : rank + 1]), target[rank : rank + 1])
-    loss.backward()
-    torch.distributed.all_reduce(loss)
-    queue.put((rank, loss.item() / world, network.module.weight.grad.flatten().tolist()))
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.skipif(sys.platform == "darwin", reason="gloo wants a host name that resolves")
 def test_two_processes_give_the_loss_and_gradient_of_one() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    workers = [context.Process(target=_train, args=(r, 2, port, queue)) for r in range(2)]
-    for worker in workers:
-        worker.start()
-    found = [queue.get(timeout=120) for _ in workers]
-    for worker in workers:
-        worker.join()
-    torch.manual_seed(SEED)
-    network = nn.Conv2d(3, 5, 1)
-    image, target = torch.rand(2, 3, 6, 7), problem(size=(12, 14))[1]
+        port = str(server.getsockname()[1])
+    command = [sys.executable, "-m", "tests.data_parallel"]
+    root = Path(__file__).parents[1]
+    workers = [
+        subprocess.Popen([*command, rank, port], cwd=root, stdout=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]
+    found = [json.loads(worker.communicate(timeout=100)[0]) for worker in workers]
+    network, image, target = data_parallel.problem()
     loss = s2t.CrossEntropy2d()(network(image), target)
     loss.backward()
-    for _, value, grad in found:
+    for value, grad in found:
         assert abs(value - loss.item()) < 1e-6
         torch.testing.assert_close(torch.tensor(grad), network.weight.grad.flatten())
-    assert all(a[2] == b[2] for a, b in pairwise(found))
+    assert found[0] == found[1]

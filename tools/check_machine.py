@@ -26,6 +26,14 @@ LEVELS = {
     "x86-64-v3": {"avx2", "fma", "bmi1", "bmi2", "f16c"},
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
+PEERS = (
+    "mmsegmentation",
+    "monai",
+    "nnunetv2",
+    "onnxscript",
+    "segmentation-models-pytorch",
+    "transformers",
+)
 BROWSER_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -49,6 +57,12 @@ def expect(what: str, found: object, expected: object) -> None:
     print(f"{what}: {found}")
     if found != expected:
         sys.exit(f"{what}: expected {expected}; got {found}")
+
+
+def check_peers() -> None:
+    """What the adapters are tested against."""
+    for name in PEERS:
+        print(f"{name}: {version(name)}")
 
 
 def check_builds() -> None:
@@ -86,4 +100,5 @@ if __name__ == "__main__":
     check_builds()
     expect("torch", torch.__version__.split("+")[0], "2.13.0")
     check_triton()
+    check_peers()
     check_browser()
