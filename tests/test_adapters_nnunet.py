@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,22 +216,22 @@ def test_patch_reaches_every_module_and_undoes_it(
         assert getattr(export, name) is getattr(predictor, name) is own
 
 
-def test_export_writes_the_file(export: Any, tmp_path: Any) -> None:
-    """The whole way, as a worker process of nnU-Net goes it."""
-    given = case("up", "resample_data_or_seg_to_shape", DEFAULT)
-    logits, plan, configuration, _, properties = given
-    written = {}
-
-    class Writer:
-        def write_seg(self, labels: Any, path: str, _: Any) -> None:
-            written[path] = labels
-
-    plan.__class__ = type(
-        "Plans", (type(plan),), {"image_reader_writer_class": property(lambda _: Writer)}
-    )
-    dataset = {"labels": {"background": 0} | {f"c{i}": i for i in range(1, 5)}, "file_ending": ".x"}
-    arguments = logits, properties, configuration, plan, dataset
-    nnunet.export_prediction_from_logits(*arguments, "ours")
-    export.export_prediction_from_logits(*arguments, "theirs")
-    assert np.array_equal(written["ours.x"], written["theirs.x"])
-    assert export.export_prediction_from_logits.__module__.startswith("nnunetv2")
+def test_worker_processes_export_through_here(export: Any, tmp_path: Path) -> None:
+    """As the predictor does it: a spawned process, which imports nnU-Net anew, writes the file."""
+    logits, *rest = case("up", "resample_data_or_seg_to_shape", DEFAULT)
+    plan, configuration, _, properties = rest
+    half = (1000 + logits).astype(np.float16)  # labels tell which of the two ways was gone
+    wanted, theirs_ = ours((half, *rest)), theirs((half, *rest))
+    plan.plans["image_reader_writer"] = "SimpleITKIO"
+    properties["sitk_stuff"] = {
+        "spacing": (1, 1, 1), "origin": (0, 0, 0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    }  # fmt: skip
+    labels = {"background": 0} | {f"c{i}": i for i in range(1, 5)}
+    dataset = {"labels": labels, "file_ending": ".nii.gz"}
+    path = tmp_path / "scan"
+    with nnunet.patch(), get_context("spawn").Pool(1) as pool:
+        given = half, properties, configuration, plan, dataset, str(path)
+        pool.apply(export.export_prediction_from_logits, given)
+    files = peers.real("SimpleITK")
+    written = files.GetArrayFromImage(files.ReadImage(f"{path}.nii.gz"))
+    assert np.array_equal(written, wanted) and not np.array_equal(written, theirs_)
