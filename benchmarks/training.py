@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -23,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
 WAYS = ("eager", "compiled", "softmax2d")
@@ -147,7 +148,7 @@ def run(device: str, cases: tuple[str, ...], dtypes: tuple[str, ...]) -> dict[st
     """All measurements, each in a process of its own."""
     import torch
 
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or "CPU"
+    name = torch.cuda.get_device_name() if device == "cuda" else describe()["processor"]
     rows = []
     for case in cases:
         for dtype in dtypes:
