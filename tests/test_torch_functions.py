@@ -132,6 +132,21 @@ def test_labels_take_the_smallest_type(classes: int) -> None:
     assert int(labels) == classes - 1
 
 
+@pytest.mark.parametrize("name", sorted(DTYPES))
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 3, 0, 5), (3, 0, 0)])
+def test_no_pixels(name: str, shape: tuple[int, ...]) -> None:
+    z = torch.zeros(shape, dtype=DTYPES[name], requires_grad=True)
+    probs = s2t.softmax2d(z)
+    assert probs.shape == shape
+    probs.sum().backward()
+    assert z.grad.shape == shape
+    labels = s2t.segment(z.detach()).labels
+    loss = s2t.CrossEntropy2d()(z, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert z.grad.shape == shape
+
+
 def test_a_negative_view_is_read_as_it_is() -> None:
     z = torch.complex(torch.zeros(3, 2, 2), torch.arange(12.0).reshape(3, 2, 2)).conj().imag
     assert z.is_neg()
@@ -229,6 +244,11 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         lambda: s2t.segment(Z, size="8"),
         TypeError,
         "segment: size must be an integer or one per spatial axis; got '8'.",
+    ),
+    "smoothing of text": (
+        lambda: s2t.cross_entropy2d(Z, T, label_smoothing="0.1"),
+        TypeError,
+        "cross_entropy2d: label_smoothing must be a number; got str.",
     ),
     "three sizes": (
         lambda: s2t.segment(Z, size=(8, 8, 8)),

@@ -41,6 +41,8 @@ def tensor_of(array: Array) -> Tensor:
 
 def new_tensor(like: Tensor) -> Tensor:
     """Memory with the shape, strides and dtype of a tensor that has none."""
+    if not like.numel():
+        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
     flat = _arrays.new_array((prod(like.shape) * like.dtype.itemsize,), np.uint8)
     return torch.from_numpy(flat).view(like.dtype).as_strided(like.shape, like.stride())
 

@@ -5,6 +5,7 @@ Each function takes the public function's name first, for the message.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -123,6 +124,13 @@ def indices(where: str, target: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"{where}: target must hold class indices of shape {shape}; got {describe(target)}."
         )
+
+
+def number(where: str, name: str, value: Any) -> float:
+    """``value`` as a float; its range is checked later."""
+    if isinstance(value, int | float | Real) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError(f"{where}: {name} must be a number; got {type(value).__name__}.")
 
 
 def no_gradient(where: str, *tensors: Tensor) -> None:

@@ -166,7 +166,10 @@ def linear_cross_entropy2d(
             reduction=reduction,
         )
     source = source_of(WHERE, features, -3, temperature, shift, resampling)
-    terms = float(label_smoothing), float(focal_gamma)
+    terms = (
+        _gate.number(WHERE, "label_smoothing", label_smoothing),
+        _gate.number(WHERE, "focal_gamma", focal_gamma),
+    )
     options = factors, ignore_index, *terms, reduction
     loss: Tensor = _linear_operators.forward(features, weight, bias, target, *source, *options)[0]
     return loss

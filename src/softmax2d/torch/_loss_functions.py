@@ -42,7 +42,10 @@ def _options_of(
     top_k, threshold = chosen
     whole = top_k is None or hasattr(top_k, "__index__")
     ignore_index, smoothing, gamma, reduction = given
-    terms = float(smoothing), float(gamma)
+    terms = (
+        _gate.number(where, "label_smoothing", smoothing),
+        _gate.number(where, "focal_gamma", gamma),
+    )
     weight = _gate.constant(where, "weight", weight, logits)
     shares = (top_k, None) if whole else (None, float(top_k))
     return weight, ignore_index, *terms, reduction, *shares, threshold
@@ -171,7 +174,11 @@ def cross_entropy2d_with_grad(
 def _region(where: str, factors: Any, pair: Any, weight: Any, *given: Any) -> Tensor:
     """Dice and its relatives; ``given`` are ignore_index and smooth."""
     logits, target, source = pair
-    options = _gate.constant(where, "weight", weight, logits), given[0], float(given[1])
+    options = (
+        _gate.constant(where, "weight", weight, logits),
+        given[0],
+        _gate.number(where, "smooth", given[1]),
+    )
     if exporting():
         return _composite.region(logits, target, list(factors), source, *options)
     loss: Tensor = _regions.region(logits, target, where, list(factors), *source, *options)[0]
