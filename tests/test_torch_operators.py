@@ -104,6 +104,16 @@ def test_targets_of_probabilities_have_gradients() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_mixed_second_derivatives_are_refused() -> None:
+    z, _ = problem()
+    soft = z.softmax(1).requires_grad_()
+    (grad,) = torch.autograd.grad(
+        s2t.cross_entropy2d(z.requires_grad_(), soft), z, create_graph=True
+    )
+    with pytest.raises(NotImplementedError, match="by logits and target together"):
+        grad.square().sum().backward()
+
+
 def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Every operator with its arguments."""
     z, target = problem(dtype)

@@ -309,6 +309,11 @@ def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _second_backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
+    if ctx.needs_input_grad[2]:
+        raise NotImplementedError(
+            "cross_entropy2d: a second derivative by logits and target together is not supported; "
+            "pass target.detach()."
+        )
     (upstream, logits, target, state), source, options = _saved(ctx)
     loss = _plain_loss(target, state, source, options)
     found = _second.of_gradient(loss, upstream, logits, tangent)
