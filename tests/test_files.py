@@ -16,8 +16,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from softmax2d.cli import _npz, _read, _write, app
-from softmax2d.cli._errors import Failed, Refused
+from softmax2d._files import _npz
+from softmax2d._files._errors import Failed, Refused
+from softmax2d.cli import _read, _write, app
 
 BIG = 2**80
 
@@ -417,4 +418,6 @@ def test_results_have_the_usual_permissions(tmp_path):
 def test_errors_form_a_tree():
     assert Failed("f", "c").exit_code == 3
     assert Refused("f", "c").exit_code == 2
-    assert Refused("f", "c").format_message() == "f: c"
+    assert str(Refused("f", "c")) == "f: c"
+    assert issubclass(Refused, ValueError)
+    assert issubclass(Failed, OSError)

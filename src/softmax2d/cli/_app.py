@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli._errors import one_line
+from softmax2d._files._errors import StreamError, one_line
 
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -98,6 +98,8 @@ class App(click.Group):
             return 128 + getattr(stop, "number", signal.SIGINT)
         except click.UsageError as error:
             return _complain(_usage(error), 2)
+        except StreamError as error:
+            return _complain(error.message, error.exit_code)
         except click.ClickException as error:
             return _complain(error.format_message(), error.exit_code)
         except MemoryError:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d.cli._errors import Refused, Unusable, needed
-from softmax2d.cli._regular import read_lines
+from softmax2d._files._errors import Refused, Unusable, needed
+from softmax2d._files._regular import read_lines
 
 Array = NDArray[Any]
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import softmax2d
 from softmax2d import Statistics, _evaluate, _report
+from softmax2d._files._errors import Refused, Unusable, failing, needed
+from softmax2d._files._npy import release
 from softmax2d._report import text
 from softmax2d.cli import _colour
-from softmax2d.cli._errors import Refused, Unusable, failing, needed
-from softmax2d.cli._npy import release
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._read import open_logits
 from softmax2d.cli._report import said_of

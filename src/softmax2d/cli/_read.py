@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from softmax2d.cli._errors import Path, Refused
-from softmax2d.cli._npy import Array, open_npy
-from softmax2d.cli._npz import open_npz
-from softmax2d.cli._regular import open_regular
+from softmax2d._files._errors import Path, Refused
+from softmax2d._files._npy import Array, open_npy
+from softmax2d._files._npz import open_npz
+from softmax2d._files._regular import open_regular
 
 
 def open_logits(path: Path, key: str | None, folder: Path) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d import _arrays, _checks, _resample, _sizes
-from softmax2d.cli._errors import Refused
-from softmax2d.cli._npy import release
+from softmax2d._files._errors import Refused
+from softmax2d._files._npy import release
 
 Array = NDArray[Any]
 Band = tuple[slice, ...]

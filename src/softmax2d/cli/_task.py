@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d import _checks
-from softmax2d.cli._errors import Refused, Unusable
+from softmax2d._files._errors import Refused, Unusable
 from softmax2d.cli._source import Source
 
 Array = NDArray[Any]

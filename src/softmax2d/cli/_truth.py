@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d.cli._errors import Refused
-from softmax2d.cli._npy import open_npy
-from softmax2d.cli._npz import open_npz
-from softmax2d.cli._regular import open_regular
-from softmax2d.cli._size import damaged, opened_image, opened_tiff, reading_tiff
+from softmax2d._files._errors import Refused
+from softmax2d._files._npy import open_npy
+from softmax2d._files._npz import open_npz
+from softmax2d._files._pictures import damaged, opened_image, opened_tiff, reading_tiff
+from softmax2d._files._regular import open_regular
 
 Array = NDArray[Any]
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d.cli._errors import Refused, failing, needed
+from softmax2d._files._errors import Refused, failing, needed
 
 Array = NDArray[Any]
 

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import IO
 
-from softmax2d.cli._errors import Path, Refused, failing
+from softmax2d._files._errors import Path, Refused, failing
 
 MAX_TEXT = 1 << 20  # bytes of a list of names or colours
 _KINDS = (
@@ -29,6 +29,8 @@ def open_regular(path: Path) -> IO[bytes]:
         if not stat.S_ISREG(mode):
             raise Refused(path, f"is {_kind(mode)}; a regular file is needed.")
         file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    except Refused:
+        raise
     except FileNotFoundError:
         raise Refused(path, "no such file.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path

@@ -11,9 +11,9 @@ import zlib
 from contextlib import ExitStack
 from typing import IO
 
-from softmax2d.cli._errors import Failed, Path, Refused, failing
-from softmax2d.cli._npy import Array, Header, check_size, mapped, read_header, shown_bytes
-from softmax2d.cli._regular import open_regular
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing
+from softmax2d._files._npy import Array, Header, check_size, mapped, read_header, shown_bytes
+from softmax2d._files._regular import open_regular
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
@@ -114,6 +114,8 @@ def open_npz(path: Path, key: str | None, folder: Path) -> Array:
     with open_regular(path) as file:
         try:
             return _open_member(path, file, key, folder)
+        except StreamError:
+            raise
         except _BAD_ZIP as error:
             raise Refused(path, f"is not a usable .npz file: {error}.") from error
         except OSError as error:

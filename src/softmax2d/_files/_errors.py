@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-import click
-
 Path = str | os.PathLike[str]
 
 
@@ -18,7 +16,25 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-class Unusable(click.ClickException):
+def shown(path: Path) -> str:
+    """A file's name as it can be printed: what is no Unicode in it is replaced."""
+    return os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+class StreamError(Exception):
+    """The root of what files and streams raise; the message is one line."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Unusable(StreamError, ValueError):  # noqa: N818 - a statement, as Refused
     """Arguments or an installation that cannot be used: nothing was done."""
 
     exit_code = 2
@@ -28,13 +44,16 @@ class Refused(Unusable):
     """A file that cannot be used: nothing was done."""
 
     def __init__(self, path: Path, cause: str) -> None:
-        super().__init__(f"{click.format_filename(os.fspath(path))}: {cause}")
+        super().__init__(f"{shown(path)}: {cause}")
 
 
-class Failed(Refused):
+class Failed(StreamError, OSError):  # noqa: N818
     """The machine let us down while reading or writing."""
 
     exit_code = 3
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(f"{shown(path)}: {cause}")
 
 
 @contextmanager
@@ -42,8 +61,13 @@ def failing(path: Path) -> Iterator[None]:
     """Name ``path`` in every failure of the operating system inside the block."""
     try:
         yield
+    except Failed:
+        raise
     except OSError as error:
         raise Failed(path, f"{error.strerror or error}.") from error
+
+
+_PACKAGES = {"PIL": "pillow", "skimage": "scikit-image"}
 
 
 def needed(module: str, extra: str) -> Any:
@@ -51,7 +75,7 @@ def needed(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        package = {"PIL": "pillow", "skimage": "scikit-image"}.get(module.split(".", 1)[0], module)
+        package = _PACKAGES.get(module.split(".", 1)[0], module)
         raise Unusable(
             f'this needs {package}: install it with `pip install "softmax2d[{extra}]"`.'
         ) from None

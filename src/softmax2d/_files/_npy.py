@@ -16,8 +16,8 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d.cli._errors import Failed, Path, Refused, failing
-from softmax2d.cli._regular import open_regular
+from softmax2d._files._errors import Failed, Path, Refused, failing
+from softmax2d._files._regular import open_regular
 
 Array = NDArray[Any]
 

@@ -1,0 +1,63 @@
+"""Which module reads and writes which suffix.
+
+A format is a module of this package with some of
+
+    open_source(path, key, *, fill)
+        A :class:`Source`; ``key`` names one array of several, ``fill`` lets missing chunks be fill
+        values.
+    check_result(path, shape, dtype, look)
+        Refuse, before anything is computed, what the file cannot hold.
+    assemble(path, target, staged, look)
+        Write the complete file ``target``, a temporary name beside ``path`` (which is the name for
+        messages and the suffix), from a staged array: ``shape``, ``dtype``, and ``staged[box]``,
+        which reads a piece.
+
+Nothing is believed that a file says of itself, nothing but the named driver opens it, and no pickle
+is ever loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from types import ModuleType
+
+from softmax2d._files._errors import Path, Refused
+from softmax2d._files._regular import open_regular
+
+_MODULES = {
+    ".npy": "_npy",
+    ".npz": "_npz",
+    ".zarr": "_zarr",
+    ".tif": "_tiff",
+    ".tiff": "_tiff",
+    ".nii": "_nifti",
+    ".nii.gz": "_nifti",
+    ".h5": "_hdf5",
+    ".hdf5": "_hdf5",
+    ".safetensors": "_safetensors",
+    ".png": "_png",
+}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix, lower case; ``.nii.gz`` is one."""
+    name = os.path.basename(os.path.normpath(os.fspath(path))).lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
+
+
+def format_of(path: Path, ability: str) -> ModuleType:
+    """The module of a path's suffix, if it has the function ``ability``."""
+    suffix = suffix_of(path)
+    module = _MODULES.get(suffix)
+    if module is None:
+        if ability == "open_source" and not os.path.isdir(path):
+            with open_regular(path):
+                pass
+        known = ", ".join(_MODULES)
+        raise Refused(path, f"has the unknown suffix {suffix!r}; known are {known}.")
+    found = import_module(f"softmax2d._files.{module}")
+    if not hasattr(found, ability):
+        kind = "read" if ability == "open_source" else "written"
+        raise Refused(path, f"{suffix} files are not {kind}.")
+    return found

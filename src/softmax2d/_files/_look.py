@@ -1,0 +1,94 @@
+"""What a result tells its reader beside the numbers: where its pixels lie, colours, names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where pixels lie in the world, as one family of formats writes it.
+
+    Attributes
+    ----------
+    kind : "geotiff", "nifti" or "ome"
+        Whose fields these are; a result of another family leaves them out, or takes what it can.
+    size : tuple of int
+        The spatial size, slowest axis first, of the grid that the fields describe.
+    fields : dict
+        JSON values only. geotiff: ``crs`` (WKT or None), ``transform`` (6 numbers, as
+        ``affine.Affine`` orders them). nifti: ``affine`` (4 rows of 4 numbers), ``header`` (the
+        348 or 540 bytes as base64). ome: ``spacing`` (one number an axis), ``units``.
+    """
+
+    kind: str
+    size: tuple[int, ...]
+    fields: dict[str, Any]
+
+    def resized(self, size: tuple[int, ...]) -> Space:
+        """The same region of the world in ``size`` pixels: outer edges stay where they are."""
+        if size == self.size:
+            return self
+        scale = [old / new for old, new in zip(self.size, size, strict=True)]
+        fields = dict(self.fields)
+        if self.kind == "geotiff":
+            a, b, c, d, e, f = fields["transform"]
+            rows, columns = scale
+            fields["transform"] = [a * columns, b * rows, c, d * columns, e * rows, f]
+        elif self.kind == "nifti":
+            # Voxel centres: x = A i + t; the new centres lie (scale - 1) / 2 old voxels further.
+            matrix = np.array(fields["affine"], np.float64)
+            steps = np.array(scale[::-1])  # i runs fastest and is the last axis of ours
+            matrix[:3, 3] += matrix[:3, :3] @ ((steps - 1) / 2)
+            matrix[:3, :3] *= steps
+            fields["affine"] = matrix.tolist()
+        elif self.kind == "ome":
+            spacing = zip(fields["spacing"], scale, strict=True)
+            fields["spacing"] = [s * k for s, k in spacing]
+        return Space(self.kind, size, fields)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a result is presented.
+
+    Attributes
+    ----------
+    what : str
+        "labels", "confidence", "margin", "entropy", "probs", "top_labels" or "top_probs".
+    classes : int
+        Number of classes.
+    names : tuple of str or None
+        Their names.
+    palette : array, shape (classes, 3), uint8, or None
+        Their colours, for labels.
+    nodata : int, float or None
+        The number that stands for "nothing here".
+    space : Space or None
+        Where the pixels lie.
+    block : tuple of int or None
+        Rows and columns of the tiles in which the file should be stored.
+    class_axis : int or None
+        Which axis of the result counts classes (probabilities); None where there is none.
+    scale : float or None
+        What a stored integer is multiplied by (probabilities in 8 bits: 1/255).
+    cog : bool
+        GeoTIFF: as Cloud Optimized GeoTIFF, overviews by MODE for labels.
+    """
+
+    what: str = "labels"
+    classes: int = 0
+    names: tuple[str, ...] | None = None
+    palette: Array | None = None
+    nodata: float | None = None
+    space: Space | None = None
+    block: tuple[int, ...] | None = None
+    class_axis: int | None = None
+    scale: float | None = None
+    cog: bool = False

@@ -1,0 +1,131 @@
+"""What a source of logits, images or labels is: an array somewhere, read piece by piece."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d._files._errors import Path
+from softmax2d._files._look import Space
+
+Array = NDArray[Any]
+Box = tuple[slice, ...]
+
+
+class Source:
+    """An array that is read piece by piece, and what its file says of it.
+
+    A format derives from this and defines :meth:`read`, which several threads may call at a time.
+
+    Attributes
+    ----------
+    path : path
+        Named in every message.
+    shape : tuple of int
+        Of the whole.
+    dtype : numpy.dtype
+        Of what :meth:`read` returns: numbers, in either byte order, or bfloat16.
+    chunks : tuple of int or None
+        What is read and decoded as one, an entry an axis (Zarr: the shard where there is one);
+        None where any piece costs its own bytes.
+    axes : tuple of str or None
+        The axes' names, where the file gives them.
+    class_axis : int or None
+        Which of them the file says counts classes.
+    names : tuple of str or None
+        The classes' names.
+    palette : array, shape (n, 3), uint8, or None
+        Colours of labels.
+    nodata : float or None
+        The number that stands for "nothing here".
+    space : Space or None
+        Where the pixels lie.
+    sequential : bool
+        Whether reading backwards means starting again (.nii.gz): boxes should then come in order.
+    """
+
+    path: Path = "array"
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None = None
+    axes: tuple[str, ...] | None = None
+    class_axis: int | None = None
+    names: tuple[str, ...] | None = None
+    palette: Array | None = None
+    nodata: float | None = None
+    space: Space | None = None
+    sequential: bool = False
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``: slices of step 1 inside the shape, one an axis.
+
+        Raises
+        ------
+        Refused
+            Damaged or missing data; the message names the chunk.
+        Failed
+            The operating system failed.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what is open; also after an error."""
+
+    def identity(self) -> dict[str, Any]:
+        """JSON values that change when the data do: a resumed run compares them."""
+        return {"shape": list(self.shape), "dtype": str(self.dtype), **stamp(self.path)}
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> Array:
+        box = list(index) if isinstance(index, tuple) else [index]
+        box += [slice(None)] * (len(self.shape) - len(box))
+        return self.read(
+            tuple(slice(*s.indices(n)[:2]) for s, n in zip(box, self.shape, strict=True))
+        )
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """Size and time of change of a file; of a folder's files together."""
+    known = os.stat(path)
+    if not os.path.isdir(path):
+        return {"bytes": known.st_size, "changed_ns": known.st_mtime_ns}
+    count = size = latest = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            known = os.lstat(os.path.join(folder, name))
+            count, size = count + 1, size + known.st_size
+            latest = max(latest, known.st_mtime_ns)
+    return {"files": count, "bytes": size, "changed_ns": latest}
+
+
+class ArraySource(Source):
+    """Anything with ``shape``, ``dtype`` and ``__getitem__``: a NumPy, Zarr or HDF5 array."""
+
+    def __init__(self, held: Any, name: str = "source") -> None:
+        self.path = name
+        self._held = held
+        self.shape = tuple(operator.index(n) for n in held.shape)
+        self.dtype = np.dtype(held.dtype)
+        chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
+        regular = isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks)
+        self.chunks = chunks if regular and len(chunks) == len(self.shape) else None
+
+    def read(self, box: Box) -> Array:
+        return np.asarray(self._held[box])
+
+    def identity(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "dtype": str(self.dtype)}
