@@ -113,8 +113,12 @@ def evaluate(
     bins = number_of_bins(where, bins)
     source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
     truth = _targets.labels(where, target, source, ignore_index)
-    images = _images(where, array, axis, spatial_dims)
+    return counted(source, truth, _images(where, array, axis, spatial_dims), bins)
 
+
+def counted(source: Logits, truth: Any, images: int, bins: int) -> Statistics:
+    """What :func:`evaluate` does once everything is checked."""
+    classes = source.classes
     confusion = np.zeros((classes, classes), np.int64)
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
     nll, brier = new_sums(), new_sums()

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 
 from softmax2d import _arrays, _checks, _resample
 from softmax2d._arrays import Array, code_of, exported
+from softmax2d._checks import Map
 from softmax2d._native import core
+from softmax2d._resample import Grid
 
 Interpolation = Literal["linear", "nearest", "nearest-exact"]
 Window = Sequence[slice]
@@ -59,13 +61,17 @@ def probs(
     axis = _checks.class_axis(where, "logits", array, axis)
     affine = _checks.affine(where, temperature, bias, array.shape[axis])
     source = _resample.grid(where, array, axis, *grid)
-    array = source.logits
-    shape = source.class_shape(axis)
-    result = _arrays.result_array(where, out, array, (("logits", array),), shape)
-    code, out_code = code_of(array.dtype), code_of(result.dtype)
-    pair = exported(array, code), exported(result, out_code)
-    core.probs(logs, *pair, code, out_code, axis, affine, source.tables)
+    shape, held = source.class_shape(axis), (("logits", source.logits),)
+    result = _arrays.result_array(where, out, source.logits, held, shape)
+    fill_probs(source, axis, affine, result, logs)
     return result
+
+
+def fill_probs(source: Grid, axis: int, affine: Map | None, result: Array, logs: bool) -> None:
+    """What :func:`probs` does once everything is checked."""
+    code, out_code = code_of(source.logits.dtype), code_of(result.dtype)
+    pair = exported(source.logits, code), exported(result, out_code)
+    core.probs(logs, *pair, code, out_code, axis, affine, source.tables)
 
 
 def softmax2d(
@@ -273,10 +279,17 @@ def segment(
     names = _checks.output_names(where, outputs, top_k)
     best = _checks.best_classes(where, top_k, classes)
     affine = _checks.affine(where, temperature, bias, classes)
+    return segmented(source, axis, affine, names, best)
 
+
+def segmented(
+    source: Grid, axis: int, affine: Map | None, names: tuple[str, ...], best: int
+) -> Segmentation:
+    """What :func:`segment` does once everything is checked."""
+    classes, own = source.logits.shape[axis], source.logits.dtype
     shape = source.shape
     label_dtype = np.min_scalar_type(classes - 1)
-    value_dtype = np.float64 if array.dtype.itemsize == 8 else np.float32
+    value_dtype = np.float64 if own.itemsize == 8 else np.float32
     labels = _arrays.new_array(shape, label_dtype) if "labels" in names else None
     wanted = _checks.OUTPUTS[1:]
     values = [_arrays.new_array(shape, value_dtype) if n in names else None for n in wanted]
@@ -284,7 +297,7 @@ def segment(
     if best:
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
     results = (labels, *values, *top)
-    code, label_bytes = code_of(array.dtype), label_dtype.itemsize
+    code, label_bytes = code_of(own), label_dtype.itemsize
     logits = exported(source.logits, code)
     core.segment(logits, code, axis, affine, source.tables, results, label_bytes, best)
     moved = [None if t is None else np.moveaxis(t, 0, axis) for t in top]

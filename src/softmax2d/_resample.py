@@ -71,6 +71,31 @@ def table(extent: int, size: int, interpolation: str, align_corners: bool) -> tu
     return _nearest(extent, size, interpolation == "nearest-exact")
 
 
+def tables(
+    own: tuple[int, ...], sizes: tuple[int, ...], names: tuple[str, ...], align_corners: bool
+) -> Tables:
+    """The tables of every axis, from ``own`` logits to ``sizes`` outputs."""
+    each = zip(own, sizes, names, strict=True)
+    return tuple(table(n, m, name, align_corners) for n, m, name in each)
+
+
+def cut(
+    whole: Tables, own: tuple[int, ...], window: tuple[slice, ...]
+) -> tuple[tuple[slice, ...], Tables]:
+    """What of the logits a window of the result reads, and the tables within that part.
+
+    The part ends with the upper neighbour wherever there is one, also where its weight is zero, so
+    that the core goes the way it goes in the whole, to the same bits.
+    """
+    parts, moved = [], []
+    for (lower, weight), extent, wanted in zip(whole, own, window, strict=True):
+        below = lower[wanted]
+        first, last = (int(below.min()), int(below.max())) if below.size else (0, 0)
+        parts.append(slice(first, min(last + 2, extent)))
+        moved.append((below - first, np.ascontiguousarray(weight[wanted])))
+    return tuple(parts), tuple(moved)
+
+
 def grid(
     where: str,
     array: Array,
@@ -91,7 +116,7 @@ def grid(
     names = _sizes.interpolations(where, interpolation, len(axes))
     _sizes.flag(where, "align_corners", align_corners)
     slices = _sizes.window_slices(where, window, sizes)
-    cut = tuple(len(range(*s.indices(n))) for s, n in zip(slices, sizes, strict=True))
+    extents = tuple(len(range(*s.indices(n))) for s, n in zip(slices, sizes, strict=True))
     batch = tuple(n for d, n in enumerate(array.shape) if d != axis and d not in axes)
     if sizes == own:
         if window is not None:
@@ -99,10 +124,10 @@ def grid(
             for d, s in zip(axes, slices, strict=True):
                 index[d] = s
             array = array[tuple(index)]
-        return Grid(array, None, batch + cut)
+        return Grid(array, None, batch + extents)
     _sizes.resamplable(where, own, sizes)
-    tables = tuple(
-        tuple(np.ascontiguousarray(t[s]) for t in table(n, m, name, align_corners))
-        for n, m, name, s in zip(own, sizes, names, slices, strict=True)
+    inside = tuple(
+        (np.ascontiguousarray(lower[s]), np.ascontiguousarray(weight[s]))
+        for (lower, weight), s in zip(tables(own, sizes, names, align_corners), slices, strict=True)
     )
-    return Grid(array, tables, batch + cut)  # type: ignore[arg-type]  # pairs, as zip does not know
+    return Grid(array, inside, batch + extents)

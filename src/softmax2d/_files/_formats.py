@@ -21,9 +21,11 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
-from softmax2d._files._errors import Path, Refused
+from softmax2d._files._errors import Path, Refused, Unusable
 from softmax2d._files._regular import open_regular
+from softmax2d._files._source import ArraySource, Source
 
 _MODULES = {
     ".npy": "_npy",
@@ -61,3 +63,27 @@ def format_of(path: Path, ability: str) -> ModuleType:
         kind = "read" if ability == "open_source" else "written"
         raise Refused(path, f"{suffix} files are not {kind}.")
     return found
+
+
+def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:
+    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used.
+    Unusable
+        No such thing.
+    """
+    if isinstance(source, str | os.PathLike):
+        opened: Source = format_of(source, "open_source").open_source(source, key, fill=fill)
+        return opened
+    missing = [n for n in ("shape", "dtype", "__getitem__") if not hasattr(source, n)]
+    if missing:
+        kind = type(source).__name__
+        raise Unusable(
+            f"a source is a path, or has shape, dtype and __getitem__; {kind} has no {missing[0]}."
+        )
+    if key is not None:
+        raise Unusable("key names an array of a file; the source is an array itself.")
+    return ArraySource(source)

@@ -1,0 +1,17 @@
+"""Operations on files bigger than memory: tile by tile, in a stated budget, and nothing lost."""
+
+from softmax2d._files._errors import Failed, Refused, StreamError, Unusable
+from softmax2d.stream._evaluate import evaluate_files
+from softmax2d.stream._segment import segment_file, softmax2d_file
+from softmax2d.stream._summary import Summary
+
+__all__ = [
+    "Failed",
+    "Refused",
+    "StreamError",
+    "Summary",
+    "Unusable",
+    "evaluate_files",
+    "segment_file",
+    "softmax2d_file",
+]

@@ -1,0 +1,127 @@
+"""The journal of a run: what it was asked, and a line for every tile that is stored.
+
+A line is JSON and its checksum, written after the tile's data. Whatever is not a whole line with
+the right checksum, as a process leaves that was killed while writing, ends the journal there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+from softmax2d._files._errors import Refused, failing
+
+Record = dict[str, Any]
+
+
+def _line(record: Record) -> bytes:
+    text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _record(line: bytes) -> Record | None:
+    """The record in a line; None where it is torn."""
+    if not line.endswith(b"\n") or line[8:9] != b" ":
+        return None
+    text = line[9:-1]
+    if b"%08x" % zlib.crc32(text) != line[:8]:
+        return None
+    found = json.loads(text)
+    return found if isinstance(found, dict) else None
+
+
+class Journal:
+    """Appends records to a file; several threads may.
+
+    Parameters
+    ----------
+    path : path
+        Of the journal.
+    result : path
+        For messages.
+    """
+
+    def __init__(self, path: Path, result: Path) -> None:
+        self._path, self._result = path, result
+        self._lock = threading.Lock()
+        self._number = -1
+
+    def read(self) -> list[Record]:
+        """The records that are whole, in order; none where there is no journal."""
+        records: list[Record] = []
+        self._whole = 0
+        if not self._path.exists():
+            return records
+        with failing(self._result), open(self._path, "rb") as file:
+            for line in file:
+                record = _record(line)
+                if record is None:
+                    break
+                records.append(record)
+                self._whole += len(line)
+        return records
+
+    def start(self, header: Record) -> None:
+        """Begin a new journal."""
+        with failing(self._result):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            self._number = os.open(self._path, flags, 0o666)
+        self.append(header)
+
+    def go_on(self) -> None:
+        """Open the journal that was read, without what is torn at its end."""
+        with failing(self._result):
+            self._number = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            os.ftruncate(self._number, self._whole)
+
+    def append(self, record: Record, sync: bool = False) -> None:
+        """Write a line, whole before the next."""
+        data = _line(record)
+        with self._lock, failing(self._result):
+            done = os.write(self._number, data)
+            if done != len(data):  # a disk that is full to the byte: the rest says so
+                os.write(self._number, data[done:])
+            if sync:
+                os.fsync(self._number)
+
+    def close(self) -> None:
+        """Give back the file."""
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+
+def compared(result: Path, before: Record, now: Record) -> None:
+    """Refuse to go on where a run was asked for something else; the message says what.
+
+    Raises
+    ------
+    Refused
+        Version, input, parameters or tiling differ.
+    """
+    kinds = {"version": "version of softmax2d", "input": "input", "parameters": "parameter"}
+    for kind in ("version", "input", "parameters", "tiling"):
+        old, new = before.get(kind), now.get(kind)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            names = [n for n in (*old, *new) if old.get(n) != new.get(n)]
+            name = names[0]
+            old, new = old.get(name), new.get(name)
+            what = f"{kinds.get(kind, kind)} {name}"
+        else:
+            what = kinds.get(kind, kind)
+        raise Refused(
+            result,
+            f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}. Start anew "
+            "without resume (--resume), or go back to what it was.",
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

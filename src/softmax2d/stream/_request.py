@@ -1,0 +1,220 @@
+"""What a run over files was asked, checked, and turned into sources, results and tiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softmax2d import __version__, _runtime
+from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._formats import format_of, open_any, suffix_of
+from softmax2d._files._look import Look, Space
+from softmax2d._files._source import Source
+from softmax2d.stream._geometry import Geometry, Resampling
+from softmax2d.stream._journal import Record
+from softmax2d.stream._operation import Operation
+from softmax2d.stream._tiles import Tiling
+from softmax2d.stream._work import Target
+
+Writable = Any  # a path, or anything with __setitem__
+
+
+@dataclass(frozen=True)
+class Style:
+    """How results are presented."""
+
+    names: tuple[str, ...] | None = None
+    palette: Any = None
+    cog: bool = False
+
+
+def is_path(value: Any) -> bool:
+    """Whether somebody gave a file's name."""
+    return isinstance(value, str | os.PathLike)
+
+
+def opened(source: Any, key: str | None, fill: bool) -> Source:
+    """The source, from a path or from an array of any library."""
+    if isinstance(source, Source):
+        return source
+    return open_any(source, key, fill=fill)
+
+
+def beside(path: Path, name: str) -> Path:
+    """Where a second result goes: ``out.confidence.npy`` beside ``out.npy``."""
+    suffix = path.name[-len(suffix_of(path)) :] if suffix_of(path) else ""
+    stem = path.name[: len(path.name) - len(suffix)]
+    if suffix.lower() == ".png" and name in ("confidence", "margin", "entropy"):
+        suffix = ".tif"
+    return path.with_name(f"{stem}.{name}{suffix}")
+
+
+def places(result: Any, outputs: Sequence[str]) -> dict[str, Writable]:
+    """Where each output goes: a mapping as it is, or the first one and its neighbours."""
+    if isinstance(result, Mapping):
+        missing = [n for n in outputs if n not in result]
+        unknown = [n for n in result if n not in outputs]
+        if missing or unknown:
+            raise Unusable(
+                f"result names {', '.join(map(str, result)) or 'nothing'}; "
+                f"outputs are {', '.join(outputs)}."
+            )
+        return {n: Path(result[n]) if is_path(result[n]) else result[n] for n in outputs}
+    if is_path(result):
+        path = Path(result)
+        return {n: beside(path, n) if i else path for i, n in enumerate(outputs)}
+    if len(outputs) != 1:
+        raise Unusable(
+            "result is one array, but there are several outputs; give a mapping of output to array."
+        )
+    return {outputs[0]: result}
+
+
+def reference(like: Any) -> tuple[tuple[int, ...], Space | None]:
+    """The spatial size of a reference, and where its pixels lie: a path, a size, or an array."""
+    if not is_path(like):
+        return tuple(int(n) for n in getattr(like, "shape", like)), None
+    module = format_of(like, "open_source")
+    size = tuple(module.size_of(like)) if hasattr(module, "size_of") else ()
+    space = None
+    with suppress(Refused), module.open_source(like, None, fill=False) as source:
+        space = source.space
+        if not size:
+            size = tuple(n for d, n in enumerate(source.shape) if d != source.class_axis)
+    return size, space
+
+
+def resampling(
+    size: Any, like: Any, interpolation: Any, align_corners: bool
+) -> tuple[Resampling, Space | None]:
+    """To what size, how, and where that lies in the world."""
+    if size is not None and like is not None:
+        raise Unusable("give size or like (--size or --like), not both.")
+    space = None
+    if like is not None:
+        size, space = reference(like)
+    elif size is not None:
+        size = (int(size),) if np.ndim(size) == 0 else tuple(int(n) for n in size)
+    kinds = interpolation if isinstance(interpolation, str) else tuple(interpolation)
+    return Resampling(size, kinds, align_corners), space
+
+
+def looks(
+    operation: Operation, source: Source, space: Space | None, style: Style, tiling: Tiling
+) -> dict[str, Look]:
+    """How each result is presented."""
+    geometry = operation.geometry
+    if space is None and source.space is not None:
+        own = geometry.shape[geometry.batch :]
+        fits = len(source.space.size) == len(own)
+        space = source.space.resized(own) if fits else None
+    common = Look(
+        classes=geometry.classes,
+        names=style.names or source.names,
+        space=space,
+        block=tiling.extents[-2:] if source.chunks else None,
+        cog=style.cog,
+    )
+    found = {}
+    for name in operation.outputs:
+        label, stored = name in ("labels", "top_labels"), operation.result_dtype(name)
+        eight = stored == np.uint8 and not label
+        top = float(np.log(geometry.classes)) or 1.0 if name == "entropy" else 1.0
+        found[name] = replace(
+            common,
+            what=name,
+            palette=style.palette if name == "labels" else None,
+            nodata=operation.empty if label else None,
+            class_axis=None if operation.depth(name) is None else geometry.axis,
+            scale=top / 255 if eight else None,
+        )
+    return found
+
+
+def targets(
+    operation: Operation, paths: Mapping[str, Path], tiling: Tiling, styles: Mapping[str, Look]
+) -> list[Target]:
+    """The results that are files, checked against what their formats hold."""
+    found = []
+    whole = tuple(slice(0, n) for n in tiling.extents)
+    for name, path in paths.items():
+        shape, dtype = operation.result_shape(name), operation.result_dtype(name)
+        chunks = tuple(s.stop for s in operation.result_box(name, whole))
+        if suffix_of(path) != ".npy":  # which holds everything
+            format_of(path, "check_result").check_result(path, shape, dtype, styles[name])
+        found.append(Target(name, path, shape, dtype, chunks, styles[name]))
+    return found
+
+
+def header(source: Source, operation: Operation, tiling: Tiling, made: list[Target]) -> Record:
+    """What a resumed run compares; JSON values."""
+    geometry = operation.geometry
+    return {
+        "version": __version__,
+        "input": source.identity(),
+        "parameters": {
+            "axis": geometry.axis,
+            "size": list(geometry.shape),
+            "interpolation": list(geometry.interpolation),
+            "align_corners": geometry.align_corners,
+            "temperature": _numbers(operation.temperature),
+            "bias": _numbers(operation.bias),
+            "outputs": list(operation.outputs),
+            "top_k": operation.top_k,
+            "encoding": operation.encoding,
+            "nodata": repr(operation.nodata),
+            "results": {t.name: str(t.path.absolute()) for t in made},
+            "presentation": {t.name: _presented(t.look) for t in made},
+            "instruction_set": _runtime.instruction_set(),
+        },
+        "tiling": tiling.described(),
+    }
+
+
+def _numbers(value: Any) -> Any:
+    return None if value is None else np.asarray(value, np.float64).tolist()
+
+
+def _presented(look: Look) -> Record:
+    palette = None if look.palette is None else np.asarray(look.palette).tolist()
+    space = None if look.space is None else [look.space.kind, look.space.fields]
+    return {
+        "names": None if look.names is None else list(look.names),
+        "palette": palette,
+        "space": space,
+        "block": None if look.block is None else list(look.block),
+        "cog": look.cog,
+    }
+
+
+def check_array(
+    name: str, held: Any, geometry: Geometry, shape: tuple[int, ...], dtype: Any
+) -> None:
+    """Refuse an array that cannot take a result."""
+    if not hasattr(held, "__setitem__"):
+        raise Unusable(
+            f"the result for {name} must be a path or have __setitem__; got {type(held).__name__}."
+        )
+    found = getattr(held, "shape", None)
+    if found is not None and tuple(found) != shape:
+        raise Unusable(f"the result for {name} must have shape {shape}; got {tuple(found)}.")
+    takes = getattr(held, "dtype", None)
+    if takes is None:
+        return
+    takes = np.dtype(takes)
+    holds = takes == dtype or (
+        np.iinfo(takes).max >= geometry.classes - 1 and takes.kind in "iu"
+        if dtype.kind in "iu" and takes.kind in "iu"
+        else takes.kind == dtype.kind == "f"
+    )
+    if not holds:
+        raise Unusable(
+            f"the result for {name} has dtype {takes}, which does not hold the {dtype} of "
+            f"{geometry.classes} classes."
+        )

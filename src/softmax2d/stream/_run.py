@@ -1,0 +1,148 @@
+"""One run: results from a source, tile by tile, and the account of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from softmax2d._files._errors import StreamError, shown
+from softmax2d._files._source import Source
+from softmax2d.stream import _engine
+from softmax2d.stream._account import Counts
+from softmax2d.stream._journal import Record
+from softmax2d.stream._operation import Operation
+from softmax2d.stream._stage import ArrayStage, Stage
+from softmax2d.stream._summary import Progress, Summary
+from softmax2d.stream._tiles import Tiling
+from softmax2d.stream._work import Work
+
+# Runs the tiles: (storing, tiles, said) -> None; None stands for threads of this process.
+Scheduler = Callable[[Any, list[int], Callable[[Record], None]], None]
+
+
+@dataclass
+class Run:
+    """Everything that was planned.
+
+    Attributes
+    ----------
+    source, operation, tiling
+        What is read, what is made of it, in which pieces.
+    work : Work or None
+        The results that are files.
+    arrays : dict
+        Those that are arrays.
+    workers : int
+        Tiles at a time.
+    progress : callable or None
+        Told of pixels done, all pixels, and seconds.
+    finish : callable or None
+        Called with the stages when all tiles are stored.
+    """
+
+    source: Source
+    operation: Operation
+    tiling: Tiling
+    work: Work | None
+    arrays: dict[str, Any]
+    workers: int
+    progress: Progress | None = None
+    finish: Callable[[dict[str, Stage]], None] | None = None
+    scheduler: Scheduler | None = None
+
+    def __call__(self, summary_path: Path | None = None) -> Summary:
+        """Do it, and account for it also if it fails."""
+        started, summary = perf_counter(), self._summary()
+        try:
+            self._all(summary, started)
+            summary.status = "done"
+        except StreamError as error:
+            summary.status = "failed"
+            self._hint(error, summary)
+            raise
+        except Exception:
+            summary.status = "failed"
+            raise
+        finally:
+            summary.seconds = perf_counter() - started
+            if summary_path is not None:
+                summary.write(summary_path)
+        return summary
+
+    def _summary(self) -> Summary:
+        targets = [] if self.work is None else self.work.targets
+        results = {t.name: shown(t.path) for t in targets}
+        results |= {n: type(held).__name__ for n, held in self.arrays.items()}
+        geometry = self.operation.geometry
+        size = geometry.shape, geometry.classes, prod(geometry.shape), self._tiles()
+        return Summary(shown(self.source.path), results, *size)
+
+    def _tiles(self) -> int:
+        return len(self.tiling) if prod(self.operation.geometry.shape) else 0
+
+    def _hint(self, error: StreamError, summary: Summary) -> None:
+        """What is kept, in the words of whoever reads the error."""
+        if self.work is not None and self.work.resumable:
+            kept = summary.tiles_done + summary.tiles_resumed
+            error.message += (
+                f" {kept} of {summary.tiles} tiles are kept: the same command with --resume "
+                "(resume=True) goes on."
+            )
+
+    def _all(self, summary: Summary, started: float) -> None:
+        with ExitStack() as stack:
+            stages: dict[str, Stage] = {}
+            operation = self.operation
+            if self.work is not None:
+                work = stack.enter_context(self.work)
+                if work.committed:
+                    work.commit()
+                    summary.tiles_resumed = summary.tiles
+                    return
+                for target, at in zip(work.targets, work.stages(), strict=True):
+                    stages[target.name] = at.open()
+                    stack.callback(stages[target.name].close)
+            for name, held in self.arrays.items():
+                shape, dtype = operation.result_shape(name), operation.result_dtype(name)
+                stages[name] = ArrayStage(held, name, shape, dtype)
+            stages = {name: stages[name] for name in operation.outputs}
+            storing = _engine.Storing(self.source, operation, self.tiling, stages)
+            self._tiles_of(storing, summary, started)
+            if self.work is not None:
+                finish = self.finish
+                self.work.commit(None if finish is None else lambda: finish(stages))
+
+    def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
+        done = {} if self.work is None else dict(self.work.done)
+        for tile, record in done.items():
+            if storing.stored(record):
+                summary.tiles_resumed += 1
+                summary.counts += Counts.of_record(record)
+            elif self.work is not None:
+                self.work.forget(tile)
+        kept = done if self.work is None else self.work.done
+        left = [tile for tile in range(self._tiles()) if tile not in kept]
+
+        def said(record: Record) -> None:
+            if self.work is not None:
+                self.work.record(record)
+            summary.tiles_done += 1
+            summary.counts += Counts.of_record(record)
+            summary.bytes_read += int(record["read"])
+            if self.progress is not None:
+                self.progress(summary.counts.pixels, summary.pixels, perf_counter() - started)
+
+        try:
+            if self.scheduler is not None:
+                self.scheduler(storing, left, said)
+            else:
+                _engine.run(storing, left, self.workers, said)
+        except _engine.TileError as error:
+            summary.tiles_failed = error.tiles
+            cause = error.__cause__ or error
+            raise _engine.plain(cause, self.source.path) from cause

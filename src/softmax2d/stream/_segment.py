@@ -1,0 +1,386 @@
+"""``segment_file`` and ``softmax2d_file``: results of logits that need not fit in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Any, Literal
+
+from softmax2d import _checks, _runtime
+from softmax2d._files._errors import Unusable
+from softmax2d._files._source import Source
+from softmax2d.stream import _request
+from softmax2d.stream._cache import cached
+from softmax2d.stream._geometry import Geometry, laid
+from softmax2d.stream._memory import in_bytes
+from softmax2d.stream._operation import TOP, Operation, free_label
+from softmax2d.stream._request import Style
+from softmax2d.stream._run import Run, Scheduler
+from softmax2d.stream._stage import Stage, chunked_format
+from softmax2d.stream._summary import Progress, Summary
+from softmax2d.stream._tiles import Costs, Tiling, planned
+from softmax2d.stream._work import Work, check_paths
+
+Encoding = Literal["float", "float32", "float16", "uint8"]
+_PLAIN = Style()
+_ENCODINGS = ("float", "float32", "float16", "uint8")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What :func:`segment_file` and :func:`softmax2d_file` share, in their docstrings' words."""
+
+    axis: int | None = None
+    size: Any = None
+    like: Any = None
+    interpolation: Any = "linear"
+    align_corners: bool = False
+    temperature: Any = 1.0
+    bias: Any = None
+    top_k: int | None = None
+    encoding: str = "float"
+    key: str | None = None
+    memory: str | int = "512MB"
+    workers: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+    nodata: float | None = None
+    nodata_label: int | None = None
+    missing_as_fill: bool = False
+    style: Style = _PLAIN
+    progress: Progress | None = None
+    finish: Callable[[dict[str, Stage]], None] | None = None
+    inputs: tuple[Path, ...] = ()
+    scheduler: Scheduler | None = None
+
+
+def checked_outputs(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
+    """The names of what is asked for, most probable classes at the end."""
+    if encoding not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        raise Unusable(f"encoding must be one of {known}; got {encoding!r}.")
+    if outputs == ("probs",):
+        return TOP if top_k is not None else ("probs",)
+    try:
+        names = tuple(dict.fromkeys(_checks.output_names("segment_file", outputs, top_k)))
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    return (*names, *TOP) if top_k is not None else names
+
+
+def _operation(
+    source: Source, geometry: Geometry, names: tuple[str, ...], options: Options
+) -> Operation:
+    nodata = source.nodata if options.nodata is None else options.nodata
+    try:
+        best = _checks.best_classes("segment_file", options.top_k, geometry.classes)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    empty = None
+    if nodata is not None and any(n in ("labels", "top_labels") for n in names):
+        empty = free_label(geometry.classes, options.nodata_label, str(source.path))
+    dtype = source.dtype
+    if nodata is not None and dtype.kind in "iu" and (isnan(nodata) or nodata != int(nodata)):
+        nodata = None  # no integer is
+    return Operation(
+        geometry=geometry,
+        dtype=dtype.name if dtype.kind not in "fiu" else dtype.str,
+        outputs=names,
+        temperature=_plain(options.temperature),
+        bias=_plain(options.bias),
+        top_k=best,
+        encoding=options.encoding,
+        nodata=nodata,
+        empty=empty,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, int | float) else tuple(map(float, value))
+
+
+def workers_of(asked: Any) -> int:
+    if asked is None:
+        return max(1, _runtime.get_num_threads())
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+        raise Unusable(f"workers must be a positive number; got {asked!r}.")
+    return asked
+
+
+def _tiling(
+    source: Source, operation: Operation, held: Mapping[str, Any], memory: int, workers: int
+) -> tuple[Tiling, int]:
+    """Tiles for the source and for what the results ask."""
+    geometry, whole = operation.geometry, []
+    for name, result in held.items():
+        chunks = getattr(result, "shards", None) or getattr(result, "chunks", None)
+        if not isinstance(result, Path) and isinstance(chunks, tuple):
+            depth = operation.depth(name)
+            pixels = chunks if depth is None else _pixels(chunks, geometry.axis)
+            whole.append(tuple(int(n) for n in pixels))
+    paths = [p for p in held.values() if isinstance(p, Path)]
+    chunked = any(chunked_format(p) is not None for p in paths)
+    costs = Costs(geometry, source, operation.result_bytes())
+    return planned(costs, whole, chunked, memory, workers)
+
+
+def _pixels(chunks: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return chunks[:axis] + chunks[axis + 1 :]
+
+
+@contextmanager
+def planned_run(
+    source: Any, result: Any, names: tuple[str, ...], options: Options
+) -> Iterator[Run]:
+    """Check everything, before anything is written."""
+    held = _request.places(result, names)
+    paths = {n: p for n, p in held.items() if isinstance(p, Path)}
+    arrays = {n: a for n, a in held.items() if n not in paths}
+    given = [Path(p) for p in (source, options.like) if _request.is_path(p)]
+    check_paths(
+        list(paths.values()), [*given, *options.inputs], options.overwrite or options.resume
+    )
+    if options.resume and not paths:
+        raise Unusable("resume=True needs results that are files.")
+    memory, workers = in_bytes(options.memory), workers_of(options.workers)
+    how, space = _request.resampling(
+        options.size, options.like, options.interpolation, options.align_corners
+    )
+    with _request.opened(source, options.key, options.missing_as_fill) as bare:
+        geometry = laid(bare, options.axis, how, options.temperature, options.bias)
+        operation = _operation(bare, geometry, names, options)
+        for name, array in arrays.items():
+            shape, dtype = operation.result_shape(name), operation.result_dtype(name)
+            _request.check_array(name, array, geometry, shape, dtype)
+        logits, left = cached(bare, geometry, memory)
+        tiling, workers = _tiling(logits, operation, held, left, workers)
+        styles = _request.looks(operation, logits, space, options.style, tiling)
+        made = _request.targets(operation, paths, tiling, styles)
+        work = None
+        if made:
+            head = _request.header(logits, operation, tiling, made)
+            work = Work(made, head, options.resume, options.overwrite)
+        extra = options.progress, options.finish, options.scheduler
+        yield Run(logits, operation, tiling, work, arrays, workers, *extra)
+
+
+def segment_file(
+    source: Any,
+    result: Any,
+    *,
+    axis: int | None = None,
+    size: int | Sequence[int] | None = None,
+    like: Any = None,
+    interpolation: str | Sequence[str] = "linear",
+    align_corners: bool = False,
+    temperature: Any = 1.0,
+    bias: Any = None,
+    outputs: str | Sequence[str] = ("labels",),
+    top_k: int | None = None,
+    encoding: Encoding = "float",
+    key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    nodata: float | None = None,
+    nodata_label: int | None = None,
+    missing_as_fill: bool = False,
+    names: Sequence[str] | None = None,
+    palette: Any = None,
+    cog: bool = False,
+    progress: Progress | None = None,
+    summary: str | os.PathLike[str] | None = None,
+) -> Summary:
+    """Label every pixel of logits that need not fit in memory: :func:`softmax2d.segment` on files.
+
+    Parameters
+    ----------
+    source : path, or anything with ``shape``, ``dtype`` and ``__getitem__``
+        Class scores: .npy, .npz, .zarr, .tif, .nii, .nii.gz, .h5, .safetensors, or an array of any
+        library. It is only read.
+    result : path, object with ``__setitem__``, or mapping of output to either
+        Where the first of ``outputs`` goes; with a path the others go beside it, as
+        ``NAME.confidence.npy`` beside ``NAME.npy``. The suffix decides the format: .npy, .npz,
+        .zarr, .tif, .nii, .nii.gz, .h5, .safetensors, .png (labels).
+    axis : int, optional
+        The class axis. Taken from the file where it names its axes or bands; else -3 for three and
+        four axes; more must say.
+    size, like : optional
+        Interpolate the logits to this size, or to that of this file (a GeoTIFF or NIfTI also gives
+        its place in the world).
+    interpolation, align_corners, temperature, bias, top_k
+        As in :func:`softmax2d.segment`.
+    outputs : str or sequence of "labels", "confidence", "margin", "entropy"
+        What to store.
+    encoding : "float", "float32", "float16", "uint8"
+        How everything but labels is stored; in "uint8" 255 is 1 (for the entropy, log C) and NaN
+        is 0.
+    key : str, optional
+        Which array of a file with several.
+    memory : str or int
+        What the run may take beside the program itself: ``"512MB"``, ``"2GiB"``, bytes.
+    workers : int, optional
+        Tiles at a time; as many as threads if None.
+    resume : bool
+        Go on with a run of the same arguments that was killed, stopped or failed: the result is the
+        same to the byte.
+    overwrite : bool
+        Replace existing results, when the new ones are complete.
+    nodata : float, optional
+        Logits that are no data, in any class: such a pixel is ignored. The file's own if None.
+    nodata_label : int, optional
+        Label of ignored pixels; by default the largest number that labels hold. Never a class.
+    missing_as_fill : bool
+        Take missing chunks as the fill value, instead of refusing the file.
+    names, palette, cog
+        Class names; colours of the labels, shape (C, 3); GeoTIFF as a Cloud Optimized GeoTIFF.
+    progress : callable, optional
+        Called with pixels done, all pixels, and seconds, after every tile.
+    summary : path, optional
+        Write the account there as JSON, also when the run fails.
+
+    Returns
+    -------
+    Summary
+        Every tile and every pixel accounted for.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used, or results that exist; nothing was written.
+    Unusable
+        Arguments that cannot be used.
+    Failed
+        Reading or writing failed. Finished tiles are kept for ``resume``.
+
+    Notes
+    -----
+    Results are those of :func:`softmax2d.segment` on the whole array, bit for bit, whatever the
+    tiles. They appear under their names when all of them are complete: until then they grow in
+    hidden folders beside them, ``.NAME.softmax2d``, which also hold the lock and the journal.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.stream
+    >>> logits = np.zeros((3, 4, 4), np.float32)
+    >>> logits[1, 2:] = 1
+    >>> labels = np.empty((4, 4), np.uint8)
+    >>> found = softmax2d.stream.segment_file(logits, labels)
+    >>> labels[:, 0].tolist(), found.counts.areas
+    ([0, 0, 1, 1], {0: 8, 1: 8})
+    """
+    options = Options(
+        axis=axis,
+        size=size,
+        like=like,
+        interpolation=interpolation,
+        align_corners=align_corners,
+        temperature=temperature,
+        bias=bias,
+        top_k=top_k,
+        encoding=encoding,
+        key=key,
+        memory=memory,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        nodata=nodata,
+        nodata_label=nodata_label,
+        missing_as_fill=missing_as_fill,
+        style=Style(None if names is None else tuple(names), palette, cog),
+        progress=progress,
+    )
+    wanted = checked_outputs(outputs, top_k, encoding)
+    with planned_run(source, result, wanted, options) as run:
+        return run(None if summary is None else Path(summary))
+
+
+def softmax2d_file(
+    source: Any,
+    result: Any,
+    *,
+    axis: int | None = None,
+    size: int | Sequence[int] | None = None,
+    like: Any = None,
+    interpolation: str | Sequence[str] = "linear",
+    align_corners: bool = False,
+    temperature: Any = 1.0,
+    bias: Any = None,
+    top_k: int | None = None,
+    encoding: Encoding = "float",
+    key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    nodata: float | None = None,
+    missing_as_fill: bool = False,
+    names: Sequence[str] | None = None,
+    cog: bool = False,
+    progress: Progress | None = None,
+    summary: str | os.PathLike[str] | None = None,
+) -> Summary:
+    """Class probabilities of logits that need not fit in memory, by :func:`softmax2d.softmax2d`.
+
+    Parameters
+    ----------
+    source, axis, size, like, interpolation, align_corners, temperature, bias
+        As in :func:`segment_file`.
+    result : path, object with ``__setitem__``, or mapping of output to either
+        Takes the probabilities, in the shape of the logits or (..., C, *size). With ``top_k`` two
+        results: "top_labels", and "top_probs" beside it.
+    top_k : int, optional
+        Only the ``top_k`` most probable classes and their probabilities, (..., K, H, W).
+    encoding : "float", "float32", "float16", "uint8"
+        "float" keeps the dtype of the logits; in "uint8" 255 is 1, and the file says so where its
+        format can (attribute ``scale``, 1/255).
+    key, memory, workers, resume, overwrite, nodata, missing_as_fill, names, cog, progress, summary
+        As in :func:`segment_file`. Probabilities of ignored pixels are NaN, in "uint8" 0.
+
+    Returns
+    -------
+    Summary
+        Every tile and every pixel accounted for.
+
+    Raises
+    ------
+    Refused, Unusable, Failed
+        As :func:`segment_file`.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.stream
+    >>> logits = np.log([[[0.75]], [[0.25]]])
+    >>> probs = np.empty((2, 1, 1), np.uint8)
+    >>> found = softmax2d.stream.softmax2d_file(logits, probs, encoding="uint8")
+    >>> probs.ravel().tolist()
+    [191, 64]
+    """
+    options = Options(
+        axis=axis,
+        size=size,
+        like=like,
+        interpolation=interpolation,
+        align_corners=align_corners,
+        temperature=temperature,
+        bias=bias,
+        top_k=top_k,
+        encoding=encoding,
+        key=key,
+        memory=memory,
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+        nodata=nodata,
+        missing_as_fill=missing_as_fill,
+        style=Style(None if names is None else tuple(names), None, cog),
+        progress=progress,
+    )
+    wanted = checked_outputs(("probs",), top_k, encoding)
+    with planned_run(source, result, wanted, options) as run:
+        return run(None if summary is None else Path(summary))

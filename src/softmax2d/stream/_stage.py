@@ -1,0 +1,167 @@
+"""Results while they are made: numbers in a file, filled box by box, under a temporary name."""
+
+from __future__ import annotations
+
+import os
+import struct
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from softmax2d._files._errors import Failed, StreamError, failing
+from softmax2d._files._source import Array, Box
+
+_ALIGNED = 64  # where the numbers of a .npy file begin
+
+
+class Stage(Protocol):
+    """A result that is filled by several threads or processes, and read back."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The head of a .npy file, version 1.0."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}".encode()
+    blanks = -(10 + len(text) + 1) % _ALIGNED
+    return (
+        b"\x93NUMPY\1\0" + struct.pack("<H", len(text) + blanks + 1) + text + b" " * blanks + b"\n"
+    )
+
+
+def _runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
+    """A box of an array in C order as runs of equal length: that length, and where each begins."""
+    inner = len(shape)
+    length = 1
+    while inner:
+        inner -= 1
+        extent = box[inner].stop - box[inner].start
+        length *= extent
+        if extent != shape[inner]:
+            break
+    strides = [prod(shape[d + 1 :]) for d in range(len(shape))]
+    first = sum(s.start * stride for s, stride in zip(box, strides, strict=True))
+    starts = np.zeros((), np.int64) + first
+    for d in range(inner):
+        steps = np.arange(box[d].stop - box[d].start, dtype=np.int64) * strides[d]
+        starts = starts[..., None] + steps
+    return length, starts.ravel()
+
+
+class RawStage:
+    """A .npy file that is filled by ``pwrite``, box by box.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    name : path
+        The result's, for messages.
+    """
+
+    def __init__(
+        self, path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self.shape, self.dtype, self._name = shape, dtype, name
+        self._start = len(_header(shape, dtype))
+        with failing(name):
+            self._number = os.open(path, os.O_RDWR)
+
+    @staticmethod
+    def create(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Make the file, of its full length; its numbers take no room yet."""
+        head = _header(shape, dtype)
+        with failing(name), open(path, "xb") as file:
+            file.write(head)
+            file.truncate(len(head) + prod(shape) * dtype.itemsize)
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+        size, (length, starts) = self.dtype.itemsize, _runs(self.shape, box)
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+        step = length * size
+        with failing(self._name):
+            for i, start in enumerate(starts.tolist()):
+                self._put(data[i * step : (i + 1) * step], self._start + start * size)
+
+    def _put(self, data: memoryview, at: int) -> None:
+        while data:
+            done = os.pwrite(self._number, data, at)
+            data, at = data[done:], at + done
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+        found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
+        size, (length, starts) = self.dtype.itemsize, _runs(self.shape, box)
+        data, step = found.reshape(-1).view(np.uint8).data, length * size
+        with failing(self._name):
+            for i, start in enumerate(starts.tolist()):
+                part, at = data[i * step : (i + 1) * step], self._start + start * size
+                while part:
+                    done = os.preadv(self._number, [part], at)
+                    if not done:
+                        raise Failed(self._name, "its unfinished file is shorter than it was.")
+                    part, at = part[done:], at + done
+        return found
+
+    def __getitem__(self, box: Any) -> Array:
+        whole = list(box) if isinstance(box, tuple) else [box]
+        whole += [slice(None)] * (len(self.shape) - len(whole))
+        pairs = zip(whole, self.shape, strict=True)
+        return self.read(tuple(slice(*s.indices(n)[:2]) for s, n in pairs))
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        with failing(self._name):
+            os.fsync(self._number)
+
+    def close(self) -> None:
+        """Give back the file."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+
+
+class ArrayStage:
+    """Anything with ``__setitem__``, filled in place."""
+
+    def __init__(self, held: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype, self._held, self._name = shape, dtype, held, name
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+        try:
+            self._held[box] = values
+        except StreamError:
+            raise
+        except Exception as error:  # whatever somebody's own array does
+            cause = f"cannot be written at {box}: {type(error).__name__}: {error}"
+            raise Failed(self._name, cause) from error
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+        return np.asarray(self._held[box])
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def chunked_format(path: Path) -> Any:
+    """The module of a result that is stored in chunks, in place; None for all others."""
+    if path.suffix.lower() != ".zarr":
+        return None
+    return import_module("softmax2d._files._zarr")

@@ -1,0 +1,200 @@
+"""Cutting a result into tiles: one task each, no chunk of either side in two of them.
+
+A tile is a box of whole chunks, so that every chunk of the source is read once and every chunk of
+the result is written once, by one task. Where the source is bare numbers in a file, a tile is read
+in bands that stay in the processor's cache; the memory of a task is then that of a band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, lcm, prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Unusable
+from softmax2d._files._source import Box, Source
+from softmax2d.stream._geometry import Geometry
+
+TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
+BAND_BYTES = 1 << 22  # of logits looked at in one go, where they may be cut anywhere
+CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
+_TASKS = 8  # at least, for each worker: or one is idle while another ends ...
+_LEAST = 1 << 20  # ... unless they are smaller than that
+
+
+def bands(box: Box, pixels: int) -> Iterator[Box]:
+    """Cut ``box`` into pieces of about ``pixels``, one after the other in C order."""
+    shape = tuple(s.stop - s.start for s in box)
+    if not shape or prod(shape) <= pixels:
+        yield box
+        return
+    inner, first = prod(shape[1:]), box[0]
+    if inner <= pixels:
+        step = max(1, pixels // inner)
+        for start in range(first.start, first.stop, step):
+            yield slice(start, min(start + step, first.stop)), *box[1:]
+        return
+    for i in range(first.start, first.stop):
+        for rest in bands(box[1:], pixels):
+            yield slice(i, i + 1), *rest
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Boxes that cover a result.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the result.
+    extents : tuple of int
+        Of a tile; those at the end may be smaller.
+    band : int
+        Pixels that a task looks at in one go.
+    """
+
+    shape: tuple[int, ...]
+    extents: tuple[int, ...]
+    band: int
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Tiles along each axis."""
+        return tuple(ceil(n / e) for n, e in zip(self.shape, self.extents, strict=True))
+
+    def __len__(self) -> int:
+        return prod(self.counts)
+
+    def box(self, index: int) -> Box:
+        """The tile of that number, counted in C order."""
+        place = np.unravel_index(index, self.counts) if self.shape else ()
+        each = zip(place, self.extents, self.shape, strict=True)
+        return tuple(slice(int(i) * e, min((int(i) + 1) * e, n)) for i, e, n in each)
+
+    def parts(self, index: int) -> Iterator[Box]:
+        """The bands of a tile."""
+        return bands(self.box(index), self.band)
+
+    def described(self) -> dict[str, Any]:
+        """JSON values: what a resumed run compares."""
+        return {"shape": list(self.shape), "extents": list(self.extents), "band": self.band}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a task holds, in bytes: of logits once read, and of results for each pixel."""
+
+    geometry: Geometry
+    source: Source
+    result_bytes: int
+
+    def unit(self) -> int:
+        """Bytes of one logit while it is read and looked at."""
+        size = self.source.dtype.itemsize
+        converted = 8 if self.source.dtype.kind in "iu" else 0
+        return size * (2 if self.source.chunks else 1) + converted
+
+    def of(self, extents: Sequence[int]) -> int:
+        """Bytes that a box of such extents takes."""
+        logits = self.geometry.elements(extents) * self.unit()
+        return logits + 2 * self.result_bytes * prod(extents)
+
+
+def chunk_extents(source: Source, geometry: Geometry) -> tuple[int, ...] | None:
+    """The source's chunks as pixels of the result; None where it may be cut anywhere."""
+    if source.chunks is None:
+        return None
+    own = source.chunks[: geometry.axis] + source.chunks[geometry.axis + 1 :]
+    if not geometry.resampled:
+        return tuple(max(1, min(c, n)) for c, n in zip(own, geometry.shape, strict=True))
+    each = zip(own, geometry.own, geometry.shape, strict=True)
+    return tuple(max(1, min(n, c * n // max(1, m))) for c, m, n in each)
+
+
+def _square(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Chunks of a result whose source gives none."""
+    near = max(0, len(shape) - 2)
+    return tuple(min(max(1, n), 1 if d < near else CHUNK) for d, n in enumerate(shape))
+
+
+def _grown(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...]:
+    """``unit`` times as much as fits, the last axes first: rows stay together in most files."""
+    extents = unit
+    for d in reversed(range(len(shape))):
+        most = ceil(shape[d] / unit[d])
+        low, high = 1, most
+        while low < high:  # the largest multiple that fits
+            middle = (low + high + 1) // 2
+            trial = [*extents[:d], unit[d] * middle, *extents[d + 1 :]]
+            low, high = (middle, high) if fits(trial) else (low, middle - 1)
+        extents = [*extents[:d], min(unit[d] * low, max(1, shape[d])), *extents[d + 1 :]]
+        if low < most:
+            break
+    return tuple(extents)
+
+
+def planned(
+    costs: Costs, whole: Sequence[tuple[int, ...]], chunked: bool, memory: int, workers: int
+) -> tuple[Tiling, int]:
+    """Tiles within ``memory`` bytes, and how many workers it allows.
+
+    Parameters
+    ----------
+    costs : Costs
+        What a task takes.
+    whole : sequence of tuple of int
+        Chunks of results that are there already, in pixels: no two tasks may share one.
+    chunked : bool
+        Whether results are stored in chunks, to be chosen: those of the source then.
+    memory, workers : int
+        The budget, and at most how many tasks run at a time.
+
+    Raises
+    ------
+    Unusable
+        The chunks ask for more memory; the message says how much.
+    """
+    geometry, source = costs.geometry, costs.source
+    own = chunk_extents(source, geometry)
+    if own is None:
+        own = _square(geometry.shape) if chunked else (1,) * len(geometry.shape)
+    unit = [lcm(*(max(1, u[d]) for u in (own, *whole))) for d in range(len(own))]
+    unit = [min(u, max(1, n)) for u, n in zip(unit, geometry.shape, strict=True)]
+    cut_anywhere = source.chunks is None and not chunked and not whole and not geometry.resampled
+    if cut_anywhere:
+        return _banded(costs, memory, workers), workers
+    least = costs.of(unit)
+    if least > memory:
+        raise Unusable(
+            f"memory of {memory / 1e6:.0f} MB is too small: the chunks of {source.path} and of the "
+            f"result meet in pieces of {' × '.join(map(str, unit))} pixels, {geometry.classes} "
+            f"classes, which take {least / 1e6:.0f} MB; give memory='{ceil(least / 1e6)}MB' or "
+            "smaller chunks."
+        )
+    workers = max(1, min(workers, memory // least))
+    share = max(least, min(memory // workers, 2 * TILE_BYTES))
+    total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
+    few = max(_LEAST // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
+    most = max(prod(unit), few)
+
+    def fits(trial: Sequence[int]) -> bool:
+        return costs.of(trial) <= share and prod(trial) <= most
+
+    extents = _grown(unit, geometry.shape, fits)
+    return Tiling(geometry.shape, extents, max(1, prod(geometry.shape))), workers
+
+
+def _banded(costs: Costs, memory: int, workers: int) -> Tiling:
+    """Tiles of bare numbers, which are read in bands."""
+    geometry = costs.geometry
+    each = max(1, costs.of((1,) * len(geometry.shape)))
+    band = max(1, min(BAND_BYTES, memory // workers) // each)
+    pixels = prod(geometry.shape)
+    few = max(_LEAST // each, ceil(pixels / (_TASKS * workers)))
+    most = max(1, min(max(TILE_BYTES // each, band), few))
+    unit = [1] * len(geometry.shape)
+    extents = _grown(unit, geometry.shape, lambda trial: prod(trial) <= most)
+    return Tiling(geometry.shape, extents, band)

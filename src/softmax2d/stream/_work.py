@@ -1,0 +1,282 @@
+"""Nothing is lost: results grow in hidden folders, tile by tile, and appear complete or not at all.
+
+Beside every result stands a :class:`~softmax2d.stream._place.Place`. The first one's holds the
+journal. When all tiles are stored, every result is completed under a temporary name and brought to
+the disk, the journal says so, and only then are they renamed: whatever stops the process, the same
+command with ``resume`` finds out how far it came.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Refused, failing
+from softmax2d._files._formats import format_of
+from softmax2d._files._look import Look
+from softmax2d.stream._journal import Journal, Record, compared
+from softmax2d.stream._place import Place, sync_folder, sync_tree
+from softmax2d.stream._stage import RawStage, Stage, chunked_format
+
+_STORES = ("zarr.json", ".zgroup", ".zarray")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A result to be made as a file.
+
+    Attributes
+    ----------
+    name : str
+        "labels", "confidence" and so on.
+    path : path
+        Its final name.
+    shape, dtype
+        Of its numbers.
+    chunks : tuple of int
+        What one task writes: the chunks of a result that is stored in such.
+    look : Look
+        How it is presented.
+    """
+
+    name: str
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    look: Look
+
+
+@dataclass(frozen=True)
+class StageAt:
+    """Where a result grows; can be sent to another process."""
+
+    kind: str
+    path: str
+    result: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def open(self) -> Stage:
+        """Open it for reading and writing."""
+        result = Path(self.result)
+        if self.kind == "raw":
+            return RawStage(Path(self.path), result, self.shape, np.dtype(self.dtype))
+        opened: Stage = chunked_format(result).open_result(self.path)
+        return opened
+
+
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two names lead to one file, through links of any kind."""
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return os.path.realpath(a) == os.path.realpath(b)
+
+
+def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> None:
+    """Refuse results that are inputs, that are named twice, or that nobody said to replace."""
+    inputs = list(inputs)
+    for i, path in enumerate(paths):
+        for source in inputs:
+            if same_file(path, source):
+                raise Refused(path, f"is the input {source} itself; choose another name.")
+        if any(same_file(path, other) for other in paths[:i]):
+            raise Refused(path, "would be written twice; give each result its own name.")
+        _check_kind(path)
+        check_new(path, overwrite)
+        if not path.parent.is_dir():
+            raise Refused(path, f"there is no folder {path.parent}.")
+
+
+def _check_kind(path: Path) -> None:
+    store = chunked_format(path) is not None
+    if path.is_dir():
+        if not store:
+            raise Refused(path, "is a directory; name a file.")
+        if any(path.iterdir()) and not any((path / name).exists() for name in _STORES):
+            raise Refused(path, "is a directory, but no Zarr store; choose another name.")
+    elif path.exists() and (store or not path.is_file()):
+        raise Refused(path, "is no folder." if store else "is not a regular file.")
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Refuse to replace what nobody said to replace."""
+    if os.path.lexists(path) and not overwrite:
+        raise Refused(path, "exists; add --overwrite to replace it.")
+
+
+@dataclass
+class Work:
+    """The results of one run, from the first tile to their final names.
+
+    Use as a context: results appear where :meth:`commit` was called, and nothing is left of a run
+    that was refused or stored no tile.
+
+    Attributes
+    ----------
+    targets : sequence of Target
+        The results; the first holds the journal.
+    header : dict
+        What the run was asked: version, input, parameters, tiling; JSON values.
+    resume, overwrite : bool
+        Whether to go on with an unfinished run; whether existing results may be replaced.
+    """
+
+    targets: Sequence[Target]
+    header: Record
+    resume: bool = False
+    overwrite: bool = False
+    notes: list[str] = field(default_factory=list)
+    done: dict[int, Record] = field(default_factory=dict)
+    committed: bool = False
+
+    def __enter__(self) -> Work:
+        self._places: list[Place] = []
+        self._keep = False
+        self._finished = False
+        try:
+            self._places.extend(Place(_real(target.path)) for target in self.targets)
+            self._journal = Journal(self._places[0] / "journal", self.targets[0].path)
+            records = self._journal.read()
+            if self.resume and records:
+                self._go_on(records)
+            else:
+                self._start(bool(records))
+        except BaseException:
+            for place in self._places:
+                place.close(keep=place.found)
+            raise
+        return self
+
+    def _start(self, leftover: bool) -> None:
+        first = self.targets[0].path
+        if leftover:
+            self.notes.append(f"{first}: an unfinished earlier run was discarded.")
+        for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
+            place.clear()
+            if at.kind == "raw":
+                RawStage.create(Path(at.path), target.path, target.shape, target.dtype)
+            else:
+                create = chunked_format(target.path).create_result
+                create(Path(at.path), target.shape, target.dtype, target.chunks, target.look)
+        self._journal.start(self.header)
+
+    def _go_on(self, records: list[Record]) -> None:
+        first = self.targets[0].path
+        compared(first, records[0], self.header)
+        self._keep = True
+        if "commit" in records[-1]:
+            self.committed = True
+        else:
+            self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
+        self._journal.go_on()
+
+    def stages(self) -> list[StageAt]:
+        """Where each result grows."""
+        found = []
+        for target, place in zip(self.targets, self._places, strict=True):
+            kind = "raw" if chunked_format(target.path) is None else "zarr"
+            path = str(place / ("stage.npy" if kind == "raw" else "stage.zarr"))
+            dtype = target.dtype.str if target.dtype.kind in "fiu" else target.dtype.name
+            found.append(StageAt(kind, path, str(target.path), target.shape, dtype))
+        return found
+
+    def record(self, tile: Record) -> None:
+        """Say that a tile is stored; after its data."""
+        self._journal.append(tile)
+        self.done[tile["tile"]] = tile
+        self._keep = True
+
+    def forget(self, tile: int) -> None:
+        """A tile that is not what the journal says: it will be made again."""
+        del self.done[tile]
+
+    def commit(self, finish: Callable[[], None] | None = None) -> None:
+        """Complete the results and give them their names.
+
+        Parameters
+        ----------
+        finish : callable, optional
+            Called when everything is complete, before the first name is given.
+        """
+        if not self.committed:
+            parts = [self._completed(i) for i in range(len(self.targets))]
+            if finish is not None:
+                finish()
+            for target in self.targets:
+                check_new(target.path, self.overwrite)
+            self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
+            self._keep = True
+        for place, part in zip(self._places, self._parts(), strict=True):
+            if os.path.lexists(part):
+                _named(part, place)
+        for folder in {place.result.parent for place in self._places}:
+            sync_folder(folder)
+        self._finished = True
+
+    def _parts(self) -> list[Path]:
+        names = {"raw": "part", "zarr": "stage.zarr"}
+        return [
+            place / names[at.kind] for place, at in zip(self._places, self.stages(), strict=True)
+        ]
+
+    def _completed(self, number: int) -> Path:
+        """The complete file of a result, still under a temporary name."""
+        target, at, part = self.targets[number], self.stages()[number], self._parts()[number]
+        if at.kind == "zarr":
+            sync_tree(part, target.path)
+            return part
+        stage = Path(at.path)
+        if target.path.suffix.lower() == ".npy":
+            with failing(target.path):
+                os.replace(stage, part)
+        else:
+            with ExitStack() as stack:
+                held = at.open()
+                stack.callback(held.close)
+                with failing(target.path):
+                    part.unlink(missing_ok=True)
+                module = format_of(target.path, "assemble")
+                module.assemble(target.path, part, held, target.look)
+        with failing(target.path):
+            number = os.open(part, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+        return part
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._journal.close()
+        refused = isinstance(error, Refused) and not self.resume
+        keep = self._keep and not self._finished and not refused
+        for place in self._places:
+            place.close(keep)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether what is left can be gone on with."""
+        return self._keep and not self._finished
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _named(part: Path, place: Place) -> None:
+    """Give a complete result its name; what was there goes when that is done."""
+    with failing(place.result):
+        if part.is_dir() and os.path.lexists(place.result):
+            old = place / "old"
+            if old.exists():
+                shutil.rmtree(old)
+            os.rename(place.result, old)
+        os.replace(part, place.result)

@@ -1,0 +1,421 @@
+"""Operations tile by tile: the bits of the whole, and an account of every pixel."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import softmax2d as s2d
+from softmax2d.stream import (
+    Failed,
+    Refused,
+    StreamError,
+    Unusable,
+    _memory,
+    _tiles,
+    evaluate_files,
+    segment_file,
+    softmax2d_file,
+)
+
+rng = np.random.default_rng(5)
+ALL = ("labels", "confidence", "margin", "entropy")
+
+
+def logits(shape=(7, 120, 91), dtype=np.float32):
+    found = rng.normal(0, 4, shape).astype(np.float32).astype(dtype)
+    flat = found.reshape(-1)
+    if found.dtype.kind == "f":
+        flat[:: flat.size // 37 + 1] = np.nan
+        flat[3 :: flat.size // 53 + 1] = -np.inf
+    return found
+
+
+class Chunked:
+    """An array that says how it is stored, and counts what is read."""
+
+    def __init__(self, held, chunks):
+        self.held, self.chunks, self.boxes = held, chunks, []
+        self.shape, self.dtype = held.shape, held.dtype
+
+    def __getitem__(self, box):
+        self.boxes.append(box)
+        return self.held[box]
+
+
+def taken(source, outputs=ALL, whole=None, **options):
+    """All outputs of ``segment_file`` into arrays, and the summary."""
+    results = {n: np.zeros_like(getattr(whole, n)) for n in outputs}
+    summary = segment_file(source, results, outputs=outputs, **options)
+    return results, summary
+
+
+MIXED = ("nearest", "linear", "nearest-exact")
+LAYOUTS = {
+    "one image": ((7, 120, 91), None, {}),
+    "batch": ((3, 5, 40, 31), None, {}),
+    "channels last": ((60, 50, 6), -1, {}),
+    "volume": ((4, 9, 30, 31), -4, {}),
+    "a row": ((5, 1000), -2, {}),
+    "one pixel": ((3, 1, 1), None, {}),
+    "finer": ((7, 33, 21), None, {"size": (130, 91)}),
+    "coarser": ((7, 130, 91), None, {"size": (33, 21)}),
+    "batch, finer": ((3, 5, 20, 15), None, {"size": (39, 44), "align_corners": True}),
+    "volume, mixed": (
+        (4, 9, 10, 11),
+        0,
+        {"size": (18, 21, 5), "interpolation": ("nearest", "linear", "nearest-exact")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ">f4", np.float64, np.int16])
+@pytest.mark.parametrize("chunk", [None, 16])
+def test_bits_of_the_whole(name, dtype, chunk):
+    shape, axis, options = LAYOUTS[name]
+    z = logits(shape, dtype)
+    front = {} if axis is None else {"axis": axis}
+    whole = s2d.segment(z, outputs=ALL, temperature=1.5, **front, **options)
+    chunks = None if chunk is None else tuple(min(chunk, n) for n in shape)
+    source = z if chunks is None else Chunked(z, chunks)
+    found, summary = taken(
+        source, whole=whole, axis=axis, memory="1MB", workers=3, temperature=1.5, **options
+    )
+    for output in ALL:
+        np.testing.assert_array_equal(found[output], getattr(whole, output))
+    told = summary.to_json()
+    assert told["status"] == "done"
+    assert told["pixels"]["total"] == told["pixels"]["done"] == whole.labels.size
+    assert told["tiles"]["done"] == told["tiles"]["total"]
+    without = np.isnan(whole.confidence)
+    assert told["pixels"]["nan"] + told["pixels"]["minus_inf"] == np.count_nonzero(without)
+    areas = np.bincount(whole.labels.ravel())
+    assert told["areas"] == {str(c): int(n) for c, n in enumerate(areas) if n}
+
+
+@pytest.mark.parametrize("size", [None, (61, 40), (11, 9)])
+@pytest.mark.parametrize("bias", [None, [0, -np.inf, 0]])
+def test_why_a_pixel_has_no_probabilities(size, bias):
+    z = np.zeros((3, 23, 17), np.float32)
+    z[:, 4:7, 3:9] = -np.inf
+    z[1, 5, 5] = 2.0 if bias is None else np.nan
+    z[2, 20, 3] = np.nan
+    z[0, 12, 12] = np.inf
+    whole = s2d.log_softmax2d(z, size=size, bias=bias) if size else s2d.log_softmax2d(z, bias=bias)
+    nan = np.isnan(whole).all(0)
+    labels = np.empty(nan.shape, np.uint8)
+    counts = segment_file(z, labels, size=size, bias=bias, memory="1MB").counts
+    # Pixels with only -inf, told from the others by the logits themselves, resampled in float64.
+    mapped = z if size is None else None
+    if mapped is None:
+        finite = np.where(np.isinf(z) & (z < 0), 0, 1.0)
+        low = 1 - s2d_resampled(finite, size)
+        bad = s2d_resampled(np.where(np.isnan(z) | (z == np.inf), 1.0, 0), size) > 0
+        only = ((low > 0) | ruled(bias)).all(0) & ~bad.any(0)
+    else:
+        only = ((z == -np.inf) | (ruled(bias) & np.isfinite(z))).all(0)
+    assert counts.minus_inf == np.count_nonzero(only)
+    assert counts.nan == np.count_nonzero(nan) - counts.minus_inf
+    assert only.any() and counts.nan
+
+
+def ruled(bias):
+    return np.zeros((3, 1, 1), bool) if bias is None else np.isinf(bias).reshape(3, 1, 1)
+
+
+def s2d_resampled(values, size):
+    """Linear interpolation by PyTorch's definition, in float64."""
+    found = values
+    for axis, wanted in ((1, size[0]), (2, size[1])):
+        extent = found.shape[axis]
+        at = np.clip((np.arange(wanted) + 0.5) * extent / wanted - 0.5, 0, extent - 1)
+        lower = np.floor(at).astype(int)
+        weight = np.expand_dims(at - lower, 1 if axis == 1 else 0)
+        upper = np.minimum(lower + 1, extent - 1)
+        found = np.take(found, lower, axis) * (1 - weight) + np.take(found, upper, axis) * weight
+    return found
+
+
+def test_every_chunk_is_read_once():
+    z = logits((5, 64, 96))
+    source = Chunked(z, (5, 16, 32))
+    segment_file(source, np.empty((64, 96), np.uint8), memory="1MB", workers=2)
+    starts = [tuple((s.start, s.stop) for s in box) for box in source.boxes]
+    seen = np.zeros((64, 96), int)
+    for _, rows, columns in starts:
+        assert rows[0] % 16 == 0 and columns[0] % 32 == 0
+        seen[rows[0] : rows[1], columns[0] : columns[1]] += 1
+    assert (seen == 1).all()
+
+
+def test_resampled_chunks_are_read_once():
+    z = logits((5, 64, 96))
+    source = Chunked(z, (5, 16, 32))
+    segment_file(source, np.empty((640, 960), np.uint8), size=(640, 960), memory="20MB")
+    assert len(source.boxes) == 12
+    assert len({str(box) for box in source.boxes}) == 12
+
+
+def test_tiles_are_whole_chunks_of_the_result():
+    class Result(Chunked):
+        def __setitem__(self, box, values):
+            for s, c, n in zip(box, self.chunks, self.shape, strict=True):
+                assert s.start % c == 0 and (s.stop % c == 0 or s.stop == n)
+            self.held[box] = values
+
+    z = logits((4, 70, 90))
+    result = Result(np.empty((70, 90), np.uint8), (20, 30))
+    segment_file(Chunked(z, (4, 10, 45)), result, memory="1MB", workers=3)
+    np.testing.assert_array_equal(result.held, s2d.segment(z).labels)
+
+
+def test_chunks_beyond_the_memory_name_what_is_needed():
+    z = np.broadcast_to(np.float32(0), (19, 4096, 4096))
+    source = Chunked(z, (19, 2048, 2048))
+    with pytest.raises(
+        Unusable, match=r"memory of 100 MB is too small.*2048 × 2048.*give memory='"
+    ):
+        segment_file(source, np.empty((4096, 4096), np.uint8), memory="100MB")
+
+
+def test_more_workers_than_the_memory_allows():
+    z = logits((19, 256, 256))
+    source = Chunked(z, (19, 128, 128))
+    result = np.empty((256, 256), np.uint8)
+    segment_file(source, result, memory="4MB", workers=16)
+    np.testing.assert_array_equal(result, s2d.segment(z).labels)
+
+
+@pytest.mark.parametrize("encoding", ["float", "float32", "float16", "uint8"])
+@pytest.mark.parametrize("size", [None, (50, 33)])
+def test_probabilities(encoding, size):
+    z = logits((6, 40, 30))
+    whole = s2d.softmax2d(z, size=size)
+    dtype = {"float": np.float32}.get(encoding) or np.dtype(encoding)
+    result = np.empty(whole.shape, dtype)
+    softmax2d_file(z, result, size=size, encoding=encoding, memory="1MB")
+    if encoding == "uint8":
+        expected = np.rint(np.nan_to_num(whole) * 255).astype(np.uint8)
+    else:
+        expected = whole.astype(dtype)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_most_probable_classes():
+    z = logits((2, 6, 40, 30))
+    whole = s2d.segment(z, top_k=3)
+    top = {"top_labels": np.empty((2, 3, 40, 30), np.uint8)}
+    top["top_probs"] = np.empty((2, 3, 40, 30), np.float16)
+    softmax2d_file(z, top, top_k=3, encoding="float16", memory="1MB")
+    np.testing.assert_array_equal(top["top_labels"], whole.top_labels)
+    np.testing.assert_array_equal(top["top_probs"], whole.top_probs.astype(np.float16))
+
+
+@pytest.mark.parametrize("nodata", [-9999.0, np.nan])
+@pytest.mark.parametrize("size", [None, (50, 33)])
+def test_no_data_is_ignored(nodata, size):
+    z = rng.normal(0, 1, (6, 40, 30)).astype(np.float32)
+    hole = np.zeros((40, 30), bool)
+    hole[3:9, 4:11] = True
+    z[2, hole] = nodata
+    shape = size or (40, 30)
+    results = {"labels": np.empty(shape, np.uint8), "confidence": np.empty(shape, np.float32)}
+    summary = segment_file(
+        z, results, outputs=tuple(results), size=size, nodata=nodata, memory="1MB"
+    )
+    near = hole if size is None else s2d_resampled(hole[None].astype(float), size)[0] > 0
+    assert summary.counts.ignored == np.count_nonzero(near)
+    assert summary.counts.nan == summary.counts.minus_inf == 0
+    assert (results["labels"][near] == 255).all()
+    assert np.isnan(results["confidence"][near]).all()
+    whole = s2d.segment(z, size=size)
+    np.testing.assert_array_equal(results["labels"][~near], whole.labels[~near])
+    assert sum(summary.counts.areas.values()) == np.count_nonzero(~near)
+
+
+@pytest.mark.parametrize(
+    ("classes", "label", "text"),
+    [
+        (256, None, "must not be a class, 0 to 255; got 255"),
+        (5, 4, "must not be a class, 0 to 4; got 4"),
+        (5, 256, "uint8 labels hold 0 to 255; 256 is not among them"),
+        (300, 299, "must not be a class, 0 to 299; got 299"),
+    ],
+)
+def test_labels_for_no_data_that_are_classes(classes, label, text):
+    z = np.zeros((classes, 2, 2), np.float32)
+    with pytest.raises(Unusable, match=text):
+        segment_file(z, np.empty((2, 2), np.uint16), nodata=-1, nodata_label=label)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (np.empty((4, 4), np.uint8), "dtype uint8, which does not hold the uint16 of 300 classes"),
+        (np.empty((4, 5), np.uint16), r"must have shape \(4, 4\); got \(4, 5\)"),
+        (np.empty((4, 4), np.float32), "dtype float32, which does not hold"),
+        (3, "must be a path or have __setitem__; got int"),
+        ({}, "result names nothing; outputs are labels"),
+        ({"labels": 1, "margin": 2}, "result names labels, margin; outputs are labels"),
+    ],
+)
+def test_results_that_cannot_hold_the_labels(result, text):
+    with pytest.raises(Unusable, match=text):
+        segment_file(np.zeros((300, 4, 4), np.float32), result)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"memory": "12 apples"}, "expected a size as 512MB"),
+        ({"memory": 10}, "at least 1 MB"),
+        ({"workers": 0}, "workers must be a positive number; got 0"),
+        ({"outputs": "probs"}, "outputs must be among"),
+        (
+            {"encoding": "int4"},
+            "encoding must be one of float, float32, float16, uint8; got 'int4'",
+        ),
+        ({"top_k": 9, "outputs": ()}, "top_k must be between 1 and"),
+        ({"size": (3, 3), "like": np.zeros((4, 4))}, "give size or like"),
+        ({"temperature": -1}, "temperature must be positive"),
+        ({"axis": 5}, "axis"),
+        ({"resume": True}, "resume=True needs results that are files"),
+        ({"key": "a"}, "key names an array of a file"),
+    ],
+)
+def test_refused_arguments(options, text):
+    result = {"top_labels": np.empty(1), "top_probs": np.empty(1)} if "top_k" in options else None
+    with pytest.raises(StreamError, match=text):
+        segment_file(
+            np.zeros((3, 4, 4)), np.empty((4, 4), np.uint8) if result is None else result, **options
+        )
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ([1, 2], "list has no shape"),
+        (np.zeros((2, 3, 4, 5, 6)), "has 5 axes.*say which counts classes with axis="),
+        (np.zeros((3, 4, 4), complex), "must be float16, bfloat16, float32, float64 or integer"),
+        (np.zeros((0, 4, 4)), "at least one class"),
+        (np.zeros((4, 4)), "axis"),
+    ],
+)
+def test_refused_sources(source, text):
+    with pytest.raises(Unusable, match=text):
+        segment_file(source, np.empty((4, 4), np.uint8))
+
+
+def test_nothing_at_all():
+    labels = np.empty((0, 5), np.uint8)
+    summary = segment_file(np.zeros((3, 0, 5), np.float32), labels)
+    assert summary.to_json()["tiles"]["total"] == 0
+    assert summary.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("512MB", 512 * 10**6),
+        ("1.5 gb", 1.5e9),
+        ("2GiB", 2 << 30),
+        ("4000000", 4e6),
+        (5 << 20, 5 << 20),
+    ],
+)
+def test_memory_in_words(text, count):
+    assert _memory.in_bytes(text) == count
+
+
+def test_bands_cover_a_box_in_order():
+    box = (slice(2, 5), slice(0, 7), slice(3, 14))
+    for pixels in (1, 5, 11, 25, 77, 100, 10**6):
+        seen = []
+        for band in _tiles.bands(box, pixels):
+            each = np.mgrid[band].reshape(3, -1).T
+            assert len(each) <= pixels
+            seen.extend(map(tuple, each))
+        assert seen == list(map(tuple, np.mgrid[box].reshape(3, -1).T))
+
+
+class Broken(Chunked):
+    def __getitem__(self, box):
+        if box[1].start >= 48:
+            raise OSError(5, "Input/output error")
+        return super().__getitem__(box)
+
+
+def test_a_failed_tile_is_reported_and_accounted_for(tmp_path):
+    source = Broken(logits((5, 96, 20_000)), (5, 16, 20_000))
+    account = tmp_path / "account.json"
+    with pytest.raises(Failed, match=r"source: Input/output error\."):
+        segment_file(source, np.empty((96, 20_000), np.uint8), summary=account, workers=2)
+    told = json.loads(account.read_text())
+    tiles = told["tiles"]
+    assert told["status"] == "failed"
+    assert tiles["failed"]
+    assert tiles["done"] + len(tiles["failed"]) + tiles["not_started"] == tiles["total"]
+
+
+def test_an_array_that_does_not_take_its_values():
+    class Full:
+        def __setitem__(self, box, values):
+            raise RuntimeError("no room")
+
+    with pytest.raises(Failed, match="cannot be written at .*RuntimeError: no room"):
+        segment_file(logits((3, 8, 8)), Full())
+
+
+def test_progress_counts_every_pixel():
+    calls = []
+    segment_file(
+        logits((3, 90, 90)),
+        np.empty((90, 90), np.uint8),
+        progress=lambda done, total, seconds: calls.append((done, total, seconds)),
+    )
+    assert calls[-1][:2] == (8100, 8100)
+    assert all(total == 8100 and seconds >= 0 for _, total, seconds in calls)
+
+
+@pytest.mark.parametrize("chunk", [None, 16])
+@pytest.mark.parametrize("size", [None, (61, 77)])
+def test_evaluation_equals_that_of_the_whole(chunk, size):
+    z = rng.normal(0, 3, (3, 5, 40, 30)).astype(np.float32)
+    truth = rng.integers(0, 5, (3, *(size or (40, 30))))
+    truth[:, :7] = 255
+    source = z if chunk is None else Chunked(z, (1, 5, chunk, chunk))
+    found = evaluate_files(source, truth, ignore_index=255, memory="1MB", workers=3, temperature=2)
+    assert found == s2d.evaluate(z, truth, ignore_index=255, size=size, temperature=2)
+
+
+def test_evaluation_leaves_out_what_is_no_data():
+    z = rng.normal(0, 3, (5, 40, 30)).astype(np.float32)
+    truth = rng.integers(0, 5, (40, 30)).astype(np.uint8)
+    z[1, 4:9] = -9999
+    found = evaluate_files(z, truth, nodata=-9999)
+    hidden = truth.astype(int)
+    hidden[4:9] = -1
+    assert found == s2d.evaluate(z, hidden, ignore_index=-1)
+
+
+@pytest.mark.parametrize(
+    ("truth", "text"),
+    [
+        (np.zeros((4, 4), np.float32), "holds float32; labels are class indices, integers"),
+        (np.zeros((2, 4, 4), int), r"has shape \(2, 4, 4\); logits of shape \(3, 4, 4\)"),
+        (np.full((4, 4), 3), r"must be in \[0, 3\); got 3 at \(0, 0\)\."),
+        (np.full((4, 4), 255), "got 255 at .*Add --ignore-index 255"),
+    ],
+)
+def test_refused_truth(truth, text):
+    with pytest.raises(Refused, match=text):
+        evaluate_files(np.zeros((3, 4, 4)), truth)
+
+
+def test_truth_with_axes_of_one():
+    z = rng.normal(0, 3, (5, 40, 30)).astype(np.float32)
+    truth = rng.integers(0, 5, (1, 40, 30))
+    assert evaluate_files(z, truth) == s2d.evaluate(z, truth[0])
