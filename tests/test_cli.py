@@ -16,15 +16,15 @@ from softmax2d.cli import app
 SLOW_SEGMENT = """
 import signal, sys, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
-import softmax2d
-from softmax2d.cli import _segment
-real = softmax2d.segment
+from softmax2d import _ops
+from softmax2d.stream import _tiles
+real = _ops.segmented
 def slow(*args, **kwargs):
     print("band", flush=True)
     time.sleep(0.02)
     return real(*args, **kwargs)
-softmax2d.segment = slow
-_segment.BAND_BYTES = 1
+_ops.segmented = slow
+_tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 1
 from softmax2d.__main__ import main
 main()
 """
@@ -175,10 +175,9 @@ def test_a_terminal_that_knows_few_characters(scores, tmp_path):
 
 FRUGAL = """
 import re
-from softmax2d.cli import _segment, app
+from softmax2d.cli import app
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
-_segment.BAND_BYTES = 1 << 20
 before = peak()
 try:
     app.main(["segment", "in.npy", "-o", "out.npy", "--quiet"])
@@ -188,7 +187,7 @@ except SystemExit as stop:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_pages_of_the_input_are_given_back(tmp_path):
+def test_memory_is_that_of_a_few_bands(tmp_path):
     np.lib.format.open_memmap(tmp_path / "in.npy", "w+", np.float32, (30, 1000, 1000)).flush()
     done = subprocess.run(
         [sys.executable, "-c", FRUGAL], capture_output=True, text=True, timeout=60, cwd=tmp_path
@@ -199,7 +198,7 @@ def test_pages_of_the_input_are_given_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_leave_nothing_behind(scores, tmp_path, name):
+def test_signals_leave_what_can_be_resumed(scores, tmp_path, name):
     before = scores.read_bytes()
     folder = tmp_path / "results"
     folder.mkdir()
@@ -210,8 +209,15 @@ def test_signals_leave_nothing_behind(scores, tmp_path, name):
         process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (128 + getattr(signal, name), b"")
-    assert list(folder.iterdir()) == []
+    assert all(entry.name.startswith(".a.") for entry in folder.iterdir())
     assert scores.read_bytes() == before
+    slow = [sys.executable, "-c", SLOW_SEGMENT.replace("0.02", "0"), *arguments[3:], "--resume"]
+    done = subprocess.run(slow, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(entry.name for entry in folder.iterdir()) == ["a.confidence.tif", "a.tif"]
+    assert command("segment", scores, "-o", tmp_path / "a.tif").returncode == 0
+    for entry in folder.iterdir():
+        assert entry.read_bytes() == (tmp_path / entry.name).read_bytes()
 
 
 def test_signal_handlers_are_given_back(cli):
@@ -253,7 +259,7 @@ def test_without_click_the_install_line_is_named():
 
 @pytest.mark.parametrize(
     ("module", "suffix", "package"),
-    [("PIL.Image", "png", "pillow"), ("tifffile", "tif", "tifffile")],
+    [("tifffile", "tif", "tifffile")],
 )
 def test_without_a_writer_the_install_line_is_named(
     cli, scores, tmp_path, monkeypatch, module, suffix, package

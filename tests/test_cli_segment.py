@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d.cli import _colour, _segment, _source, app
+from softmax2d.cli import _colour, _segment, app
+from softmax2d.stream import _stage, _tiles
+from tests.tiles import cut
 
 Image = pytest.importorskip("PIL.Image")
 tifffile = pytest.importorskip("tifffile")
@@ -32,7 +34,7 @@ def cli(capsys):
 
 @pytest.fixture(params=[1 << 26, 500], ids=["one band", "many bands"])
 def banded(request, monkeypatch):
-    monkeypatch.setattr(_segment, "BAND_BYTES", request.param)
+    cut(monkeypatch, request.param)
 
 
 def logits(shape, dtype=np.float32, seed=0):
@@ -237,7 +239,9 @@ def test_large_preview_is_thinned(monkeypatch):
     monkeypatch.setattr(_colour, "LARGEST_PREVIEW", 10)
     labels = np.arange(35 * 20, dtype=np.uint8).reshape(35, 20) % 3
     colours = _colour.palette(None, 3)
-    np.testing.assert_array_equal(_colour.preview(labels, colours, None), colours[labels[::4, ::4]])
+    stage = _stage.ArrayStage(labels, "labels", labels.shape, labels.dtype)
+    picture = _colour.preview(_segment.thinned(stage), colours, None, {})
+    np.testing.assert_array_equal(picture, colours[labels[::4, ::4]])
 
 
 @pytest.mark.parametrize("as_file", [True, False])
@@ -275,7 +279,7 @@ def test_many_classes_are_summed_up(cli, tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 def test_memory_stays_bounded(cli, tmp_path, monkeypatch, dtype):
-    monkeypatch.setattr(_segment, "BAND_BYTES", 1 << 18)
+    cut(monkeypatch, 1 << 18)
     source = saved(tmp_path / "in.npy", np.zeros((32, 500, 500), dtype))
     assert cli(source, "-o", tmp_path / "warm.npy")[0] == 0
     tracemalloc.start()
@@ -291,7 +295,7 @@ def test_memory_stays_bounded(cli, tmp_path, monkeypatch, dtype):
 @pytest.mark.parametrize("pixels", [1, 2, 5, 12, 1000])
 def test_bands_cover_everything_in_order(shape, pixels):
     whole = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-    pieces = [whole[band] for band in _source.bands(shape, pixels)]
+    pieces = [whole[band] for band in _tiles.bands(tuple(slice(0, n) for n in shape), pixels)]
     assert np.concatenate([p.ravel() for p in pieces]).tolist() == whole.ravel().tolist()
     assert all(p.size <= max(pixels, 1) for p in pieces)
 
@@ -301,7 +305,7 @@ def test_bands_cover_everything_in_order(shape, pixels):
     [
         (
             ["-o", "o.jpg"],
-            "o.jpg: has the unknown suffix '.jpg'; results go to .png, .tif or .npy.",
+            "o.jpg: labels must not be blurred: use .png.",
         ),
         (
             ["-o", "o.npy", "--axis", "3"],
@@ -320,7 +324,7 @@ def test_bands_cover_everything_in_order(shape, pixels):
             "--outputs: outputs must be among labels, confidence",
         ),
         (["-o", "o.npy", "--outputs", ","], "--outputs: outputs must name at least one"),
-        (["-o", "o.npy", "--key", "a"], "in.npy: is a single array; --key is for .npz files."),
+        (["-o", "o.npy", "--key", "a"], "in.npy: is a single array; key (--key) is for files"),
         (["-o", "o.npy", "--classes", "a,b"], "--classes a,b: 2 names for 3 classes."),
         (
             ["-o", "o.npy", "--classes", "a.txt"],

@@ -16,9 +16,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from softmax2d._files import _npz
+from softmax2d._files import _npy, _npz
 from softmax2d._files._errors import Failed, Refused
-from softmax2d.cli import _read, _write, app
+from softmax2d.cli import _write, app
 
 BIG = 2**80
 
@@ -169,9 +169,9 @@ def test_hostile_member_of_npz(cli, tmp_path, name, compression):
 def test_every_version_of_the_format_is_read(tmp_path, version, fortran):
     path = tmp_path / "good.npy"
     path.write_bytes(npy(version=version, fortran=fortran))
-    found = _read.open_logits(path, None, tmp_path)
+    with _npy.open_source(path, None) as source:
+        found = source[:]
     np.testing.assert_array_equal(found, np.load(path), strict=True)
-    assert not found.flags.writeable
 
 
 def test_not_files(cli, tmp_path):
@@ -202,7 +202,7 @@ def test_a_fifo_does_not_block(tmp_path):
 def test_other_suffixes(cli, tmp_path):
     path = tmp_path / "scores.pt"
     path.write_bytes(b"x")
-    refused(cli, path, "has the unknown suffix '.pt'; logits are read from .npy and .npz.")
+    refused(cli, path, "has the unknown suffix '.pt'; known are .npy, .npz, .zarr")
     refused(cli, tmp_path / "none.pt", "no such file.")
 
 
@@ -314,7 +314,8 @@ def test_a_member_longer_than_its_header_says_is_not_unpacked(tmp_path, monkeypa
     monkeypatch.setattr(
         zipfile.ZipExtFile, "read", lambda self, n=-1: read.append(n) or real(self, n)
     )
-    assert _read.open_logits(path, None, tmp_path).shape == (3, 4, 5)
+    with _npz.open_source(path, None) as source:
+        assert source.shape == (3, 4, 5)
     assert sum(read) < 1000
 
 
@@ -369,19 +370,23 @@ def test_a_disk_that_fills(cli, tmp_path, small_disk, suffix):
     scores = np.random.default_rng(0).normal(size=(100, 500, 600)).astype(np.float16)
     np.save(tmp_path / "in.npy", scores)
     out = small_disk / f"out.{suffix}"
-    code, err = cli(
-        tmp_path / "in.npy", "-o", out, "--confidence-as", "8bit", "--outputs", "labels,margin"
-    )
+    args = ["--confidence-as", "8bit", "--outputs", "labels,margin"]
+    code, err = cli(tmp_path / "in.npy", "-o", out, *args)
     assert code == 3
     assert err.startswith(f"softmax2d: {small_disk}/out.")
-    assert err.endswith(": No space left on device.\n")
-    assert list(small_disk.iterdir()) == []
-    assert cli(tmp_path / "in.npy", "-o", tmp_path / f"o.{suffix}")[0] == 0, (
-        "nothing wrong elsewhere"
-    )
+    assert ": No space left on device. " in err
+    assert err.endswith(" tiles are kept: the same command with --resume (resume=True) goes on.\n")
+    assert all(entry.name.startswith(".out.") for entry in small_disk.iterdir())
+    grown = ["mount", "-o", "remount,size=8m", str(small_disk)]
+    subprocess.run(grown, check=True)
+    assert cli(tmp_path / "in.npy", "-o", out, *args, "--resume") == (0, "")
+    assert cli(tmp_path / "in.npy", "-o", tmp_path / f"out.{suffix}", *args) == (0, "")
+    for name in (f"out.{suffix}", f"out.margin.{suffix}"):
+        assert (small_disk / name).read_bytes() == (tmp_path / name).read_bytes()
+    assert len(list(small_disk.iterdir())) == 2
 
 
-def test_a_failing_last_step_leaves_nothing(cli, tmp_path, monkeypatch):
+def test_a_failing_last_step_gives_no_name(cli, tmp_path, monkeypatch):
     np.save(tmp_path / "in.npy", np.zeros((3, 4, 4), np.float32))
 
     def broken(number):
@@ -389,8 +394,15 @@ def test_a_failing_last_step_leaves_nothing(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_write.os, "fsync", broken)
     code, err = cli(tmp_path / "in.npy", "-o", tmp_path / "out.npy")
-    assert (code, err) == (3, f"softmax2d: {tmp_path}/out.npy: {os.strerror(errno.EIO)}.\n")
-    assert [p.name for p in tmp_path.iterdir()] == ["in.npy"]
+    cause = f"softmax2d: {tmp_path}/out.npy: {os.strerror(errno.EIO)}. 1 of 1 tiles are kept:"
+    assert code == 3
+    assert err.startswith(cause)
+    assert not (tmp_path / "out.npy").exists()
+    monkeypatch.undo()
+    assert cli(tmp_path / "in.npy", "-o", tmp_path / "out.npy", "--resume") == (0, "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "in.npy", "out.confidence.npy", "out.npy",
+    ]  # fmt: skip
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):

@@ -39,6 +39,8 @@ _MODULES = {
     ".hdf5": "_hdf5",
     ".safetensors": "_safetensors",
     ".png": "_png",
+    ".jpg": "_png",
+    ".jpeg": "_png",
 }
 
 
@@ -53,7 +55,7 @@ def format_of(path: Path, ability: str) -> ModuleType:
     suffix = suffix_of(path)
     module = _MODULES.get(suffix)
     if module is None:
-        if ability == "open_source" and not os.path.isdir(path):
+        if ability == "open_source":
             with open_regular(path):
                 pass
         known = ", ".join(_MODULES)

@@ -1,22 +1,22 @@
-"""Reading the head of a .npy file, and mapping its data.
+"""Arrays in .npy files.
 
 Nothing is believed: the sizes that a header claims are compared with the size of the file before a
-byte is mapped, and no pickle is ever loaded.
+byte is read, and no pickle is ever loaded.
 """
 
 from __future__ import annotations
 
 import ast
-import mmap
 import os
 import struct
 from math import prod
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files._errors import Failed, Path, Refused, failing
+from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._raw import RawSource
 from softmax2d._files._regular import open_regular
 
 Array = NDArray[Any]
@@ -76,6 +76,8 @@ def _shape(path: Path, shape: Any) -> tuple[int, ...]:
     good = isinstance(shape, tuple) and all(type(n) is int and 0 <= n < 1 << 128 for n in shape)
     if not good or len(shape) > 32:
         raise Refused(path, "is damaged: its .npy header gives no valid shape.")
+    if 0 in shape and prod(n for n in shape if n) >= 1 << 62:
+        raise Refused(path, f"is damaged: no array has shape {str(shape)[:120]}.")
     return tuple(shape)
 
 
@@ -122,31 +124,25 @@ def shown_bytes(count: int) -> str:
     )
 
 
-def mapped(path: Path, file: IO[bytes], header: Header, start: int) -> Array:
-    """The array whose data begins at ``start``, memory-mapped and read-only."""
-    order: Literal["C", "F"] = "F" if header.fortran else "C"
-    try:
-        if 0 in header.shape:
-            return np.empty(header.shape, header.dtype)
-        held = mmap.mmap(file.fileno(), start + header.nbytes, access=mmap.ACCESS_READ)
-        return np.ndarray(header.shape, header.dtype, held, start, order=order)
-    except (ValueError, OverflowError, MemoryError):
-        raise Refused(path, f"is damaged: no array has shape {str(header.shape)[:120]}.") from None
-    except OSError as error:
-        raise Failed(path, f"cannot be mapped: {error.strerror or error}.") from error
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
+    """The array in a .npy file.
 
-
-def release(array: Array) -> None:
-    """Forget the pages of a mapped array that were read; they come back from the file if needed."""
-    held: Any = array
-    while held is not None and not isinstance(held, mmap.mmap):
-        held = held.obj if isinstance(held, memoryview) else getattr(held, "base", None)
-    if held is not None and hasattr(held, "madvise"):
-        held.madvise(mmap.MADV_DONTNEED)
-
-
-def open_npy(path: Path) -> Array:
+    Raises
+    ------
+    Refused
+        Not a regular file, or not one that holds such an array.
+    Failed
+        The operating system failed to read it.
+    """
+    if key is not None:
+        raise Refused(path, "is a single array; key (--key) is for files with several.")
     with open_regular(path) as file, failing(path):
         header = read_header(path, file)
         check_size(path, header, os.fstat(file.fileno()).st_size - header.length)
-        return mapped(path, file, header, header.length)
+        return source_in(path, os.dup(file.fileno()), header, header.length)
+
+
+def source_in(path: Path, number: int, header: Header, start: int) -> RawSource:
+    """The array that lies behind a header; takes the descriptor."""
+    fortran = header.fortran and len(header.shape) > 1
+    return RawSource(path, number, start, header.shape, header.dtype, fortran=fortran)

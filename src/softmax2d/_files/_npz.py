@@ -1,4 +1,7 @@
-"""Reading one array of a .npz file, which is a zip archive of .npy files."""
+"""Arrays in .npz files, which are zip archives of .npy files.
+
+A stored member is read where it lies; a compressed one is unpacked once.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from contextlib import ExitStack
 from typing import IO
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing
-from softmax2d._files._npy import Array, Header, check_size, mapped, read_header, shown_bytes
+from softmax2d._files._npy import Header, check_size, read_header, shown_bytes, source_in
+from softmax2d._files._raw import RawSource
 from softmax2d._files._regular import open_regular
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
@@ -64,8 +68,10 @@ def _check_ratio(path: Path, header: Header, packed: int) -> None:
         )
 
 
-def _unpack(path: Path, source: IO[bytes], header: Header, folder: Path) -> Array:
-    """Expand a compressed member into a file without a name, beside the results, and map that."""
+def _unpack(path: Path, source: IO[bytes], header: Header) -> RawSource:
+    """Expand a compressed member into a file without a name, beside the archive if that can be."""
+    beside = os.path.dirname(os.path.abspath(path))
+    folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
     free = _free_bytes(folder)
     if header.nbytes > free:
         raise Failed(
@@ -84,7 +90,7 @@ def _unpack(path: Path, source: IO[bytes], header: Header, folder: Path) -> Arra
         with failing(folder):
             scratch.flush()
         check_size(path, header, header.nbytes - left)
-        return mapped(path, scratch, header, 0)
+        return source_in(path, os.dup(scratch.fileno()), header, 0)
 
 
 def _free_bytes(folder: Path) -> int:
@@ -93,7 +99,7 @@ def _free_bytes(folder: Path) -> int:
     return known.f_bavail * known.f_frsize
 
 
-def _open_member(path: Path, file: IO[bytes], key: str | None, folder: Path) -> Array:
+def _open_member(path: Path, file: IO[bytes], key: str | None) -> RawSource:
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         info = _member(path, archive, key)
@@ -104,16 +110,25 @@ def _open_member(path: Path, file: IO[bytes], key: str | None, folder: Path) -> 
             check_size(path, header, info.file_size - header.length)
             if info.compress_type != zipfile.ZIP_STORED:
                 _check_ratio(path, header, info.compress_size)
-                return _unpack(path, source, header, folder)
+                return _unpack(path, source, header)
         start = _stored_start(path, file, info) + header.length
         check_size(path, header, size - start)
-        return mapped(path, file, header, start)
+        return source_in(path, os.dup(file.fileno()), header, start)
 
 
-def open_npz(path: Path, key: str | None, folder: Path) -> Array:
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
+    """An array of a .npz file: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        Not a regular file, not such an archive, or not one that holds such an array.
+    Failed
+        The operating system failed, or a compressed array finds no room among temporary files.
+    """
     with open_regular(path) as file:
         try:
-            return _open_member(path, file, key, folder)
+            return _open_member(path, file, key)
         except StreamError:
             raise
         except _BAD_ZIP as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -96,6 +98,23 @@ class Source:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+def bands(box: Box, pixels: int) -> Iterator[Box]:
+    """Cut ``box`` into pieces of about ``pixels``, one after the other in C order."""
+    shape = tuple(s.stop - s.start for s in box)
+    if not shape or prod(shape) <= pixels:
+        yield box
+        return
+    inner, first = prod(shape[1:]), box[0]
+    if inner <= pixels:
+        step = max(1, pixels // inner)
+        for start in range(first.start, first.stop, step):
+            yield slice(start, min(start + step, first.stop)), *box[1:]
+        return
+    for i in range(first.start, first.stop):
+        for rest in bands(box[1:], pixels):
+            yield slice(i, i + 1), *rest
 
 
 def stamp(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import os
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,17 +117,21 @@ def class_names(spec: str | None, classes: int) -> list[str] | None:
     return names
 
 
-def preview(labels: Array, colours: Array, names: list[str] | None) -> Any:
+def preview(
+    labels: Array, colours: Array, names: Sequence[str] | None, areas: Mapping[int, int]
+) -> Any:
     """A coloured picture of labels, with a legend at its right where there are names.
 
     Parameters
     ----------
     labels : array, shape (H, W), unsigned
-        Thinned to at most :data:`LARGEST_PREVIEW` pixels a side, never blended.
+        At most :data:`LARGEST_PREVIEW` pixels a side.
     colours : array, shape (C, 3), uint8
-        Red, green and blue of each class.
-    names : list of str or None
-        For the legend: the classes that occur, by decreasing area.
+        Red, green and blue of each class; other labels are black.
+    names : sequence of str or None
+        For the legend.
+    areas : mapping of int to int
+        Pixels of the classes that occur.
 
     Returns
     -------
@@ -134,28 +139,22 @@ def preview(labels: Array, colours: Array, names: list[str] | None) -> Any:
         RGB; the picture starts at its upper left corner.
     """
     images = needed("PIL.Image", "cli")
-    step = -(-max(labels.shape) // LARGEST_PREVIEW)
-    picture = images.fromarray(colours[labels[::step, ::step]])
+    known = np.concatenate([colours, np.zeros((1, 3), np.uint8)])
+    picture = images.fromarray(known[np.minimum(labels, len(colours))])
     if names is None:
         return picture
-    return _with_legend(images, picture, _by_area(labels, len(colours)), colours, names)
-
-
-def _by_area(labels: Array, classes: int) -> list[int]:
-    areas = np.zeros(classes, np.int64)
-    for row in labels:  # a whole picture at once would be cast to int64
-        areas += np.bincount(row, minlength=classes)
-    return [int(c) for c in np.argsort(-areas, kind="stable") if areas[c]][:_LEGEND_ROWS]
+    present = sorted(areas, key=lambda c: (-areas[c], c))[:_LEGEND_ROWS]
+    return _with_legend(images, picture, present, colours, names)
 
 
 def _with_legend(
-    images: Any, picture: Any, present: list[int], colours: Array, names: list[str]
+    images: Any, picture: Any, present: list[int], colours: Array, names: Sequence[str]
 ) -> Any:
     draw, fonts = needed("PIL.ImageDraw", "cli"), needed("PIL.ImageFont", "cli")
     size = max(12, min(28, picture.height // 24))
     font = fonts.load_default(size)
     shown = [names[c][:40] for c in present]
-    width = max(int(font.getlength(name)) for name in shown) + 4 * size
+    width = max((int(font.getlength(name)) for name in shown), default=0) + 4 * size
     row = 2 * size
     height = max(picture.height, row * len(shown) + size)
     sheet = images.new("RGB", (picture.width + width, height), "white")

@@ -1,84 +1,31 @@
-"""``softmax2d evaluate``: stored class scores against the truth, band by band."""
+"""``softmax2d evaluate``: stored class scores against the truth, tile by tile."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-import softmax2d
-from softmax2d import Statistics, _evaluate, _report
-from softmax2d._files._errors import Refused, Unusable, failing, needed
-from softmax2d._files._npy import release
+from softmax2d import Statistics, _report
+from softmax2d._files._errors import Refused, failing, needed
+from softmax2d._files._formats import open_any
 from softmax2d._report import text
 from softmax2d.cli import _colour
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._read import open_logits
 from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
-from softmax2d.cli._source import Band, Resampling, Source, checked
-from softmax2d.cli._truth import laid_over, open_truth
+from softmax2d.cli._streaming import bounded
 from softmax2d.cli._write import Results
+from softmax2d.stream._evaluate import Evaluation, evaluated, evaluation
+from softmax2d.stream._geometry import Resampling
+from softmax2d.stream._memory import in_bytes
+from softmax2d.stream._segment import workers_of
 
-Array = NDArray[Any]
-
-BAND_BYTES = 1 << 26  # of logits looked at in one go
 _LISTED = 30
-
-
-class Task(NamedTuple):
-    """The scores, the truth in the shape of their results, and what to count."""
-
-    source: Source
-    truth_path: Path
-    truth: Array
-    options: dict[str, Any]
-
-    def part(self, band: Band, logits: Array, place: dict[str, Any]) -> Statistics:
-        """What one band counts."""
-        truth = self.truth[band]
-        try:
-            return softmax2d.evaluate(logits, truth, **place, **self.options)
-        except ValueError:
-            ignore = self.options["ignore_index"]
-            bad = (truth < 0) | (truth >= self.source.classes)
-            if ignore is not None:
-                bad &= truth != ignore
-            if not bad.any():
-                raise
-            first = np.unravel_index(bad.argmax(), truth.shape)
-            raise self._refused(int(truth[first]), band, first) from None
-
-    def _refused(self, value: int, band: Band, first: Sequence[Any]) -> Refused:
-        """What to say of a truth that is no class; its place is that of the file."""
-        ignore = self.options["ignore_index"]
-        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
-        place = tuple(b.start + int(at) for b, at in zip(band, first, strict=True))
-        hint = " Add --ignore-index 255 to leave such pixels out." if value == 255 else ""
-        cause = f"must be in [0, {self.source.classes}){allowed}; got {value} at {place}.{hint}"
-        return Refused(self.truth_path, cause)
-
-
-def _run(task: Task, progress: Progress) -> Statistics:
-    """One pass over the scores; bands of one image are counted as one image."""
-    source, none = task.source, Statistics.empty(task.source.classes, task.options["bins"])
-    whole = none
-    for _, image in groupby(source.pieces(BAND_BYTES), lambda piece: piece[0][: source.batch]):
-        parts, count = none, 0
-        for band, logits, place in image:
-            parts += task.part(band, logits, place)
-            count += 1
-            release(task.truth)
-            progress.advance(prod(b.stop - b.start for b in band))
-        whole += parts if count == 1 else parts.as_one_image()
-    return whole
 
 
 def _checked_report(path: Path | None) -> None:
@@ -92,17 +39,10 @@ def _checked_report(path: Path | None) -> None:
         needed("matplotlib", "demo")
 
 
-def _checked_bins(bins: int) -> int:
-    try:
-        return _evaluate.number_of_bins("evaluate", bins)
-    except ValueError as error:
-        raise Unusable(str(error).removeprefix("evaluate: ")) from None
-
-
-def _say(task: Task, found: Statistics, names: list[str]) -> None:
+def _say(plan: Evaluation, found: Statistics, names: list[str]) -> None:
     """What was read, the totals, and the classes, of many those with the lowest IoU."""
-    click.echo(said_of(task.source))
-    click.echo(f"{click.format_filename(task.truth_path)}: {text.headline(found)}\n")
+    click.echo(said_of(plan.source, plan.geometry))
+    click.echo(f"{click.format_filename(plan.truth.path)}: {text.headline(found)}\n")
     click.echo(text.aligned([[name, text.number(value)] for name, value in text.totals(found)]))
     head, *rows = text.class_rows(found, names)
     if len(rows) > _LISTED:
@@ -126,38 +66,39 @@ def _say(task: Task, found: Statistics, names: list[str]) -> None:
     help="Write everything to FILE: .html, .txt, .png or .json.",
 )
 @click.option("--classes", metavar="NAMES", help="Class names: a,b,c or a text file, one a line.")
-@click.option("--axis", default=-3, show_default=True, help="The class axis; -1 for channels last.")
+@click.option(
+    "--axis",
+    type=int,
+    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
+)
 @click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
 @click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")
 @interpolated
-@click.option("--key", metavar="NAME", help="Which array of a .npz file of LOGITS.")
-@click.option("--truth-key", metavar="NAME", help="Which array of a .npz file of TRUTH.")
+@click.option("--key", metavar="NAME", help="Which array of LOGITS, if it has several.")
+@click.option("--truth-key", metavar="NAME", help="Which array of TRUTH, if it has several.")
+@bounded
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @click.option("--quiet", is_flag=True, help="Print nothing, no progress bar.")
 def evaluate(
     logits: Path,
     truth: Path,
-    ignore_index: int | None,
     report: Path | None,
     classes: str | None,
-    axis: int,
-    temperature: float,
-    bins: int,
-    interpolation: str,
-    align_corners: bool,
     key: str | None,
     truth_key: str | None,
+    missing_as_fill: bool,
     overwrite: bool,
     quiet: bool,
+    **rest: Any,
 ) -> None:
     """Compare LOGITS with the TRUTH: IoU, Dice, accuracy, calibration.
 
-    LOGITS holds class scores as for `softmax2d segment`: .npy or .npz. TRUTH holds the class of
-    every pixel as an integer: .png (grey or palette), .tif (a page for each image), .npy or .npz.
-    Where TRUTH has another size than LOGITS, the logits are interpolated to it on the fly.
+    LOGITS holds class scores as for `softmax2d segment`. TRUTH holds the class of every pixel as an
+    integer, in one of the same formats or as .png (grey or palette). Where TRUTH has another size
+    than LOGITS, the logits are interpolated to it on the fly.
 
-    Both are read band by band, so that they may be larger than memory (a .png and a compressed
-    .tif are read whole).
+    Both are read tile by tile within --memory, so that they may be larger than memory (a .png is
+    read whole).
 
     \b
     The report's suffix decides what it holds:
@@ -182,30 +123,38 @@ def evaluate(
     _checked_report(report)
     inputs = [logits, truth, *([] if classes is None else [Path(classes)])]
     results = Results([] if report is None else [report], inputs, overwrite)
-    folder = Path() if report is None else report.parent
-    scores = checked(logits, open_logits(logits, key, folder), axis, temperature)
-    labels = open_truth(truth, truth_key, folder)
-    labels, size = laid_over(truth, labels, scores.logits, scores.axis)
-    how = Resampling(size, kinds_of(interpolation), align_corners)
-    source = checked(logits, scores.logits, axis, temperature, how)
-    names = _colour.class_names(classes, source.classes)
-    listed = [str(c) for c in range(source.classes)] if names is None else names
-    options = {
-        "temperature": temperature,
-        "ignore_index": ignore_index,
-        "bins": _checked_bins(bins),
-    }
-    task = Task(source, truth, labels, options)
-    with results, Progress("evaluate", prod(source.shape), quiet) as progress:
-        found = _run(task, progress)
-        if report is not None:
-            title = f"{logits.name} and {truth.name}"
-            data = _report.rendered(found, report.suffix, listed, title)
-            file = results.create(report)
-            with failing(report):
-                file.write(data)
+    with (
+        open_any(logits, key, fill=missing_as_fill) as scores,
+        open_any(truth, truth_key, fill=missing_as_fill) as labels,
+    ):
+        plan, workers = evaluation(scores, labels, **_asked(**rest))
+        count = plan.geometry.classes
+        names = _colour.class_names(classes, count)
+        listed = [str(c) for c in range(count)] if names is None else names
+        total = prod(plan.geometry.shape)
+        with results, Progress("evaluate", total, quiet) as progress:
+            found = evaluated(plan, workers, progress)
+            if report is not None:
+                title = f"{logits.name} and {truth.name}"
+                data = _report.rendered(found, report.suffix, listed, title)
+                file = results.create(report)
+                with failing(report):
+                    file.write(data)
     if not quiet:
-        _say(task, found, listed)
+        _say(plan, found, listed)
         if report is not None:
             click.echo(f"\n{click.format_filename(report)}")
         click.echo(f"{perf_counter() - started:.2f} s")
+
+
+def _asked(
+    interpolation: str, align_corners: bool, memory: str, workers: int | None, **rest: Any
+) -> dict[str, Any]:
+    """What the planning takes, from the options."""
+    return {
+        "how": Resampling(None, kinds_of(interpolation), align_corners),
+        "memory": in_bytes(memory),
+        "workers": workers_of(workers),
+        "bias": None,
+        **rest,
+    }

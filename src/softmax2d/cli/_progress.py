@@ -1,4 +1,4 @@
-"""How far a command is, on a terminal."""
+"""How far a command is, on a terminal: a bar, the rate, the time that is left."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ class Progress:
     """A bar on a terminal, nothing in a pipe."""
 
     def __init__(self, label: str, pixels: int, quiet: bool) -> None:
-        hidden = quiet or not sys.stderr.isatty()
-        self._bar = (
-            None if hidden else click.progressbar(length=pixels, label=label, file=sys.stderr)
-        )
+        self._label, self._length, self._done = label, pixels, 0
+        self._hidden = quiet or not sys.stderr.isatty()
+        self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if self._bar is not None:
+        if not self._hidden:
+            self._bar = click.progressbar(
+                length=self._length,
+                label=self._label,
+                file=sys.stderr,
+                show_eta=True,
+                item_show_func=lambda rate: rate,
+            )
             self._bar.__enter__()
         return self
 
@@ -26,7 +32,9 @@ class Progress:
         if self._bar is not None:
             self._bar.__exit__(*error)
 
-    def advance(self, pixels: int) -> None:
-        """Say that ``pixels`` more are done."""
+    def __call__(self, done: int, total: int, seconds: float) -> None:  # noqa: ARG002
+        """Say that ``done`` of ``total`` pixels are done after ``seconds``."""
         if self._bar is not None:
-            self._bar.update(pixels)
+            rate = done / seconds / 1e6 if seconds > 0 else 0.0
+            self._bar.update(done - self._done, current_item=f"{rate:.1f} Mpixel/s")
+            self._done = done

@@ -1,79 +1,73 @@
-"""``softmax2d segment``: labels and certainty of stored class scores, band by band."""
+"""``softmax2d segment`` and ``softmax2d probs``: results of stored class scores, tile by tile."""
 
 from __future__ import annotations
 
-from math import log, prod
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
-import softmax2d
+from softmax2d import _checks
+from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._formats import suffix_of
 from softmax2d.cli import _colour, _report
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._read import open_logits
-from softmax2d.cli._size import at_size, sized
-from softmax2d.cli._source import checked
-from softmax2d.cli._task import (
-    Task,
-    check_fits,
-    output_names,
-    preview_path,
-    result_paths,
-)
-from softmax2d.cli._write import NpySink, PngSink, Results, Sink, TiffSink, write_png
+from softmax2d.cli._size import kinds_of, parsed, sized
+from softmax2d.cli._streaming import account_path, bounded, noted, resumable
+from softmax2d.cli._write import Results, write_png
+from softmax2d.stream._account import Counts
+from softmax2d.stream._request import Style, beside
+from softmax2d.stream._run import Run
+from softmax2d.stream._segment import Options, checked_outputs, planned_run
+from softmax2d.stream._stage import Stage
+from softmax2d.stream._work import check_paths
 
-Array = NDArray[Any]
-
-BAND_BYTES = 1 << 26  # of logits looked at in one go
+_FLOATS = ("confidence", "margin", "entropy")
 
 
-def _sink(task: Task, name: str, results: Results) -> Sink:
-    path = task.paths[name]
-    args = path, results.create(path), task.shape, task.dtype(name)
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return NpySink(*args)
-    palette = task.palette if name == "labels" else None
-    return PngSink(*args, palette) if suffix == ".png" else TiffSink(*args, palette)
+def _outputs(text: str) -> tuple[str, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        return tuple(dict.fromkeys(_checks.output_names("segment", names, None)))
+    except ValueError as error:
+        raise Unusable(f"--outputs: {str(error).removeprefix('segment: ')}") from None
 
 
-def _stored(task: Task, name: str, values: Array) -> Array:
-    """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C; NaN is 0."""
-    if name == "labels" or task.confidence_as == "float":
-        return values
-    top = log(task.classes) or 1.0 if name == "entropy" else 1.0
-    return np.rint(np.nan_to_num(values, nan=0.0) * (255 / top)).clip(0, 255).astype(np.uint8)
+def _results(out: Path, outputs: tuple[str, ...], encoding: str) -> dict[str, Path]:
+    """Labels go to ``out``, everything else beside it."""
+    found = {}
+    for name in outputs:
+        path = out if name == "labels" else beside(out, name)
+        if name in _FLOATS and encoding == "uint8" and suffix_of(out) == ".png":
+            path = path.with_suffix(".png")
+        found[name] = path
+    return found
 
 
-def _run(task: Task, results: Results, progress: Progress) -> _report.Tally:
-    """One pass over the scores; every result is written as it comes."""
-    sinks = {name: _sink(task, name, results) for name in task.outputs}
-    tally = _report.Tally.empty(task.classes)
-    shown = np.empty(task.shape, task.dtype("labels")) if "preview" in task.paths else None
-    options: dict[str, Any] = {"temperature": task.temperature, "outputs": task.outputs}
-    for band, piece, place in task.source.pieces(BAND_BYTES):
-        found = softmax2d.segment(piece, **place, **options)
-        for name, sink in sinks.items():
-            sink.write(_stored(task, name, getattr(found, name)))
-        tally.add(found)
-        if shown is not None:
-            shown[band] = found.labels
-        progress.advance(prod(b.stop - b.start for b in band))
-    for sink in sinks.values():
-        sink.finish()
-    if shown is not None:
-        _preview(task, results, shown)
-    return tally
+def _preview_path(path: Path, outputs: tuple[str, ...]) -> Path:
+    if path.suffix.lower() != ".png":
+        raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
+    if "labels" not in outputs:
+        raise Refused(path, "a preview shows the labels; add labels to --outputs.")
+    return path
 
 
-def _preview(task: Task, results: Results, labels: Array) -> None:
-    path = task.paths["preview"]
-    colours = _colour.palette(None, task.classes) if task.palette is None else task.palette
-    write_png(path, results.create(path), _colour.preview(labels, colours, task.names))
+def _check_preview(run: Run, path: Path | None) -> None:
+    shape = run.operation.geometry.shape
+    if path is not None and (len(shape) != 2 or 0 in shape):
+        size = " × ".join(map(str, shape))
+        raise Refused(path, f"a PNG holds one image of rows × columns; got {size}.")
+
+
+def thinned(labels: Stage) -> Any:
+    """Every so many-th pixel of labels that are stored, never blended."""
+    rows, columns = labels.shape
+    step = -(-max(labels.shape) // _colour.LARGEST_PREVIEW)
+    every = (slice(0, columns),)
+    return np.stack(
+        [labels.read((slice(i, i + 1), *every))[0, ::step] for i in range(0, rows, step)]
+    )
 
 
 @click.command()
@@ -86,7 +80,11 @@ def _preview(task: Task, results: Results, labels: Array) -> None:
     metavar="OUT",
     help="Labels: .png, .tif or .npy.",
 )
-@click.option("--axis", default=-3, show_default=True, help="The class axis; -1 for channels last.")
+@click.option(
+    "--axis",
+    type=int,
+    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
+)
 @click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
 @sized
 @click.option(
@@ -117,32 +115,29 @@ def _preview(task: Task, results: Results, labels: Array) -> None:
     metavar="FILE",
     help="Also a coloured picture, .png.",
 )
-@click.option("--key", metavar="NAME", help="Which array of a .npz file with several.")
+@click.option("--key", metavar="NAME", help="Which array of a file with several.")
+@click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
+@bounded
+@resumable
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--quiet", is_flag=True, help="No summary, no progress bar.")
 def segment(
     logits: Path,
     out: Path,
-    axis: int,
-    temperature: float,
-    size: str | None,
-    like: Path | None,
-    interpolation: str,
-    align_corners: bool,
     outputs: str,
     confidence_as: str,
     classes: str | None,
     palette: str | None,
     preview: Path | None,
-    key: str | None,
-    overwrite: bool,
+    summary: Path | None,
     quiet: bool,
+    **rest: Any,
 ) -> None:
     """Label every pixel of LOGITS, and say how sure each label is.
 
     LOGITS holds class scores, (C, H, W), (N, C, H, W) or another shape with --axis, in float16,
-    bfloat16, float32, float64 or integers: a .npy file, or a .npz file with one array (or --key).
-    It is read band by band, so that it may be larger than memory.
+    bfloat16, float32, float64 or integers: .npy, .npz, .zarr, .tif, .nii, .nii.gz, .h5 or
+    .safetensors. It is read tile by tile within --memory, so that it may be larger than memory.
 
     With --size or --like the logits are interpolated on the fly, and label and confidence are those
     of the interpolated ones, which are never built: a network's coarse scores become labels of the
@@ -150,18 +145,23 @@ def segment(
 
     \b
     OUT decides the format of the labels:
-      .png   8 bits, 16 for more than 256 classes; with --palette its colours; one image
-      .tif   8, 16 or 32 bits, a page for each image of a batch
-      .npy   the same numbers, any shape
+      .png       8 bits, 16 for more than 256 classes; with --palette its colours; one image
+      .tif       8, 16 or 32 bits, a page for each image of a batch; GeoTIFF where LOGITS
+                 or --like is one: coordinates, nodata, class names kept
+      .zarr      chunked as LOGITS is
+      .nii[.gz]  affine and header of LOGITS or --like kept
+      .npy .npz .h5 .safetensors  the same numbers, any shape
     Confidence, margin and entropy (in nats) go beside it: labels.confidence.tif beside labels.png,
-    .tif beside .tif and .npy beside .npy, as floating-point numbers; with --confidence-as 8bit as
-    0…255, .png beside .png, where 255 is 1 (for the entropy, log C) and pixels without
-    probabilities (NaN) are 0.
+    .npy beside .npy and so on, as floating-point numbers; with --confidence-as 8bit as 0…255, .png
+    beside .png, where 255 is 1 (for the entropy, log C) and pixels without probabilities (NaN)
+    are 0.
 
     The preview is a coloured picture of at most 2048 pixels a side, with a legend if there are
     --classes.
 
-    Results appear under their names complete or not at all.
+    Results appear under their names complete or not at all. A run that was stopped, killed or that
+    failed keeps its finished tiles in a hidden folder beside OUT: the same command with --resume
+    goes on, to the same bytes.
 
     \b
     Examples:
@@ -169,31 +169,148 @@ def segment(
       softmax2d segment scores.npz --key logits -o labels.tif --outputs labels,confidence,entropy \\
           --confidence-as 8bit --classes road,car,sky --preview labels.preview.png
       softmax2d segment coarse.npy -o labels.png --like photo.jpg
+      softmax2d segment scene.zarr -o labels.tif --like scene.tif --cog --summary account.json
       softmax2d segment scan.npy -o labels.tif --axis 0 --size 320x320x400 \\
           --interpolation nearest,linear,linear
 
     \b
     Exit codes:
       0  done
-      2  wrong usage, or input that cannot be used; nothing was written
-      3  reading or writing failed; nothing half-written remains
+      2  wrong usage, or input that cannot be used
+      3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    started = perf_counter()
-    names = output_names(outputs)
-    paths = result_paths(out, names, confidence_as)
+    names = _outputs(outputs)
+    encoding = "uint8" if confidence_as == "8bit" else "float"
+    paths = _results(out, names, encoding)
+    shown = None if preview is None else _preview_path(preview, names)
+    inputs = tuple(Path(p) for p in (classes, palette) if p is not None)
+    if palette is not None and shown is None and suffix_of(out) == ".npy" and "labels" in names:
+        raise Refused(out, "a .npy file has no palette; use .png or .tif, or add --preview.")
+    drawings = [] if shown is None else [shown]
+    check_paths([*paths.values(), *drawings], [logits, *inputs], True)
+    pictures = Results(drawings, [logits, *inputs], rest["overwrite"])
+
+    def style(count: int) -> Style:
+        listed = _colour.class_names(classes, count)
+        colours = None if palette is None else _colour.palette(palette, count)
+        return Style(None if listed is None else tuple(listed), colours, rest["cog"])
+
+    def drawn(stages: dict[str, Stage], counts: Counts) -> None:
+        if shown is None:
+            return
+        told = style(run.operation.geometry.classes)
+        colours = told.palette
+        if colours is None:
+            colours = _colour.palette(None, run.operation.geometry.classes)
+        picture = _colour.preview(thinned(stages["labels"]), colours, told.names, counts.areas)
+        write_png(shown, pictures.create(shown), picture)
+
+    options = _options(rest, encoding=encoding, style=style, finish=drawn, inputs=inputs)
+    with pictures, planned_run(logits, paths, names, options) as run:
+        _check_preview(run, shown)
+        _go(run, "segment", account_path(summary), quiet, palette is not None, shown)
+
+
+@click.command()
+@click.argument("logits", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Probabilities: .npy, .zarr, .tif, …",
+)
+@click.option(
+    "--axis",
+    type=int,
+    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
+)
+@click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@sized
+@click.option(
+    "--as",
+    "encoding",
+    type=click.Choice(["float", "float32", "float16", "8bit"]),
+    default="float",
+    show_default=True,
+    help="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1.",
+)
+@click.option("--top-k", type=int, metavar="K", help="Only the K most probable classes.")
+@click.option("--key", metavar="NAME", help="Which array of a file with several.")
+@click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
+@bounded
+@resumable
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--quiet", is_flag=True, help="No summary, no progress bar.")
+def probs(
+    logits: Path,
+    out: Path,
+    encoding: str,
+    top_k: int | None,
+    summary: Path | None,
+    quiet: bool,
+    **rest: Any,
+) -> None:
+    """Turn LOGITS into class probabilities.
+
+    LOGITS and the other options are those of `softmax2d segment`. The result has the shape of
+    LOGITS, or (..., C, H, W) of --size. With --top-k there are two results: the labels of the K
+    most probable classes of each pixel in OUT, and their probabilities beside it.
+
+    \b
+    Examples:
+      softmax2d probs scores.npy -o probs.npy --as float16
+      softmax2d probs scene.zarr -o probs.zarr --as 8bit
+      softmax2d probs scores.npy -o best.zarr --top-k 3
+
+    \b
+    Exit codes:
+      0  done
+      2  wrong usage, or input that cannot be used
+      3  reading or writing failed; nothing half-written has a result's name
+      130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
+    """
+    stored = "uint8" if encoding == "8bit" else encoding
+    names = checked_outputs(("probs",), top_k, stored)
+    paths = {name: beside(out, name) if i else out for i, name in enumerate(names)}
+    options = _options(rest, encoding=stored, top_k=top_k, style=Style(cog=rest["cog"]))
+    with planned_run(logits, paths, names, options) as run:
+        _go(run, "probs", account_path(summary), quiet, False, None)
+
+
+def _options(rest: dict[str, Any], **known: Any) -> Options:
+    size, kinds = rest["size"], kinds_of(rest["interpolation"])
+    names = (
+        "axis", "like", "align_corners", "temperature", "key", "memory", "workers", "resume",
+        "overwrite", "nodata", "missing_as_fill",
+    )  # fmt: skip
+    asked = {name: rest[name] for name in names}
+    size = None if size is None else parsed(size)
+    return Options(size=size, interpolation=kinds, **asked, **known)
+
+
+def _go(
+    run: Run, label: str, account: Path | None, quiet: bool, palette: bool, preview: Path | None
+) -> None:
+    """Run, with a bar while it lasts and a report at the end."""
+    geometry, work = run.operation.geometry, run.work
+    total = int(np.prod(geometry.shape))
+    with Progress(label, total, quiet) as progress:
+        run.progress = progress
+        try:
+            found = run(account)
+        finally:
+            if work is not None:
+                noted(work.notes)
+    if quiet or work is None:
+        return
+    results = {
+        t.name: (t.path, _report.kind_of(run.operation, t.name, t.path, palette))
+        for t in work.targets
+    }
     if preview is not None:
-        paths["preview"] = preview_path(preview, names)
-    sources = [logits, *(Path(p) for p in (classes, palette, like) if p is not None)]
-    results = Results(list(paths.values()), sources, overwrite)
-    array = open_logits(logits, key, out.parent)
-    source = checked(logits, array, axis, temperature)
-    source = at_size(source, temperature, size, like, interpolation, align_corners)
-    colours = None if palette is None else _colour.palette(palette, source.classes)
-    listed = _colour.class_names(classes, source.classes)
-    task = Task(source, temperature, names, confidence_as, listed, colours, paths)
-    check_fits(task)
-    with results, Progress("segment", prod(task.shape), quiet) as progress:
-        tally = _run(task, results, progress)
-    if not quiet:
-        _report.summary(task, tally, perf_counter() - started)
+        results["preview"] = (preview, "coloured picture")
+    names = work.targets[0].look.names
+    _report.summary(run.source, run.operation, results, names, found)

@@ -16,6 +16,7 @@ from softmax2d import _checks, _targets
 from softmax2d._checks import Map
 from softmax2d._evaluate import counted, number_of_bins
 from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._formats import suffix_of
 from softmax2d._files._source import Array, Box, Source
 from softmax2d._statistics import Statistics
 from softmax2d._targets import Logits
@@ -137,12 +138,11 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
         No integers, or a shape that does not lie over the logits.
     """
     if truth.dtype.kind not in "iu":
-        cause = f"holds {truth.dtype}; labels are class indices, integers."
-        if truth.axes is not None and "sample" in truth.axes:
-            cause = "is a colour picture; labels are one number each."
-        raise Refused(truth.path, cause)
+        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
     if truth.axes is not None and "sample" in truth.axes:
         raise Refused(truth.path, "is a colour picture; labels are one number each.")
+    if suffix_of(truth.path) in (".jpg", ".jpeg"):
+        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
     own, shape = geometry.own, truth.shape
     if shape == own:
         return None

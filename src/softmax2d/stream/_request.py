@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from softmax2d.stream._operation import Operation
 from softmax2d.stream._tiles import Tiling
 from softmax2d.stream._work import Target
 
+_COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
+_VOLUME = 3
 Writable = Any  # a path, or anything with __setitem__
 
 
@@ -76,29 +77,43 @@ def places(result: Any, outputs: Sequence[str]) -> dict[str, Writable]:
     return {outputs[0]: result}
 
 
-def reference(like: Any) -> tuple[tuple[int, ...], Space | None]:
-    """The spatial size of a reference, and where its pixels lie: a path, a size, or an array."""
+def reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | None]:
+    """The spatial size of a reference, and where its pixels lie: a path, or an array.
+
+    Raises
+    ------
+    Refused
+        Not a picture, or one of another number of axes.
+    """
+    spatial = len(geometry.shape) - geometry.batch
     if not is_path(like):
         return tuple(int(n) for n in getattr(like, "shape", like)), None
     module = format_of(like, "open_source")
-    size = tuple(module.size_of(like)) if hasattr(module, "size_of") else ()
-    space = None
-    with suppress(Refused), module.open_source(like, None, fill=False) as source:
-        space = source.space
-        if not size:
-            size = tuple(n for d, n in enumerate(source.shape) if d != source.class_axis)
-    return size, space
+    if hasattr(module, "size_of"):
+        size, space = module.size_of(like), module.space_of(like)
+    else:
+        with module.open_source(like, None, fill=True) as source:
+            size, space = source.shape, source.space
+            counting = source.class_axis
+        if counting is not None:
+            size = size[:counting] + size[counting + 1 :]
+        elif len(size) == spatial + 1 and size[-1] in _COLOURS:
+            size = size[:-1]
+    if len(size) != spatial and not (geometry.last and len(size) == _VOLUME):
+        shown = " × ".join(map(str, size))
+        raise Refused(like, f"has size {shown}; the logits have {spatial} spatial axes.")
+    return tuple(size), space
 
 
 def resampling(
-    size: Any, like: Any, interpolation: Any, align_corners: bool
+    size: Any, like: Any, interpolation: Any, align_corners: bool, geometry: Geometry
 ) -> tuple[Resampling, Space | None]:
-    """To what size, how, and where that lies in the world."""
+    """To what size, how, and where that lies in the world; ``geometry`` without resampling."""
     if size is not None and like is not None:
         raise Unusable("give size or like (--size or --like), not both.")
     space = None
     if like is not None:
-        size, space = reference(like)
+        size, space = reference(like, geometry)
     elif size is not None:
         size = (int(size),) if np.ndim(size) == 0 else tuple(int(n) for n in size)
     kinds = interpolation if isinstance(interpolation, str) else tuple(interpolation)

@@ -23,6 +23,7 @@ from softmax2d.stream._work import Work
 
 # Runs the tiles: (storing, tiles, said) -> None; None stands for threads of this process.
 Scheduler = Callable[[Any, list[int], Callable[[Record], None]], None]
+Finish = Callable[[dict[str, Stage], Counts], None]
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Run:
     progress : callable or None
         Told of pixels done, all pixels, and seconds.
     finish : callable or None
-        Called with the stages when all tiles are stored.
+        Called with the stages and the counts when all tiles are stored.
     """
 
     source: Source
@@ -52,7 +53,7 @@ class Run:
     arrays: dict[str, Any]
     workers: int
     progress: Progress | None = None
-    finish: Callable[[dict[str, Stage]], None] | None = None
+    finish: Finish | None = None
     scheduler: Scheduler | None = None
 
     def __call__(self, summary_path: Path | None = None) -> Summary:
@@ -115,7 +116,8 @@ class Run:
             self._tiles_of(storing, summary, started)
             if self.work is not None:
                 finish = self.finish
-                self.work.commit(None if finish is None else lambda: finish(stages))
+                counts = summary.counts
+                self.work.commit(None if finish is None else lambda: finish(stages, counts))
 
     def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)

@@ -15,12 +15,12 @@ from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Source
 from softmax2d.stream import _request
 from softmax2d.stream._cache import cached
-from softmax2d.stream._geometry import Geometry, laid
+from softmax2d.stream._geometry import Geometry, Resampling, laid
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._operation import TOP, Operation, free_label
 from softmax2d.stream._request import Style
-from softmax2d.stream._run import Run, Scheduler
-from softmax2d.stream._stage import Stage, chunked_format
+from softmax2d.stream._run import Finish, Run, Scheduler
+from softmax2d.stream._stage import chunked_format
 from softmax2d.stream._summary import Progress, Summary
 from softmax2d.stream._tiles import Costs, Tiling, planned
 from softmax2d.stream._work import Work, check_paths
@@ -51,9 +51,9 @@ class Options:
     nodata: float | None = None
     nodata_label: int | None = None
     missing_as_fill: bool = False
-    style: Style = _PLAIN
+    style: Style | Callable[[int], Style] = _PLAIN
     progress: Progress | None = None
-    finish: Callable[[dict[str, Stage]], None] | None = None
+    finish: Finish | None = None
     inputs: tuple[Path, ...] = ()
     scheduler: Scheduler | None = None
 
@@ -147,18 +147,21 @@ def planned_run(
     if options.resume and not paths:
         raise Unusable("resume=True needs results that are files.")
     memory, workers = in_bytes(options.memory), workers_of(options.workers)
-    how, space = _request.resampling(
-        options.size, options.like, options.interpolation, options.align_corners
-    )
     with _request.opened(source, options.key, options.missing_as_fill) as bare:
-        geometry = laid(bare, options.axis, how, options.temperature, options.bias)
+        mapped = options.temperature, options.bias
+        kinds = options.interpolation, options.align_corners
+        plain = laid(bare, options.axis, Resampling(), *mapped)
+        how, space = _request.resampling(options.size, options.like, *kinds, plain)
+        geometry = laid(bare, options.axis, how, *mapped)
         operation = _operation(bare, geometry, names, options)
         for name, array in arrays.items():
             shape, dtype = operation.result_shape(name), operation.result_dtype(name)
             _request.check_array(name, array, geometry, shape, dtype)
+        classes = geometry.classes
         logits, left = cached(bare, geometry, memory)
         tiling, workers = _tiling(logits, operation, held, left, workers)
-        styles = _request.looks(operation, logits, space, options.style, tiling)
+        style = options.style if isinstance(options.style, Style) else options.style(classes)
+        styles = _request.looks(operation, logits, space, style, tiling)
         made = _request.targets(operation, paths, tiling, styles)
         work = None
         if made:

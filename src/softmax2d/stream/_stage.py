@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from softmax2d._files._errors import Failed, StreamError, failing
+from softmax2d._files._raw import fill, put, runs
 from softmax2d._files._source import Array, Box
 
 _ALIGNED = 64  # where the numbers of a .npy file begin
@@ -43,25 +44,6 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     )
 
 
-def _runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
-    """A box of an array in C order as runs of equal length: that length, and where each begins."""
-    inner = len(shape)
-    length = 1
-    while inner:
-        inner -= 1
-        extent = box[inner].stop - box[inner].start
-        length *= extent
-        if extent != shape[inner]:
-            break
-    strides = [prod(shape[d + 1 :]) for d in range(len(shape))]
-    first = sum(s.start * stride for s, stride in zip(box, strides, strict=True))
-    starts = np.zeros((), np.int64) + first
-    for d in range(inner):
-        steps = np.arange(box[d].stop - box[d].start, dtype=np.int64) * strides[d]
-        starts = starts[..., None] + steps
-    return length, starts.ravel()
-
-
 class RawStage:
     """A .npy file that is filled by ``pwrite``, box by box.
 
@@ -91,31 +73,22 @@ class RawStage:
 
     def write(self, box: Box, values: Array) -> None:
         """Store ``values`` at ``box``."""
-        size, (length, starts) = self.dtype.itemsize, _runs(self.shape, box)
+        size, (length, starts) = self.dtype.itemsize, runs(self.shape, box)
         data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
         step = length * size
         with failing(self._name):
             for i, start in enumerate(starts.tolist()):
-                self._put(data[i * step : (i + 1) * step], self._start + start * size)
-
-    def _put(self, data: memoryview, at: int) -> None:
-        while data:
-            done = os.pwrite(self._number, data, at)
-            data, at = data[done:], at + done
+                put(self._number, data[i * step : (i + 1) * step], self._start + start * size)
 
     def read(self, box: Box) -> Array:
         """What was stored there."""
         found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
-        size, (length, starts) = self.dtype.itemsize, _runs(self.shape, box)
+        size, (length, starts) = self.dtype.itemsize, runs(self.shape, box)
         data, step = found.reshape(-1).view(np.uint8).data, length * size
         with failing(self._name):
             for i, start in enumerate(starts.tolist()):
-                part, at = data[i * step : (i + 1) * step], self._start + start * size
-                while part:
-                    done = os.preadv(self._number, [part], at)
-                    if not done:
-                        raise Failed(self._name, "its unfinished file is shorter than it was.")
-                    part, at = part[done:], at + done
+                at = self._start + start * size
+                fill(self._number, data[i * step : (i + 1) * step], at, self._name)
         return found
 
     def __getitem__(self, box: Any) -> Array:

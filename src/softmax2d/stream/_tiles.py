@@ -15,31 +15,14 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files._errors import Unusable
-from softmax2d._files._source import Box, Source
+from softmax2d._files._source import Box, Source, bands
 from softmax2d.stream._geometry import Geometry
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
 BAND_BYTES = 1 << 22  # of logits looked at in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
 _TASKS = 8  # at least, for each worker: or one is idle while another ends ...
-_LEAST = 1 << 20  # ... unless they are smaller than that
-
-
-def bands(box: Box, pixels: int) -> Iterator[Box]:
-    """Cut ``box`` into pieces of about ``pixels``, one after the other in C order."""
-    shape = tuple(s.stop - s.start for s in box)
-    if not shape or prod(shape) <= pixels:
-        yield box
-        return
-    inner, first = prod(shape[1:]), box[0]
-    if inner <= pixels:
-        step = max(1, pixels // inner)
-        for start in range(first.start, first.stop, step):
-            yield slice(start, min(start + step, first.stop)), *box[1:]
-        return
-    for i in range(first.start, first.stop):
-        for rest in bands(box[1:], pixels):
-            yield slice(i, i + 1), *rest
+LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
 
 
 @dataclass(frozen=True)
@@ -177,7 +160,7 @@ def planned(
     workers = max(1, min(workers, memory // least))
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
-    few = max(_LEAST // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
+    few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
     most = max(prod(unit), few)
 
     def fits(trial: Sequence[int]) -> bool:
@@ -193,7 +176,7 @@ def _banded(costs: Costs, memory: int, workers: int) -> Tiling:
     each = max(1, costs.of((1,) * len(geometry.shape)))
     band = max(1, min(BAND_BYTES, memory // workers) // each)
     pixels = prod(geometry.shape)
-    few = max(_LEAST // each, ceil(pixels / (_TASKS * workers)))
+    few = max(LEAST_BYTES // each, ceil(pixels / (_TASKS * workers)))
     most = max(1, min(max(TILE_BYTES // each, band), few))
     unit = [1] * len(geometry.shape)
     extents = _grown(unit, geometry.shape, lambda trial: prod(trial) <= most)

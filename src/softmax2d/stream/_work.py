@@ -223,9 +223,10 @@ class Work:
         self._finished = True
 
     def _parts(self) -> list[Path]:
-        names = {"raw": "part", "zarr": "stage.zarr"}
+        each = zip(self.targets, self._places, self.stages(), strict=True)
         return [
-            place / names[at.kind] for place, at in zip(self._places, self.stages(), strict=True)
+            Path(at.path) if at.kind == "zarr" or _bare(target.path) else place / "part"
+            for target, place, at in each
         ]
 
     def _completed(self, number: int) -> Path:
@@ -234,11 +235,7 @@ class Work:
         if at.kind == "zarr":
             sync_tree(part, target.path)
             return part
-        stage = Path(at.path)
-        if target.path.suffix.lower() == ".npy":
-            with failing(target.path):
-                os.replace(stage, part)
-        else:
+        if not _bare(target.path):
             with ExitStack() as stack:
                 held = at.open()
                 stack.callback(held.close)
@@ -265,6 +262,11 @@ class Work:
     def resumable(self) -> bool:
         """Whether what is left can be gone on with."""
         return self._keep and not self._finished
+
+
+def _bare(path: Path) -> bool:
+    """Whether the stage is the complete file."""
+    return path.suffix.lower() == ".npy"
 
 
 def _real(path: Path) -> Path:

@@ -1,0 +1,113 @@
+"""Pictures: labels as .png, and the size of .png and .jpg."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._look import Look
+from softmax2d._files._pictures import damaged, opened_image
+from softmax2d._files._source import Array, Box, Source
+
+_LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_LEVEL = 6  # of deflate
+_BLOCK = 1 << 24  # bytes of rows compressed at a time
+
+
+class PictureSource(Source):
+    """A picture, decoded when it is opened: its format has no pieces."""
+
+    def __init__(self, path: Path, pixels: Array) -> None:
+        self.path, self._pixels = path, pixels
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+        self.axes = ("y", "x", "sample")[: pixels.ndim]
+        self.class_axis = None
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._pixels[box]
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001
+    """The pixels of a picture: numbers, or red, green and blue.
+
+    Raises
+    ------
+    Refused
+        Not a picture, or one of too many pixels.
+    """
+    if key is not None:
+        raise Refused(path, "is a single array; key (--key) is for files with several.")
+    with opened_image(path) as image:
+        try:
+            known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
+            pixels = np.asarray(image if known else image.convert("RGB"))
+        except Exception as error:  # whatever a damaged file does to a decoder
+            raise damaged(path, "picture", error) from error
+    return PictureSource(path, pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels)
+
+
+def size_of(path: Path) -> tuple[int, ...]:
+    """Rows and columns, without looking at a pixel."""
+    with opened_image(path) as image:
+        return image.height, image.width
+
+
+def space_of(path: Path) -> None:  # noqa: ARG001
+    """A picture does not say where its pixels lie."""
+    return
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no .png holds."""
+    if os.path.splitext(path)[1].lower() != ".png":
+        raise Refused(path, "labels must not be blurred: use .png.")
+    if len(shape) != 2 or not prod(shape) or max(shape) >= 1 << 31:
+        size = " × ".join(map(str, shape))
+        hint = "multi-page .tif or .npy" if prod(shape) and len(shape) > 2 else ".npy"
+        raise Refused(path, f"a PNG holds one image of rows × columns; got {size}. Use {hint}.")
+    if dtype.kind != "u":
+        raise Refused(path, f"a PNG holds no {dtype}; use .tif or .npy, or 8 bits.")
+    if dtype.itemsize > 2:
+        got = f"got {look.classes} classes"
+        raise Refused(path, f"a PNG holds 65536 labels; {got}. Use .tif or .npy.")
+    check_palette(path, look)
+
+
+def check_palette(path: Path, look: Look) -> None:
+    """Refuse more colours than a file holds."""
+    if look.palette is not None and look.classes > 256:
+        raise Refused(path, f"a file with a palette holds 256 classes; got {look.classes}.")
+
+
+def _chunk(file: IO[bytes], kind: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + kind + data)
+    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from staged labels, a few rows at a time."""
+    rows, columns = staged.shape
+    size = staged.dtype.itemsize
+    colour = 0 if look.palette is None else 3
+    packer = zlib.compressobj(_LEVEL)
+    step = max(1, _BLOCK // (columns * size))
+    with failing(path), open(target, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8 * size, colour, 0, 0, 0))
+        if look.palette is not None:
+            _chunk(file, b"PLTE", np.asarray(look.palette, np.uint8).tobytes())
+        for start in range(0, rows, step):
+            block = staged[start : min(start + step, rows), 0:columns]
+            lines = np.zeros((len(block), 1 + columns * size), np.uint8)  # 0: no filter
+            lines[:, 1:] = block.astype(f">u{size}").view(np.uint8).reshape(len(block), -1)
+            if data := packer.compress(lines.data):
+                _chunk(file, b"IDAT", data)
+        _chunk(file, b"IDAT", packer.flush())
+        _chunk(file, b"IEND", b"")

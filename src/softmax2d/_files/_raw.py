@@ -1,0 +1,131 @@
+"""Numbers as they lie in a file: read and written box by box, by position, never mapped.
+
+A mapped file that somebody truncates meanwhile kills the process (SIGBUS); a short read is an error
+that can be named. Reading by position needs no lock and gives up the interpreter while it lasts.
+"""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Failed, Path, failing
+from softmax2d._files._source import Array, Box, Source
+
+_SHORT = 1 << 12  # bytes: shorter runs are read together with what lies between them ...
+_WASTE = 4  # ... if that is at most so many times what is wanted
+
+
+def runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
+    """A box of an array in C order as runs of equal length: that length, and where each begins."""
+    inner, length = len(shape), 1
+    while inner:
+        inner -= 1
+        extent = box[inner].stop - box[inner].start
+        length *= extent
+        if extent != shape[inner]:
+            break
+    strides = [prod(shape[d + 1 :]) for d in range(len(shape))]
+    first = sum(s.start * stride for s, stride in zip(box, strides, strict=True))
+    starts = np.full((), first, np.int64)
+    for d in range(inner):
+        steps = np.arange(box[d].stop - box[d].start, dtype=np.int64) * strides[d]
+        starts = starts[..., None] + steps
+    return length, starts.ravel()
+
+
+def fill(number: int, data: memoryview, at: int, path: Path) -> None:
+    """Read into ``data`` what lies at ``at``.
+
+    Raises
+    ------
+    Failed
+        The file ends before.
+    """
+    while data:
+        done = os.preadv(number, [data], at)
+        if not done:
+            raise Failed(path, "was truncated while it was read.")
+        data, at = data[done:], at + done
+
+
+def put(number: int, data: memoryview, at: int) -> None:
+    """Write ``data`` at ``at``."""
+    while data:
+        done = os.pwrite(number, data, at)
+        data, at = data[done:], at + done
+
+
+def _widened(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
+    """``box`` over the whole of the axis that cuts its runs short, if that wastes little."""
+    for d in reversed(range(len(shape))):
+        extent = box[d].stop - box[d].start
+        if extent == shape[d]:
+            continue
+        length = extent * prod(shape[d + 1 :]) * itemsize
+        if length >= _SHORT or shape[d] > _WASTE * extent or d == 0:
+            return box
+        return (*box[:d], slice(0, shape[d]), *box[d + 1 :])
+    return box
+
+
+class RawSource(Source):
+    """An array that lies in a file without gaps.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    number : int
+        An open file's descriptor, which this source closes.
+    offset : int
+        Where the numbers begin.
+    shape, dtype
+        Of the array; checked against the length of the file by whoever made this.
+    fortran : bool
+        Whether the first axis runs fastest.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        number: int,
+        offset: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        fortran: bool = False,
+    ) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self._number, self._offset, self._fortran = number, offset, fortran
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        if self._fortran:
+            return self._read(self.shape[::-1], box[::-1]).T
+        return self._read(self.shape, box)
+
+    def _read(self, shape: tuple[int, ...], box: Box) -> Array:
+        wide = _widened(shape, box, self.dtype.itemsize)
+        found = np.empty(tuple(s.stop - s.start for s in wide), self.dtype)
+        if found.size:
+            length, starts = runs(shape, wide)
+            step = length * self.dtype.itemsize
+            data = found.reshape(-1).view(np.uint8).data
+            with failing(self.path):
+                for i, start in enumerate(starts.tolist()):
+                    at = self._offset + start * self.dtype.itemsize
+                    fill(self._number, data[i * step : (i + 1) * step], at, self.path)
+        if wide == box:
+            return found
+        part = zip(box, wide, strict=True)
+        return found[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in part)]
+
+    def close(self) -> None:
+        """Close the file."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
