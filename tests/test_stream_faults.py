@@ -1,0 +1,340 @@
+"""Nothing is lost: killed, stopped, full, torn, changed, truncated, two at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import softmax2d as s2d
+from softmax2d.stream import Failed, Refused, Summary, _journal, _place, _tiles, _work, segment_file
+from tests.tiles import cut
+
+OUTPUTS = ("labels", "confidence")
+
+
+@pytest.fixture
+def scores(tmp_path):
+    path = tmp_path / "scores.npy"
+    np.save(path, np.random.default_rng(3).normal(0, 4, (5, 200, 120)).astype(np.float32))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    cut(monkeypatch, 4800)  # two rows of scores
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def work_of(path):
+    return path.with_name(f".{path.name}.softmax2d")
+
+
+class Stop(Exception):  # noqa: N818 - no error
+    """Stands for whatever ends a process."""
+
+
+def interrupted(scores, out, after=7, **options):
+    """Run until some tiles are stored, and stop there."""
+    calls = []
+
+    def stop(done, total, seconds):
+        calls.append(done)
+        if len(calls) == after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        segment_file(scores, out, outputs=OUTPUTS, progress=stop, workers=1, **options)
+    return calls
+
+
+SLOW = """
+import sys, time
+from softmax2d import _ops
+from softmax2d.stream import _tiles
+real = _ops.segmented
+def slow(*args, **kwargs):
+    time.sleep(0.01)
+    return real(*args, **kwargs)
+_ops.segmented = slow
+_tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 1200
+from softmax2d.__main__ import main
+print("ready", flush=True)
+main()
+"""
+
+
+@pytest.mark.parametrize("suffix", ["npy", "tif"])
+def test_killed_at_random_moments(scores, tmp_path, suffix):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    out = folder / f"out.{suffix}"
+    account = folder / "account.json"
+    arguments = [sys.executable, "-c", SLOW, "segment", scores, "-o", out, "--resume", "--quiet"]
+    arguments += ["--summary", account]
+    moments = random.Random(suffix)
+    for _ in range(10):
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(moments.uniform(0, 0.25))
+            process.kill()
+            process.communicate()
+        assert not out.exists()
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(account.read_text())
+    assert told["tiles"]["resumed"] > 0
+    assert told["tiles"]["resumed"] + told["tiles"]["done"] == told["tiles"]["total"]
+    assert told["pixels"]["done"] == 200 * 120
+    account.unlink()
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    segment_file(scores, whole / out.name, outputs=OUTPUTS)
+    assert contents(folder) == contents(whole)
+    assert sorted(folder.iterdir()) == sorted(folder / name for name in contents(whole))
+
+
+def test_only_the_tiles_that_are_missing_are_made(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    assert not out.exists()
+    summary = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert isinstance(summary, Summary)
+    assert summary.tiles_resumed >= 7
+    assert summary.tiles_done == summary.tiles - summary.tiles_resumed
+    assert summary.counts.pixels == summary.pixels
+    np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
+    assert not work_of(out).exists()
+
+
+def test_without_resume_a_run_begins_anew(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    summary = segment_file(scores, out, outputs=OUTPUTS)
+    assert summary.tiles_resumed == 0
+    np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
+
+
+def test_resuming_nothing_is_a_run(scores, tmp_path):
+    summary = segment_file(scores, tmp_path / "out.npy", resume=True)
+    assert (summary.tiles_resumed, summary.status) == (0, "done")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"temperature": 2.0}, "parameter temperature was 1.0, now it is 2.0"),
+        ({"axis": 1, "outputs": OUTPUTS}, "cannot be resumed: "),
+        ({"outputs": ("confidence", "labels")}, "parameter outputs was"),
+        ({"encoding": "float16"}, "parameter encoding was"),
+        ({"nodata": 1.0}, "parameter nodata was"),
+        ({"names": list("abcde")}, "parameter presentation was"),
+    ],
+)
+def test_a_changed_parameter_is_named(scores, tmp_path, change, text):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    with pytest.raises(Refused, match=text) as error:
+        segment_file(scores, out, **{"outputs": OUTPUTS, "resume": True, **change})
+    assert "Start anew without resume" in str(error.value)
+    assert segment_file(scores, out, outputs=OUTPUTS, resume=True).tiles_resumed >= 7
+
+
+def test_a_changed_input_is_named(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    now = os.stat(scores).st_mtime_ns + 1
+    os.utime(scores, ns=(now, now))
+    with pytest.raises(Refused, match=r"input changed_ns was \d+, now it is \d+"):
+        segment_file(scores, out, outputs=OUTPUTS, resume=True)
+
+
+def test_a_changed_version_is_named(scores, tmp_path, monkeypatch):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    monkeypatch.setattr("softmax2d.stream._request.__version__", "9.9")
+    with pytest.raises(Refused, match='version of softmax2d was ".*", now it is "9.9"'):
+        segment_file(scores, out, outputs=OUTPUTS, resume=True)
+
+
+def test_a_changed_tiling_is_named(scores, tmp_path, monkeypatch):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    monkeypatch.setattr(_tiles, "BAND_BYTES", 9600)
+    with pytest.raises(Refused, match="tiling (extents|band) was"):
+        segment_file(scores, out, outputs=OUTPUTS, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["torn", "flipped", "longer"])
+def test_a_journal_ends_at_its_first_bad_line(scores, tmp_path, damage):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    journal = work_of(out) / "journal"
+    data = journal.read_bytes()
+    lines = data.splitlines(keepends=True)
+    bad = {
+        "torn": data[:-9],
+        "flipped": b"".join([*lines[:4], lines[4].replace(b'"nan":0', b'"nan":1'), *lines[5:]]),
+        "longer": data + b"0000",
+    }[damage]
+    journal.write_bytes(bad)
+    summary = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    whole = {"torn": len(lines) - 2, "flipped": 3, "longer": len(lines) - 1}[damage]
+    assert summary.tiles_resumed == whole
+    np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
+
+
+def test_data_that_are_not_what_the_journal_says_are_made_again(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    calls = interrupted(scores, out)
+    stage = work_of(out) / "stage.npy"
+    with open(stage, "r+b") as file:
+        file.seek(140)
+        byte = file.read(1)
+        file.seek(140)
+        file.write(bytes([byte[0] ^ 1]))
+    summary = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert summary.tiles_resumed >= len(calls) - 1
+    assert summary.tiles_resumed < summary.tiles - summary.tiles_done + 1
+    np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
+
+
+def test_stopped_between_two_names(scores, tmp_path, monkeypatch):
+    out, second = tmp_path / "out.npy", tmp_path / "out.confidence.npy"
+    real, names = os.replace, []
+
+    def replace(source, target):
+        names.append(target)
+        if len(names) == 2:
+            raise Stop
+        real(source, target)
+
+    monkeypatch.setattr(_work.os, "replace", replace)
+    with pytest.raises(Stop):
+        segment_file(scores, out, outputs=OUTPUTS)
+    assert out.exists()
+    assert not second.exists()
+    monkeypatch.setattr(_work.os, "replace", real)
+    summary = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert summary.tiles_resumed == summary.tiles
+    whole = s2d.segment(np.load(scores))
+    np.testing.assert_array_equal(np.load(out), whole.labels)
+    np.testing.assert_array_equal(np.load(second), whole.confidence)
+    assert not work_of(out).exists()
+    assert not work_of(second).exists()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from softmax2d.stream import _place
+held = _place.Place(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_and_a_dead_one_is_not(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"held\n"
+        who = f"is being written by process {process.pid} on {socket.gethostname()}"
+        with pytest.raises(Refused, match=who):
+            segment_file(scores, out)
+        process.kill()
+    assert (work_of(out) / "lock").read_text() != ""
+    assert segment_file(scores, out).status == "done"
+
+
+def test_one_process_cannot_have_a_result_twice(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    held = _place.Place(out)
+    with pytest.raises(Refused, match=f"is being written by process {os.getpid()} on"):
+        segment_file(scores, out)
+    held.close(keep=False)
+    assert segment_file(scores, out).status == "done"
+
+
+def test_a_lock_of_another_machine_names_the_file_to_delete(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    work_of(out).mkdir()
+    lock = work_of(out) / "lock"
+    lock.write_text(json.dumps({"pid": 12, "host": "elsewhere"}))
+    with pytest.raises(Refused, match="process 12 on elsewhere, which cannot be asked") as error:
+        segment_file(scores, out)
+    assert f"delete {lock}" in str(error.value)
+    lock.unlink()
+    assert segment_file(scores, out).status == "done"
+
+
+def test_an_input_truncated_meanwhile(scores, tmp_path):
+    def shorten(done, total, seconds):
+        os.truncate(scores, 20_000)
+
+    out = tmp_path / "out.npy"
+    with pytest.raises(Failed, match=r"scores.npy: was truncated while it was read\."):
+        segment_file(scores, out, progress=shorten, workers=1)
+    assert not out.exists()
+
+
+def test_an_existing_result_stays_until_the_new_one_is_complete(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    out.write_text("earlier")
+    with pytest.raises(Refused, match="exists; add --overwrite"):
+        segment_file(scores, out, outputs=OUTPUTS)
+    interrupted(scores, out, overwrite=True)
+    assert out.read_text() == "earlier"
+    segment_file(scores, out, outputs=OUTPUTS, overwrite=True, resume=True)
+    np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
+
+
+def test_the_input_is_never_the_result(scores, tmp_path):
+    before = scores.read_bytes()
+    for name in ("soft.npy", "hard.npy"):
+        link = tmp_path / name
+        (link.symlink_to if name == "soft.npy" else link.hardlink_to)(scores)
+        with pytest.raises(Refused, match="is the input .* itself; choose another name"):
+            segment_file(scores, link, overwrite=True)
+    assert scores.read_bytes() == before
+
+
+def test_a_refused_run_leaves_nothing(tmp_path):
+    path = tmp_path / "bad.npy"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(Refused):
+        segment_file(path, tmp_path / "out.npy")
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.npy"]
+
+
+def test_a_run_that_stored_nothing_leaves_nothing(tmp_path):
+    class Broken:
+        shape, dtype = (3, 8, 8), np.dtype(np.float32)
+
+        def __getitem__(self, box):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(Failed):
+        segment_file(Broken(), tmp_path / "out.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_takes_only_whole_lines(tmp_path):
+    journal = _journal.Journal(tmp_path / "journal", tmp_path / "out")
+    assert journal.read() == []
+    journal.start({"version": "1"})
+    journal.append({"tile": 0})
+    journal.close()
+    again = _journal.Journal(tmp_path / "journal", tmp_path / "out")
+    assert again.read() == [{"version": "1"}, {"tile": 0}]
