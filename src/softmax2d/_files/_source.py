@@ -100,6 +100,15 @@ class Source:
         self.close()
 
 
+_COUNTING = ("class", "classes", "c", "channel", "channels", "band", "bands")
+
+
+def class_axis_of(axes: tuple[str, ...] | None) -> int | None:
+    """The one axis whose name says that it counts classes."""
+    counting = [d for d, name in enumerate(axes or ()) if name.lower() in _COUNTING]
+    return counting[0] if len(counting) == 1 else None
+
+
 def bands(box: Box, pixels: int) -> Iterator[Box]:
     """Cut ``box`` into pieces of about ``pixels``, one after the other in C order."""
     shape = tuple(s.stop - s.start for s in box)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,14 +77,14 @@ def checksum(values: Array, before: int) -> int:
 class _Crew:
     """Threads that take tiles from one list until it is empty, one fails, or somebody says stop."""
 
-    def __init__(self, task: Task, tiles: Sequence[int], workers: int) -> None:
+    def __init__(self, task: Task, tiles: Iterable[int], workers: int) -> None:
         self._task, self._tiles = task, iter(tiles)
         self._ready = threading.Condition()
         self._done: list[Record] = []
         self.error: BaseException | None = None
         self.failed: list[int] = []
         self._stop = False
-        count = max(1, min(workers, len(tiles)))
+        count = max(1, workers)
         self._threads = [
             threading.Thread(target=self._work, name=f"softmax2d-{i}", daemon=True)
             for i in range(count)
@@ -147,14 +147,14 @@ class TileError(Exception):
         self.tiles = tiles
 
 
-def run(task: Task, tiles: Sequence[int], workers: int, said: Callable[[Record], None]) -> None:
+def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record], None]) -> None:
     """Do every tile, ``workers`` at a time.
 
     Parameters
     ----------
     task : Task
         Called with each tile's number.
-    tiles : sequence of int
+    tiles : iterable of int
         Which ones.
     workers : int
         How many threads.
@@ -166,8 +166,6 @@ def run(task: Task, tiles: Sequence[int], workers: int, said: Callable[[Record],
     TileError
         From the first error of a tile; the others in hand were finished and said.
     """
-    if not tiles:
-        return
     crew = _Crew(task, tiles, workers)
     try:
         for record in crew.records():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -22,7 +22,7 @@ from softmax2d.stream._tiles import Tiling
 from softmax2d.stream._work import Work
 
 # Runs the tiles: (storing, tiles, said) -> None; None stands for threads of this process.
-Scheduler = Callable[[Any, list[int], Callable[[Record], None]], None]
+Scheduler = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
 Finish = Callable[[dict[str, Stage], Counts], None]
 
 
@@ -127,8 +127,8 @@ class Run:
                 summary.counts += Counts.of_record(record)
             elif self.work is not None:
                 self.work.forget(tile)
-        kept = done if self.work is None else self.work.done
-        left = [tile for tile in range(self._tiles()) if tile not in kept]
+        kept = set(done if self.work is None else self.work.done)
+        left = (tile for tile in range(self._tiles()) if tile not in kept)
 
         def said(record: Record) -> None:
             if self.work is not None:

@@ -69,7 +69,7 @@ class StageAt:
         result = Path(self.result)
         if self.kind == "raw":
             return RawStage(Path(self.path), result, self.shape, np.dtype(self.dtype))
-        opened: Stage = chunked_format(result).open_result(self.path)
+        opened: Stage = chunked_format(result).open_result(self.path, result)
         return opened
 
 

@@ -1,0 +1,265 @@
+"""Zarr 2 and 3 on this machine's disk: chunks and shards, none of them missing unnoticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files._look import Look
+from softmax2d._files._source import Array, Box, Source, class_axis_of
+from softmax2d._files._zarr_metadata import Metadata, read_metadata
+
+_INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
+_GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
+
+
+class ZarrSource(Source):
+    """A Zarr array; what one reads at least is a chunk or, where there are shards, a shard.
+
+    Every chunk's file is looked at before zarr reads it: zarr takes a missing one for fill values.
+    """
+
+    def __init__(self, path: Path, found: Metadata, *, fill: bool) -> None:
+        zarr = needed("zarr", "zarr")
+        self.path, self._found, self._fill = path, found, fill
+        with _named(path):
+            store = zarr.storage.LocalStore(os.path.realpath(found.folder), read_only=True)
+            self._array = zarr.open_array(store, mode="r")
+        self.shape = tuple(int(n) for n in self._array.shape)
+        self.dtype = np.dtype(self._array.dtype)
+        self.chunks = tuple(map(int, self._array.shards or self._array.chunks))
+        self.axes, self.names = found.axes, found.names
+        self.class_axis = class_axis_of(self.axes)
+        self.nodata = found.nodata
+        self._root = os.path.realpath(path)
+        if not fill and 0 not in self.shape:
+            # The ends, before anything is planned: a shape that claims too much has no last chunk.
+            last = tuple((n - 1) // c for n, c in zip(self.shape, self.chunks, strict=True))
+            for place in ((0,) * len(last), last):
+                self._check(place)
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        places = list(self._places(box))
+        for place in places:
+            self._check(place)
+        try:
+            found = self._values(box)
+        except StreamError:
+            raise
+        except Exception as error:  # whatever zarr and its codecs make of damaged bytes
+            raise self._damaged(places, error) from error
+        return found
+
+    def _values(self, box: Box) -> Array:
+        return np.asarray(self._array[box])
+
+    def _places(self, box: Box) -> Iterator[tuple[int, ...]]:
+        chunks = self.chunks or self.shape
+        each = zip(box, chunks, strict=True)
+        return product(*(range(s.start // c, -(-s.stop // c)) for s, c in each))
+
+    def _file(self, place: tuple[int, ...]) -> str:
+        return os.path.join(self._found.folder, self._found.key(place))
+
+    def _check(self, place: tuple[int, ...]) -> None:
+        """Refuse a chunk whose file is missing, empty or elsewhere."""
+        name, key = self._file(place), self._found.key(place)
+        try:
+            size = os.stat(name).st_size
+        except FileNotFoundError:
+            if self._fill:
+                return
+            cause = f"chunk {key} is missing; --missing-as-fill takes such as the fill value."
+            raise Refused(self.path, cause) from None
+        except OSError as error:
+            raise Failed(self.path, f"chunk {key}: {error.strerror or error}.") from error
+        real = os.path.realpath(name)
+        if os.path.commonpath([real, self._root]) != self._root:
+            raise Refused(self.path, f"chunk {key} is a link that leads out of the store.")
+        if not size:
+            raise Refused(self.path, f"chunk {key} is empty.")
+        if self._found.bare is not None and size != self._found.bare:
+            raise Refused(self.path, f"chunk {key} has {size} bytes instead of {self._found.bare}.")
+        if self._found.index_bytes and not self._fill:
+            self._check_shard(name, key, size)
+
+    def _check_shard(self, name: str, key: str, size: int) -> None:
+        """Refuse a shard that lacks one of its chunks inside the array."""
+        found = self._found
+        with failing(self.path), open(name, "rb") as file:
+            if not found.index_first:
+                file.seek(max(0, size - found.index_bytes))
+            data = file.read(found.index_bytes)
+        if len(data) < found.index_bytes:
+            raise Refused(self.path, f"chunk {key} is cut short.")
+        index = np.frombuffer(data, "<u8", 2 * found.inner).reshape(-1, 2)
+        if bool((index == _GONE).all(1).any()) and not self._at_edge(key):
+            raise Refused(self.path, f"chunk {key} lacks one of its inner chunks.")
+
+    def _at_edge(self, key: str) -> bool:
+        """Whether a shard reaches beyond the array, where nothing needs to be stored."""
+        place = [int(n) for n in key.replace("c", "", 1).replace(".", "/").split("/") if n]
+        each = zip(place, self.chunks or (), self.shape, strict=True)
+        return any((i + 1) * c > n for i, c, n in each)
+
+    def _damaged(self, places: list[tuple[int, ...]], error: Exception) -> StreamError:
+        """Which chunk it was."""
+        if isinstance(error, OSError) and error.errno:
+            return Failed(self.path, f"{error.strerror or error}.")
+        if isinstance(error, MemoryError):
+            return Failed(self.path, "not enough memory.")
+        for place in places:
+            each = zip(place, self.chunks or (), self.shape, strict=True)
+            box = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in each)
+            try:
+                self._values(box)
+            except Exception as cause:  # noqa: BLE001 - this is the one
+                said = " ".join(str(cause).split())[:120]
+                return Refused(self.path, f"chunk {self._found.key(place)} is damaged: {said}.")
+        said = " ".join(str(error).split())[:120]
+        return Refused(self.path, f"cannot be read: {said}.")
+
+
+@contextmanager
+def _named(path: Path, kind: type[StreamError] = Refused) -> Iterator[None]:
+    """Errors of zarr with the name of the store."""
+    try:
+        yield
+    except StreamError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise Failed(path, f"{error.strerror or error}.") from error
+        said = " ".join(str(error).split())[:160]
+        if kind is Failed:
+            raise Failed(path, f"{said}.") from error
+        raise Refused(path, f"is not a usable Zarr array: {said}.") from error
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> ZarrSource:
+    """An array of a Zarr store: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        No store, none of such a name, damaged metadata, a codec that runs code, missing chunks.
+    """
+    return ZarrSource(path, read_metadata(path, key), fill=fill)
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no Zarr array holds."""
+    needed("zarr", "zarr")
+    if not shape:
+        raise Refused(path, "a Zarr array needs an axis; use .npy.")
+    if look.palette is not None and look.classes > 1 << 16:
+        raise Refused(path, f"a palette holds 65536 classes; got {look.classes}.")
+    if dtype.kind not in "uif":
+        raise Refused(path, f"a Zarr array holds no {dtype}; use float32 or float16.")
+
+
+def _inner(chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """What a chunk is divided into: halves of halves, while that goes without rest."""
+    inner = list(chunks)
+    while prod(inner) * itemsize > _INNER:
+        even = [n if n % 2 == 0 else 0 for n in inner]
+        largest = int(np.argmax(even))
+        if not even[largest]:
+            break
+        inner[largest] //= 2
+    return tuple(inner)
+
+
+def _axes(rank: int, look: Look) -> list[str]:
+    spatial = rank - (look.class_axis is not None)
+    names = (
+        ["n", "z", "y", "x"][-spatial:] if spatial <= 4 else [f"axis_{d}" for d in range(spatial)]
+    )
+    if look.class_axis is not None:
+        name = "rank" if look.what.startswith("top") else "class"
+        names.insert(look.class_axis, name)
+    return names
+
+
+def create_result(
+    target: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], look: Look
+) -> None:
+    """Make an array in the folder ``target``, of which no chunk is stored yet.
+
+    Parameters
+    ----------
+    target : path
+        A folder that does not exist.
+    chunks : tuple of int
+        What is written as one: a chunk or, where it is large, a shard.
+    """
+    zarr = needed("zarr", "zarr")
+    whole = tuple(max(1, min(c, n)) if n else 1 for c, n in zip(chunks, shape, strict=True))
+    inner = _inner(whole, dtype.itemsize)
+    attributes: dict[str, Any] = {"what": look.what}
+    if look.names is not None:
+        attributes["class_names"] = list(look.names)
+    if look.palette is not None:
+        attributes["palette"] = np.asarray(look.palette).tolist()
+    numbers = {"nodata": look.nodata, "scale": look.scale}
+    attributes |= {name: value for name, value in numbers.items() if value is not None}
+    if look.space is not None:
+        attributes[look.space.kind] = look.space.fields
+    with _named(target, Failed):
+        zarr.create_array(
+            zarr.storage.LocalStore(os.fspath(target)),
+            shape=shape,
+            dtype=dtype,
+            chunks=inner,
+            shards=None if inner == whole else whole,
+            compressors=zarr.codecs.ZstdCodec(level=1),
+            fill_value=0,
+            zarr_format=3,
+            dimension_names=_axes(len(shape), look),
+            attributes=attributes,
+            config={"write_empty_chunks": True},
+        )
+
+
+class ZarrResult:
+    """A result in chunks, each of which one task writes as a whole."""
+
+    def __init__(self, target: Path, name: Path) -> None:
+        zarr = needed("zarr", "zarr")
+        self._name = name
+        with _named(name, Failed):
+            store = zarr.storage.LocalStore(os.fspath(target))
+            self._array = zarr.open_array(store, mode="r+")
+            self._array = self._array.with_config({"write_empty_chunks": True})
+        self.shape = tuple(int(n) for n in self._array.shape)
+        self.dtype = np.dtype(self._array.dtype)
+        self.chunks = tuple(map(int, self._array.shards or self._array.chunks))
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``: whole chunks, or up to the array's end."""
+        for s, c, n in zip(box, self.chunks, self.shape, strict=True):
+            if s.start % c or (s.stop % c and s.stop != n):
+                raise Failed(self._name, f"tile {box} does not lie on chunks of {self.chunks}.")
+        with _named(self._name, Failed):
+            self._array[box] = values
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+        with _named(self._name, Failed):
+            return np.asarray(self._array[box])
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def open_result(target: Path, name: Path) -> ZarrResult:
+    """The array that :func:`create_result` made."""
+    return ZarrResult(target, name)

@@ -1,0 +1,302 @@
+"""What a Zarr store says of an array, read and checked before zarr sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._regular import open_regular
+
+MAX_METADATA = 1 << 22  # bytes
+MAX_CHUNK = 1 << 32  # bytes of a chunk, decoded
+# Codecs that only move and shrink bytes. Others, pickle among them, run what the file says.
+_CODECS_3 = ("bytes", "transpose", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed")
+_CODECS_2 = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32c")
+_WIDTHS = (8, 16, 32, 64)
+_NUMBERS_3 = (
+    *(f"int{bits}" for bits in _WIDTHS),
+    *(f"uint{bits}" for bits in _WIDTHS),
+    *(f"float{bits}" for bits in _WIDTHS[1:]),
+)
+_STORES = ("zarr.json", ".zarray", ".zgroup")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of an array.
+
+    Attributes
+    ----------
+    folder : str
+        Where it lies.
+    version : int
+        2 or 3.
+    separator : str
+        Between the numbers of a chunk's name.
+    prefix : str
+        Before them.
+    axes, names, nodata
+        As a source has them.
+    bare : int or None
+        Bytes of every chunk's file, where nothing shrinks them.
+    inner : int
+        Chunks in a shard.
+    index_bytes : int
+        Of a shard's index; 0 where there is none, or it is encoded in a way we do not know.
+    index_first : bool
+        Whether it stands at the shard's start.
+    """
+
+    folder: str
+    version: int
+    separator: str
+    prefix: str
+    axes: tuple[str, ...] | None
+    names: tuple[str, ...] | None
+    nodata: float | None
+    bare: int | None
+    inner: int
+    index_bytes: int
+    index_first: bool
+
+    def key(self, place: tuple[int, ...]) -> str:
+        """The name of a chunk's file."""
+        numbers = self.separator.join(map(str, place))
+        if self.prefix:
+            return self.prefix + (self.separator + numbers if numbers else "")
+        return numbers or "0"
+
+
+def _json(path: Path, name: str, root: str) -> dict[str, Any]:
+    """A small JSON object of a store."""
+    if os.path.commonpath([os.path.realpath(name), root]) != root:
+        raise Refused(path, f"{os.path.basename(name)} is a link that leads out of the store.")
+    with open_regular(name) as file, failing(path):
+        data = file.read(MAX_METADATA + 1)
+    try:
+        found = json.loads(data) if len(data) <= MAX_METADATA else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(path, f"is damaged: {os.path.basename(name)} is no small JSON object.")
+    return found
+
+
+def _has(folder: str, *names: str) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
+
+
+def _arrays(folder: str) -> list[str]:
+    """Names of the arrays right below a group."""
+    with os.scandir(folder) as entries:
+        folders = [entry for entry in entries if entry.is_dir()]
+    return sorted(e.name for e in folders if _has(e.path, "zarr.json", ".zarray"))
+
+
+def _folder(path: Path, key: str | None) -> str:
+    """The folder of the array that is meant."""
+    root = os.fspath(path)
+    if not os.path.isdir(root):
+        with open_regular(path):
+            raise Refused(path, "is a file; a Zarr store is a folder.")
+    if not _has(root, *_STORES):
+        raise Refused(path, "is a folder without Zarr metadata.")
+    if key is not None:
+        parts = key.strip("/").split("/")
+        if key.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            raise Refused(path, f"key {key!r} leads out of the store.")
+        folder = os.path.join(root, *parts)
+        if not _has(folder, "zarr.json", ".zarray"):
+            listed = ", ".join(_arrays(root)[:8]) or "none"
+            raise Refused(path, f"holds no array {key!r}; it holds {listed}.")
+        return folder
+    if _has(root, ".zarray"):
+        return root
+    if _has(root, "zarr.json"):
+        kind = _json(path, os.path.join(root, "zarr.json"), os.path.realpath(root))
+        if kind.get("node_type") == "array":
+            return root
+    names = _arrays(root)
+    if len(names) != 1:
+        listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        several = f"holds {len(names)} arrays ({listed}); choose one with --key NAME."
+        raise Refused(path, several if names else "holds no array.")
+    return os.path.join(root, names[0])
+
+
+def read_metadata(path: Path, key: str | None) -> Metadata:
+    """Find the array, and refuse what is damaged, hostile or no numbers.
+
+    Raises
+    ------
+    Refused
+        With the cause.
+    """
+    folder, root = _folder(path, key), os.path.realpath(path)
+    if os.path.commonpath([os.path.realpath(folder), root]) != root:
+        raise Refused(path, f"array {key!r} is a link that leads out of the store.")
+    outer = _group_attributes(path, folder, root)
+    try:
+        if _has(folder, "zarr.json"):
+            return _version_3(path, folder, root, outer)
+        return _version_2(path, folder, root, outer)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(path, "is damaged: its Zarr metadata cannot be understood.") from error
+
+
+def _sizes(path: Path, values: Any) -> tuple[int, ...]:
+    sizes = tuple(values)
+    if len(sizes) > 32 or not all(type(n) is int and 0 <= n < 1 << 62 for n in sizes):
+        raise Refused(path, "is damaged: its Zarr metadata give no valid shape.")
+    return sizes
+
+
+def _check_chunk(path: Path, chunks: tuple[int, ...], itemsize: int) -> int:
+    if 0 in chunks:
+        raise Refused(path, "is damaged: its chunks are empty.")
+    size = prod(chunks) * itemsize
+    if size > MAX_CHUNK:
+        shown = " × ".join(map(str, chunks))
+        raise Refused(path, f"has chunks of {shown[:80]} values, {size:.3g} bytes, which no tile "
+                            "holds; rechunk it.")  # fmt: skip
+    return size
+
+
+def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
+    said = _json(path, os.path.join(folder, "zarr.json"), root)
+    if said.get("node_type") != "array":
+        raise Refused(path, "holds no array of that name, but a group.")
+    shape, dtype = _sizes(path, said["shape"]), said["data_type"]
+    if dtype not in _NUMBERS_3:
+        raise Refused(path, f"holds {str(dtype)[:60]}; numbers of 8 to 64 bits are needed.")
+    grid = said["chunk_grid"]
+    if grid["name"] != "regular":
+        raise Refused(
+            path, f"has a {str(grid['name'])[:40]} chunk grid; only regular ones are read."
+        )
+    chunks = _sizes(path, grid["configuration"]["chunk_shape"])
+    itemsize = np.dtype(dtype).itemsize
+    size = _check_chunk(path, chunks, itemsize)
+    codecs = said["codecs"]
+    _check_codecs(path, codecs)
+    names = [c["name"] for c in codecs]
+    inner, index_bytes, first = _shard(codecs, chunks)
+    encoding = said["chunk_key_encoding"]
+    default = encoding["name"] == "default"
+    separator = encoding.get("configuration", {}).get("separator", "/" if default else ".")
+    attributes = {**outer, **said.get("attributes", {})}
+    dimensions = said.get("dimension_names")
+    return Metadata(
+        folder=folder,
+        version=3,
+        separator=separator,
+        prefix="c" if default else "",
+        axes=_axes(dimensions or _ome_axes(attributes), len(shape)),
+        names=_names(attributes),
+        nodata=_nodata(attributes),
+        bare=size if names == ["bytes"] else None,
+        inner=inner,
+        index_bytes=index_bytes,
+        index_first=first,
+    )
+
+
+def _check_codecs(path: Path, codecs: Any) -> None:
+    for codec in codecs:
+        if codec["name"] not in _CODECS_3:
+            raise Refused(path, f"is encoded with {str(codec['name'])[:40]!r}, which is not read.")
+        inside = codec.get("configuration", {}) or {}
+        for name in ("codecs", "index_codecs"):
+            if codec["name"] == "sharding_indexed":
+                _check_codecs(path, inside.get(name, []))
+
+
+def _shard(codecs: Any, chunks: tuple[int, ...]) -> tuple[int, int, bool]:
+    """Inner chunks of a shard, the length of its index, and whether that comes first."""
+    if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
+        return 1, 0, False
+    inside = codecs[0]["configuration"]
+    inner = prod(c // i for c, i in zip(chunks, inside["chunk_shape"], strict=True))
+    index = [c["name"] for c in inside.get("index_codecs", [])]
+    plain = index in (["bytes"], ["bytes", "crc32c"])
+    length = 16 * inner + (4 if "crc32c" in index else 0)
+    return inner, length if plain else 0, inside.get("index_location", "end") == "start"
+
+
+def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
+    said = _json(path, os.path.join(folder, ".zarray"), root)
+    attributes = dict(outer)
+    if _has(folder, ".zattrs"):
+        attributes |= _json(path, os.path.join(folder, ".zattrs"), root)
+    shape, chunks = _sizes(path, said["shape"]), _sizes(path, said["chunks"])
+    if not isinstance(said["dtype"], str) or np.dtype(said["dtype"]).kind not in "fiu":
+        raise Refused(path, f"holds {str(said['dtype'])[:60]}; numbers of 8 to 64 bits are needed.")
+    dtype = np.dtype(said["dtype"])
+    size = _check_chunk(path, chunks, dtype.itemsize)
+    used = [c for c in (said.get("compressor"), *(said.get("filters") or [])) if c is not None]
+    for codec in used:
+        if codec["id"] not in _CODECS_2:
+            raise Refused(path, f"is encoded with {str(codec['id'])[:40]!r}, which is not read.")
+    return Metadata(
+        folder=folder,
+        version=2,
+        separator=said.get("dimension_separator", "."),
+        prefix="",
+        axes=_axes(attributes.get("_ARRAY_DIMENSIONS") or _ome_axes(attributes), len(shape)),
+        names=_names(attributes),
+        nodata=_nodata(attributes),
+        bare=None if used else size,
+        inner=1,
+        index_bytes=0,
+        index_first=False,
+    )
+
+
+def _group_attributes(path: Path, folder: str, root: str) -> dict[str, Any]:
+    """What the group around an array says: the axes of OME-Zarr."""
+    above = os.path.dirname(folder)
+    if os.path.realpath(folder) == root:
+        return {}
+    if _has(above, "zarr.json"):
+        found = _json(path, os.path.join(above, "zarr.json"), root).get("attributes", {})
+    elif _has(above, ".zattrs"):
+        found = _json(path, os.path.join(above, ".zattrs"), root)
+    else:
+        return {}
+    kept = ("ome", "multiscales", "class_names")
+    return {name: found[name] for name in kept if isinstance(found, dict) and name in found}
+
+
+def _ome_axes(attributes: dict[str, Any]) -> list[str] | None:
+    """The axes of an OME-Zarr image."""
+    scales = attributes.get("ome", attributes).get("multiscales")
+    if not scales:
+        return None
+    axes = scales[0].get("axes", [])
+    return ["class" if a.get("type") == "channel" else str(a["name"]) for a in axes]
+
+
+def _axes(names: Any, rank: int) -> tuple[str, ...] | None:
+    if not isinstance(names, list) or len(names) != rank or not all(names):
+        return None
+    return tuple(str(name)[:40] for name in names)
+
+
+def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
+    names = attributes.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        return None
+    return tuple(names)
+
+
+def _nodata(attributes: dict[str, Any]) -> float | None:
+    value = attributes.get("nodata", attributes.get("_FillValue"))
+    return float(value) if isinstance(value, int | float) else None
