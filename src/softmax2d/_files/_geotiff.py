@@ -224,7 +224,8 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
             if look.cog:
                 how = "MODE" if look.palette is not None or "labels" in look.what else "AVERAGE"
                 options = {"resampling": how, "overview_resampling": how, "compress": "DEFLATE"}
-                rasterio.shutil.copy(draft, bare, driver="COG", NUM_THREADS="1", **options)
+                copy = needed("rasterio.shutil", "geotiff").copy
+                copy(draft, bare, driver="COG", NUM_THREADS="1", **options)
             _complete(path, bare)
     finally:
         if look.cog:

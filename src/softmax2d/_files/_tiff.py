@@ -89,7 +89,7 @@ class TiffSource(Source):
                 raise ValueError(f"page {number} is missing")
             starts, counts = page.dataoffsets, page.databytecounts
         for segment in self._segments(box):
-            self._decode(page, number, segment, starts, counts, found, box)
+            self._decode(number, segment, starts, counts, found, box)
 
     def _segments(self, box: Box) -> list[int]:
         """The strips or tiles that a box of a page touches."""
@@ -109,9 +109,9 @@ class TiffSource(Source):
         ]
 
     def _decode(
-        self, page: Any, number: int, segment: int, starts: Any, counts: Any, found: Array, box: Box
+        self, number: int, segment: int, starts: Any, counts: Any, found: Array, box: Box
     ) -> None:
-        what = f"page {number}, {'tile' if page.is_tiled else 'strip'} {segment}"
+        what = f"page {number}, {'tile' if self._page.is_tiled else 'strip'} {segment}"
         if segment >= len(starts) or not counts[segment] or not starts[segment]:
             raise Refused(self.path, f"is damaged: {what} is missing.")
         with failing(self.path):
@@ -120,7 +120,7 @@ class TiffSource(Source):
             raise Refused(self.path, f"is truncated: {what} is cut short.")
         with reading_tiff(self.path, logging.ERROR):
             try:
-                values, place, _ = page.decode(data, segment)
+                values, place, _ = self._page.decode(data, segment)
             except Exception as error:
                 raise ValueError(f"{what}: {error}") from error
         if values is None:

@@ -1,0 +1,259 @@
+"""GeoTIFF: what lies in the file is carried over, nothing beside it is opened."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from rasterio.transform import Affine
+
+import softmax2d as s2d
+from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
+from tests.tiles import cut
+
+Z = np.random.default_rng(1).normal(0, 4, (5, 150, 130)).astype(np.float32)
+PLACE = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_500_000)}
+NAMES = ("water", "forest", "field", "town", "road")
+
+
+def stored(path, values=Z, **options):
+    profile = {
+        "driver": "GTiff", "count": values.shape[0], "height": values.shape[1],
+        "width": values.shape[2], "dtype": values.dtype.name, **PLACE,
+    }  # fmt: skip
+    with rasterio.open(path, "w", **(profile | options)) as file:
+        file.write(values)
+        if values.shape[0] == len(NAMES):
+            file.descriptions = NAMES
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tiled": True, "blockxsize": 64, "blockysize": 32},
+        {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "pixel"},
+        {"compress": "deflate", "predictor": 3},
+        {"compress": "lzw", "tiled": True, "blockxsize": 16, "blockysize": 16},
+        {"BIGTIFF": "YES"},
+    ],
+)
+def test_bands_are_classes(tmp_path, options):
+    stored(tmp_path / "in.tif", **options)
+    summary = segment_file(tmp_path / "in.tif", tmp_path / "out.tif", workers=3)
+    with rasterio.open(tmp_path / "out.tif") as found:
+        np.testing.assert_array_equal(found.read(1), s2d.segment(Z).labels)
+        assert found.crs == rasterio.CRS.from_epsg(32633)
+        assert found.transform == PLACE["transform"]
+        assert found.tags()["softmax2d_class_names"].split("\n") == list(NAMES)
+    assert summary.classes == 5
+
+
+def test_no_data_is_carried_over_and_ignored(tmp_path):
+    z = Z.copy()
+    z[:, 20:40, 30:50] = -9999
+    stored(tmp_path / "in.tif", z, nodata=-9999)
+    summary = segment_file(
+        tmp_path / "in.tif", tmp_path / "out.tif", outputs=("labels", "confidence")
+    )
+    assert summary.counts.ignored == 400
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert found.nodata == 255
+        labels = found.read(1)
+    assert (labels[20:40, 30:50] == 255).all()
+    assert np.count_nonzero(labels == 255) == 400
+    with rasterio.open(tmp_path / "out.confidence.tif") as found:
+        assert np.count_nonzero(np.isnan(found.read(1))) == 400
+
+
+def test_colours_and_probabilities(tmp_path):
+    stored(tmp_path / "in.tif")
+    palette = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif", palette=palette)
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert [found.colormap(1)[i][:3] for i in range(5)] == [tuple(c) for c in palette.tolist()]
+    softmax2d_file(tmp_path / "in.tif", tmp_path / "probs.tif", encoding="uint8")
+    with rasterio.open(tmp_path / "probs.tif") as found:
+        assert found.descriptions == NAMES
+        assert found.scales == (1 / 255,) * 5
+        expected = np.rint(s2d.softmax2d(Z) * 255).astype(np.uint8)
+        np.testing.assert_array_equal(found.read(), expected)
+
+
+def test_another_size_keeps_the_region(tmp_path):
+    stored(tmp_path / "in.tif")
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif", size=(300, 260))
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert found.transform == Affine(5, 0, 500_000, 0, -5, 5_500_000)
+        np.testing.assert_array_equal(found.read(1), s2d.segment(Z, size=(300, 260)).labels)
+
+
+def test_like_another_raster(tmp_path):
+    np.save(tmp_path / "in.npy", Z)
+    reference = np.zeros((1, 450, 390), np.uint8)
+    stored(tmp_path / "like.tif", reference, transform=Affine(3, 0, 7, 0, -3, 8))
+    segment_file(tmp_path / "in.npy", tmp_path / "out.tif", like=tmp_path / "like.tif")
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert found.transform == Affine(3, 0, 7, 0, -3, 8)
+        assert found.shape == (450, 390)
+
+
+def test_cloud_optimized(tmp_path):
+    z = np.zeros((3, 1100, 1300), np.float32)
+    z[1, ::2] = 1
+    z[1, :, :700] = 2
+    stored(tmp_path / "in.tif", z)
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif", cog=True)
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert found.overviews(1)
+        np.testing.assert_array_equal(found.read(1), s2d.segment(z).labels)
+    with rasterio.open(tmp_path / "out.tif", overview_level=0) as small:
+        assert set(np.unique(small.read(1))) <= {0, 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.tif", "out.tif"]
+
+
+def test_cloud_optimized_needs_a_place(tmp_path):
+    np.save(tmp_path / "in.npy", Z)
+    with pytest.raises(Refused, match="needs a place in the world"):
+        segment_file(tmp_path / "in.npy", tmp_path / "out.tif", cog=True)
+
+
+def test_a_vrt_under_another_name(tmp_path):
+    stored(tmp_path / "real.tif")
+    vrt = f"""<VRTDataset rasterXSize="130" rasterYSize="150"><VRTRasterBand dataType="Float32"
+    band="1"><SimpleSource><SourceFilename>{tmp_path}/real.tif</SourceFilename></SimpleSource>
+    </VRTRasterBand></VRTDataset>"""
+    (tmp_path / "in.tif").write_text(vrt)
+    with pytest.raises(Refused, match="in.tif: is not a usable TIFF file"):
+        segment_file(tmp_path / "in.tif", tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/vsicurl/http://localhost:9/a.tif", "/vsizip/a.zip/a.tif", "/vsimem/a.tif", "http://h/a.tif"],
+)
+def test_no_network_and_no_virtual_files(tmp_path, name):
+    with pytest.raises(Refused, match="no such file"):
+        segment_file(name, tmp_path / "out.tif")
+
+
+def test_files_beside_are_not_opened(tmp_path):
+    stored(tmp_path / "in.tif")
+    (tmp_path / "in.tif.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><NoDataValue>0</NoDataValue></PAMRasterBand>"
+        "<GeoTransform>1,2,3,4,5,6</GeoTransform></PAMDataset>"
+    )
+    (tmp_path / "in.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
+    stored(tmp_path / "in.tif.ovr", Z[:, ::2, ::2])
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as found:
+        assert found.nodata is None
+        assert found.transform == PLACE["transform"]
+
+
+def test_a_missing_block_is_an_error_unless_it_may_be_missing(tmp_path):
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "SPARSE_OK": "TRUE"}
+    profile = {"driver": "GTiff", "count": 5, "height": 150, "width": 130, "dtype": "float32"}
+    with rasterio.open(tmp_path / "in.tif", "w", **profile, **PLACE, **tiles) as file:
+        file.write(Z[:, :64, :64], window=rasterio.windows.Window(0, 0, 64, 64))
+    with pytest.raises(Refused, match=r"block \d+ is missing, of 9; --missing-as-fill"):
+        segment_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif", missing_as_fill=True)
+
+
+@pytest.mark.parametrize("compress", ["deflate", "zstd", "lzw"])
+def test_damaged_blocks_are_refused(tmp_path, compress, capfd):
+    path = tmp_path / "in.tif"
+    stored(path, compress=compress, tiled=True, blockxsize=64, blockysize=64)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        start, length = page.dataoffsets[3], page.databytecounts[3]
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(os.urandom(min(length, 2000)))
+    with pytest.raises(Refused, match="cannot be read at rows"):
+        segment_file(path, tmp_path / "out.tif")
+    assert capfd.readouterr().err == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_a_truncated_file(tmp_path):
+    path = tmp_path / "in.tif"
+    stored(path, tiled=True, blockxsize=64, blockysize=64)
+    os.truncate(path, os.path.getsize(path) - 5000)
+    with pytest.raises(Refused, match="in.tif: "):
+        segment_file(path, tmp_path / "out.tif")
+
+
+def test_the_same_bytes_every_time(tmp_path, monkeypatch):
+    stored(tmp_path / "in.tif")
+    for cog in (False, True):
+        for name in ("a.tif", "b.tif"):
+            segment_file(tmp_path / "in.tif", tmp_path / name, cog=cog, overwrite=True)
+            cut(monkeypatch, 9000)
+        assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+
+
+def test_evaluation_against_a_raster(tmp_path):
+    truth = np.random.default_rng(2).integers(0, 5, (150, 130)).astype(np.uint8)
+    stored(tmp_path / "in.tif")
+    stored(tmp_path / "truth.tif", truth[None])
+    found = evaluate_files(tmp_path / "in.tif", tmp_path / "truth.tif")
+    assert found == s2d.evaluate(Z, truth)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd"])
+@pytest.mark.parametrize(
+    ("shape", "axes", "options"),
+    [
+        ((5, 60, 70), "CYX", {}),
+        ((3, 5, 60, 70), "ZCYX", {}),
+        ((60, 70, 5), "YXS", {"photometric": "minisblack", "planarconfig": "contig"}),
+        ((5, 60, 70), "CYX", {"tile": (16, 32)}),
+        ((3, 5, 60, 70), "ZCYX", {"rowsperstrip": 7}),
+    ],
+)
+def test_ome_tiff(tmp_path, compression, shape, axes, options):
+    values = np.random.default_rng(1).normal(0, 4, shape).astype(np.float32)
+    path = tmp_path / "in.ome.tif"
+    tifffile.imwrite(path, values, metadata={"axes": axes}, compression=compression, **options)
+    axis = next(d for d, a in enumerate(axes) if a in "CS")
+    expected = s2d.segment(values, axis=axis).labels
+    found = np.empty_like(expected)
+    segment_file(path, found, memory="1MB", workers=2)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_tiff_without_channels_says_what_to_add(tmp_path):
+    path = tmp_path / "in.ome.tif"
+    tifffile.imwrite(path, Z, metadata={"axes": "ZYX"})
+    with pytest.raises(Refused, match="none of its axes, z, y, x, counts classes"):
+        segment_file(path, tmp_path / "out.npy")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_strips_are_named(tmp_path, damage):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, Z, compression="zlib", rowsperstrip=30, photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[2].tags["StripByteCounts" if damage == "missing" else "StripOffsets"]
+        values = list(tag.value)
+    values[1] = 0 if damage == "missing" else os.path.getsize(path) - 3
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        tag = file.pages[2].tags["StripByteCounts" if damage == "missing" else "StripOffsets"]
+        tag.overwrite(values)
+    text = {"missing": "page 2, strip 1 is missing", "cut": "page 2, strip 1 is cut short"}[damage]
+    with pytest.raises(Refused, match=text):
+        segment_file(path, tmp_path / "out.npy", axis=0)
+
+
+def test_a_tiff_that_expands_as_a_bomb(tmp_path, monkeypatch):
+    monkeypatch.setattr("softmax2d._files._tiff.BOMB_BYTES", 10_000)
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.zeros((5, 500, 500), np.float32), compression="zlib")
+    with pytest.raises(Refused, match="expands from .* as a bomb does"):
+        segment_file(path, tmp_path / "out.npy", axis=0)
