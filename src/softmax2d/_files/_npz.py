@@ -12,11 +12,22 @@ import tempfile
 import zipfile
 import zlib
 from contextlib import ExitStack
-from typing import IO
+from math import prod
+from typing import IO, Any
+
+import numpy as np
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing
-from softmax2d._files._npy import Header, check_size, read_header, shown_bytes, source_in
-from softmax2d._files._raw import RawSource
+from softmax2d._files._look import Look
+from softmax2d._files._npy import (
+    MAX_HEADER,
+    Header,
+    check_size,
+    read_header,
+    shown_bytes,
+    source_in,
+)
+from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
@@ -135,3 +146,26 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
             raise Refused(path, f"is not a usable .npz file: {error}.") from error
         except OSError as error:
             raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """An archive holds everything."""
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete archive ``target``, of one stored member, from a staged array."""
+    member = zipfile.ZipInfo(f"{look.what}.npy")  # dated 1980: the same bytes every time
+    fields = {
+        "descr": np.lib.format.dtype_to_descr(staged.dtype),
+        "fortran_order": False,
+        "shape": staged.shape,
+    }
+    size = staged.dtype.itemsize * prod(staged.shape)
+    member.file_size = size + MAX_HEADER  # decides whether the archive needs large numbers
+    with (
+        failing(path),
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive,
+        archive.open(member, "w", force_zip64=size > 1 << 31) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, fields)
+        copied(staged, file)

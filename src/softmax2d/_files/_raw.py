@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from math import prod
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from softmax2d._files._errors import Failed, Path, failing
-from softmax2d._files._source import Array, Box, Source
+from softmax2d._files._source import Array, Box, Source, bands
 
 _SHORT = 1 << 12  # bytes: shorter runs are read together with what lies between them ...
+_BLOCK = 1 << 24  # bytes copied at a time
 _WASTE = 4  # ... if that is at most so many times what is wanted
 
 
@@ -57,6 +58,13 @@ def put(number: int, data: memoryview, at: int) -> None:
     while data:
         done = os.pwrite(number, data, at)
         data, at = data[done:], at + done
+
+
+def copied(staged: Any, file: IO[bytes]) -> None:
+    """Append all numbers of a staged array in C order, a block at a time."""
+    whole = tuple(slice(0, n) for n in staged.shape)
+    for block in bands(whole, max(1, _BLOCK // staged.dtype.itemsize)):
+        file.write(np.ascontiguousarray(staged[block]).reshape(-1).view(np.uint8).data)
 
 
 def _widened(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:

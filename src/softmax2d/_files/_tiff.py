@@ -14,13 +14,12 @@ from softmax2d._files._errors import Path, Refused, failing, needed
 from softmax2d._files._look import Look, Space
 from softmax2d._files._pictures import opened_tiff, reading_tiff
 from softmax2d._files._png import check_palette
-from softmax2d._files._raw import RawSource
+from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
-from softmax2d._files._source import Array, Box, Source, bands
+from softmax2d._files._source import Array, Box, Source
 
 _GEO_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-_BLOCK = 1 << 24  # bytes written at a time
 
 
 class TiffSource(Source):
@@ -270,8 +269,4 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         if laid_out.dataoffset is None or laid_out.nbytes != size:
             raise OSError("tifffile did not lay out the pages one after the other")
         file.seek(laid_out.dataoffset)
-        whole = tuple(slice(0, n) for n in shape)
-        file.writelines(
-            np.ascontiguousarray(staged[block]).reshape(-1).view(np.uint8).data
-            for block in bands(whole, max(1, _BLOCK // dtype.itemsize))
-        )
+        copied(staged, file)

@@ -1,0 +1,189 @@
+"""HDF5 datasets by h5py: plain numbers in this very file, by filters that only shrink them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._look import Look
+from softmax2d._files._regular import open_regular
+from softmax2d._files._source import Array, Box, Source, bands, class_axis_of
+
+_BLOCK = 1 << 24  # bytes written at a time
+_CHUNK = 1 << 20  # bytes of a chunk of a result, about
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
+_LISTED = 8
+
+
+@contextmanager
+def _named(path: Path, kind: type[StreamError]) -> Iterator[Any]:
+    """h5py; its errors with the name of the file."""
+    h5py = needed("h5py", "hdf5")
+    try:
+        yield h5py
+    except StreamError:
+        raise
+    except MemoryError:
+        raise Failed(path, "not enough memory.") from None
+    except Exception as error:  # whatever HDF5 makes of a damaged file, or of a full disk
+        said = " ".join(str(error).split())
+        number = getattr(error, "errno", None)
+        if number or kind is Failed:
+            text = os.strerror(number) if number else said[:160]
+            raise Failed(path, f"{text}.") from error
+        raise Refused(path, f"is not a usable HDF5 file: {said[:160]}.") from error
+
+
+class Hdf5Source(Source):
+    """A dataset; HDF5 lets one thread in at a time."""
+
+    def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
+        self.path, self._fill, self._lock = path, fill, threading.Lock()
+        with _named(path, Refused) as h5py:
+            self._file = h5py.File(os.fspath(path), "r", locking=False)
+            try:
+                self._dataset = _chosen(h5py, path, self._file, key)
+                self._lay_out()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _lay_out(self) -> None:
+        found = self._dataset
+        self.shape, self.dtype = found.shape, found.dtype
+        self.chunks = found.chunks
+        labels = [dim.label for dim in found.dims]
+        self.axes = tuple(labels) if labels and all(labels) else None
+        self.class_axis = class_axis_of(self.axes)
+        names = found.attrs.get("class_names")
+        self.names = None if names is None else tuple(str(name) for name in names)
+        nodata = found.attrs.get("nodata")
+        self.nodata = None if nodata is None else float(nodata)
+        size = prod(self.shape) * self.dtype.itemsize
+        held = found.id.get_storage_size()
+        if self.chunks is None and held < size and not self._fill:
+            raise Refused(self.path, f"{found.name} was never written: {held} of {size} bytes.")
+        if size > max(BOMB_BYTES, BOMB_RATIO * held) and not self._fill:
+            raise Refused(
+                self.path,
+                f"expands from {held} to {size} bytes, as a bomb does; "
+                "store it uncompressed if it is to be trusted.",
+            )
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        with self._lock, _named(self.path, Refused):
+            if self.chunks is not None and not self._fill:
+                self._check(box)
+            found: Array = self._dataset[box]
+        return found
+
+    def _check(self, box: Box) -> None:
+        """Refuse chunks that were never written: they would be read as fill values."""
+        chunks = self.chunks or self.shape
+        each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
+        for place in np.ndindex(*(len(r) for r in each)):
+            at = tuple(r[i] * c for r, i, c in zip(each, place, chunks, strict=True))
+            if self._dataset.id.get_chunk_info_by_coord(at).byte_offset is None:
+                raise Refused(
+                    self.path,
+                    f"the chunk of {self._dataset.name} at {at} is missing; "
+                    "--missing-as-fill takes such as the fill value.",
+                )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+def _datasets(h5py: Any, group: Any) -> list[str]:
+    """Datasets that lie in this file, by their path."""
+    found: list[str] = []
+
+    def look(name: str, held: Any) -> None:
+        if isinstance(held, h5py.Dataset):
+            found.append(name)
+
+    group.visititems(look)  # follows hard links only
+    return found
+
+
+def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
+    names = _datasets(h5py, file)
+    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+    if key is None and len(names) != 1:
+        several = f"holds {len(names)} datasets ({listed}); choose one with --key NAME."
+        raise Refused(path, several if names else "holds no dataset.")
+    name = names[0] if key is None else key.strip("/")
+    if name not in names:
+        raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+    found = file[name]
+    kind = found.dtype.kind
+    if kind not in "fiu":
+        raise Refused(path, f"{name} holds {found.dtype}; numbers of 8 to 64 bits are needed.")
+    if found.is_virtual or found.external:
+        raise Refused(path, f"{name} lies in other files, which are not opened.")
+    made = found.id.get_create_plist()
+    for number in range(made.get_nfilters()):
+        code = made.get_filter(number)[0]
+        if code not in _FILTERS:
+            raise Refused(path, f"{name} is encoded with filter {code}, which is not read.")
+    return found
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Hdf5Source:
+    """A dataset of an HDF5 file: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        Not a regular file, not HDF5, or a dataset of other files, of no numbers, or damaged.
+    """
+    with open_regular(path):
+        return Hdf5Source(path, key, fill=fill)
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001
+    """Refuse what no HDF5 file holds."""
+    needed("h5py", "hdf5")
+    if dtype.kind not in "fiu":
+        raise Refused(path, f"an HDF5 file holds no {dtype}; use float32 or float16.")
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array."""
+    shape, dtype = staged.shape, staged.dtype
+    with _named(path, Failed) as h5py, h5py.File(os.fspath(target), "w", track_order=True) as file:
+        chunks = _chunks(shape, dtype.itemsize)
+        packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
+        found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
+        if look.names is not None:
+            found.attrs["class_names"] = list(look.names)
+        for name, value in (("nodata", look.nodata), ("scale", look.scale)):
+            if value is not None:
+                found.attrs[name] = value
+        whole = tuple(slice(0, n) for n in shape)
+        for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
+            found[block] = staged[block]
+        file.flush()
+
+
+def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
+    """Rows together, as blocks are written; None for what has no pixels."""
+    if not shape or not prod(shape):
+        return None
+    chunks = [1] * len(shape)
+    for d in reversed(range(len(shape))):
+        chunks[d] = max(1, min(shape[d], _CHUNK // (itemsize * prod(chunks[d + 1 :]))))
+        if chunks[d] < shape[d]:
+            break
+    return tuple(chunks)
