@@ -302,7 +302,7 @@ def test_signatures_are_those_of_numpy() -> None:
         ours, theirs = (inspect.signature(getattr(m, name)).parameters for m in (s2k, s2d))
         expected = [(n, p.default, p.kind) for n, p in theirs.items() if n != "out"]
         assert [(n, p.default, p.kind) for n, p in ours.items()] == expected
-    assert s2k.__all__ == ["log_softmax2d", "segment", "softmax2d"]
+    assert s2k.__all__ == ["evaluate", "log_softmax2d", "segment", "softmax2d"]
 
 
 def test_docstrings_name_every_parameter() -> None:

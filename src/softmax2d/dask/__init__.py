@@ -30,6 +30,7 @@ except ModuleNotFoundError as error:
         name="dask",
     ) from None
 
+from softmax2d.dask._evaluate import evaluate
 from softmax2d.dask._functions import log_softmax2d, segment, softmax2d
 
-__all__ = ["log_softmax2d", "segment", "softmax2d"]
+__all__ = ["evaluate", "log_softmax2d", "segment", "softmax2d"]
