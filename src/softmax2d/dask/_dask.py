@@ -1,0 +1,11 @@
+"""Dask as this package sees it: most of its functions have no types, and so it has none here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+da: Any = import_module("dask.array")
+delayed: Any = import_module("dask.delayed").delayed
+
+Lazy = Any  # a dask array

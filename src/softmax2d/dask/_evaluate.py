@@ -1,0 +1,220 @@
+"""Evaluation of lazy logits: counts of every piece, merged as a tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from softmax2d import _arrays, _evaluate, _options, _targets
+from softmax2d._arrays import Array
+from softmax2d._checks import Map
+from softmax2d._native import core
+from softmax2d._ops import Interpolation, Window
+from softmax2d._statistics import Statistics
+from softmax2d._targets import Logits
+from softmax2d.dask import _blocks, _xarray
+from softmax2d.dask._dask import da, delayed
+from softmax2d.dask._pieces import pieces
+from softmax2d.dask._plan import Plan, checked, stand_in
+
+_FAN_IN = 8  # statistics that one task adds up
+
+
+class Part(NamedTuple):
+    """Counts of a part of some images.
+
+    Attributes
+    ----------
+    counts : Statistics
+        Of no image: what part of one this is, it does not know.
+    occurs : array, shape (images, C), bool
+        In which image each class occurs.
+    """
+
+    counts: Statistics
+    occurs: Array
+
+
+def evaluate(
+    logits: Any,
+    target: Any,
+    *,
+    axis: int | str = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    bins: int = 15,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Any:
+    """Compare lazy logits with the truth; :func:`softmax2d.evaluate` on dask arrays and DataArrays.
+
+    Parameters
+    ----------
+    logits : dask array or DataArray, shape (..., C, H, W)
+        Class scores, as in :func:`segment`.
+    target : dask array, DataArray or array, shape (..., H, W), any integer type
+        The true class of every pixel of the result; takes the chunks of the logits' pixels. The
+        dimensions of a DataArray may come in any order; along those that are not resampled its
+        coordinates must be those of the logits.
+    axis, size, interpolation, align_corners, temperature, bias, window, spatial_dims
+        As in :func:`segment`.
+    ignore_index, bins
+        As in :func:`softmax2d.evaluate`.
+
+    Returns
+    -------
+    Delayed of Statistics, or Statistics
+        ``compute()`` gives the :class:`softmax2d.Statistics` that :func:`softmax2d.evaluate` gives
+        of the whole, equal in every field: chunks of an image count as one image. Where both are in
+        memory (a DataArray and an array) the statistics themselves.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`segment`; ``target`` of another shape, dimensions or coordinates, and what else
+        :func:`softmax2d.evaluate` refuses. When computed, a target that is neither a class nor
+        ``ignore_index``: the message names a place in the whole.
+
+    Notes
+    -----
+    All sums are of integers, and a task adds eight of them: neither chunks nor their order change
+    the result (tests/test_dask_evaluate.py).
+
+    Examples
+    --------
+    >>> import dask.array as da, softmax2d.dask as s2d
+    >>> logits = da.zeros((3, 8, 8), chunks=(3, 4, 4), dtype="float32")
+    >>> found = s2d.evaluate(logits, da.ones((8, 8), chunks=8, dtype="uint8"))
+    >>> found.compute().confusion.tolist()
+    [[0, 0, 0], [64, 0, 0], [0, 0, 0]]
+    """
+    where = "evaluate"
+    grid = size, interpolation, align_corners, spatial_dims, window
+    plan = checked(where, logits, axis, temperature, bias, *grid)
+    bins = _evaluate.number_of_bins(where, bins)
+    truth = _xarray.target_data(plan, target)
+    _check_target(plan, truth, ignore_index)
+    if not plan.lazy and not isinstance(truth, da.Array):
+        given = plan.in_memory()
+        source = Logits(given.logits, plan.axis, plan.affine, given.tables, given.shape)
+        found = _targets.labels(where, truth, source, ignore_index)
+        return _evaluate.counted(source, found, prod(plan.shape[: plan.batch]), bins)
+    if not plan.lazy:
+        plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
+    return _lazy(plan, truth, ignore_index, bins)
+
+
+def _check_target(plan: Plan, truth: Any, ignore_index: Any) -> None:
+    """Refuse a target by its shape and type, in the words of the NumPy function."""
+    alike = stand_in(plan.where, "target", truth, "255")
+    _options.ignored_class(plan.where, ignore_index)
+    if alike.dtype.kind not in "iu" or alike.shape != plan.shape:
+        # It refuses these before it reads the target, of which there is none.
+        source = Logits(plan.alike, plan.axis, plan.affine, None, plan.shape)
+        _targets.labels(plan.where, alike, source, ignore_index)
+
+
+def _lazy(plan: Plan, truth: Any, ignore_index: Any, bins: int) -> Any:
+    """A tree of sums: over the pieces of the same images first, then over images."""
+    cut = pieces(plan)
+    if not isinstance(truth, da.Array):
+        truth = da.from_array(np.asarray(truth), chunks=cut.chunks)
+    pixels = tuple(range(truth.ndim))
+    others = [(truth.rechunk(cut.chunks), pixels)]
+    for i, chunks in enumerate(cut.chunks):
+        starts = np.cumsum([0, *chunks[:-1]])
+        others.append((da.from_array(starts, chunks=1), (i,)))
+    options = {"ignore": ignore_index, "bins": bins, "batch": plan.batch}
+    parts = cut.each(
+        counted_part, others, prefix="evaluate", dtype=object, tables=len(cut.tables), **options
+    )
+    grid = parts.to_delayed()
+    groups = grid.reshape(prod(grid.shape[: plan.batch]), -1).tolist()
+    images = [delayed(finished, pure=True)(_tree(merged, group)) for group in groups]
+    return _tree(added, images)
+
+
+def _tree(function: Callable[[list[Any]], Any], items: list[Any]) -> Any:
+    """One of many, ``_FAN_IN`` of them a task."""
+    task = delayed(function, pure=True)
+    while len(items) > 1:
+        items = [task(items[i : i + _FAN_IN]) for i in range(0, len(items), _FAN_IN)]
+    return items[0]
+
+
+def counted_part(
+    block: Any,
+    *others: Array,
+    where: str,
+    axis: int,
+    classes: int,
+    ndim: int,
+    affine: Map | None,
+    tables: int,
+    ignore: int | None,
+    bins: int,
+    batch: int,
+) -> Part:
+    """Counts of a piece; ``others`` are its tables, its target, and where this begins."""
+    grid = _blocks.grid(where, block, others[:tables], axis, classes, ndim)
+    target, *starts = others[tables:]
+    if target.shape != grid.shape:
+        raise ValueError(
+            f"{where}: a chunk of target is not what its dask array says: shape {grid.shape} was "
+            f"expected; got {_arrays.describe(target)}."
+        )
+    source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
+    images = prod(grid.shape[:batch])
+    truth, occurs = _counts(where, target, classes, ignore, images, [int(s[0]) for s in starts])
+    found = _evaluate.counted(source, truth, 1, bins)
+    none = np.zeros(classes, np.int64)
+    sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
+    return Part(Statistics(found.confusion, none, 0, *sums), occurs)
+
+
+def _counts(
+    where: str, given: Any, classes: int, ignore: int | None, images: int, starts: list[int]
+) -> tuple[_targets.Target, Array]:
+    """A target that holds classes only, and which of them occur in each image."""
+    given = _arrays.as_array(where, "target", given, "255")
+    truth = _targets.unchecked_labels(given, ignore)
+    counts, valid = np.zeros((images, classes), np.int64), 0
+    each = truth.array.reshape(images, given.size // images) if images else ()
+    for number, (image, row) in enumerate(zip(each, counts, strict=True)):
+        ignored, bad = core.count_targets(image, bool(truth.kind), classes, truth.ignore, row)
+        if bad >= 0:
+            first = np.unravel_index(number * image.size + bad, given.shape)
+            place = tuple(a + int(b) for a, b in zip(starts, first, strict=True))
+            allowed = "" if ignore is None else f" or ignore_index, {int(ignore)}"
+            raise ValueError(
+                f"{where}: target must be in [0, {classes}){allowed}; "
+                f"got {given[first]} at {place}."
+            )
+        valid += image.size - ignored
+    return truth._replace(counts=counts.sum(0), valid=valid), counts > 0
+
+
+def merged(parts: list[Part]) -> Part:
+    """Parts of the same images as one."""
+    counts = sum((p.counts for p in parts[1:]), parts[0].counts)
+    return Part(counts, np.logical_or.reduce([p.occurs for p in parts]))
+
+
+def finished(part: Part) -> Statistics:
+    """Whole images."""
+    counts, occurs = part
+    sums = counts.top_sums, counts.class_sums, counts.nll_sum, counts.brier_sum
+    return Statistics(counts.confusion, occurs.sum(0), len(occurs), *sums)
+
+
+def added(statistics: list[Statistics]) -> Statistics:
+    """The sum over images."""
+    return sum(statistics[1:], statistics[0])

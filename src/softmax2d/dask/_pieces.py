@@ -1,0 +1,168 @@
+"""Logits cut lazily: a piece with all classes for each chunk of the result.
+
+Where the result has the logits' own grid, pieces are their chunks. Where it is resampled, a chunk
+of the result is made from the chunk of the logits that its pixels lie nearest to, and from one row
+and column of its neighbours on either side; tables are those of the whole, counted from the piece's
+first logit, so that the bits are those of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax2d import _resample
+from softmax2d._arrays import Array
+from softmax2d.dask._dask import Lazy, da
+from softmax2d.dask._plan import Plan
+
+_CLASSES = -1  # the name of the class axis among the indices of dask.array.blockwise
+
+
+class Pieces(NamedTuple):
+    """Pieces of logits, a block each, and the chunks of the result that they give.
+
+    Attributes
+    ----------
+    plan : Plan
+        The call.
+    logits : dask array
+        One chunk along the class axis; with what neighbours lend where it is resampled.
+    chunks : tuple of tuples of int
+        Of the result, for each axis of its pixels.
+    tables : tuple of dask arrays
+        Lower neighbour and upper weight for each spatial axis in turn, chunked as the result; empty
+        where nothing is resampled.
+    """
+
+    plan: Plan
+    logits: Lazy
+    chunks: tuple[tuple[int, ...], ...]
+    tables: tuple[Lazy, ...]
+
+    def each(
+        self,
+        function: Callable[..., Any],
+        others: Iterable[tuple[Lazy, tuple[int, ...]]] = (),
+        *,
+        prefix: str,
+        dtype: Any,
+        with_classes: bool = False,
+        **options: Any,
+    ) -> Lazy:
+        """One call of ``function`` a piece: with its logits, its tables, and ``others``' blocks.
+
+        ``others`` come with the axes of the result that theirs are. Without the class axis in the
+        result the logits come as a list of one block: Dask copies them where it is to join blocks.
+        """
+        plan, pixels = self.plan, tuple(range(len(self.chunks)))
+        classes = (*pixels[: plan.axis], _CLASSES, *pixels[plan.axis :])
+        arguments: list[Any] = [self.logits, classes]
+        for i, table in enumerate(self.tables):
+            arguments += [table, (plan.batch + i // 2,)]
+        for other, axes in others:
+            arguments += [other, axes]
+        out = classes if with_classes else pixels
+        given = {"where": plan.where, "axis": plan.axis, "classes": plan.classes}
+        given |= {"ndim": len(classes), "affine": plan.affine}
+        return da.blockwise(
+            function,
+            out,
+            *arguments,
+            token=prefix,
+            dtype=dtype,
+            meta=np.empty((0,) * len(out), dtype),
+            align_arrays=False,
+            adjust_chunks=dict(enumerate(self.chunks)),
+            **given,
+            **options,
+        )
+
+
+class _Cut(NamedTuple):
+    """A resampled axis in pieces."""
+
+    part: slice  # of the logits, what is read
+    chunks: tuple[int, ...]  # of that part, without what neighbours lend
+    lent: int | tuple[int, int]  # logits from the piece before and from the piece after
+    results: tuple[int, ...]  # chunks of the result
+    lower: Array  # counted from the first logit of each chunk's piece
+    weight: Array
+
+
+def _steps(bounds: list[int]) -> tuple[int, ...]:
+    """The differences between bounds."""
+    return tuple(b - a for a, b in pairwise(bounds))
+
+
+def _cut(lower: Array, weight: Array, own: tuple[int, ...], linear: bool) -> _Cut:
+    """Cut an axis of the result where its pixels come nearest to another chunk of the logits.
+
+    ``own`` are the chunks of the logits. One without pixels of its own is joined to the one before.
+    """
+    extent = sum(own)
+    first = int(lower[0]) if len(lower) else 0
+    # The upper neighbour belongs to the piece wherever there is one, also where its weight is zero,
+    # so that the core goes the way it goes in the whole.
+    stop = min((int(lower[-1]) if len(lower) else 0) + 2, extent)
+    nearest = lower + (weight >= 0.5)
+    starts, bounds = [first], [0]
+    for start in accumulate(own[:-1]):
+        bound = int(np.searchsorted(nearest, start))
+        if bounds[-1] < bound < len(lower) and start < stop:
+            starts.append(start)
+            bounds.append(bound)
+    before = int(linear)
+    origins = [max(start - before, first) for start in starts]
+    results = _steps([*bounds, len(lower)])
+    moved = lower - np.repeat(origins, results)
+    lent = 1 if linear else (0, 1)
+    return _Cut(slice(first, stop), _steps([*starts, stop]), lent, results, moved, weight)
+
+
+def _cuts(plan: Plan) -> list[_Cut]:
+    """All resampled axes in pieces."""
+    whole = _resample.tables(plan.own, plan.sizes, plan.interpolations, plan.align_corners)
+    each = zip(whole, plan.window, plan.axes, plan.interpolations, strict=True)
+    return [
+        _cut(lower[part], weight[part], plan.array.chunks[d], name == "linear")
+        for (lower, weight), part, d, name in each
+    ]
+
+
+def _indexed(array: Lazy, axes: tuple[int, ...], parts: Iterable[slice]) -> Lazy:
+    """A part of some axes."""
+    index = [slice(None)] * array.ndim
+    for d, part in zip(axes, parts, strict=True):
+        index[d] = part
+    return array[tuple(index)]
+
+
+def _pixels(plan: Plan, array: Lazy) -> tuple[tuple[int, ...], ...]:
+    """The chunks of all axes but that of the classes."""
+    chunks: tuple[tuple[int, ...], ...] = array.chunks
+    return chunks[: plan.axis] + chunks[plan.axis + 1 :]
+
+
+def pieces(plan: Plan) -> Pieces:
+    """The pieces of the logits of a lazy call."""
+    if not plan.resampled:
+        own = _indexed(plan.array, plan.axes, plan.window).rechunk({plan.axis: -1})
+        return Pieces(plan, own, _pixels(plan, own), ())
+    cuts = _cuts(plan)
+    part = _indexed(plan.array, plan.axes, [cut.part for cut in cuts])
+    chunks = {d: cut.chunks for d, cut in zip(plan.axes, cuts, strict=True)}
+    part = part.rechunk({plan.axis: -1, **chunks})
+    batch = _pixels(plan, part)[: plan.batch]
+    depth: dict[int, Any] = dict.fromkeys(range(part.ndim), 0)
+    depth |= {d: cut.lent for d, cut in zip(plan.axes, cuts, strict=True)}
+    lent = da.overlap.overlap(part, depth, boundary="none", allow_rechunk=False)
+    tables = [
+        da.from_array(table, chunks=(cut.results,))
+        for cut in cuts
+        for table in (cut.lower, cut.weight)
+    ]
+    return Pieces(plan, lent, batch + tuple(cut.results for cut in cuts), tuple(tables))
