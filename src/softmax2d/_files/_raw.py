@@ -132,6 +132,9 @@ class RawSource(Source):
         part = zip(box, wide, strict=True)
         return found[tuple(slice(b.start - w.start, b.stop - w.start) for b, w in part)]
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the file."""
         number, self._number = self._number, -1

@@ -147,14 +147,12 @@ def evaluate(
         click.echo(f"{perf_counter() - started:.2f} s")
 
 
-def _asked(
-    interpolation: str, align_corners: bool, memory: str, workers: int | None, **rest: Any
-) -> dict[str, Any]:
+def _asked(interpolation: str, align_corners: bool, memory: str, **rest: Any) -> dict[str, Any]:
     """What the planning takes, from the options."""
     return {
         "how": Resampling(None, kinds_of(interpolation), align_corners),
         "memory": in_bytes(memory),
-        "workers": workers_of(workers),
+        "workers": workers_of(None),
         "bias": None,
         **rest,
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from softmax2d.cli._size import kinds_of, parsed, sized
 from softmax2d.cli._streaming import account_path, bounded, noted, resumable
 from softmax2d.cli._write import Results, write_png
 from softmax2d.stream._account import Counts
+from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._request import Style, beside
 from softmax2d.stream._run import Run
 from softmax2d.stream._segment import Options, checked_outputs, planned_run
@@ -207,7 +211,7 @@ def segment(
         write_png(shown, pictures.create(shown), picture)
 
     options = _options(rest, encoding=encoding, style=style, finish=drawn, inputs=inputs)
-    with pictures, planned_run(logits, paths, names, options) as run:
+    with pictures, _planned(logits, paths, names, options, rest) as run:
         _check_preview(run, shown)
         _go(run, "segment", account_path(summary), quiet, palette is not None, shown)
 
@@ -276,19 +280,38 @@ def probs(
     names = checked_outputs(("probs",), top_k, stored)
     paths = {name: beside(out, name) if i else out for i, name in enumerate(names)}
     options = _options(rest, encoding=stored, top_k=top_k, style=Style(cog=rest["cog"]))
-    with planned_run(logits, paths, names, options) as run:
+    with _planned(logits, paths, names, options, rest) as run:
         _go(run, "probs", account_path(summary), quiet, False, None)
 
 
 def _options(rest: dict[str, Any], **known: Any) -> Options:
     size, kinds = rest["size"], kinds_of(rest["interpolation"])
     names = (
-        "axis", "like", "align_corners", "temperature", "key", "memory", "workers", "resume",
+        "axis", "like", "align_corners", "temperature", "key", "memory", "resume",
         "overwrite", "nodata", "missing_as_fill",
     )  # fmt: skip
     asked = {name: rest[name] for name in names}
     size = None if size is None else parsed(size)
     return Options(size=size, interpolation=kinds, **asked, **known)
+
+
+@contextmanager
+def _planned(
+    logits: Path,
+    paths: dict[str, Path],
+    names: tuple[str, ...],
+    options: Options,
+    rest: dict[str, Any],
+) -> Iterator[Run]:
+    """Plan for threads, or for the cluster that the options ask for."""
+    address, processes = rest["scheduler"], rest["workers"]
+    if address is not None and processes is not None:
+        raise Unusable("give --scheduler or --workers, not both.")
+    with ExitStack() as stack:
+        if address is not None or processes is not None:
+            cluster = stack.enter_context(Cluster(address, processes))
+            options = replace(options, cluster=cluster)
+        yield stack.enter_context(planned_run(logits, paths, names, options))
 
 
 def _go(

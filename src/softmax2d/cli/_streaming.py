@@ -28,13 +28,6 @@ def bounded(command: Any) -> Any:
             help="What the run may take beside the program itself.",
         ),
         click.option(
-            "--workers",
-            type=int,
-            metavar="N",
-            callback=number_of_workers,
-            help="Tiles at a time; as many as threads by default.",
-        ),
-        click.option(
             "--nodata",
             type=float,
             metavar="V",
@@ -52,6 +45,18 @@ def bounded(command: Any) -> Any:
 def resumable(command: Any) -> Any:
     """Add the options of runs that can be gone on with."""
     options = (
+        click.option(
+            "--workers",
+            type=int,
+            metavar="N",
+            callback=number_of_workers,
+            help="N processes of dask.distributed; threads of this one by default.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Workers of this dask.distributed scheduler, tcp://HOST:PORT.",
+        ),
         click.option(
             "--resume", is_flag=True, help="Go on with a run that was stopped, killed or failed."
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from softmax2d._files._errors import StreamError, shown
+from softmax2d._files._errors import StreamError, Unusable, shown
 from softmax2d._files._source import Source
 from softmax2d.stream import _engine
 from softmax2d.stream._account import Counts
+from softmax2d.stream._cluster import Job
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
 from softmax2d.stream._stage import ArrayStage, Stage
@@ -21,7 +23,7 @@ from softmax2d.stream._summary import Progress, Summary
 from softmax2d.stream._tiles import Tiling
 from softmax2d.stream._work import Work
 
-# Runs the tiles: (storing, tiles, said) -> None; None stands for threads of this process.
+# Runs the tiles somewhere else: (job, tiles, said) -> None.
 Scheduler = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
 Finish = Callable[[dict[str, Stage], Counts], None]
 
@@ -42,6 +44,8 @@ class Run:
         Tiles at a time.
     progress : callable or None
         Told of pixels done, all pixels, and seconds.
+    scheduler : callable or None
+        Runs the tiles in other processes, which open the source by ``key`` and ``fill``.
     finish : callable or None
         Called with the stages and the counts when all tiles are stored.
     """
@@ -55,6 +59,8 @@ class Run:
     progress: Progress | None = None
     finish: Finish | None = None
     scheduler: Scheduler | None = None
+    key: str | None = None
+    fill: bool = False
 
     def __call__(self, summary_path: Path | None = None) -> Summary:
         """Do it, and account for it also if it fails."""
@@ -119,6 +125,15 @@ class Run:
                 counts = summary.counts
                 self.work.commit(None if finish is None else lambda: finish(stages, counts))
 
+    def _job(self) -> Job:
+        """What other processes need to know."""
+        if self.work is None or self.arrays:
+            raise Unusable("a cluster writes to files; give paths for the results.")
+        stages = zip(self.work.targets, self.work.stages(), strict=True)
+        named = tuple((target.name, at) for target, at in stages)
+        path = os.path.abspath(self.source.path)
+        return Job(path, self.key, self.fill, self.operation, self.tiling, named)
+
     def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)
         for tile, record in done.items():
@@ -141,7 +156,7 @@ class Run:
 
         try:
             if self.scheduler is not None:
-                self.scheduler(storing, left, said)
+                self.scheduler(self._job(), left, said)
             else:
                 _engine.run(storing, left, self.workers, said)
         except _engine.TileError as error:

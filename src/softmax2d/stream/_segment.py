@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +15,12 @@ from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Source
 from softmax2d.stream import _request
 from softmax2d.stream._cache import cached
+from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._geometry import Geometry, Resampling, laid
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._operation import TOP, Operation, free_label
 from softmax2d.stream._request import Style
-from softmax2d.stream._run import Finish, Run, Scheduler
+from softmax2d.stream._run import Finish, Run
 from softmax2d.stream._stage import chunked_format
 from softmax2d.stream._summary import Progress, Summary
 from softmax2d.stream._tiles import Costs, Tiling, planned
@@ -55,7 +56,7 @@ class Options:
     progress: Progress | None = None
     finish: Finish | None = None
     inputs: tuple[Path, ...] = ()
-    scheduler: Scheduler | None = None
+    cluster: Cluster | None = None
 
 
 def checked_outputs(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
@@ -147,6 +148,10 @@ def planned_run(
     if options.resume and not paths:
         raise Unusable("resume=True needs results that are files.")
     memory, workers = in_bytes(options.memory), workers_of(options.workers)
+    if options.cluster is not None:
+        memory, workers = options.cluster.share(memory), options.cluster.threads
+        if arrays or not _request.is_path(source):
+            raise Unusable("a cluster reads and writes files; give paths.")
     with _request.opened(source, options.key, options.missing_as_fill) as bare:
         mapped = options.temperature, options.bias
         kinds = options.interpolation, options.align_corners
@@ -167,8 +172,9 @@ def planned_run(
         if made:
             head = _request.header(logits, operation, tiling, made)
             work = Work(made, head, options.resume, options.overwrite)
-        extra = options.progress, options.finish, options.scheduler
-        yield Run(logits, operation, tiling, work, arrays, workers, *extra)
+        extra = options.progress, options.finish, options.cluster, options.key
+        fill = options.missing_as_fill
+        yield Run(logits, operation, tiling, work, arrays, workers, *extra, fill)
 
 
 def segment_file(
@@ -197,6 +203,7 @@ def segment_file(
     palette: Any = None,
     cog: bool = False,
     progress: Progress | None = None,
+    scheduler: str | None = None,
     summary: str | os.PathLike[str] | None = None,
 ) -> Summary:
     """Label every pixel of logits that need not fit in memory: :func:`softmax2d.segment` on files.
@@ -244,6 +251,9 @@ def segment_file(
         Class names; colours of the labels, shape (C, 3); GeoTIFF as a Cloud Optimized GeoTIFF.
     progress : callable, optional
         Called with pixels done, all pixels, and seconds, after every tile.
+    scheduler : str, optional
+        Address of a dask.distributed scheduler, ``tcp://host:8786``, whose workers do the tiles;
+        they see the same files under the same paths. ``memory`` is then what each of them may take.
     summary : path, optional
         Write the account there as JSON, also when the run fails.
 
@@ -299,8 +309,18 @@ def segment_file(
         progress=progress,
     )
     wanted = checked_outputs(outputs, top_k, encoding)
-    with planned_run(source, result, wanted, options) as run:
-        return run(None if summary is None else Path(summary))
+    return _done(source, result, wanted, options, scheduler, summary)
+
+
+def _done(
+    source: Any, result: Any, wanted: tuple[str, ...], options: Options, scheduler: Any, path: Any
+) -> Summary:
+    """Plan and run, here or on a cluster."""
+    with ExitStack() as stack:
+        if scheduler is not None:
+            options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
+        run = stack.enter_context(planned_run(source, result, wanted, options))
+        return run(None if path is None else Path(path))
 
 
 def softmax2d_file(
@@ -326,6 +346,7 @@ def softmax2d_file(
     names: Sequence[str] | None = None,
     cog: bool = False,
     progress: Progress | None = None,
+    scheduler: str | None = None,
     summary: str | os.PathLike[str] | None = None,
 ) -> Summary:
     """Class probabilities of logits that need not fit in memory, by :func:`softmax2d.softmax2d`.
@@ -342,7 +363,8 @@ def softmax2d_file(
     encoding : "float", "float32", "float16", "uint8"
         "float" keeps the dtype of the logits; in "uint8" 255 is 1, and the file says so where its
         format can (attribute ``scale``, 1/255).
-    key, memory, workers, resume, overwrite, nodata, missing_as_fill, names, cog, progress, summary
+    key, memory, workers, resume, overwrite, nodata, missing_as_fill, names, cog, progress
+    scheduler, summary
         As in :func:`segment_file`. Probabilities of ignored pixels are NaN, in "uint8" 0.
 
     Returns
@@ -385,5 +407,4 @@ def softmax2d_file(
         progress=progress,
     )
     wanted = checked_outputs(("probs",), top_k, encoding)
-    with planned_run(source, result, wanted, options) as run:
-        return run(None if summary is None else Path(summary))
+    return _done(source, result, wanted, options, scheduler, summary)

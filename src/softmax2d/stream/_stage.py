@@ -59,7 +59,7 @@ class RawStage:
         self, path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
         self.shape, self.dtype, self._name = shape, dtype, name
-        self._start = len(_header(shape, dtype))
+        self._start, self._number = len(_header(shape, dtype)), -1
         with failing(name):
             self._number = os.open(path, os.O_RDWR)
 
@@ -101,6 +101,9 @@ class RawStage:
         """Bring everything to the disk."""
         with failing(self._name):
             os.fsync(self._number)
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give back the file."""

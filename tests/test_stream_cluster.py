@@ -1,0 +1,155 @@
+"""Tiles on dask.distributed: the bytes of one machine, also when a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import distributed
+import numpy as np
+import pytest
+import zarr
+
+from softmax2d.cli import app
+from softmax2d.stream import Failed, Refused, Unusable, segment_file
+from tests.tiles import cut
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+Z = np.random.default_rng(3).normal(0, 4, (5, 160, 120)).astype(np.float32)
+OUTPUTS = ("labels", "confidence")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    ) as found:
+        yield found
+
+
+def files(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    cut(monkeypatch, 4800)
+    array = zarr.create_array(
+        tmp_path / "in.zarr", shape=Z.shape, dtype="f4", chunks=(5, 20, 30),
+        dimension_names=("class", "y", "x"),
+    )  # fmt: skip
+    array[:] = Z
+    return tmp_path / "in.zarr"
+
+
+@pytest.mark.parametrize("suffix", ["npy", "zarr", "tif"])
+@pytest.mark.parametrize("size", [None, (200, 130)])
+def test_the_bytes_of_one_machine(cluster, source, tmp_path, suffix, size):
+    folders = tmp_path / "one", tmp_path / "many"
+    for folder, address in zip(folders, (None, cluster.scheduler_address), strict=True):
+        folder.mkdir()
+        out = folder / f"out.{suffix}"
+        summary = segment_file(source, out, outputs=OUTPUTS, scheduler=address, size=size)
+        assert summary.tiles_done == summary.tiles > 1
+        assert summary.counts.pixels == summary.pixels
+    assert files(folders[0]) == files(folders[1])
+
+
+@pytest.mark.parametrize("suffix", ["npy", "zarr"])
+def test_a_killed_worker_is_replaced(source, tmp_path, suffix):
+    killed = []
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+        silence_logs="CRITICAL",
+    ) as cluster:  # fmt: skip
+
+        def kill(done, total, seconds):
+            if not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        (tmp_path / "many").mkdir()
+        summary = segment_file(
+            source,
+            tmp_path / f"many/out.{suffix}",
+            outputs=OUTPUTS,
+            scheduler=cluster.scheduler_address,
+            progress=kill,
+        )
+    assert killed
+    assert summary.status == "done"
+    (tmp_path / "one").mkdir()
+    segment_file(source, tmp_path / f"one/out.{suffix}", outputs=OUTPUTS)
+    assert files(tmp_path / "one") == files(tmp_path / "many")
+
+
+class Stop(Exception):  # noqa: N818 - no error
+    pass
+
+
+def test_one_machine_goes_on_where_a_cluster_stopped(cluster, source, tmp_path):
+    done = []
+
+    def stop(*progress):
+        done.append(progress)
+        if len(done) == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        segment_file(
+            source, tmp_path / "out.npy", scheduler=cluster.scheduler_address, progress=stop
+        )
+    summary = segment_file(source, tmp_path / "out.npy", resume=True, workers=1)
+    assert summary.tiles_resumed >= 5
+
+
+def test_a_damaged_chunk_is_named_by_the_worker(cluster, source, tmp_path):
+    (source / "c/0/3/2").write_bytes(b"")
+    with pytest.raises(Refused, match="chunk c/0/3/2 is empty"):
+        segment_file(source, tmp_path / "out.npy", scheduler=cluster.scheduler_address)
+
+
+def test_what_a_cluster_cannot_do(cluster, source, tmp_path):
+    with pytest.raises(Unusable, match="a cluster reads and writes files; give paths"):
+        segment_file(Z, tmp_path / "out.npy", scheduler=cluster.scheduler_address)
+    with pytest.raises(Unusable, match="a cluster reads and writes files; give paths"):
+        segment_file(source, np.empty((160, 120), np.uint8), scheduler=cluster.scheduler_address)
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as stop:
+        app.main([str(a) for a in args])
+    return stop.value.code
+
+
+def test_the_command_line(cluster, source, tmp_path, capsys):
+    names = {"one.npy": [], "many.npy": ["--workers", "2"]}
+    names["far.npy"] = ["--scheduler", cluster.scheduler_address]
+    for name, options in names.items():
+        assert run("segment", source, "-o", tmp_path / name, "--quiet", *options) == 0
+        assert (tmp_path / name).read_bytes() == (tmp_path / "one.npy").read_bytes()
+    assert capsys.readouterr() == ("", "")
+    both = ["--workers", 2, "--scheduler", "tcp://localhost:1"]
+    assert run("segment", source, "-o", tmp_path / "b.npy", *both) == 2
+    assert "give --scheduler or --workers, not both" in capsys.readouterr().err
+    assert run("segment", source, "-o", tmp_path / "b.npy", "--workers", "0") == 2
+    assert "must be at least 1" in capsys.readouterr().err
+    assert run("segment", source, "-o", tmp_path / "b.npy", "--scheduler", "no://where") == 2
+    assert "no scheduler answers at no://where" in capsys.readouterr().err
+
+
+def test_workers_that_always_die_are_reported(cluster, monkeypatch):
+    from softmax2d.stream import _cluster, _engine
+
+    class Dead:
+        def result(self):
+            raise distributed.scheduler.KilledWorker("tile", None, 3)
+
+    job = _cluster.Job("in.zarr", None, False, None, None, ())
+    with pytest.raises(_engine.TileError) as error:
+        _cluster.Cluster._taken(None, Dead(), 4, job, None)
+    assert isinstance(error.value.__cause__, Failed)
+    assert "every worker that took tile 4 died" in str(error.value.__cause__)
