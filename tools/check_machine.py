@@ -27,12 +27,21 @@ LEVELS = {
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 PEERS = (
+    "distributed",
+    "h5py",
+    "imagecodecs",
     "mmsegmentation",
     "monai",
+    "nibabel",
     "nnunetv2",
+    "onnxruntime",
     "onnxscript",
+    "rasterio",
+    "safetensors",
     "segmentation-models-pytorch",
     "transformers",
+    "xarray",
+    "zarr",
 )
 BROWSER_FLAGS = [
     "--no-sandbox",

@@ -17,6 +17,8 @@ from softmax2d._files._source import Array, Box, Source, class_axis_of
 from softmax2d._files._zarr_metadata import Metadata, read_metadata
 
 _INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
+_BLOCK = 512  # pixels of a chunk along each of the last two axes, where no tile says it
+_NEAR = 2
 _GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
 
 
@@ -227,6 +229,23 @@ def create_result(
             attributes=attributes,
             config={"write_empty_chunks": True},
         )
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Make the complete store ``target`` from a staged array, chunk by chunk."""
+    depth = () if look.class_axis is None else (look.class_axis,)
+    near = len(staged.shape) - len(depth) - _NEAR
+    chunks, count = [], 0
+    for d, n in enumerate(staged.shape):
+        chunks.append(n if d in depth else min(n, 1 if count < near else _BLOCK))
+        count += d not in depth
+    create_result(target, staged.shape, staged.dtype, tuple(chunks), look)
+    found = ZarrResult(target, path)
+    each = zip(staged.shape, found.chunks, strict=True)
+    for place in np.ndindex(*(-(-n // c) for n, c in each)):
+        spans = zip(place, found.chunks, staged.shape, strict=True)
+        box = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in spans)
+        found.write(box, staged[box])
 
 
 class ZarrResult:

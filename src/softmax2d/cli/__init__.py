@@ -9,6 +9,7 @@ from softmax2d.cli._app import App
 from softmax2d.cli._demo import demo
 from softmax2d.cli._evaluate import evaluate
 from softmax2d.cli._info import info
+from softmax2d.cli._predict import predict
 from softmax2d.cli._segment import probs, segment
 
 __all__ = ["app"]
@@ -33,6 +34,7 @@ def app(context: click.Context) -> None:
       softmax2d demo                           a photograph segmented, start to end
       softmax2d segment scores.npy -o out.png  labels of your own scores
       softmax2d probs scores.npy -o probs.npy  their probabilities
+      softmax2d predict net.onnx photo.jpg -o out.png  a network over an image of any size
       softmax2d evaluate scores.npy truth.png  how they compare with the truth
       softmax2d info                           versions, instruction sets, threads
 
@@ -47,5 +49,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (segment, probs, evaluate, info, demo):
+for command in (segment, probs, predict, evaluate, info, demo):
     app.add_command(command)

@@ -32,9 +32,10 @@ class Progress:
         if self._bar is not None:
             self._bar.__exit__(*error)
 
-    def __call__(self, done: int, total: int, seconds: float) -> None:  # noqa: ARG002
+    def __call__(self, done: int, total: int, seconds: float) -> None:
         """Say that ``done`` of ``total`` pixels are done after ``seconds``."""
         if self._bar is not None:
+            self._bar.length = total
             rate = done / seconds / 1e6 if seconds > 0 else 0.0
             self._bar.update(done - self._done, current_item=f"{rate:.1f} Mpixel/s")
             self._done = done

@@ -30,7 +30,7 @@ from softmax2d.stream._work import check_paths
 _FLOATS = ("confidence", "margin", "entropy")
 
 
-def _outputs(text: str) -> tuple[str, ...]:
+def outputs_of(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     try:
         return tuple(dict.fromkeys(_checks.output_names("segment", names, None)))
@@ -38,7 +38,7 @@ def _outputs(text: str) -> tuple[str, ...]:
         raise Unusable(f"--outputs: {str(error).removeprefix('segment: ')}") from None
 
 
-def _results(out: Path, outputs: tuple[str, ...], encoding: str) -> dict[str, Path]:
+def results_of(out: Path, outputs: tuple[str, ...], encoding: str) -> dict[str, Path]:
     """Labels go to ``out``, everything else beside it."""
     found = {}
     for name in outputs:
@@ -184,9 +184,9 @@ def segment(
       3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    names = _outputs(outputs)
+    names = outputs_of(outputs)
     encoding = "uint8" if confidence_as == "8bit" else "float"
-    paths = _results(out, names, encoding)
+    paths = results_of(out, names, encoding)
     shown = None if preview is None else _preview_path(preview, names)
     inputs = tuple(Path(p) for p in (classes, palette) if p is not None)
     if palette is not None and shown is None and suffix_of(out) == ".npy" and "labels" in names:

@@ -2,6 +2,7 @@
 
 from softmax2d._files._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
+from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
 from softmax2d.stream._summary import Summary
 
@@ -12,6 +13,7 @@ __all__ = [
     "Summary",
     "Unusable",
     "evaluate_files",
+    "predict",
     "segment_file",
     "softmax2d_file",
 ]

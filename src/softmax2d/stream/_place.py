@@ -74,7 +74,7 @@ class Place:
         """Remove everything that grew here."""
         for entry in self.folder.iterdir():
             if entry.name != "lock":
-                _removed(entry, self.result)
+                removed(entry, self.result)
 
     def close(self, keep: bool) -> None:
         """Give up the lock; without ``keep`` the folder goes with it."""
@@ -118,7 +118,8 @@ def _occupied(said: tuple[int, str] | None, path: Path, held: bool) -> str:
     return f"is being written by {who}; wait for it, or choose another name."
 
 
-def _removed(entry: Path, result: Path) -> None:
+def removed(entry: Path, result: Path) -> None:
+    """Remove a file, or a folder with everything in it."""
     with failing(result):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

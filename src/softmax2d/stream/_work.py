@@ -22,7 +22,7 @@ from softmax2d._files._errors import Refused, failing
 from softmax2d._files._formats import format_of
 from softmax2d._files._look import Look
 from softmax2d.stream._journal import Journal, Record, compared
-from softmax2d.stream._place import Place, sync_folder, sync_tree
+from softmax2d.stream._place import Place, removed, sync_folder, sync_tree
 from softmax2d.stream._stage import RawStage, Stage, chunked_format
 
 _STORES = ("zarr.json", ".zgroup", ".zarray")
@@ -40,8 +40,9 @@ class Target:
         Its final name.
     shape, dtype
         Of its numbers.
-    chunks : tuple of int
-        What one task writes: the chunks of a result that is stored in such.
+    chunks : tuple of int or None
+        What one task writes: the chunks of a result that is stored in such, in place. None where
+        tasks write something else: such a result, too, is assembled at the end.
     look : Look
         How it is presented.
     """
@@ -50,7 +51,7 @@ class Target:
     path: Path
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    chunks: tuple[int, ...]
+    chunks: tuple[int, ...] | None
     look: Look
 
 
@@ -183,7 +184,8 @@ class Work:
         """Where each result grows."""
         found = []
         for target, place in zip(self.targets, self._places, strict=True):
-            kind = "raw" if chunked_format(target.path) is None else "zarr"
+            in_place = target.chunks is not None and chunked_format(target.path) is not None
+            kind = "zarr" if in_place else "raw"
             path = str(place / ("stage.npy" if kind == "raw" else "stage.zarr"))
             dtype = target.dtype.str if target.dtype.kind in "fiu" else target.dtype.name
             found.append(StageAt(kind, path, str(target.path), target.shape, dtype))
@@ -239,10 +241,13 @@ class Work:
             with ExitStack() as stack:
                 held = at.open()
                 stack.callback(held.close)
-                with failing(target.path):
-                    part.unlink(missing_ok=True)
+                if os.path.lexists(part):
+                    removed(part, target.path)
                 module = format_of(target.path, "assemble")
                 module.assemble(target.path, part, held, target.look)
+        if part.is_dir():
+            sync_tree(part, target.path)
+            return part
         with failing(target.path):
             number = os.open(part, os.O_RDONLY)
             try:

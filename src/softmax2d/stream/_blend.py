@@ -1,0 +1,166 @@
+"""Overlapping windows as one array of class scores, of which only a band exists at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from softmax2d import _ops
+from softmax2d._files._errors import Refused
+from softmax2d._files._source import Array, Source
+from softmax2d.stream._model import Model
+from softmax2d.stream._windows import Axis
+
+_MODES = {"reflect": "reflect", "edge": "edge", "constant": "constant"}
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What is blended, and how.
+
+    Attributes
+    ----------
+    model : callable
+        From (N, channels, *window) to (N, C, *cells), float32.
+    image : Source
+        The image.
+    channels : int or None
+        Its channel axis; None where there is none.
+    axes : tuple of Axis
+        Windows along each spatial axis.
+    classes : int
+        How many.
+    weighting : str
+        As :func:`softmax2d.stream._windows.profile` knows it.
+    flips : bool
+        Whether to take the mean over all flips of a window.
+    probabilities : callable or None
+        Applied to the scores of each window before they are blended.
+    batch : int
+        Windows that the model takes at a time.
+    scale : float
+        What the image's numbers are multiplied by.
+    pad : str
+        How the image goes on beyond its end.
+    """
+
+    model: Model
+    image: Source
+    channels: int | None
+    axes: tuple[Axis, ...]
+    classes: int
+    weighting: str
+    flips: bool
+    probabilities: Any
+    batch: int
+    scale: float
+    pad: str
+
+    def bands(self, first: int = 0) -> Iterator[tuple[int, Array]]:
+        """Finished cells, from the first on: (first cell row, scores of shape (C, rows, ...)).
+
+        A row is finished when no later window touches it. ``first`` skips windows that touch
+        nothing from that band on; its bits are those of the whole.
+
+        Memory: the accumulator, C × window × the other axes, and a batch.
+        """
+        rows, others = self.axes[0], self.axes[1:]
+        weights = [axis.weights(self.weighting) for axis in self.axes]
+        shape = (self.classes, rows.window, *(axis.cells for axis in others))
+        held = np.zeros(shape, np.float32)
+        wanted = rows.starts[first]
+        # One cell before the band is needed to interpolate between bands.
+        begin = next(i for i, s in enumerate(rows.starts) if s + rows.window > max(0, wanted - 1))
+        for i in range(begin, len(rows.starts)):
+            start = rows.starts[i]
+            self._add(held, i, weights)
+            last = i + 1 == len(rows.starts)
+            done = rows.window if last else rows.starts[i + 1] - start
+            yield start, held[:, :done].copy() if not last else held
+            if not last:
+                held[:, : rows.window - done] = held[:, done:].copy()
+                held[:, rows.window - done :] = 0
+
+    def _add(self, held: Array, row: int, weights: list[list[Array]]) -> None:
+        """Add all windows of a row."""
+        others = self.axes[1:]
+        places = list(product(*(range(len(axis.starts)) for axis in others)))
+        strip = self._strip(self.axes[0], row)
+        for start in range(0, len(places), self.batch):
+            group = places[start : start + self.batch]
+            found = self._scores(np.stack([self._window(strip, place) for place in group]))
+            for place, scores in zip(group, found, strict=True):
+                for d, number in enumerate((row, *place)):
+                    share = weights[d][number]
+                    scores *= share.reshape((-1,) + (1,) * (len(self.axes) - 1 - d))  # noqa: PLW2901
+                each = zip(others, place, strict=True)
+                where = tuple(slice(a.starts[n], a.starts[n] + a.window) for a, n in each)
+                held[(slice(None), slice(None), *where)] += scores
+
+    def _scores(self, windows: Array) -> Array:
+        """The model's answer, or its mean over all flips."""
+        spatial = range(2, windows.ndim)
+        ways = list(product(*((False, True) for _ in spatial))) if self.flips else [()]
+        total: Any = None
+        for way in ways:
+            axes = tuple(d for d, flip in zip(spatial, way, strict=False) if flip)
+            given = np.ascontiguousarray(np.flip(windows, axes)) if axes else windows
+            found = self.model(given)
+            if found.shape[:2] != (len(windows), self.classes):
+                text = f"the model returned shape {found.shape}, not {self.classes} classes."
+                raise Refused(self.image.path, text)
+            if self.probabilities is not None:
+                found = self.probabilities(found)
+            found = np.flip(found, axes) if axes else found
+            total = found.astype(np.float32, copy=True) if total is None else total + found
+        return np.asarray(total / np.float32(len(ways)) if len(ways) > 1 else total)
+
+    def _strip(self, rows: Axis, row: int) -> Array:
+        """The image's rows under a row of windows, channels first, padded where it ends."""
+        first = rows.starts[row] * rows.stride
+        last = first + rows.window * rows.stride
+        box = [slice(0, n) for n in self.image.shape]
+        spatial = [d for d in range(len(box)) if d != self.channels]
+        box[spatial[0]] = slice(min(first, rows.size - 1), min(last, rows.size))
+        # Reflection looks back from the end: at most as far as the part beyond it.
+        back = max(0, last - rows.size)
+        if back and self.pad == "reflect":
+            box[spatial[0]] = slice(max(0, min(first, rows.size - 1 - back)), rows.size)
+        found = self.image.read(tuple(box)).astype(np.float32) * np.float32(self.scale)
+        found = found[None] if self.channels is None else np.moveaxis(found, self.channels, 0)
+        extra = [(0, 0), (0, back)]
+        extra += [(0, axis.padded - axis.size) for axis in self.axes[1:]]
+        if any(after for _, after in extra):
+            found = _padded(found, extra, self.pad)
+        return found[:, found.shape[1] - (last - first) :]
+
+    def _window(self, strip: Array, place: tuple[int, ...]) -> Array:
+        each = zip(self.axes[1:], place, strict=True)
+        where = [
+            slice(a.starts[n] * a.stride, (a.starts[n] + a.window) * a.stride) for a, n in each
+        ]
+        return strip[(slice(None), slice(None), *where)]
+
+
+def _padded(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
+    """NumPy's padding; an axis of one pixel cannot be reflected, and is repeated."""
+    for d, (_, after) in enumerate(extra):
+        if after:
+            mode = "edge" if pad == "reflect" and found.shape[d] == 1 else pad
+            widths = [(0, 0)] * found.ndim
+            widths[d] = (0, after)
+            found = np.pad(found, widths, mode=mode)  # type: ignore[call-overload]
+    return found
+
+
+def into_probabilities(temperature: Any, bias: Any) -> Any:
+    """Softmax over the classes of a batch (N, C, ...)."""
+
+    def run(found: Array) -> Array:
+        return _ops.softmax2d(found, axis=1, temperature=temperature, bias=bias)
+
+    return run

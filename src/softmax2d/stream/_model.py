@@ -1,0 +1,137 @@
+"""What a network is to us: a function from a batch of windows to a batch of class scores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files._errors import Failed, Refused, StreamError, Unusable, needed
+from softmax2d._files._regular import open_regular
+from softmax2d._files._source import Array
+
+Model = Callable[[Array], Array]
+
+
+def called(model: Any) -> tuple[Model, dict[str, Any]]:
+    """The function, and JSON values that tell this network from another.
+
+    Parameters
+    ----------
+    model : callable, ``torch.nn.Module`` or path of an ONNX file
+        A module runs on its own device, without gradients, and must be in evaluation mode.
+
+    Raises
+    ------
+    Refused, Unusable
+        Not such a thing.
+    """
+    if isinstance(model, str | os.PathLike):
+        return _onnx(model)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(model, torch.nn.Module):
+        return _module(torch, model), {"model": type(model).__qualname__}
+    if not callable(model):
+        kind = type(model).__name__
+        raise Unusable(f"model must be callable, or the path of an .onnx file; got {kind}.")
+    name = getattr(model, "__qualname__", type(model).__qualname__)
+    return lambda batch: scores(model(batch)), {"model": name}
+
+
+def scores(found: Any) -> Array:
+    """The class scores in whatever a network returned, as float32."""
+    if isinstance(found, dict):
+        names = [name for name in ("out", "logits") if name in found]
+        if not names:
+            raise Unusable(f"the model returned a dict of {', '.join(map(str, found))}; "
+                           "'out' or 'logits' is needed.")  # fmt: skip
+        found = found[names[0]]
+    elif hasattr(found, "logits"):
+        found = found.logits
+    elif isinstance(found, tuple | list) and found:
+        found = found[0]
+    if hasattr(found, "detach"):
+        found = found.detach().cpu().float().numpy()
+    try:
+        return np.asarray(found).astype(np.float32, copy=False)
+    except (TypeError, ValueError):
+        kind = type(found).__name__
+        raise Unusable(f"the model returned {kind}; an array of class scores is needed.") from None
+
+
+def _module(torch: Any, module: Any) -> Model:
+    if module.training:
+        raise Unusable("the model is in training mode, where results depend on chance; "
+                       "call model.eval() first.")  # fmt: skip
+    first = next(module.parameters(), None)
+
+    def run(batch: Array) -> Array:
+        with torch.inference_mode():
+            tensor = torch.from_numpy(batch)
+            if first is not None:
+                tensor = tensor.to(first.device, first.dtype)
+            return scores(module(tensor))
+
+    return run
+
+
+def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
+    if os.path.splitext(path)[1].lower() != ".onnx":
+        raise Refused(path, "is no model; give an .onnx file.")
+    with open_regular(path) as file:
+        known = os.fstat(file.fileno())
+    runtime = needed("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = runtime.InferenceSession(
+            os.fspath(path), options, providers=["CPUExecutionProvider"]
+        )
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+    except Exception as error:  # whatever a damaged model does to the runtime
+        raise Refused(path, f"is not a usable ONNX model: {_said(error)}.") from error
+    if len(inputs) != 1:
+        raise Refused(path, f"has {len(inputs)} inputs; one, the image, is needed.")
+
+    def run(batch: Array) -> Array:
+        try:
+            (found, *_) = session.run([outputs[0].name], {inputs[0].name: batch})
+        except Exception as error:
+            text = f"does not take windows of shape {batch.shape}: {_said(error)}."
+            raise Failed(path, text) from error
+        return scores(found)
+
+    return run, {"model_bytes": known.st_size, "model_changed_ns": known.st_mtime_ns}
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def output_of(model: Model, shape: tuple[int, ...], window: tuple[int, ...]) -> tuple[int, ...]:
+    """Classes and pixels a cell along each axis, from one empty window.
+
+    Raises
+    ------
+    Unusable
+        No scores of (N, C, ...), or cells that are no whole number of pixels.
+    """
+    try:
+        found = model(np.zeros(shape, np.float32))
+    except StreamError:
+        raise
+    except Exception as error:
+        text = f"the model failed on a window of shape {shape}: {type(error).__name__}: "
+        raise Unusable(f"{text}{_said(error)}.") from error
+    cells = found.shape[2:]
+    if found.ndim != len(shape) or found.shape[0] != shape[0] or 0 in found.shape:
+        raise Unusable(f"the model must return scores of (N, C, ...) for {shape}; got shape "
+                       f"{found.shape}.")  # fmt: skip
+    if any(w % c for w, c in zip(window, cells, strict=True)):
+        raise Unusable(f"the model makes {cells} cells of a window of {window} pixels; "
+                       "choose a window that is a multiple of them.")  # fmt: skip
+    strides = (w // c for w, c in zip(window, cells, strict=True))
+    return found.shape[1], *strides
