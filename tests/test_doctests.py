@@ -1,4 +1,4 @@
-"""The examples that readers copy: docstrings, and python blocks of the README files."""
+"""The examples that readers copy: docstrings, and python blocks of README and docs/files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import softmax2d
 
 ROOT = Path(__file__).parents[1]
-READMES = sorted(ROOT.glob("README*.md"))
+READMES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/files*.md")])
 
 
 def modules() -> list[str]:

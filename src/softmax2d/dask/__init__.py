@@ -14,8 +14,8 @@ leaves the parallel work to Dask, and so it is best set for workers of several t
 >>> import dask.array as da, softmax2d.dask as s2d
 >>> logits = da.zeros((3, 100, 100), chunks=(3, 50, 50), dtype="float32")  # C, H, W
 >>> found = s2d.segment(logits, outputs=("labels", "entropy"))
->>> found.labels
-dask.array<segment-labels, shape=(100, 100), dtype=uint8, chunksize=(50, 50), ...>
+>>> found.labels.dtype, found.labels.chunks  # nothing is computed yet
+(dtype('uint8'), ((50, 50), (50, 50)))
 >>> round(float(found.entropy.mean().compute()), 4)
 1.0986
 """
