@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from softmax2d import __version__, _resample
-from softmax2d._files._errors import Refused, StreamError, Unusable, shown
+from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream import _engine, _model, _request, _windows
 from softmax2d.stream._account import Counts
@@ -22,6 +21,7 @@ from softmax2d.stream._blend import Blend, into_probabilities
 from softmax2d.stream._geometry import Geometry
 from softmax2d.stream._operation import Operation
 from softmax2d.stream._request import Style
+from softmax2d.stream._run import accounted, begun
 from softmax2d.stream._segment import checked_outputs
 from softmax2d.stream._stage import ArrayStage, Stage
 from softmax2d.stream._summary import Progress, Summary
@@ -347,32 +347,11 @@ class _Prediction:
     progress: Progress | None
 
     def __call__(self, path: Path | None) -> Summary:
-        started, summary = perf_counter(), self._summary()
-        try:
-            self._all(summary, started)
-            summary.status = "done"
-        except StreamError as error:
-            summary.status = "failed"
-            if self.work is not None and self.work.resumable:
-                error.message += " The same command with --resume (resume=True) goes on."
-            raise
-        except Exception:
-            summary.status = "failed"
-            raise
-        finally:
-            summary.seconds = perf_counter() - started
-            if path is not None:
-                summary.write(path)
-        return summary
-
-    def _summary(self) -> Summary:
-        targets = [] if self.work is None else self.work.targets
-        results = {t.name: shown(t.path) for t in targets}
-        results |= {n: type(a).__name__ for n, a in self.arrays.items()}
-        geometry = self.plan.operation.geometry
         bands = len(self.plan.blend.axes[0].starts)
-        size = geometry.shape, geometry.classes, prod(geometry.shape), bands
-        return Summary(shown(self.source.path), results, *size)
+        summary = begun(self.source, self.plan.operation, self.work, self.arrays, bands)
+        with accounted(summary, self.work, path):
+            self._all(summary, perf_counter())
+        return summary
 
     def _all(self, summary: Summary, started: float) -> None:
         operation, stages = self.plan.operation, dict[str, Stage]()

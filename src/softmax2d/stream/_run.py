@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -26,6 +26,43 @@ from softmax2d.stream._work import Work
 # Runs the tiles somewhere else: (job, tiles, said) -> None.
 Scheduler = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
 Finish = Callable[[dict[str, Stage], Counts], None]
+
+
+def begun(
+    source: Source, operation: Operation, work: Work | None, arrays: dict[str, Any], tiles: int
+) -> Summary:
+    """The account of a run that has done nothing yet."""
+    targets = [] if work is None else work.targets
+    results = {t.name: shown(t.path) for t in targets}
+    results |= {name: type(held).__name__ for name, held in arrays.items()}
+    geometry = operation.geometry
+    size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
+    return Summary(shown(source.path), results, *size)
+
+
+@contextmanager
+def accounted(summary: Summary, work: Work | None, path: Path | None) -> Iterator[None]:
+    """Say how the block ended, in the account and, if something is kept, in the error."""
+    started = perf_counter()
+    try:
+        yield
+        summary.status = "done"
+    except StreamError as error:
+        summary.status = "failed"
+        if work is not None and work.resumable:
+            kept = summary.tiles_done + summary.tiles_resumed
+            error.message += (
+                f" {kept} of {summary.tiles} tiles are kept: the same command with --resume "
+                "(resume=True) goes on."
+            )
+        raise
+    except Exception:
+        summary.status = "failed"
+        raise
+    finally:
+        summary.seconds = perf_counter() - started
+        if path is not None:
+            summary.write(path)
 
 
 @dataclass
@@ -65,41 +102,15 @@ class Run:
     def __call__(self, summary_path: Path | None = None) -> Summary:
         """Do it, and account for it also if it fails."""
         started, summary = perf_counter(), self._summary()
-        try:
+        with accounted(summary, self.work, summary_path):
             self._all(summary, started)
-            summary.status = "done"
-        except StreamError as error:
-            summary.status = "failed"
-            self._hint(error, summary)
-            raise
-        except Exception:
-            summary.status = "failed"
-            raise
-        finally:
-            summary.seconds = perf_counter() - started
-            if summary_path is not None:
-                summary.write(summary_path)
         return summary
 
     def _summary(self) -> Summary:
-        targets = [] if self.work is None else self.work.targets
-        results = {t.name: shown(t.path) for t in targets}
-        results |= {n: type(held).__name__ for n, held in self.arrays.items()}
-        geometry = self.operation.geometry
-        size = geometry.shape, geometry.classes, prod(geometry.shape), self._tiles()
-        return Summary(shown(self.source.path), results, *size)
+        return begun(self.source, self.operation, self.work, self.arrays, self._tiles())
 
     def _tiles(self) -> int:
         return len(self.tiling) if prod(self.operation.geometry.shape) else 0
-
-    def _hint(self, error: StreamError, summary: Summary) -> None:
-        """What is kept, in the words of whoever reads the error."""
-        if self.work is not None and self.work.resumable:
-            kept = summary.tiles_done + summary.tiles_resumed
-            error.message += (
-                f" {kept} of {summary.tiles} tiles are kept: the same command with --resume "
-                "(resume=True) goes on."
-            )
 
     def _all(self, summary: Summary, started: float) -> None:
         with ExitStack() as stack:
