@@ -13,6 +13,7 @@ import numpy as np
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
 from softmax2d._files._look import Look
+from softmax2d._files._raw import RawSource
 from softmax2d._files._source import Array, Box, Source, class_axis_of
 from softmax2d._files._zarr_metadata import Metadata, read_metadata
 
@@ -53,11 +54,35 @@ class ZarrSource(Source):
         for place in places:
             self._check(place)
         try:
-            found = self._values(box)
+            found = self._bare(box, places) if self._found.direct else self._values(box)
         except StreamError:
             raise
         except Exception as error:  # whatever zarr and its codecs make of damaged bytes
             raise self._damaged(places, error) from error
+        return found
+
+    def _bare(self, box: Box, places: list[tuple[int, ...]]) -> Array:
+        """What nothing encodes, from the chunks' files themselves, without zarr's copies."""
+        chunks = self.chunks or self.shape
+        found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
+        for place in places:
+            inside = [(i * c, c) for i, c in zip(place, chunks, strict=True)]
+            spans = [
+                slice(max(s.start, at), min(s.stop, at + c))
+                for s, (at, c) in zip(box, inside, strict=True)
+            ]
+            with open_chunk(self.path, self._file(place), chunks, self.dtype, self._fill) as chunk:
+                if chunk is None:  # missing, as may be
+                    return self._values(box)
+                own = tuple(
+                    slice(s.start - at, s.stop - at)
+                    for s, (at, _) in zip(spans, inside, strict=True)
+                )
+                values = chunk.read(own)
+            if len(places) == 1:
+                return values
+            whole = zip(spans, box, strict=True)
+            found[tuple(slice(s.start - b.start, s.stop - b.start) for s, b in whole)] = values
         return found
 
     def _values(self, box: Box) -> Array:
@@ -128,6 +153,22 @@ class ZarrSource(Source):
                 return Refused(self.path, f"chunk {self._found.key(place)} is damaged: {said}.")
         said = " ".join(str(error).split())[:120]
         return Refused(self.path, f"cannot be read: {said}.")
+
+
+@contextmanager
+def open_chunk(
+    path: Path, name: str, chunks: tuple[int, ...], dtype: np.dtype[Any], fill: bool
+) -> Iterator[RawSource | None]:
+    """The numbers in a chunk's file; None for a missing one that may be."""
+    try:
+        number = os.open(name, os.O_RDONLY)
+    except FileNotFoundError:
+        if not fill:
+            raise Refused(path, f"chunk {os.path.basename(name)} is missing.") from None
+        yield None
+        return
+    with RawSource(path, number, 0, chunks, dtype) as source:
+        yield source  # type: ignore[misc]  # itself
 
 
 @contextmanager

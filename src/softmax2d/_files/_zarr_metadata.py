@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -45,6 +46,8 @@ class Metadata:
         As a source has them.
     bare : int or None
         Bytes of every chunk's file, where nothing shrinks them.
+    direct : bool
+        Whether those bytes are the numbers, in C order and the array's own byte order.
     inner : int
         Chunks in a shard.
     index_bytes : int
@@ -61,6 +64,7 @@ class Metadata:
     names: tuple[str, ...] | None
     nodata: float | None
     bare: int | None
+    direct: bool
     inner: int
     index_bytes: int
     index_first: bool
@@ -203,10 +207,15 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         names=_names(attributes),
         nodata=_nodata(attributes),
         bare=size if names == ["bytes"] else None,
+        direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
         inner=inner,
         index_bytes=index_bytes,
         index_first=first,
     )
+
+
+def _native(codec: dict[str, Any]) -> bool:
+    return bool((codec.get("configuration") or {}).get("endian") == sys.byteorder)
 
 
 def _check_codecs(path: Path, codecs: Any) -> None:
@@ -254,6 +263,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         names=_names(attributes),
         nodata=_nodata(attributes),
         bare=None if used else size,
+        direct=not used and said.get("order", "C") == "C",
         inner=1,
         index_bytes=0,
         index_first=False,
