@@ -179,16 +179,26 @@ def _copy(path: Path, stream: Any, scratch: IO[bytes], left: int, folder: str) -
         scratch.flush()
 
 
+def _head_of(path: Path) -> _Head:
+    """The header alone, without unpacking the rest."""
+    with open_regular(path) as file:
+        try:
+            if suffix_of(path) != ".nii.gz":
+                return _Head(path, file)
+            with gzip.GzipFile(fileobj=file) as stream:
+                return _Head(path, stream)  # type: ignore[arg-type]  # has read()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise Refused(path, f"is damaged: {error}.") from error
+
+
 def size_of(path: Path) -> tuple[int, ...]:
     """The spatial size, slowest axis first."""
-    with open_source(path, None) as source:
-        return source.shape[-_FLAT:]
+    return _head_of(path).shape[:_FLAT][::-1]
 
 
 def space_of(path: Path) -> Space | None:
     """Where the voxels lie."""
-    with open_source(path, None) as source:
-        return source.space
+    return _head_of(path).space()
 
 
 def _turned(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:

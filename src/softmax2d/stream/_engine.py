@@ -177,8 +177,9 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
         raise TileError(crew.failed) from crew.error
 
 
-def plain(error: BaseException, path: Any) -> BaseException:
-    """The error of a tile as those who called should see it."""
+def plain(failed: TileError, path: Any) -> BaseException:
+    """The first error of the tiles as those who called should see it."""
+    error = failed.__cause__ or failed
     if isinstance(error, StreamError):
         return error
     if isinstance(error, MemoryError):

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -294,6 +293,5 @@ def evaluated(plan: Evaluation, workers: int, progress: Progress | None) -> Stat
     try:
         _engine.run(plan, range(len(plan.tiling)) if total else (), workers, said)
     except _engine.TileError as error:
-        cause = error.__cause__ or error
-        raise _engine.plain(cause, Path(str(plan.source.path))) from cause
+        raise _engine.plain(error, plan.source.path) from None
     return plan.found

@@ -12,6 +12,7 @@ import numpy as np
 
 from softmax2d import _arrays, _checks, _resample, _sizes
 from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._raw import RawSource
 from softmax2d._files._source import Array, Box, Source
 from softmax2d._resample import Tables
 
@@ -182,6 +183,10 @@ def laid(
 
 
 def piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
-    """The logits that the pixels in ``box`` need, as the core takes them, and the tables."""
+    """The logits that the pixels in ``box`` need, as the core takes them, and the tables.
+
+    The next call in the same thread may overwrite them.
+    """
     part, tables = geometry.reads(box)
-    return _arrays.as_floats("segment", "logits", source.read(part)), tables
+    read = source.read_again if isinstance(source, RawSource) else source.read
+    return _arrays.as_floats("segment", "logits", read(part)), tables

@@ -172,5 +172,4 @@ class Run:
                 _engine.run(storing, left, self.workers, said)
         except _engine.TileError as error:
             summary.tiles_failed = error.tiles
-            cause = error.__cause__ or error
-            raise _engine.plain(cause, self.source.path) from cause
+            raise _engine.plain(error, self.source.path) from None
