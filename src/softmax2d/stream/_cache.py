@@ -14,6 +14,7 @@ from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream._geometry import Geometry
 
 Place = tuple[int, ...]
+_ROWS = 4  # of chunks that workers, one tile apart, may be in
 
 
 class ChunkCache(Source):
@@ -94,14 +95,14 @@ class ChunkCache(Source):
 def cached(source: Source, geometry: Geometry, memory: int) -> tuple[Source, int]:
     """The source as tiles should read it, and the bytes that are left for them.
 
-    Resampled tiles share source chunks along their edges; a row of chunks is kept for them, if a
-    half of the memory holds it.
+    Resampled tiles share source chunks along their edges; a few rows of chunks are kept for them,
+    in at most half of the memory.
     """
     if not geometry.resampled or source.chunks is None:
         return source, memory
     own = prod(source.chunks) * source.dtype.itemsize
     across = -(-source.shape[-1] // source.chunks[-1]) if not geometry.last else 1
     classes = -(-geometry.classes // source.chunks[geometry.axis])
-    wanted = own * classes * (across + 2) * 2
+    wanted = own * classes * (across + 2) * _ROWS
     budget = min(wanted, memory // 2)
     return ChunkCache(source, budget), memory - budget

@@ -81,8 +81,7 @@ class _Crew:
         self._task, self._tiles = task, iter(tiles)
         self._ready = threading.Condition()
         self._done: list[Record] = []
-        self.error: BaseException | None = None
-        self.failed: list[int] = []
+        self.errors: dict[int, BaseException] = {}
         self._stop = False
         count = max(1, workers)
         self._threads = [
@@ -107,10 +106,8 @@ class _Crew:
                     self._ready.notify()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the others must know
             with self._ready:
-                self.error = self.error or error
                 self._stop = True
-                if tile is not None:
-                    self.failed.append(tile)
+                self.errors[-1 if tile is None else tile] = error
         finally:
             with self._ready:
                 self._busy -= 1
@@ -173,8 +170,9 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
     finally:
         for record in crew.stop():
             said(record)
-    if crew.error is not None:
-        raise TileError(crew.failed) from crew.error
+    if crew.errors:
+        # Tiles are given out in order, and those in hand are finished: always the same is first.
+        raise TileError(sorted(crew.errors)) from crew.errors[min(crew.errors)]
 
 
 def plain(failed: TileError, path: Any) -> BaseException:
