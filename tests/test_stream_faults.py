@@ -125,6 +125,40 @@ def test_without_resume_a_run_begins_anew(scores, tmp_path):
     np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
 
 
+def test_resuming_what_is_complete_is_refused_at_once(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    segment_file(scores, out)
+    before, calls = out.read_bytes(), []
+    with pytest.raises(Refused, match="exists; add --overwrite"):
+        segment_file(scores, out, resume=True, progress=lambda *said: calls.append(said))
+    assert (out.read_bytes(), calls) == (before, [])
+    assert not work_of(out).exists()
+
+
+def test_what_is_kept_is_said_and_what_is_not_is_not(scores, tmp_path):
+    array = np.load(scores)
+
+    class Source:
+        shape, dtype = array.shape, array.dtype
+
+        def __init__(self, error):
+            self.error = error
+
+        def __getitem__(self, box):
+            if box[1].start >= 100:
+                raise self.error
+            return array[box]
+
+    out = tmp_path / "out.npy"
+    with pytest.raises(Refused) as error:
+        segment_file(Source(Refused("scores", "chunk 7 is damaged.")), out, workers=1)
+    assert str(error.value) == "scores: chunk 7 is damaged."
+    assert not work_of(out).exists()
+    with pytest.raises(Failed, match=r"Input/output error\. \d+ of \d+ tiles are kept: "):
+        segment_file(Source(OSError(5, "Input/output error")), out, workers=1)
+    assert work_of(out).exists()
+
+
 def test_resuming_nothing_is_a_run(scores, tmp_path):
     summary = segment_file(scores, tmp_path / "out.npy", resume=True)
     assert (summary.tiles_resumed, summary.status) == (0, "done")

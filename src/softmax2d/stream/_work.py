@@ -147,6 +147,9 @@ class Work:
             self._places.extend(Place(_real(target.path)) for target in self.targets)
             self._journal = Journal(self._places[0] / "journal", self.targets[0].path)
             records = self._journal.read()
+            if not self.resume or not records or "commit" not in records[-1]:
+                for target in self.targets:  # before anything is computed
+                    check_new(target.path, self.overwrite)
             if self.resume and records:
                 self._go_on(records)
             else:
@@ -258,10 +261,10 @@ class Work:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._journal.close()
-        refused = isinstance(error, Refused) and not self.resume
-        keep = self._keep and not self._finished and not refused
+        if isinstance(error, Refused) and not self.resume:
+            self._keep = False  # what cannot be used now cannot be used later either
         for place in self._places:
-            place.close(keep)
+            place.close(self.resumable)
 
     @property
     def resumable(self) -> bool:
