@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import xarray
+import zarr
 
 import softmax2d as s2d
 from softmax2d.stream import (
@@ -307,6 +309,27 @@ def test_refused_arguments(options, text):
 def test_refused_sources(source, text):
     with pytest.raises(Unusable, match=text):
         segment_file(source, np.empty((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["xarray", "zarr"])
+def test_the_class_axis_of_arrays_that_name_their_axes(kind):
+    z = np.ascontiguousarray(np.moveaxis(logits((6, 40, 30)), 0, 1))
+    if kind == "xarray":
+        named, plain = xarray.DataArray(z, dims=("y", "class", "x")), xarray.DataArray(z)
+    else:
+        named, plain = (
+            zarr.create_array({}, shape=z.shape, dtype="f4", chunks=(9, 6, 9), dimension_names=d)
+            for d in (("y", "class", "x"), None)
+        )
+        named[:], plain[:] = z, z
+    found = np.empty((40, 30), np.uint8)
+    segment_file(named, found)
+    np.testing.assert_array_equal(found, s2d.segment(z, axis=1).labels)
+    segment_file(plain, found, axis=1)
+    np.testing.assert_array_equal(found, s2d.segment(z, axis=1).labels)
+    if kind == "xarray":
+        with pytest.raises(Refused, match="none of its axes, a, b, e, counts classes"):
+            segment_file(xarray.DataArray(z, dims=("a", "b", "e")), found)
 
 
 def test_nothing_at_all():

@@ -140,6 +140,19 @@ def stamp(path: Path) -> dict[str, Any]:
     return {"files": count, "bytes": size, "changed_ns": latest}
 
 
+def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
+    """The names of the axes of an xarray or Zarr array that has them."""
+    names: Any = getattr(held, "dims", None)
+    if names is None:
+        names = getattr(getattr(held, "metadata", None), "dimension_names", None)
+    named = isinstance(names, tuple) and len(names) == rank
+    if not named or not all(isinstance(n, str) and n for n in names):
+        return None
+    if any(name.startswith("dim_") for name in names):  # what xarray calls them when nobody did
+        return None
+    return tuple(names)
+
+
 class ArraySource(Source):
     """Anything with ``shape``, ``dtype`` and ``__getitem__``: a NumPy, Zarr or HDF5 array."""
 
@@ -151,6 +164,8 @@ class ArraySource(Source):
         chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
         regular = isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks)
         self.chunks = chunks if regular and len(chunks) == len(self.shape) else None
+        self.axes = _axes_of(held, len(self.shape))
+        self.class_axis = class_axis_of(self.axes)
 
     def read(self, box: Box) -> Array:
         return np.asarray(self._held[box])
