@@ -15,6 +15,7 @@ from softmax2d.stream import (
     Refused,
     StreamError,
     Unusable,
+    _account,
     _memory,
     _tiles,
     evaluate_files,
@@ -330,6 +331,14 @@ def test_the_class_axis_of_arrays_that_name_their_axes(kind):
     if kind == "xarray":
         with pytest.raises(Refused, match="none of its axes, a, b, e, counts classes"):
             segment_file(xarray.DataArray(z, dims=("a", "b", "e")), found)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, (1 << 17) - 1, 1 << 17, (1 << 17) + 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_areas(size, dtype):
+    labels = rng.integers(0, 200, size).astype(dtype)
+    counts = np.bincount(labels, minlength=200)
+    assert _account.areas(labels) == {c: n for c, n in enumerate(counts.tolist()) if n}
 
 
 def test_nothing_at_all():

@@ -16,6 +16,8 @@ from softmax2d._resample import Tables
 
 Mask = NDArray[np.bool_]
 
+_MANY = 1 << 17
+
 
 @dataclass
 class Counts:
@@ -57,6 +59,22 @@ class Counts:
         """What :meth:`to_json` wrote, among other things."""
         areas = {int(label): int(area) for label, area in said["areas"].items()}
         return cls(said["pixels"], said["nan"], said["minus_inf"], said["ignored"], areas)
+
+
+def areas(labels: Array) -> dict[int, int]:
+    """Pixels of each label that occurs; ``labels`` of one axis, contiguous.
+
+    NumPy counts eight bytes a pixel. Many labels of one byte are counted two at a time, as numbers
+    of two bytes, in half of the time.
+    """
+    if labels.dtype.itemsize == 1 and labels.size >= _MANY:
+        even = labels.size // 2 * 2
+        pairs = np.bincount(labels[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+        counts = pairs.sum(0) + pairs.sum(1)
+        counts += np.bincount(labels[even:], minlength=256)
+    else:
+        counts = np.bincount(labels)
+    return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
 
 
 def _neighbours(

@@ -139,8 +139,7 @@ class Operation:
             counts.nan = int(np.count_nonzero(nan)) - counts.minus_inf
         if found.labels is not None:
             labels = found.labels.ravel() if ignored is None else found.labels[~ignored]
-            areas = np.bincount(labels)
-            counts.areas = {int(c): int(areas[c]) for c in np.nonzero(areas)[0]}
+            counts.areas = _account.areas(labels)
 
     def _stored(self, name: str, values: Array, ignored: Array | None) -> Array:
         """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C, and NaN is 0."""
