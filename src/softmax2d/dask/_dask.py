@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import Any
 
 da: Any = import_module("dask.array")
-delayed: Any = import_module("dask.delayed").delayed
+Delayed: Any = import_module("dask.delayed").Delayed
+HighLevelGraph: Any = import_module("dask.highlevelgraph").HighLevelGraph
+optimize: Any = import_module("dask").optimize
 
 Lazy = Any  # a dask array
