@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files._errors import Failed, Refused, StreamError, Unusable, needed
-from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array
+from softmax2d.stream._external import read_onnx
 
 Model = Callable[[Array], Array]
 
@@ -81,15 +81,16 @@ def _module(torch: Any, module: Any) -> Model:
 def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise Refused(path, "is no model; give an .onnx file.")
-    with open_regular(path) as file:
-        known = os.fstat(file.fileno())
+    data = read_onnx(path)
+    known = os.stat(path)
     runtime = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        session = runtime.InferenceSession(
-            os.fspath(path), options, providers=["CPUExecutionProvider"]
-        )
+        # By its real path where weights lie beside it: that is the folder that was looked at.
+        held = os.path.realpath(path) if data is None else data
+        session = runtime.InferenceSession(held, options, providers=["CPUExecutionProvider"])
         inputs, outputs = session.get_inputs(), session.get_outputs()
     except Exception as error:  # whatever a damaged model does to the runtime
         raise Refused(path, f"is not a usable ONNX model: {_said(error)}.") from error
