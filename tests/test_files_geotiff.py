@@ -11,7 +11,8 @@ import tifffile
 from rasterio.transform import Affine
 
 import softmax2d as s2d
-from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
+from softmax2d._files import _geotiff
+from softmax2d.stream import Failed, Refused, evaluate_files, segment_file, softmax2d_file
 from tests.tiles import cut
 
 Z = np.random.default_rng(1).normal(0, 4, (5, 150, 130)).astype(np.float32)
@@ -114,6 +115,19 @@ def test_cloud_optimized(tmp_path):
     with rasterio.open(tmp_path / "out.tif", overview_level=0) as small:
         assert set(np.unique(small.read(1))) <= {0, 1}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.tif", "out.tif"]
+
+
+def test_a_block_of_an_overview_that_was_lost_is_noticed(tmp_path):
+    z = np.zeros((3, 1100, 1300), np.float32)
+    stored(tmp_path / "in.tif", z)
+    out = tmp_path / "out.tif"
+    segment_file(tmp_path / "in.tif", out, cog=True)
+    _geotiff._complete(out, str(out))
+    with tifffile.TiffFile(out, mode="r+b") as file:
+        tag = file.pages[1].tags["TileByteCounts"]
+        tag.overwrite([0, *tag.value[1:]] if isinstance(tag.value, tuple | list) else 0)
+    with pytest.raises(Failed, match="No space left on device"):
+        _geotiff._complete(out, str(out))
 
 
 def test_cloud_optimized_needs_a_place(tmp_path):

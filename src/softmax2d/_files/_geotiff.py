@@ -275,8 +275,8 @@ def _complete(path: Path, bare: str) -> None:
     import tifffile
 
     with open(bare, "rb") as file:
-        page = tifffile.TiffFile(file, name=os.path.basename(path)).pages[0]
-        ends = np.asarray(page.dataoffsets) + np.asarray(page.databytecounts)
-        gone = not np.asarray(page.databytecounts).all()
-    if gone or (ends.size and int(ends.max()) > size):
-        raise Failed(path, "No space left on device.")
+        for page in tifffile.TiffFile(file, name=os.path.basename(path)).pages:  # overviews too
+            counts = np.asarray(page.databytecounts)
+            ends = np.asarray(page.dataoffsets) + counts
+            if not counts.all() or (ends.size and int(ends.max()) > size):
+                raise Failed(path, "No space left on device.")

@@ -361,8 +361,8 @@ def softmax2d_file(
     top_k : int, optional
         Only the ``top_k`` most probable classes and their probabilities, (..., K, H, W).
     encoding : "float", "float32", "float16", "uint8"
-        "float" keeps the dtype of the logits; in "uint8" 255 is 1, and the file says so where its
-        format can (attribute ``scale``, 1/255).
+        "float" keeps the dtype of the logits (float16 for bfloat16, float64 for integers); in
+        "uint8" 255 is 1, and the file says so where its format can (attribute ``scale``, 1/255).
     key, memory, workers, resume, overwrite, nodata, missing_as_fill, names, cog, progress
     scheduler, summary
         As in :func:`segment_file`. Probabilities of ignored pixels are NaN, in "uint8" 0.
