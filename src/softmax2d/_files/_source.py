@@ -158,7 +158,7 @@ class ArraySource(Source):
 
     def __init__(self, held: Any, name: str = "source") -> None:
         self.path = name
-        self._held = held
+        self.held = held
         self.shape = tuple(operator.index(n) for n in held.shape)
         self.dtype = np.dtype(held.dtype)
         chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
@@ -168,7 +168,7 @@ class ArraySource(Source):
         self.class_axis = class_axis_of(self.axes)
 
     def read(self, box: Box) -> Array:
-        return np.asarray(self._held[box])
+        return np.asarray(self.held[box])
 
     def identity(self) -> dict[str, Any]:
         return {"shape": list(self.shape), "dtype": str(self.dtype)}

@@ -20,7 +20,8 @@ from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._streaming import bounded
 from softmax2d.cli._write import Results
-from softmax2d.stream._evaluate import Evaluation, evaluated, evaluation
+from softmax2d.stream._counting import Plan
+from softmax2d.stream._evaluate import evaluated, evaluation
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._segment import workers_of
@@ -39,10 +40,11 @@ def _checked_report(path: Path | None) -> None:
         needed("matplotlib", "demo")
 
 
-def _say(plan: Evaluation, found: Statistics, names: list[str]) -> None:
+def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
     """What was read, the totals, and the classes, of many those with the lowest IoU."""
     click.echo(said_of(plan.source, plan.geometry))
-    click.echo(f"{click.format_filename(plan.truth.path)}: {text.headline(found)}\n")
+    path = "truth" if plan.truth is None else plan.truth.path
+    click.echo(f"{click.format_filename(path)}: {text.headline(found)}\n")
     click.echo(text.aligned([[name, text.number(value)] for name, value in text.totals(found)]))
     head, *rows = text.class_rows(found, names)
     if len(rows) > _LISTED:
@@ -127,13 +129,14 @@ def evaluate(
         open_any(logits, key, fill=missing_as_fill) as scores,
         open_any(truth, truth_key, fill=missing_as_fill) as labels,
     ):
-        plan, workers = evaluation(scores, labels, **_asked(**rest))
+        counting, workers = evaluation(scores, labels, **_asked(**rest))
+        plan = counting.plan
         count = plan.geometry.classes
         names = _colour.class_names(classes, count)
         listed = [str(c) for c in range(count)] if names is None else names
         total = prod(plan.geometry.shape)
         with results, Progress("evaluate", total, quiet) as progress:
-            found = evaluated(plan, workers, progress)
+            found = evaluated(counting, workers, progress)
             if report is not None:
                 title = f"{logits.name} and {truth.name}"
                 data = _report.rendered(found, report.suffix, listed, title)

@@ -1,0 +1,284 @@
+"""Logits beside their truth, counted tile by tile: what every evaluation of files goes through.
+
+What is counted is somebody else's: a function of a tile's logits, their truth and the number of
+images in them, whose results can be added up by ``+``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d import _checks, _targets
+from softmax2d._checks import Map
+from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._formats import suffix_of
+from softmax2d._files._source import Array, Box, Source
+from softmax2d._targets import Logits, Target
+from softmax2d.stream import _account
+from softmax2d.stream._cache import cached
+from softmax2d.stream._engine import shape_of
+from softmax2d.stream._geometry import Geometry, Resampling, laid, piece
+from softmax2d.stream._journal import Record
+from softmax2d.stream._tiles import Costs, Tiling, planned
+
+Count = Callable[[Logits, Target | None, int], Any]
+
+_TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where logits and truth lie, and in which tiles they are read.
+
+    Attributes
+    ----------
+    source, truth : Source
+        The logits and, None for logits alone, the true classes.
+    geometry : Geometry
+        Of the truth's pixels over the logits.
+    tiling : Tiling
+        Of these pixels.
+    ignore_index : int or None
+        The truth of pixels that count nowhere.
+    nodata : float or None
+        Logits of this value in any class: such a pixel counts nowhere.
+    """
+
+    source: Source
+    truth: Source | None
+    geometry: Geometry
+    tiling: Tiling
+    ignore_index: int | None
+    nodata: float | None
+
+    def read(self, box: Box) -> tuple[Logits, Target | None]:
+        """The logits that the pixels of a box need, without a map, and their truth.
+
+        Raises
+        ------
+        Refused
+            A truth that is no class; the message names its place in the file.
+        """
+        logits, tables = piece(self.source, self.geometry, box)
+        scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
+        ignored = None
+        if self.nodata is not None:
+            mask = _account.without_data(logits, self.geometry.axis, self.nodata)
+            ignored = _account.touched(mask, tables, self.geometry.batch) if mask.any() else None
+        if self.truth is None:
+            return scores, None if ignored is None else _only(~ignored)
+        truth, ignore = self._truth(box), self.ignore_index
+        if ignored is not None:
+            ignore = -1 if ignore is None else ignore
+            truth = truth.astype(np.int64)
+            truth[ignored] = ignore
+        try:
+            return scores, _targets.labels("evaluate", truth, scores, ignore)
+        except ValueError:
+            raise self._refused(truth, box) from None
+
+    def _truth(self, box: Box) -> Array:
+        """The truth of a box, whatever axes of length one its file has or lacks."""
+        assert self.truth is not None  # noqa: S101 - for the type checker
+        spatial = box[self.geometry.batch :]
+        where = box
+        if self.truth.shape != self.geometry.shape:
+            where = (slice(0, 1),) * (len(self.truth.shape) - len(spatial)) + spatial
+        return self.truth.read(where).reshape(shape_of(box))
+
+    def _refused(self, truth: Array, box: Box) -> Refused:
+        """What to say of a truth that is no class; its place is that of the file."""
+        ignore, classes = self.ignore_index, self.geometry.classes
+        bad = (truth < 0) | (truth >= classes)
+        if ignore is not None:
+            bad &= truth != ignore
+        first = np.unravel_index(bad.argmax(), truth.shape)
+        value = int(truth[first])
+        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
+        place = tuple(s.start + int(at) for s, at in zip(box, first, strict=True))
+        hint = " Add --ignore-index 255 to leave such pixels out." if value == 255 else ""
+        cause = f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
+        return Refused(self.truth.path if self.truth else "truth", cause)
+
+
+def _only(counts: Array) -> Target:
+    """A truth of one class that leaves out the pixels which do not count."""
+    return _targets.unchecked_labels(np.where(counts, np.uint8(0), np.uint8(255)), 255)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A plan with the map of its logits and what is counted of them."""
+
+    plan: Plan
+    affine: Map | None
+    count: Count
+
+    def __call__(self, box: Box) -> Any:
+        """What is counted in a box."""
+        scores, target = self.plan.read(box)
+        images = prod(shape_of(box)[: self.plan.geometry.batch])
+        return self.count(scores._replace(map=self.affine), target, images)
+
+
+class Counting:
+    """Counts tiles and adds them up; several threads may.
+
+    Parts of an image are added up and become one image when all of them are there
+    (``as_one_image``, where what is counted has it), so that a class that occurs in several tiles
+    of an image occurs in one image.
+
+    Parameters
+    ----------
+    counted : callable
+        What is counted in a box of the plan's pixels.
+    plan : Plan
+        The boxes.
+    apart : bool
+        Keep what is found of each image, in place of the sum.
+
+    Attributes
+    ----------
+    found : Any
+        The sum; None where nothing was counted.
+    images : dict of tuple of int to Any
+        With ``apart``, what was found of each image, by its index on the batch axes.
+    """
+
+    def __init__(self, counted: Callable[[Box], Any], plan: Plan, apart: bool = False) -> None:
+        self.plan, self.found, self.images = plan, None, {}  # type: Plan, Any, dict[Any, Any]
+        self._counted, self._apart = counted, apart
+        self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, tile: int) -> Record:
+        pixels = 0
+        for box in self.plan.tiling.parts(tile):
+            for part in self._by_image(box):
+                self._add(part, self._counted(part))
+                pixels += prod(shape_of(part))
+        return {"tile": tile, "pixels": pixels}
+
+    def _by_image(self, box: Box) -> Iterator[Box]:
+        """Whole images together, unless they are kept apart; parts of images one by one."""
+        batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
+        if shape_of(box)[batch:] == shape[batch:] and not self._apart:
+            yield box
+            return
+        for index in np.ndindex(shape_of(box)[:batch]):
+            images = (slice(s.start + i, s.start + i + 1) for s, i in zip(box, index, strict=False))
+            yield *images, *box[batch:]
+
+    def _add(self, box: Box, part: Any) -> None:
+        batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
+        whole, here = prod(shape[batch:]), prod(shape_of(box)[batch:])
+        image = tuple(s.start for s in box[:batch])
+        with self._lock:
+            if here != whole:
+                before, pixels = self._parts.pop(image, (None, 0))
+                part = part if before is None else before + part
+                if pixels + here != whole:
+                    self._parts[image] = part, pixels + here
+                    return
+                part = part.as_one_image() if hasattr(part, "as_one_image") else part
+            if self._apart:
+                self.images[image] = part
+            else:
+                self.found = part if self.found is None else self.found + part
+
+
+def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, ...] | None:
+    """The spatial size of the truth where it is not that of the logits.
+
+    Raises
+    ------
+    Refused
+        No integers, or a shape that does not lie over the logits.
+    """
+    if truth.dtype.kind not in "iu":
+        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
+    if truth.axes is not None and "sample" in truth.axes:
+        raise Refused(truth.path, "is a colour picture; labels are one number each.")
+    if suffix_of(truth.path) in (".jpg", ".jpeg"):
+        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
+    own, shape = geometry.own, truth.shape
+    if shape == own:
+        return None
+    for spatial in (2, 3) if geometry.last else (len(own) - geometry.batch,):
+        batch, size = own[: max(0, len(own) - spatial)], shape[len(shape) - spatial :]
+        fits = shape[: len(shape) - spatial] == batch
+        alone = prod(shape[: max(0, len(shape) - spatial)]) == 1 == prod(batch)
+        if len(size) == spatial and (fits or alone):
+            return None if batch + size == own else size
+    shapes = f"shape {shape}; logits of shape {logits.shape}, class axis {geometry.axis},"
+    raise Refused(truth.path, f"has {shapes} need labels of shape {own}, or of another size.")
+
+
+def plan_of(
+    logits: Source,
+    truth: Source | None,
+    *,
+    axis: int | None,
+    how: Resampling,
+    ignore_index: int | None,
+    nodata: float | None,
+    memory: int,
+    workers: int,
+    where: str = "evaluate",
+) -> tuple[Plan, int]:
+    """Check everything, and plan; also the number of workers.
+
+    ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used, or sizes that do not fit.
+    Unusable
+        Arguments that cannot be used.
+    """
+    own = how if truth is None else Resampling(None, how.interpolation, how.align_corners)
+    geometry = laid(logits, axis, own, where=where)
+    if truth is not None:
+        size = truth_size(truth, logits, geometry)
+        if how.size is not None and how.size != (size or geometry.own[geometry.batch :]):
+            shown = " × ".join(map(str, how.size))
+            raise Unusable(f"{where}: size {shown} is not that of the target, {truth.shape}.")
+        if size is not None:
+            resized = Resampling(size, how.interpolation, how.align_corners)
+            geometry = laid(logits, axis, resized, where=where)
+    source, left = cached(logits, geometry, memory)
+    costs = Costs(geometry, source, _TRUTH_BYTES)
+    chunks = [] if truth is None else _truth_chunks(truth, geometry)
+    tiling, workers = planned(costs, chunks, False, left, workers)
+    nodata = source.nodata if nodata is None else nodata
+    return Plan(source, truth, geometry, tiling, ignore_index, nodata), workers
+
+
+def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:
+    """The map of a plan's logits, checked.
+
+    Raises
+    ------
+    Refused
+        Of another length than the classes, not positive, not finite.
+    """
+    try:
+        return _checks.affine(where, temperature, bias, plan.geometry.classes)
+    except (TypeError, ValueError) as error:
+        raise Refused(plan.source.path, str(error).removeprefix(f"{where}: ")) from error
+
+
+def _truth_chunks(truth: Source, geometry: Geometry) -> list[tuple[int, ...]]:
+    """The truth's chunks, if tiles can be made of whole ones."""
+    if truth.chunks is None or truth.shape != geometry.shape:
+        return []
+    each = zip(truth.chunks, geometry.shape, strict=True)
+    chunks = tuple(min(c, max(1, n)) for c, n in each)
+    return [chunks] if prod(chunks) <= 1 << 22 else []
