@@ -1,0 +1,251 @@
+"""What each method for calibration and rare classes gains, and what it costs, in one table.
+
+    python -m benchmarks.rare_classes                 drawn street scenes (benchmarks/scenes.py)
+    python -m benchmarks.rare_classes --docs          the same, into docs/rare-classes*.md
+    python -m benchmarks.rare_classes --data val.npz --ignore-index 11 --prior .2,.3,.5
+
+Everything is fitted on the first half of the images, in their order, and measured on the second.
+With ``--data`` the file holds ``logits`` (N, C, h, w) and ``labels`` (N, H, W), and ``--prior`` the
+shares of the classes in the data that the network was trained on.
+
+Intervals are 95 % bootstrap intervals over images; those of a difference draw the same images for
+both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import softmax2d as s2d
+from benchmarks import documents, machine, scenes
+from benchmarks.report import markdown
+from softmax2d import balance, calibrate
+
+Array = NDArray[Any]
+
+TAUS = (0.1, 0.25, 0.5, 1.0)
+REPLICATES = 1000
+ACCURACY_LOST = 0.01  # of the accuracy, at most, for a higher mean accuracy
+
+
+class Data(NamedTuple):
+    """Logits and truth, halved, and what the network was trained on."""
+
+    fit: tuple[Array, Array]
+    test: tuple[Array, Array]
+    ignore_index: int
+    prior: Array
+    names: Sequence[str]
+
+
+class Method(NamedTuple):
+    """One row: a map of the logits and how labels come of it."""
+
+    name: str
+    temperature: Any = 1.0
+    bias: Any = None
+    decode: str = "argmax"
+
+
+class Row(NamedTuple):
+    """What a method gives on the second half."""
+
+    name: str
+    nll: Any
+    ece: Any
+    labels: dict[str, tuple[float, float, float]]
+    recall: Array
+
+
+def halved(logits: Array, target: Array, ignore_index: int, prior: Any, names: Any) -> Data:
+    """The first and the second half of the images."""
+    half = len(logits) // 2
+    first, second = (logits[:half], target[:half]), (logits[half:], target[half:])
+    return Data(first, second, ignore_index, np.asarray(prior, np.float64), names)
+
+
+def methods(data: Data) -> list[Method]:
+    """Everything that is compared, fitted on the first half."""
+    how: dict[str, Any] = {"ignore_index": data.ignore_index}
+    temperature, vector, bias = (
+        calibrate.fit(*data.fit, method=m, **how) for m in ("temperature", "vector", "bias")
+    )
+    plain = s2d.evaluate(*data.fit, size=data.fit[1].shape[1:], **how).accuracy
+    tuned = balance.tune_bias(*data.fit, goal="mean_iou", temperature=temperature, **how)
+    bound = plain - ACCURACY_LOST
+    careful = balance.tune_bias(
+        *data.fit, goal="mean_accuracy", at_least_accuracy=bound, temperature=temperature, **how
+    )
+    size = data.test[1].shape[1:]
+    found = balance.estimate_prior(
+        data.test[0], source_prior=data.prior, temperature=vector, size=size
+    )
+    log_prior = balance.log_prior(data.prior)
+    return [
+        Method("raw"),
+        Method("temperature", temperature),
+        Method("vector", vector),
+        Method("bias for each class", bias),
+        *(Method(f"logit adjustment, τ = {t:g}", temperature, -t * log_prior) for t in TAUS),
+        Method("bias tuned for mean IoU", temperature, tuned.bias),
+        Method("… for mean accuracy, −1 % accuracy", temperature, careful.bias),
+        Method("prior by EM, on vector", vector, found.bias),
+        Method("decoded for Dice", temperature, decode="dice"),
+        Method("decoded for IoU", temperature, decode="iou"),
+    ]
+
+
+def confusions(data: Data, method: Method) -> Array:
+    """Truth by label for every image, shape (N, C, C), int64."""
+    logits, target = data.test
+    classes = logits.shape[1]
+    how = {"temperature": method.temperature, "bias": method.bias, "decode": method.decode}
+    found = np.zeros((len(logits), classes, classes), np.int64)
+    for i, (scores, truth) in enumerate(zip(logits, target, strict=True)):
+        labels: Any = s2d.segment(scores, size=truth.shape, outputs="labels", **how).labels
+        seen = truth != data.ignore_index
+        pairs = truth[seen].astype(np.int64) * classes + labels[seen]
+        found[i] = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    return found
+
+
+def measured(confusion: Array) -> dict[str, Array]:
+    """Accuracy, mean accuracy and mean IoU of each of several matrices, shape (..., C, C)."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    truth, labels = confusion.sum(-1), confusion.sum(-2)
+    with np.errstate(invalid="ignore"):
+        recall, iou = right / truth, right / (truth + labels - right)
+    return {
+        "accuracy": right.sum(-1) / truth.sum(-1),
+        "mean accuracy": np.nanmean(recall, -1),
+        "mean IoU": np.nanmean(iou, -1),
+    }
+
+
+def intervals(confusion: Array, draws: Array, raw: dict[str, Array]) -> dict[str, Any]:
+    """Value and interval of each measure, and of the difference to ``raw`` in the same draws."""
+    cells = confusion.reshape(len(confusion), -1)
+    drawn = measured((draws @ cells).reshape(len(draws), *confusion.shape[1:]))
+    found = {}
+    for name, values in drawn.items():
+        for label, each in ((name, values), (f"Δ {name}", values - raw.get(name, values))):
+            low, high = np.quantile(each[1:], (0.025, 0.975))
+            found[label] = (float(each[0]), float(low), float(high))
+    return found
+
+
+def rows_of(data: Data, replicates: int = REPLICATES) -> list[Row]:
+    """Every method, measured on the second half."""
+    images = len(data.test[0])
+    random = np.random.default_rng(0)
+    draws = np.vstack([
+        np.ones((1, images), np.int64),
+        random.multinomial(images, np.full(images, 1 / images), replicates),
+    ])  # fmt: skip
+    raw: dict[str, Array] = {}
+    rows = []
+    for method in methods(data):
+        confusion = confusions(data, method)
+        whole = confusion.sum(0)
+        if not raw:
+            cells = draws @ confusion.reshape(images, -1)
+            raw = measured(cells.reshape(len(draws), *whole.shape))
+        sure = calibrate.bootstrap(
+            *data.test, measures=("nll", "ece"), temperature=method.temperature, bias=method.bias,
+            ignore_index=data.ignore_index, replicates=replicates,
+        )  # fmt: skip
+        with np.errstate(invalid="ignore"):
+            recall = whole.diagonal() / whole.sum(1)
+        rows.append(
+            Row(method.name, sure["nll"], sure["ece"], intervals(confusion, draws, raw), recall)
+        )
+    return rows
+
+
+def _between(interval: Any, digits: int = 3, scale: float = 1) -> str:
+    value, low, high = (scale * float(x) for x in interval)
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _changed(interval: Any) -> str:
+    value, low, high = (100 * float(x) for x in interval)
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def tables(data: Data, rows: list[Row]) -> tuple[str, str]:
+    """Measures with their intervals, and the recall of every class, both in Markdown."""
+    head = ["method", "NLL", "ECE, %", "accuracy, %", "mean accuracy, %", "mean IoU, %",
+            "change of mean IoU"]  # fmt: skip
+    body = []
+    for row in rows:
+        found = row.labels
+        cells = [_between(found[n], 1, 100) for n in ("accuracy", "mean accuracy", "mean IoU")]
+        change = "" if row.name == "raw" else _changed(found["Δ mean IoU"])
+        ece = _between(row.ece, 2, 100)
+        body.append([row.name, _between(row.nll), ece, *cells, change])
+    truth = data.test[1]
+    shares = np.bincount(truth[truth != data.ignore_index], minlength=len(data.names))
+    shares = shares / shares.sum()
+    recalls = [
+        ["share of pixels", *(f"{100 * s:.2g}" for s in shares)],
+        *([row.name, *(f"{100 * r:.1f}" for r in row.recall)] for row in rows),
+    ]
+    return markdown(head, body), markdown(["recall, %", *data.names], recalls)
+
+
+def drawn(count: int = 80) -> Data:
+    """The drawn scenes; the network's prior is that of the scenes it was trained on."""
+    found = scenes.scenes(count)
+    counts = balance.class_counts(found.train, ignore_index=scenes.VOID, classes=len(scenes.NAMES))
+    return halved(found.logits, found.target, scenes.VOID, counts.pixels, scenes.NAMES)
+
+
+def _given(options: argparse.Namespace) -> Data:
+    with np.load(options.data, allow_pickle=False) as file:
+        logits, labels = file["logits"], file["labels"]
+    prior = [float(x) for x in options.prior.split(",")]
+    names = options.names.split(",") if options.names else [str(c) for c in range(len(prior))]
+    return halved(logits, labels, options.ignore_index, prior, names)
+
+
+def main() -> None:
+    """Fit, measure, print, and on request write the tables into the documents."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rare_classes", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="an .npz with logits and labels")
+    parser.add_argument("--ignore-index", type=int, default=255)
+    parser.add_argument("--prior", help="shares of the classes in the training data, a,b,c")
+    parser.add_argument("--names", help="of the classes, a,b,c")
+    parser.add_argument("--scenes", type=int, default=80, help="scenes to draw (80)")
+    parser.add_argument("--replicates", type=int, default=REPLICATES)
+    parser.add_argument("--json", type=Path, help="keep the numbers")
+    parser.add_argument("--docs", action="store_true", help="write docs/rare-classes*.md")
+    options = parser.parse_args()
+    if options.data and not options.prior:
+        parser.error("--data needs --prior")
+    data = _given(options) if options.data else drawn(options.scenes)
+    rows = rows_of(data, options.replicates)
+    found, recalls = tables(data, rows)
+    print(f"{found}\n\n{recalls}")
+    if options.json:
+        plain = [{**row._asdict(), "recall": row.recall.tolist()} for row in rows]
+        options.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    if options.docs:
+        for page in ("rare-classes.md", "rare-classes.zh.md"):
+            documents.rewrite(
+                machine.ROOT / "docs" / page,
+                {"rare-classes": found, "rare-classes-recall": recalls},
+            )
+
+
+if __name__ == "__main__":
+    main()
