@@ -228,6 +228,51 @@ void statistics(nb::handle logits, int dtype, int axis, nb::handle map, nb::hand
     run(job, kernels().statistics, 0);
 }
 
+// Adds to the histogram of every class's probability; see struct Histogram. Of a target, which may be None,
+// only what is ignored matters.
+void histogram(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+               bool is_signed, nb::handle ignore, nb::handle count, nb::handle sum) {
+    const View from(logits, false), counts(count, true), sums(sum, true);
+    const std::unique_ptr<View> classes = optional_view(target, false);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    const size_t bytes = size_t(job.classes) * kHistogramBins * sizeof(int64_t);
+    if (counts.bytes() != bytes || sums.bytes() != bytes)
+        throw std::invalid_argument("count and sum must be of classes x HISTOGRAM_BINS");
+    job.affine = affine.affine();
+    if (classes) job.target = target_of(*classes, is_signed, ignore);
+    job.histogram = {reinterpret_cast<int64_t*>(counts.data()), reinterpret_cast<int64_t*>(sums.data())};
+    const WithoutGil released;
+    run(job, kernels().histogram, 0);
+}
+
+// outputs: labels, confidence; None where not asked for. rule: classes, gain, loss, rest; see struct
+// Decision.
+void decide(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
+            int label_bytes, nb::tuple rule) {
+    const View from(logits, false), classes(rule[0], false), gain(rule[1], false), loss(rule[2], false);
+    const std::unique_ptr<View> rest = optional_view(rule[3], false), labels = optional_view(outputs[0]),
+                                confidence = optional_view(outputs[1]);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    const auto numbers = [](const char* data) { return reinterpret_cast<const double*>(data); };
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    job.affine = affine.affine();
+    job.segment.labels = data_of(labels);
+    job.segment.confidence = data_of(confidence);
+    job.segment.label_bytes = label_bytes;
+    job.decision = {reinterpret_cast<const int64_t*>(classes.data()), numbers(gain.data()),
+                    numbers(loss.data()), numbers(data_of(rest)),
+                    ptrdiff_t(classes.bytes() / sizeof(int64_t))};
+    const WithoutGil released;
+    run(job, kernels().decide, 0);
+}
+
 // Memory for a large result, as bytes; what was in it before may still be.
 nb::object new_buffer(size_t bytes) {
     struct Owned {
@@ -307,6 +352,11 @@ NB_MODULE(_core, m) {
     m.def("statistics", &statistics, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
           "target"_a, "is_signed"_a, "ignore"_a.none(), "bins"_a, "confusion"_a, "top_bins"_a, "class_bins"_a,
           "nll"_a, "brier"_a);
+    m.def("histogram", &histogram, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
+          "target"_a.none(), "is_signed"_a, "ignore"_a.none(), "count"_a, "sum"_a);
+    m.attr("HISTOGRAM_BINS") = kHistogramBins;
+    m.def("decide", &decide, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "outputs"_a,
+          "label_bytes"_a, "rule"_a);
     m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);

@@ -2,6 +2,8 @@
 #include "kernels.h"
 
 #include "impl/resample.h"
+#include "impl/sink_decide.h"
+#include "impl/sink_histogram.h"
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_region.h"
@@ -97,6 +99,17 @@ struct Statistics {
         bytes_of<Source, LossRows<typename Source::Number>, TallyRows<typename Source::Number>, Tally>;
 };
 
+template <class Source, class>
+struct ProbHistogram {
+    static constexpr auto run = run_histogram<Source>;
+    static constexpr auto bytes = bytes_of<Source, ProbTally>;
+};
+template <class Source, class>
+struct Decider {
+    static constexpr auto run = run_decide<Source>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
 void each(const T* x, T* out, ptrdiff_t n, F f) {
@@ -140,6 +153,8 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<SoftLoss, 1, true>,
     kKernel<Region>,
     kKernel<Statistics>,
+    kKernel<ProbHistogram>,
+    kKernel<Decider>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

@@ -13,8 +13,10 @@ enum class DType : int { float16, bfloat16, float32, float64 };
 
 constexpr int kMaxDims = 64;
 constexpr int kMaxOperands = 4;
-constexpr int kSums = 256;       // entries of an exact sum of float32: one for each exponent
-constexpr int kWideSums = 4096;  // of float64: the low halves, then the high ones
+constexpr int kSums = 256;  // entries of an exact sum of float32: one for each exponent
+constexpr int kHistogramOctaves = 8;
+constexpr int kHistogramBins = 64 * kHistogramOctaves + 1;  // 64 an octave, and what lies below them
+constexpr int kWideSums = 4096;                             // of float64: the low halves, then the high ones
 
 // One array, with its class axis taken out. Strides are in elements and may be zero or negative.
 struct Operand {
@@ -112,6 +114,21 @@ struct Counts {
     ptrdiff_t bins;
 };
 
+// How often each class's probability lies where (sink_histogram.h); both are classes x kHistogramBins and
+// added to.
+struct Histogram {
+    int64_t* count;  // pixels
+    int64_t* sum;    // of their probabilities, in units of 2^-31
+};
+
+// The classes that may be given to a pixel, and their scores (gain p - loss) / (rest - p), or without the
+// divisor where `rest` is null.
+struct Decision {
+    const int64_t* classes;
+    const double *gain, *loss, *rest;
+    ptrdiff_t count;
+};
+
 struct Job {
     Walk walk;
     Operand operand[kMaxOperands];
@@ -121,6 +138,8 @@ struct Job {
     Target target;
     Loss loss;
     Counts counts;
+    Histogram histogram;
+    Decision decision;
     ptrdiff_t classes;
     int reads;            // operands that are read tile by tile: the first ones
     int output;           // the operand that takes results with a class axis; 0 if there is none
@@ -149,6 +168,8 @@ struct Kernels {
     Kernel soft_loss;        // operands: logits, (target probs,) pixels, grad_logits
     Kernel region_sums;      // operands: logits, pixels; results in job.loss.region
     Kernel statistics;       // operands: logits, pixels; results in job.counts
+    Kernel histogram;        // operands: logits, pixels; results in job.histogram
+    Kernel decide;           // operands: logits, pixels; job.decision, results in job.segment
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);

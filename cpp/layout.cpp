@@ -106,7 +106,10 @@ ptrdiff_t tile_pixels(const Job& job, int arrays) {
 }
 
 // Pixels below which a call would spend its time on clearing and adding up counts.
-ptrdiff_t least_chunk(const Job& job) { return job.counts.bins ? 64 * job.classes : 0; }
+ptrdiff_t least_chunk(const Job& job) {
+    if (job.histogram.count) return 1 << 14;
+    return job.counts.bins ? 64 * job.classes : 0;
+}
 
 // Rows at which bands begin, and the end. A band keeps all output rows between two source rows together and
 // has enough of them that interpolating its first source rows anew weighs little.

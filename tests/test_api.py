@@ -71,7 +71,7 @@ SIGNATURES = {
     "softmax2d_jacobian": "(probs, *, axis=-3)",
     "segment": "(logits, *, axis=-3, size=None, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, window=None, "
-    "spatial_dims=None)",
+    "spatial_dims=None, decode='argmax')",
     "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
     "spatial_dims=None)",

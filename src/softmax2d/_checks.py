@@ -18,6 +18,7 @@ from softmax2d._arrays import Array, describe, is_bfloat16
 Map = tuple[Array, Array, Array, bool]
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
+DECODINGS = ("argmax", "dice", "iou")
 
 
 def whole(where: str, name: str, value: Any, expected: str = "an integer") -> int:
@@ -148,6 +149,22 @@ def best_classes(where: str, top_k: Any, classes: int) -> int:
             f"{where}: top_k must be between 1 and the number of classes, {classes}; got {number}."
         )
     return number
+
+
+def decoding(where: str, decode: Any) -> str:
+    """How labels are chosen, by a known name."""
+    if not isinstance(decode, str) or decode not in DECODINGS:
+        raise ValueError(f"{where}: decode must be {', '.join(DECODINGS)}; got {decode!r}.")
+    return decode
+
+
+def only_argmax(where: str, decode: Any, what: str) -> None:
+    """Refuse to decode where an image is not seen as a whole."""
+    if decoding(where, decode) != "argmax":
+        raise ValueError(
+            f"{where}: decode must be argmax for {what}; got {decode!r}. Such labels depend on all "
+            "pixels of an image: use softmax2d.segment or softmax2d.stream.segment_file."
+        )
 
 
 def some_classes(where: str, array: Array, axis: int) -> int:

@@ -100,6 +100,31 @@ def statistics(
     nll: Any,
     brier: Any,
 ) -> None: ...
+def histogram(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any | None,
+    is_signed: bool,
+    ignore: int | None,
+    count: Any,
+    sum: Any,
+) -> None: ...
+
+HISTOGRAM_BINS: int
+
+def decide(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    outputs: tuple[Any, Any],
+    label_bytes: int,
+    rule: tuple[Any, Any, Any, Any],
+) -> None: ...
 def new_buffer(bytes: int) -> Any: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...

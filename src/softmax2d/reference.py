@@ -102,6 +102,22 @@ def top_k(logits: ArrayLike, k: int, *, axis: int = -3) -> tuple[NDArray[np.intp
     return order, np.take_along_axis(softmax2d(logits, axis=axis), order, axis)
 
 
+def decoded(probs: ArrayLike, iou: bool = False) -> NDArray[np.intp]:
+    """Labels of one image, (C, pixels): each pixel to the class whose Dice or IoU gains most by it.
+
+    S and τ are the sum and the number of the most probable pixels that make 2 S / (τ + Σ p + 1) or
+    S / (τ + Σ p - S) largest, for every class that is more probable than not somewhere.
+    """
+    p = np.asarray(probs, np.float64)
+    sums, tau = np.cumsum(-np.sort(-p, 1), 1), np.arange(1, p.shape[1] + 1)
+    below = tau + sums[:, -1:] - sums if iou else tau + sums[:, -1:] + 1
+    best = (sums / below).argmax(1)[:, None]
+    s, d = np.take_along_axis(sums, best, 1), np.take_along_axis(below, best, 1)
+    score = (p - s / d * (1 - p)) / (d + 1 - p) if iou else 2 * (p - s / d) / (d + 1)
+    taking = p.max(1, keepdims=True) >= 1 / 2
+    return np.where(taking, score, -np.inf).argmax(0) if taking.any() else p.argmax(0)
+
+
 def resampling_matrix(
     inputs: int, outputs: int, interpolation: str = "linear", align_corners: bool = False
 ) -> Array:

@@ -92,6 +92,13 @@ def thinned(labels: Stage) -> Any:
 @click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
 @sized
 @click.option(
+    "--decode",
+    type=click.Choice(_checks.DECODINGS),
+    default="argmax",
+    show_default=True,
+    help="The most probable class, or what makes the image's expected Dice or IoU large.",
+)
+@click.option(
     "--outputs",
     default="labels,confidence",
     show_default=True,
@@ -160,6 +167,10 @@ def segment(
     beside .png, where 255 is 1 (for the entropy, log C) and pixels without probabilities (NaN)
     are 0.
 
+    With --decode dice or iou a pixel goes to the class whose Dice or IoU in its image gains most by
+    it, rather than to the most probable one: rare classes gain pixels, overall accuracy loses a
+    little. Probabilities should be calibrated (--temperature). LOGITS is read twice.
+
     The preview is a coloured picture of at most 2048 pixels a side, with a legend if there are
     --classes.
 
@@ -210,7 +221,9 @@ def segment(
         picture = _colour.preview(thinned(stages["labels"]), colours, told.names, counts.areas)
         write_png(shown, pictures.create(shown), picture)
 
-    options = _options(rest, encoding=encoding, style=style, finish=drawn, inputs=inputs)
+    options = _options(
+        rest, encoding=encoding, style=style, finish=drawn, inputs=inputs, decode=rest["decode"]
+    )
     with pictures, _planned(logits, paths, names, options, rest) as run:
         _check_preview(run, shown)
         _go(run, "segment", account_path(summary), quiet, palette is not None, shown)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d import _arrays, _checks, _ops
-from softmax2d._ops import Interpolation, Output, Segmentation, Window
+from softmax2d._ops import Decode, Interpolation, Output, Segmentation, Window
 from softmax2d.dask import _blocks, _xarray
 from softmax2d.dask._dask import da
 from softmax2d.dask._pieces import Pieces, pieces
@@ -29,6 +29,7 @@ def segment(
     top_k: int | None = None,
     window: Window | None = None,
     spatial_dims: int | None = None,
+    decode: Decode = "argmax",
 ) -> Segmentation:
     """Label every pixel lazily; :func:`softmax2d.segment` on dask arrays and DataArrays.
 
@@ -47,6 +48,8 @@ def segment(
         The map z / temperature + bias; in memory, because it is checked at once.
     outputs, top_k
         What to compute, as in :func:`softmax2d.segment`.
+    decode : "argmax"
+        Nothing else: a chunk does not know the rest of its image.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def segment(
     (8, 12)
     """
     where = "segment"
+    _checks.only_argmax(where, decode, "dask arrays")
     grid = size, interpolation, align_corners, spatial_dims, window
     plan = checked(where, logits, axis, temperature, bias, *grid)
     names = _checks.output_names(where, outputs, top_k)

@@ -142,6 +142,8 @@ class Counting:
         The boxes.
     apart : bool
         Keep what is found of each image, in place of the sum.
+    made : callable, optional
+        With ``apart``, what to make of each image and keep.
 
     Attributes
     ----------
@@ -151,9 +153,15 @@ class Counting:
         With ``apart``, what was found of each image, by its index on the batch axes.
     """
 
-    def __init__(self, counted: Callable[[Box], Any], plan: Plan, apart: bool = False) -> None:
+    def __init__(
+        self,
+        counted: Callable[[Box], Any],
+        plan: Plan,
+        apart: bool = False,
+        made: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.plan, self.found, self.images = plan, None, {}  # type: Plan, Any, dict[Any, Any]
-        self._counted, self._apart = counted, apart
+        self._counted, self._apart, self._made = counted, apart, made
         self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
@@ -188,7 +196,7 @@ class Counting:
                     return
                 part = part.as_one_image() if hasattr(part, "as_one_image") else part
             if self._apart:
-                self.images[image] = part
+                self.images[image] = part if self._made is None else self._made(part)
             else:
                 self.found = part if self.found is None else self.found + part
 

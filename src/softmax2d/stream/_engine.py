@@ -40,7 +40,7 @@ class Storing:
         counts, sums, read = Counts(), dict.fromkeys(self.stages, 0), 0
         for box in self.tiling.parts(tile):
             logits, tables = piece(self.source, self.operation.geometry, box)
-            found = self.operation.run(logits, tables, shape_of(box))
+            found = self.operation.run(logits, tables, box)
             for name, stage in self.stages.items():
                 values = np.ascontiguousarray(found.stored[name])
                 stage.write(self.operation.result_box(name, box), values)

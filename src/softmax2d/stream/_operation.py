@@ -11,6 +11,7 @@ import numpy as np
 
 from softmax2d import _checks, _ops
 from softmax2d._checks import Map
+from softmax2d._decode import Rule
 from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Array, Box
 from softmax2d._resample import Grid, Tables
@@ -44,6 +45,11 @@ class Operation:
         Logits that are no data.
     empty : int or None
         The label where there is none.
+    decode : "argmax", "dice", "iou"
+        How labels are chosen.
+    rules : tuple
+        Of each image, in order, the numbers of its :class:`~softmax2d._decode.Rule`, once they are
+        known; none for "argmax".
     """
 
     geometry: Geometry
@@ -55,6 +61,8 @@ class Operation:
     encoding: str = "float"
     nodata: float | None = None
     empty: int | None = None
+    decode: str = "argmax"
+    rules: tuple[Any, ...] = ()
 
     @cached_property
     def affine(self) -> Map | None:
@@ -96,13 +104,14 @@ class Operation:
         each = ((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
         return 8 + classes + sum(each)
 
-    def run(self, logits: Array, tables: Tables | None, shape: tuple[int, ...]) -> Found:
-        """The results of one piece, as they are stored, and what its pixels are."""
+    def run(self, logits: Array, tables: Tables | None, box: Box) -> Found:
+        """The results of the pixels in ``box``, as they are stored, and what its pixels are."""
+        shape = tuple(s.stop - s.start for s in box)
         geometry, grid = self.geometry, Grid(logits, tables, shape)
         names = tuple(n for n in self.outputs if n in _checks.OUTPUTS)
         sure = tuple(dict.fromkeys((*names, "confidence")))
         best = self.top_k if any(n in TOP for n in self.outputs) else 0
-        found = _ops.segmented(grid, geometry.axis, self.affine, sure, best)
+        found = self._segmented(grid, box, sure, best)
         values: dict[str, Any] = {n: getattr(found, n) for n in self.outputs if n != "probs"}
         if "probs" in self.outputs:
             dtype = logits.dtype.newbyteorder("=")
@@ -113,6 +122,16 @@ class Operation:
         self._count(found, logits, tables, ignored, counts)
         stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
         return Found(stored, counts)
+
+    def _segmented(
+        self, grid: Grid, box: Box, names: tuple[str, ...], best: int
+    ) -> _ops.Segmentation:
+        axis, batch = self.geometry.axis, self.geometry.batch
+        if not self.rules:
+            return _ops.segmented(grid, axis, self.affine, names, best)
+        every = np.arange(len(self.rules)).reshape(self.geometry.shape[:batch])
+        rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
+        return _ops.decoded(grid, axis, self.affine, batch, rules, names, best)
 
     def _ignored(self, logits: Array, tables: Tables | None) -> Array | None:
         if self.nodata is None:

@@ -409,7 +409,7 @@ class _Prediction:
             if self.plan.blend.probabilities is not None:
                 with np.errstate(divide="ignore"):
                     logits = np.log(logits)
-            found = operation.run(logits, tables, tuple(s.stop - s.start for s in box))
+            found = operation.run(logits, tables, box)
             sums = {}
             for name, stage in stages.items():
                 values = np.ascontiguousarray(found.stored[name])

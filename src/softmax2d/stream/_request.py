@@ -184,6 +184,7 @@ def header(source: Source, operation: Operation, tiling: Tiling, made: list[Targ
             "top_k": operation.top_k,
             "encoding": operation.encoding,
             "nodata": repr(operation.nodata),
+            "decode": operation.decode,
             "results": {t.name: str(t.path.absolute()) for t in made},
             "presentation": {t.name: _presented(t.look) for t in made},
             "instruction_set": _runtime.instruction_set(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -13,7 +13,7 @@ from typing import Any
 
 from softmax2d._files._errors import StreamError, Unusable, shown
 from softmax2d._files._source import Source
-from softmax2d.stream import _engine
+from softmax2d.stream import _decoding, _engine
 from softmax2d.stream._account import Counts
 from softmax2d.stream._cluster import Job
 from softmax2d.stream._journal import Record
@@ -115,7 +115,6 @@ class Run:
     def _all(self, summary: Summary, started: float) -> None:
         with ExitStack() as stack:
             stages: dict[str, Stage] = {}
-            operation = self.operation
             if self.work is not None:
                 work = stack.enter_context(self.work)
                 if work.committed:
@@ -125,6 +124,7 @@ class Run:
                 for target, at in zip(work.targets, work.stages(), strict=True):
                     stages[target.name] = at.open()
                     stack.callback(stages[target.name].close)
+            operation = self._decided()
             for name, held in self.arrays.items():
                 shape, dtype = operation.result_shape(name), operation.result_dtype(name)
                 stages[name] = ArrayStage(held, name, shape, dtype)
@@ -136,14 +136,22 @@ class Run:
                 counts = summary.counts
                 self.work.commit(None if finish is None else lambda: finish(stages, counts))
 
-    def _job(self) -> Job:
+    def _decided(self) -> Operation:
+        """What is made, with what decides the labels of each image where these are no argmax."""
+        operation = self.operation
+        if operation.decode == "argmax" or not {"labels", "confidence"} & {*operation.outputs}:
+            return operation
+        rules = _decoding.rules_of(self.source, operation, self.tiling, self.workers)
+        return replace(operation, rules=rules)
+
+    def _job(self, operation: Operation) -> Job:
         """What other processes need to know."""
         if self.work is None or self.arrays:
             raise Unusable("a cluster writes to files; give paths for the results.")
         stages = zip(self.work.targets, self.work.stages(), strict=True)
         named = tuple((target.name, at) for target, at in stages)
         path = os.path.abspath(self.source.path)
-        return Job(path, self.key, self.fill, self.operation, self.tiling, named)
+        return Job(path, self.key, self.fill, operation, self.tiling, named)
 
     def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)
@@ -167,7 +175,7 @@ class Run:
 
         try:
             if self.scheduler is not None:
-                self.scheduler(self._job(), left, said)
+                self.scheduler(self._job(storing.operation), left, said)
             else:
                 _engine.run(storing, left, self.workers, said)
         except _engine.TileError as error:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from softmax2d import _checks, _runtime
 from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Source
-from softmax2d.stream import _request
+from softmax2d._ops import Decode
+from softmax2d.stream import _decoding, _request
 from softmax2d.stream._cache import cached
 from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._geometry import Geometry, Resampling, laid
@@ -56,6 +57,7 @@ class Options:
     progress: Progress | None = None
     finish: Finish | None = None
     inputs: tuple[Path, ...] = ()
+    decode: str = "argmax"
     cluster: Cluster | None = None
 
 
@@ -97,6 +99,7 @@ def _operation(
         encoding=options.encoding,
         nodata=nodata,
         empty=empty,
+        decode=_decoding.checked(options.decode),
     )
 
 
@@ -164,6 +167,7 @@ def planned_run(
             _request.check_array(name, array, geometry, shape, dtype)
         classes = geometry.classes
         logits, left = cached(bare, geometry, memory)
+        left = max(1, left - _decoding.held_bytes(operation.decode, classes, workers))
         tiling, workers = _tiling(logits, operation, held, left, workers)
         style = options.style if isinstance(options.style, Style) else options.style(classes)
         styles = _request.looks(operation, logits, space, style, tiling)
@@ -205,6 +209,7 @@ def segment_file(
     progress: Progress | None = None,
     scheduler: str | None = None,
     summary: str | os.PathLike[str] | None = None,
+    decode: Decode = "argmax",
 ) -> Summary:
     """Label every pixel of logits that need not fit in memory: :func:`softmax2d.segment` on files.
 
@@ -256,6 +261,10 @@ def segment_file(
         they see the same files under the same paths. ``memory`` is then what each of them may take.
     summary : path, optional
         Write the account there as JSON, also when the run fails.
+    decode : "argmax", "dice", "iou"
+        How labels are chosen, image by image, as in :func:`softmax2d.segment`. All but "argmax"
+        read the file twice; the first pass, which ``resume`` does again and a cluster leaves to
+        this process, finds what decides each image. Pixels without data count nowhere.
 
     Returns
     -------
@@ -307,6 +316,7 @@ def segment_file(
         missing_as_fill=missing_as_fill,
         style=Style(None if names is None else tuple(names), palette, cog),
         progress=progress,
+        decode=decode,
     )
     wanted = checked_outputs(outputs, top_k, encoding)
     return _done(source, result, wanted, options, scheduler, summary)

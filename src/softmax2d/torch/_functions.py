@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d import _checks
-from softmax2d._ops import Interpolation, Output, Segmentation, Window
+from softmax2d import _checks, _ops
+from softmax2d._ops import Decode, Interpolation, Output, Segmentation, Window
 from softmax2d.torch import _composite, _gate, _operators
 from softmax2d.torch._source import source_of
 
@@ -236,11 +236,13 @@ def segment(
     top_k: int | None = None,
     window: Window | None = None,
     spatial_dims: int | None = None,
+    decode: Decode = "argmax",
 ) -> Segmentation:
     """Label every pixel, and say how sure the label is, without building the probabilities.
 
     :func:`softmax2d.segment` for tensors. Nothing of it can be differentiated: a backward pass
-    through the confidence raises.
+    through the confidence raises. ``decode`` other than "argmax" is for tensors on the CPU, and
+    outside of compiled and exported graphs.
 
     Returns
     -------
@@ -257,6 +259,11 @@ def segment(
     """
     where = "segment"
     logits = _gate.floats(where, "logits", logits)
+    if _checks.decoding(where, decode) != "argmax":
+        if logits.device.type != "cpu" or exporting() or torch.compiler.is_compiling():
+            _checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
+        whole = size, interpolation, align_corners, spatial_dims
+        return _decoded(logits, dim, temperature, bias, outputs, top_k, (*whole, window), decode)
     resampling = size, interpolation, align_corners, spatial_dims
     source = source_of(where, logits, dim, temperature, bias, resampling, window)
     names = _checks.output_names(where, outputs, top_k)
@@ -267,3 +274,30 @@ def segment(
     fields = [*(name for name in _checks.OUTPUTS if name in names)]
     fields += ["top_labels", "top_probs"] if top_k is not None else []
     return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]
+
+
+def _decoded(
+    logits: Tensor,
+    dim: int,
+    temperature: Any,
+    bias: Any,
+    outputs: Any,
+    top_k: int | None,
+    resampling: tuple[Any, ...],
+    decode: Decode,
+) -> Segmentation:
+    """By the NumPy function, on the tensor's own memory."""
+    names = "size", "interpolation", "align_corners", "spatial_dims", "window"
+    values = (t.detach() if isinstance(t, Tensor) else t for t in (logits, temperature, bias))
+    array, divisor, shift = values
+    found = _ops.segment(
+        array,
+        axis=dim,
+        temperature=divisor,
+        bias=shift,
+        outputs=outputs,
+        top_k=top_k,
+        decode=decode,
+        **dict(zip(names, resampling, strict=True)),
+    )
+    return Segmentation(*(t if t is None else torch.from_numpy(t) for t in found))  # type: ignore[arg-type]

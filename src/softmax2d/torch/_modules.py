@@ -99,6 +99,7 @@ class Segment(_Options):
         outputs: Any = ("labels", "confidence"),
         top_k: int | None = None,
         spatial_dims: int | None = None,
+        decode: Any = "argmax",
     ) -> None:
         super().__init__(
             dim=dim,
@@ -110,6 +111,7 @@ class Segment(_Options):
             outputs=outputs,
             top_k=top_k,
             spatial_dims=spatial_dims,
+            decode=decode,
         )
 
     def forward(self, logits: Tensor) -> Segmentation:

@@ -1,0 +1,78 @@
+// Labels by a score of the class's probability p, of those classes that take part:
+//
+//   s_c = gain_c p_c - loss_c                    or    s_c = (gain_c p_c - loss_c) / (rest_c - p_c)
+//
+// the increment of a class's Dice or IoU that a pixel brings (src/softmax2d/_decode.py). The first of equals
+// wins; a pixel without probabilities keeps the label of numpy.argmax.
+//
+// Memory traffic: one read of the logits; results of a few bytes a pixel.
+#pragma once
+#include "sink_histogram.h"
+#include "sink_segment.h"
+
+namespace {
+
+// `width` vectors side by side, from the terms of the exponential sum: labels, and into kOut the
+// probabilities.
+template <class T, int width, bool ratio>
+inline void decide_block(Tile<T>& t, const Decision& d, ptrdiff_t p) {
+    constexpr int lanes = kLanes<T>;
+    using Int = typename Lanes<T>::Int;
+    Vec<T> best[width], prob[width], known[width];
+    IntVec<T> label[width];
+    Normaliser<T> norm[width];
+    for (int j = 0; j < width; ++j) {
+        best[j] = splat(-T(__builtin_inf()));
+        prob[j] = splat(T(__builtin_nan("")));
+        known[j] = load<Vec<T>>(t.row(kMean) + p + j * lanes);
+        label[j] = load<IntVec<T>>(t.label() + p + j * lanes);
+        norm[j] = Normaliser<T>::at(t, p + j * lanes);
+    }
+    for (ptrdiff_t i = 0; i < d.count; ++i) {
+        const T* row = t.z + d.classes[i] * t.ld + p;
+        const Vec<T> gain = splat(T(d.gain[i])), loss = splat(T(-d.loss[i]));
+        const Vec<T> rest = splat(T(ratio ? d.rest[i] : 1));
+        for (int j = 0; j < width; ++j) {
+            const Vec<T> own = norm[j](load<Vec<T>>(row + j * lanes));
+            Vec<T> score = fma(gain, own, loss);
+            if (ratio) score /= rest - own;
+            const auto better = (score > best[j]) & (known[j] != 0);
+            best[j] = better ? score : best[j];
+            prob[j] = better ? own : prob[j];
+            label[j] = better ? IntVec<T>{} + Int(d.classes[i]) : label[j];
+        }
+    }
+    for (int j = 0; j < width; ++j) {
+        store(t.label() + p + j * lanes, label[j]);
+        store(t.row(kOut) + p + j * lanes, prob[j]);
+    }
+}
+
+template <bool ratio, class T>
+inline void decide(Tile<T>& t, const Decision& d) {
+    constexpr int lanes = kLanes<T>;
+    ptrdiff_t p = 0;
+    for (; p + 4 * lanes <= t.padded; p += 4 * lanes) decide_block<T, 4, ratio>(t, d, p);
+    for (; p < t.padded; p += lanes) decide_block<T, 1, ratio>(t, d, p);
+}
+
+template <class Source>
+inline void run_decide(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    using T = typename Source::Number;
+    Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
+        Tile<T>& t = tiles[0];
+        NoFeed none;
+        mapped_maxima<T, true, false, true>(t, job, none, [] {});
+        label_nans(t, t.row(kSum));
+        exp_sum<T, Keep::terms>(t, feeds[0]);
+        mark_known(t);
+        if (job.decision.rest)
+            decide<true>(t, job.decision);
+        else
+            decide<false>(t, job.decision);
+        if (job.segment.labels) store_label<T>(t.label(), job.segment.labels, job, t);
+        store_row<T, T>(t.row(kOut), job.segment.confidence, job, t.segments, t.segment_count);
+    });
+}
+
+}  // namespace
