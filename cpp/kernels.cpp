@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "impl/resample.h"
+#include "impl/sink_fit.h"
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_region.h"
@@ -97,6 +98,12 @@ struct Statistics {
         bytes_of<Source, LossRows<typename Source::Number>, TallyRows<typename Source::Number>, Tally>;
 };
 
+template <class Source, class>
+struct Fitter {
+    static constexpr auto run = run_fit<Source>;
+    static constexpr auto bytes = bytes_of<Source, FitRows<typename Source::Number>, ClassSums>;
+};
+
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
 void each(const T* x, T* out, ptrdiff_t n, F f) {
@@ -140,6 +147,7 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<SoftLoss, 1, true>,
     kKernel<Region>,
     kKernel<Statistics>,
+    kKernel<Fitter>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

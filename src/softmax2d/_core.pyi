@@ -100,6 +100,20 @@ def statistics(
     nll: Any,
     brier: Any,
 ) -> None: ...
+def fit(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any,
+    is_signed: bool,
+    ignore: int | None,
+    weight: Any | None,
+    sums: Any,
+    left_out: Any,
+    class_sums: Any | None,
+) -> bool: ...
 def new_buffer(bytes: int) -> Any: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...
