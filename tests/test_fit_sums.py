@@ -1,4 +1,4 @@
-"""The core's sums for fits: the reference on every build, exact in any order, odd pixels left out."""
+"""The core's sums for fits: the reference on every build, exact in any order, odd pixels apart."""
 
 from __future__ import annotations
 
