@@ -273,6 +273,31 @@ void decide(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle g
     run(job, kernels().decide, 0);
 }
 
+// Adds to the loss and its derivatives by temperatures and biases; see struct Fit. Returns whether the sums
+// by class hold all numbers.
+bool fit(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+         bool is_signed, nb::handle ignore, nb::handle weight, nb::handle sums, nb::handle left_out,
+         nb::handle class_sums) {
+    const View from(logits, false), classes(target, false), totals(sums, true), odd(left_out, true);
+    const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(class_sums);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
+    if (totals.bytes() < 4 * size_t(array.dtype == DType::float64 ? kWideSums : kSums) * sizeof(int64_t))
+        throw std::invalid_argument("sums are too short");
+    int64_t too_large = 0;
+    const auto counts = [](char* data) { return reinterpret_cast<int64_t*>(data); };
+    job.fit = {counts(totals.data()), counts(odd.data()), counts(data_of(each)), &too_large};
+    const WithoutGil released;
+    run(job, kernels().fit, 0);
+    return too_large == 0;
+}
+
 // Memory for a large result, as bytes; what was in it before may still be.
 nb::object new_buffer(size_t bytes) {
     struct Owned {
@@ -357,6 +382,8 @@ NB_MODULE(_core, m) {
     m.attr("HISTOGRAM_BINS") = kHistogramBins;
     m.def("decide", &decide, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "outputs"_a,
           "label_bytes"_a, "rule"_a);
+    m.def("fit", &fit, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
+          "is_signed"_a, "ignore"_a.none(), "weight"_a.none(), "sums"_a, "left_out"_a, "class_sums"_a.none());
     m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);

@@ -4,6 +4,7 @@
 #include "impl/resample.h"
 #include "impl/sink_decide.h"
 #include "impl/sink_histogram.h"
+#include "impl/sink_fit.h"
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_region.h"
@@ -109,6 +110,11 @@ struct Decider {
     static constexpr auto run = run_decide<Source>;
     static constexpr auto bytes = bytes_of<Source>;
 };
+template <class Source, class>
+struct Fitter {
+    static constexpr auto run = run_fit<Source>;
+    static constexpr auto bytes = bytes_of<Source, FitRows<typename Source::Number>, ClassSums>;
+};
 
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
@@ -155,6 +161,7 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<Statistics>,
     kKernel<ProbHistogram>,
     kKernel<Decider>,
+    kKernel<Fitter>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

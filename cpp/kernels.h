@@ -129,6 +129,14 @@ struct Decision {
     ptrdiff_t count;
 };
 
+// What a fit of temperatures and biases to class indices needs; all are added to (sink_fit.h).
+struct Fit {
+    int64_t* sums;       // exact sums of loss, slope upwards, downwards, curvature, one after the other
+    int64_t* left_out;   // by class: pixels without probabilities, then those of infinite loss
+    int64_t* classes;    // 8 a class: four sums, each as whole and 2^-40 parts; null if not asked for
+    int64_t* too_large;  // set where a logit that they need passes 2^17
+};
+
 struct Job {
     Walk walk;
     Operand operand[kMaxOperands];
@@ -140,6 +148,7 @@ struct Job {
     Counts counts;
     Histogram histogram;
     Decision decision;
+    Fit fit;
     ptrdiff_t classes;
     int reads;            // operands that are read tile by tile: the first ones
     int output;           // the operand that takes results with a class axis; 0 if there is none
@@ -170,6 +179,7 @@ struct Kernels {
     Kernel statistics;       // operands: logits, pixels; results in job.counts
     Kernel histogram;        // operands: logits, pixels; results in job.histogram
     Kernel decide;           // operands: logits, pixels; job.decision, results in job.segment
+    Kernel fit;              // operands: logits, pixels; results in job.fit
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._arrays import Array, describe, is_bfloat16
+from softmax2d._calibration import Calibration
 
 Map = tuple[Array, Array, Array, bool]
 
@@ -78,8 +79,26 @@ def _remainder(factor: float, temperature: float) -> float:
     return float(1 / Fraction(temperature) - Fraction(factor))
 
 
+def unpacked(where: str, temperature: Any, bias: Any, classes: int) -> tuple[Any, Any]:
+    """Temperature and bias of a calibration that stands for a temperature; others as they are.
+
+    A ``bias`` beside it is added to its own.
+    """
+    if not isinstance(temperature, Calibration):
+        return temperature, bias
+    if temperature.classes != classes:
+        raise ValueError(
+            f"{where}: temperature is a calibration of {temperature.classes} classes; "
+            f"the logits have {classes}."
+        )
+    if bias is None or temperature.bias is None:
+        return temperature.temperature, temperature.bias if bias is None else bias
+    return temperature.temperature, per_class(where, "bias", bias, classes) + temperature.bias
+
+
 def affine(where: str, temperature: Any, bias: Any, classes: int) -> Map | None:
     """The map z / temperature + bias as the core takes it; None where it changes nothing."""
+    temperature, bias = unpacked(where, temperature, bias, classes)
     if bias is None and type(temperature) in (float, int) and temperature == 1:
         return None
     temperatures = per_class(where, "temperature", temperature, classes)

@@ -125,6 +125,20 @@ def decide(
     label_bytes: int,
     rule: tuple[Any, Any, Any, Any],
 ) -> None: ...
+def fit(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any,
+    is_signed: bool,
+    ignore: int | None,
+    weight: Any | None,
+    sums: Any,
+    left_out: Any,
+    class_sums: Any | None,
+) -> bool: ...
 def new_buffer(bytes: int) -> Any: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...

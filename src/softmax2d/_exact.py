@@ -23,7 +23,7 @@ Kind = type[np.floating]
 # Of float32 sums[e] counts units of 2^(e - 150); of float64 of 2^(e - 1075), and sums[e + 2048]
 # units of 2^27 times that. The last e stands for what is not finite.
 _NARROW, _WIDE, _HALF = 256, 4096, 27
-_POINT = 149  # the smallest unit of float32 is 2^-149
+POINT = 149  # the smallest unit of float32 is 2^-149
 _WIDE_POINT = 1074
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
 _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
@@ -37,6 +37,11 @@ def new_sums(dtype: Kind = np.float32) -> Sums:
 def _not_finite(sums: Sums) -> int:
     """Where what is not finite is counted."""
     return (sums.size // 2 if sums.size == _WIDE else sums.size) - 1
+
+
+def beyond(sums: Sums) -> bool:
+    """Whether anything was added that is not finite."""
+    return bool(sums[_not_finite(sums)])
 
 
 def has_nan(sums: Sums) -> bool:
@@ -90,7 +95,7 @@ class ExactSum:
         """The sum divided by ``count``, rounded once; NaN of nothing, or where a value was."""
         if self.undefined or not count:
             return math.nan
-        return math.inf if self.infinite else self.units / (count << _POINT)
+        return math.inf if self.infinite else self.units / (count << POINT)
 
     def to_dict(self) -> dict[str, int]:
         """The three numbers by name."""
@@ -113,7 +118,7 @@ def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
         return dtype(0)
     if sums[_not_finite(sums)]:
         return dtype(np.nan if has_nan(sums) else np.inf)
-    point = _WIDE_POINT if sums.size == _WIDE else _POINT
+    point = _WIDE_POINT if sums.size == _WIDE else POINT
     return rounded(units(sums) * divisor.denominator, divisor.numerator << point, dtype)
 
 

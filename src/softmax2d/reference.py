@@ -297,6 +297,29 @@ def brier(logits: ArrayLike, truth: ArrayLike, *, axis: int = -3) -> Array:
     return np.asarray(((p - (classes == np.asarray(truth))) ** 2).sum(0))
 
 
+def factor_terms(
+    logits: ArrayLike, truth: ArrayLike, *, axis: int = -3, temperature: Any = 1.0, bias: Any = None
+) -> tuple[Array, Array, Array]:
+    """-log p[truth] and its derivatives by a factor of the logits u: E[u] - u[truth], Var[u]."""
+    z = np.moveaxis(mapped(logits, axis, temperature, bias), axis, 0)
+    u = np.where(np.isneginf(z), 0, np.moveaxis(np.asarray(logits, np.float64), axis, 0))
+    p = softmax2d(z, axis=0)
+    own = np.take_along_axis(u, np.expand_dims(np.asarray(truth, np.intp), 0), 0)[0]
+    mean = (p * u).sum(0)
+    return nll(z, truth, axis=0), mean - own, (p * (u - mean) ** 2).sum(0)
+
+
+def class_terms(
+    logits: ArrayLike, truth: ArrayLike, *, axis: int = -3, temperature: Any = 1.0, bias: Any = None
+) -> Array:
+    """g, g u, q, q u² of every class: derivatives of -log p[truth] by its bias and its factor."""
+    z = np.moveaxis(mapped(logits, axis, temperature, bias), axis, 0)
+    u = np.where(np.isneginf(z), 0, np.moveaxis(np.asarray(logits, np.float64), axis, 0))
+    p = softmax2d(z, axis=0)
+    g = p - (np.arange(len(p)).reshape(-1, *(1,) * (p.ndim - 1)) == np.asarray(truth))
+    return np.stack([g, g * u, p * (1 - p), p * (1 - p) * u**2])
+
+
 def bin_of(p: ArrayLike, bins: int) -> NDArray[np.intp]:
     """⌊bins p⌋, and the last bin for one; -1 where p is NaN."""
     found = np.nan_to_num(np.minimum(np.floor(np.asarray(p, np.float64) * bins), bins - 1), nan=-1)

@@ -59,7 +59,8 @@ def _row(cells: list[str], tag: str, left: int, parts: range) -> str:
     return f"<tr>{''.join(made)}</tr>"
 
 
-def _table(rows: text.Rows, left: int = 1, parts: range = range(0)) -> str:
+def table(rows: text.Rows, left: int = 1, parts: range = range(0)) -> str:
+    """Rows under their heading; the first ``left`` columns are names."""
     head = _row(rows[0], "th", left, parts)
     body = "\n".join(_row(row, "td", left, parts) for row in rows[1:])
     return (
@@ -91,13 +92,18 @@ def html(found: Statistics, names: list[str], title: str) -> str:
         f"<p>{escape(text.headline(found))}</p>",
         f"<dl>{cards}</dl>",
         _diagrams(found, names),
-        f"<h2>Classes</h2>{_table(text.class_rows(found, names), 1, range(1, 5))}",
+        f"<h2>Classes</h2>{table(text.class_rows(found, names), 1, range(1, 5))}",
     ]
     rows = text.confusions(found, names, 20)
     if len(rows) > 1:
-        parts.append(f"<h2>Largest confusions</h2>{_table(rows, 2)}")
+        parts.append(f"<h2>Largest confusions</h2>{table(rows, 2)}")
     if found.pixels > found.undefined:
-        parts.append(f"<h2>Calibration</h2>{_table(text.bin_rows(found))}")
+        parts.append(f"<h2>Calibration</h2>{table(text.bin_rows(found))}")
+    return document(title, parts)
+
+
+def document(title: str, parts: list[str]) -> str:
+    """A page of its own, with the style of all reports."""
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,17 @@ _WRITTEN = 12  # classes, at most, whose shares fit into the cells
 
 def png(found: Statistics, names: list[str], title: str) -> bytes:
     """The bytes of a PNG file."""
+
+    def fill(figure: Any) -> None:
+        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+        reliability(found, "Reliability", *left.subplots(2, 1, height_ratios=(4, 1), sharex=True))
+        _matrix(found, names, right.subplots())
+
+    return drawn(fill, title, (13, 6.4))
+
+
+def drawn(fill: Callable[[Any], None], title: str, size: tuple[float, float]) -> bytes:
+    """A PNG of a figure that ``fill`` draws."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -34,11 +46,8 @@ def png(found: Statistics, names: list[str], title: str) -> bytes:
     stream = io.BytesIO()
     with rc_context({"font.family": _fonts(get_font_names())}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no font has it: an empty box
-        figure = Figure(figsize=(13, 6.4), layout="constrained")
-        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.25))
-        left, right = halves
-        _reliability(found, *left.subplots(2, 1, height_ratios=(4, 1), sharex=True))
-        _matrix(found, names, right.subplots())
+        figure = Figure(figsize=size, layout="constrained")
+        fill(figure)
         figure.suptitle(_plain(title), fontsize=15)
         figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
@@ -54,7 +63,7 @@ def _plain(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-def _reliability(found: Statistics, axes: Any, below: Any) -> None:
+def reliability(found: Statistics, name: str, axes: Any, below: Any) -> None:
     """Accuracy and mean confidence by bin, and how many pixels are in each."""
     edges, count, confidence, accuracy = found.bins
     used = np.flatnonzero(count)
@@ -65,7 +74,7 @@ def _reliability(found: Statistics, axes: Any, below: Any) -> None:
     axes.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="calibrated")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     axes.set_title(
-        f"Reliability: ECE {text.number(found.ece)}, ACE {text.number(found.ace)}, "
+        f"{name}: ECE {text.number(found.ece)}, ACE {text.number(found.ace)}, "
         f"MCE {text.number(found.mce)}"
     )
     axes.legend(loc="upper left", frameon=False)

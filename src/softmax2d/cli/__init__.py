@@ -1,4 +1,4 @@
-"""The command line: ``softmax2d segment``, ``evaluate``, ``info`` and ``demo``."""
+"""The command line: ``softmax2d segment``, ``evaluate``, ``calibrate``, ``info`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 import softmax2d
 from softmax2d.cli._app import App
+from softmax2d.cli._calibrate import calibrate
 from softmax2d.cli._demo import demo
 from softmax2d.cli._evaluate import evaluate
 from softmax2d.cli._info import info
@@ -36,6 +37,7 @@ def app(context: click.Context) -> None:
       softmax2d probs scores.npy -o probs.npy  their probabilities
       softmax2d predict net.onnx photo.jpg -o out.png  a network over an image of any size
       softmax2d evaluate scores.npy truth.png  how they compare with the truth
+      softmax2d calibrate scores.npy truth.npy -o map.json  probabilities that can be trusted
       softmax2d info                           versions, instruction sets, threads
 
     \b
@@ -49,5 +51,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (segment, probs, predict, evaluate, info, demo):
+for command in (segment, probs, predict, evaluate, calibrate, info, demo):
     app.add_command(command)

@@ -15,6 +15,7 @@ from softmax2d._files._errors import Refused, failing, needed
 from softmax2d._files._formats import open_any
 from softmax2d._report import text
 from softmax2d.cli import _colour
+from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
@@ -73,7 +74,7 @@ def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
     type=int,
     help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
 )
-@click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@mapped
 @click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")
 @interpolated
 @click.option("--key", metavar="NAME", help="Which array of LOGITS, if it has several.")
@@ -123,7 +124,8 @@ def evaluate(
     """
     started = perf_counter()
     _checked_report(report)
-    inputs = [logits, truth, *([] if classes is None else [Path(classes)])]
+    beside = [Path(p) for p in (classes, rest["calibration"]) if p is not None]
+    inputs = [logits, truth, *beside]
     results = Results([] if report is None else [report], inputs, overwrite)
     with (
         open_any(logits, key, fill=missing_as_fill) as scores,
@@ -150,9 +152,17 @@ def evaluate(
         click.echo(f"{perf_counter() - started:.2f} s")
 
 
-def _asked(interpolation: str, align_corners: bool, memory: str, **rest: Any) -> dict[str, Any]:
+def _asked(
+    interpolation: str,
+    align_corners: bool,
+    memory: str,
+    temperature: float | None,
+    calibration: Path | None,
+    **rest: Any,
+) -> dict[str, Any]:
     """What the planning takes, from the options."""
     return {
+        "temperature": map_of(temperature, calibration),
         "how": Resampling(None, kinds_of(interpolation), align_corners),
         "memory": in_bytes(memory),
         "workers": workers_of(None),

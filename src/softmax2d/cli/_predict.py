@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from softmax2d.cli import _colour
+from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._segment import outputs_of, results_of
 from softmax2d.cli._streaming import account_path
@@ -52,7 +53,7 @@ def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
 )  # fmt: skip
 @click.option("--batch", default=1, show_default=True, help="Windows at a time.")
 @click.option("--axis", type=int, help="The image's channel axis.  [default: what the file says]")
-@click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@mapped
 @click.option(
     "--outputs", default="labels,confidence", show_default=True, metavar="LIST",
     help="Any of labels, confidence, margin, entropy.",
@@ -115,6 +116,7 @@ def predict(
         return Style(tuple(names) or None, colours, cog)
 
     run = {name: rest.pop(name) for name in ("key", "resume", "overwrite")}
+    rest["temperature"] = map_of(rest["temperature"], rest.pop("calibration"))
     asked = rest | {"outputs": wanted, "encoding": encoding} | _FIXED
     with Progress("predict", 1, quiet) as progress:
         account = account_path(summary)

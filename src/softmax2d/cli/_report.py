@@ -48,9 +48,7 @@ def summary(
     found: Summary,
 ) -> None:
     """Print what was read, what was written, and how large each class is."""
-    told = operation.temperature
-    temperature = "" if told == 1 else f", temperature {told:g}"
-    click.echo(f"{said_of(source, operation.geometry)}{temperature}")
+    click.echo(f"{said_of(source, operation.geometry)}{_map(operation)}")
     for name, (path, kind) in results.items():
         click.echo(f"  {name:<10}  {click.format_filename(path)}  ({kind})")
     if "labels" in operation.outputs:
@@ -63,6 +61,15 @@ def summary(
         click.echo(f"  {without} pixels have no probabilities (NaN, +inf or only -inf): NaN there")
     resumed = f", {found.tiles_resumed} of {found.tiles} tiles were there"
     click.echo(f"  {found.seconds:.2f} s{resumed if found.tiles_resumed else ''}")
+
+
+def _map(operation: Operation) -> str:
+    """The map of the logits, where there is one."""
+    told = operation.temperature
+    if isinstance(told, tuple):
+        return f", temperatures {min(told):g} to {max(told):g}"
+    bias = "" if operation.bias is None else ", a bias for each class"
+    return ("" if told == 1 else f", temperature {told:g}") + bias
 
 
 def _areas(found: Summary, names: tuple[str, ...] | None) -> None:

@@ -15,6 +15,7 @@ from softmax2d import _checks
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import suffix_of
 from softmax2d.cli import _colour, _report
+from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._size import kinds_of, parsed, sized
 from softmax2d.cli._streaming import account_path, bounded, noted, resumable
@@ -89,7 +90,7 @@ def thinned(labels: Stage) -> Any:
     type=int,
     help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
 )
-@click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@mapped
 @sized
 @click.option(
     "--decode",
@@ -199,7 +200,7 @@ def segment(
     encoding = "uint8" if confidence_as == "8bit" else "float"
     paths = results_of(out, names, encoding)
     shown = None if preview is None else _preview_path(preview, names)
-    inputs = tuple(Path(p) for p in (classes, palette) if p is not None)
+    inputs = tuple(Path(p) for p in (classes, palette, rest["calibration"]) if p is not None)
     if palette is not None and shown is None and suffix_of(out) == ".npy" and "labels" in names:
         raise Refused(out, "a .npy file has no palette; use .png or .tif, or add --preview.")
     drawings = [] if shown is None else [shown]
@@ -244,7 +245,7 @@ def segment(
     type=int,
     help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
 )
-@click.option("--temperature", default=1.0, show_default=True, help="Divides the logits; positive.")
+@mapped
 @sized
 @click.option(
     "--as",
@@ -292,7 +293,9 @@ def probs(
     stored = "uint8" if encoding == "8bit" else encoding
     names = checked_outputs(("probs",), top_k, stored)
     paths = {name: beside(out, name) if i else out for i, name in enumerate(names)}
-    options = _options(rest, encoding=stored, top_k=top_k, style=Style(cog=rest["cog"]))
+    inputs = () if rest["calibration"] is None else (rest["calibration"],)
+    style = Style(cog=rest["cog"])
+    options = _options(rest, encoding=stored, top_k=top_k, style=style, inputs=inputs)
     with _planned(logits, paths, names, options, rest) as run:
         _go(run, "probs", account_path(summary), quiet, False, None)
 
@@ -300,10 +303,11 @@ def probs(
 def _options(rest: dict[str, Any], **known: Any) -> Options:
     size, kinds = rest["size"], kinds_of(rest["interpolation"])
     names = (
-        "axis", "like", "align_corners", "temperature", "key", "memory", "resume",
+        "axis", "like", "align_corners", "key", "memory", "resume",
         "overwrite", "nodata", "missing_as_fill",
     )  # fmt: skip
     asked = {name: rest[name] for name in names}
+    asked["temperature"] = map_of(rest["temperature"], rest["calibration"])
     size = None if size is None else parsed(size)
     return Options(size=size, interpolation=kinds, **asked, **known)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softmax2d import __version__, _resample
+from softmax2d import __version__, _checks, _resample
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream import _engine, _model, _request, _windows
@@ -106,7 +106,13 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     classes, *strides = _model.output_of(run, (1, depth, *window), window)
     each = zip(sizes, window, strides, strict=True)
     axes = tuple(_windows.laid(n, w, s, asked["overlap"]) for n, w, s in each)
-    temperature, bias = asked["temperature"], asked["bias"]
+    try:
+        mapped = _checks.unpacked("predict", asked["temperature"], asked["bias"], classes)
+        _checks.affine("predict", *mapped, classes)
+    except (TypeError, ValueError) as error:
+        raise Unusable(str(error)) from None
+    told |= {n: _request.numbers(v) for n, v in zip(("temperature", "bias"), mapped, strict=True)}
+    temperature, bias = map(_request.plain, mapped)
     probabilities = None
     if asked["blend"] == "probabilities":
         probabilities = into_probabilities(temperature, bias)
@@ -120,7 +126,6 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     operation = Operation(
         geometry, "<f4", asked["outputs"], temperature, bias, encoding=asked["encoding"]
     )
-    operation.affine  # noqa: B018 - refuses a temperature that is none
     tables = None
     if any(stride > 1 for stride in strides):
         cells, padded = tuple(a.cells for a in axes), tuple(a.padded for a in axes)

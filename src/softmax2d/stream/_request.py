@@ -178,8 +178,8 @@ def header(source: Source, operation: Operation, tiling: Tiling, made: list[Targ
             "size": list(geometry.shape),
             "interpolation": list(geometry.interpolation),
             "align_corners": geometry.align_corners,
-            "temperature": _numbers(operation.temperature),
-            "bias": _numbers(operation.bias),
+            "temperature": numbers(operation.temperature),
+            "bias": numbers(operation.bias),
             "outputs": list(operation.outputs),
             "top_k": operation.top_k,
             "encoding": operation.encoding,
@@ -193,8 +193,14 @@ def header(source: Source, operation: Operation, tiling: Tiling, made: list[Targ
     }
 
 
-def _numbers(value: Any) -> Any:
+def numbers(value: Any) -> Any:
+    """A temperature or bias as a journal keeps it."""
     return None if value is None else np.asarray(value, np.float64).tolist()
+
+
+def plain(value: Any) -> Any:
+    """A temperature or bias that travels to other processes: a number, a tuple, or None."""
+    return value if value is None or isinstance(value, int | float) else tuple(map(float, value))
 
 
 def _presented(look: Look) -> Record:

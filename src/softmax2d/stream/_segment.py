@@ -86,6 +86,8 @@ def _operation(
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
         empty = free_label(geometry.classes, options.nodata_label, str(source.path))
+    mapped = options.temperature, options.bias
+    temperature, bias = _checks.unpacked("segment_file", *mapped, geometry.classes)
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and (isnan(nodata) or nodata != int(nodata)):
         nodata = None  # no integer is
@@ -93,18 +95,14 @@ def _operation(
         geometry=geometry,
         dtype=dtype.name if dtype.kind not in "fiu" else dtype.str,
         outputs=names,
-        temperature=_plain(options.temperature),
-        bias=_plain(options.bias),
+        temperature=_request.plain(temperature),
+        bias=_request.plain(bias),
         top_k=best,
         encoding=options.encoding,
         nodata=nodata,
         empty=empty,
         decode=_decoding.checked(options.decode),
     )
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float) else tuple(map(float, value))
 
 
 def workers_of(asked: Any) -> int:

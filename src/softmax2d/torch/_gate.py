@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from softmax2d import _checks
+from softmax2d._calibration import Calibration
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DEVICES = ("cpu", "cuda", "meta")
@@ -114,6 +115,26 @@ def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None
         raise TypeError(
             f"{where}: {name} must be real numbers; got {type(value).__name__}."
         ) from None
+
+
+def unpacked(
+    where: str, temperature: Any, bias: Any, logits: Tensor, classes: int
+) -> tuple[Any, Any]:
+    """Temperature and bias of a calibration that stands for a temperature, plus ``bias``."""
+    if not isinstance(temperature, Calibration):
+        return temperature, bias
+    scale, own = temperature.plain()
+    if classes != temperature.classes:
+        raise ValueError(
+            f"{where}: temperature is a calibration of {temperature.classes} classes; "
+            f"the logits have {classes}."
+        )
+    if own is None or bias is None:
+        return scale, own if bias is None else bias
+    added = constant(where, "bias", bias, logits)
+    if added is None or added.shape != (temperature.classes,):
+        return scale, added  # refused by its shape
+    return scale, added + torch.as_tensor(own, dtype=torch.float64, device=logits.device)
 
 
 def indices(where: str, target: Tensor, shape: tuple[int, ...]) -> None:

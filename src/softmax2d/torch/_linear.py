@@ -165,7 +165,7 @@ def linear_cross_entropy2d(
             focal_gamma=focal_gamma,
             reduction=reduction,
         )
-    source = source_of(WHERE, features, -3, temperature, shift, resampling)
+    source = source_of(WHERE, features, -3, temperature, shift, resampling, None, len(weight))
     terms = (
         _gate.number(WHERE, "label_smoothing", label_smoothing),
         _gate.number(WHERE, "focal_gamma", focal_gamma),

@@ -75,9 +75,15 @@ def source_of(
     bias: Any,
     resampling: tuple[Any, Any, Any, Any],
     window: Any = None,
+    classes: int | None = None,
 ) -> Source:
-    """A Source; ``resampling`` is size, interpolation, align_corners and spatial_dims."""
+    """A Source; ``resampling`` is size, interpolation, align_corners and spatial_dims.
+
+    ``classes`` are those along ``dim`` unless it is given.
+    """
     dim = _gate.class_dim(where, "logits", logits, dim)
+    count = logits.shape[dim] if classes is None else classes
+    temperature, bias = _gate.unpacked(where, temperature, bias, logits, count)
     plain = isinstance(temperature, int | float) and temperature == 1
     scale = None if plain else _gate.constant(where, "temperature", temperature, logits)
     shift = _gate.constant(where, "bias", bias, logits)

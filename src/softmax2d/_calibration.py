@@ -1,0 +1,208 @@
+"""A fitted map of logits: what :mod:`softmax2d.calibrate` finds and what ``temperature=`` takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d import _json
+from softmax2d._json import Field
+
+Array = NDArray[Any]
+Path = str | os.PathLike[str]
+
+FORMAT = "softmax2d calibration"
+METHODS = ("temperature", "vector", "bias")
+
+
+def _numbers(value: Any, classes: int, name: str) -> Array:
+    """One finite number for each class, that nobody changes."""
+    array = np.array(value, np.float64)
+    if array.shape != (classes,) or not np.isfinite(array).all():
+        raise ValueError(
+            f"Calibration: {name} must be {classes} finite numbers, one a class; "
+            f"got shape {array.shape}{'' if np.isfinite(array).all() else ', not all finite'}."
+        )
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The map z / temperature + bias that makes probabilities say what they mean.
+
+    Made by :func:`softmax2d.calibrate.fit`, kept as a small JSON file, and taken wherever there is
+    a ``temperature=``: ``segment(logits, temperature=calibration)``. A ``bias=`` beside it is added
+    to its own.
+
+    Attributes
+    ----------
+    temperature : float or array, shape (C,), float64
+        Divides the logits; one number, or one for each class.
+    bias : array, shape (C,), float64, or None
+        Added to the divided logits; its mean over the fitted classes is 0.
+    method : "temperature", "vector" or "bias"
+        How it was fitted.
+    pixels : tuple of int
+        Pixels of each class in the truth that were fitted to.
+    images : int
+        Images in which they lie.
+    left_out : int
+        Pixels that could not be fitted to: without probabilities, or with their class at -inf.
+    class_names : tuple of str, or None
+        One for each class.
+    data_date : str or None
+        When the data were taken, as whoever fitted it wrote.
+    version : str
+        Of the library.
+    nll_before, nll_after : float
+        Mean (weighted) negative log-likelihood without and with the map, in nats.
+    converged : bool
+        Whether the optimiser met its tolerance.
+    iterations : int
+        Passes over the data.
+    bounds : tuple of two floats
+        The smallest and the largest temperature that was allowed.
+    at_bound : bool
+        Whether a temperature or a bias ended at its bound, as for separable data.
+    note : str
+        What else should be known of the fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Numbers out of their range, or lengths that do not agree.
+
+    Notes
+    -----
+    A single temperature keeps every label, bit for bit (tests/test_calibrate_laws.py); a
+    temperature or a bias for each class may change them.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> from softmax2d.calibrate import Calibration
+    >>> calibration = Calibration(2.0, None, "temperature", pixels=(5, 7))
+    >>> logits = np.array([[[2.0]], [[0.0]]])
+    >>> s2d.segment(logits, temperature=calibration).confidence.round(3).tolist()
+    [[0.731]]
+    """
+
+    temperature: float | Array
+    bias: Array | None
+    method: str
+    pixels: tuple[int, ...]
+    images: int = 0
+    left_out: int = 0
+    class_names: tuple[str, ...] | None = None
+    data_date: str | None = None
+    version: str = ""
+    nll_before: float = 0.0
+    nll_after: float = 0.0
+    converged: bool = True
+    iterations: int = 0
+    bounds: tuple[float, float] = (0.01, 100.0)
+    at_bound: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for field in _FIELDS:
+            field.check("Calibration", getattr(self, field.name, None))
+        classes = len(self.pixels)
+        scale: Any = self.temperature
+        scale = _numbers(scale, classes, "temperature") if np.ndim(scale) else float(scale)
+        if not np.isfinite(scale).all() or not (np.asarray(scale) > 0).all():
+            raise ValueError(
+                f"Calibration: temperature must be positive and finite; got {np.min(scale)}."
+            )
+        object.__setattr__(self, "temperature", scale)
+        if self.bias is not None:
+            object.__setattr__(self, "bias", _numbers(self.bias, classes, "bias"))
+        if self.class_names is not None and len(self.class_names) != classes:
+            raise ValueError(
+                f"Calibration: class_names must be one for each of {classes} classes; "
+                f"got {len(self.class_names)}."
+            )
+        for name in ("pixels", "class_names", "bounds"):
+            value: Any = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else tuple(value))
+        if self.method not in METHODS:
+            raise ValueError(
+                f"Calibration: method must be {', '.join(METHODS)}; got {self.method!r}."
+            )
+
+    @property
+    def classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.pixels)
+
+    def plain(self) -> tuple[float | list[float], list[float] | None]:
+        """Temperature and bias as Python's own numbers."""
+        scale: Any = self.temperature
+        found = scale.tolist() if isinstance(scale, np.ndarray) else scale
+        return found, None if self.bias is None else self.bias.tolist()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Calibration):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, which JSON can hold."""
+        return {"format": FORMAT, "format_version": 1} | _json.plain(self, _FIELDS)
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """The calibration that :meth:`to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            Another format or version; fields that are missing, unknown, of a wrong type or out of
+            range.
+        """
+        return cls(**_json.fields_of(cls.__name__, plain, FORMAT, _FIELDS))
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all; a file of that name is replaced."""
+        _json.save(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            Not such a file; the message names the file and what is wrong.
+        OSError
+            Reading failed.
+        """
+        return _json.loaded(path, cls.from_dict)
+
+
+_FIELDS: Sequence[Field] = (
+    Field("temperature", "a number, or one for each class", _json.number_or_numbers),
+    Field("bias", "null, or a number for each class", _json.optional(_json.numbers)),
+    Field("method", "a string", _json.text),
+    Field("pixels", "a count for each class", _json.some(_json.count)),
+    Field("images", "a count", _json.count),
+    Field("left_out", "a count", _json.count),
+    Field("class_names", "null, or a string for each class", _json.optional(_json.texts)),
+    Field("data_date", "null or a string", _json.optional(_json.text)),
+    Field("version", "a string", _json.text),
+    Field("nll_before", "a finite number", _json.number),
+    Field("nll_after", "a finite number", _json.number),
+    Field("converged", "true or false", _json.flag),
+    Field("iterations", "a count", _json.count),
+    Field("bounds", "two numbers", _json.pair),
+    Field("at_bound", "true or false", _json.flag),
+    Field("note", "a string", _json.text),
+)

@@ -1,0 +1,32 @@
+"""Probabilities that say what they mean: fit a map of the logits, and measure how well it does.
+
+>>> import numpy as np
+>>> from softmax2d import calibrate
+>>> rng = np.random.default_rng(0)
+>>> logits = rng.normal(0, 2, (4, 3, 32, 32))  # N, C, H, W
+>>> truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)  # drawn from their softmax
+>>> overconfident = 3 * logits
+>>> calibration = calibrate.fit(overconfident, truth)
+>>> 2.7 < calibration.temperature < 3.3
+True
+>>> calibration.nll_after < calibration.nll_before
+True
+"""
+
+from softmax2d._calibration import Calibration
+from softmax2d.calibrate._bootstrap import Interval, bootstrap, compare
+from softmax2d.calibrate._fitted import fit
+from softmax2d.calibrate._local import LocalCalibration, fit_local
+from softmax2d.calibrate._measures import MEASURES, adaptive_calibration_error
+
+__all__ = [
+    "MEASURES",
+    "Calibration",
+    "Interval",
+    "LocalCalibration",
+    "adaptive_calibration_error",
+    "bootstrap",
+    "compare",
+    "fit",
+    "fit_local",
+]

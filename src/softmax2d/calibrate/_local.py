@@ -1,0 +1,430 @@
+"""Local temperatures: one for each range of confidence, or of the distance to a boundary."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from math import prod
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from softmax2d import __version__, _arrays, _checks, _fit, _json, _ops, _resample, _targets
+from softmax2d._arrays import Array
+from softmax2d._files._errors import needed
+from softmax2d._files._formats import open_any
+from softmax2d._fit import FitSums
+from softmax2d._json import Field
+from softmax2d._native import core
+from softmax2d._ops import Segmentation
+from softmax2d._resample import Grid
+from softmax2d._targets import Logits, Target
+from softmax2d.calibrate import _newton
+from softmax2d.calibrate._fitted import nothing, range_of
+from softmax2d.stream._geometry import class_axis
+from softmax2d.stream._samples import Samples
+
+By = Literal["confidence", "boundary"]
+_WHERE = "calibrate.fit_local"
+_FORMAT = "softmax2d local calibration"
+_USUAL = {"confidence": (0.5, 0.7, 0.9, 0.99), "boundary": (1.5, 3.0, 6.0, 12.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class LocalCalibration:
+    """A temperature for each range of confidence, or of the distance to a boundary of the labels.
+
+    Made by :func:`fit_local`. Every pixel has one temperature for all its classes, so that no label
+    changes; which one depends on the pixel, so that no fixed map of the logits does the same.
+
+    Attributes
+    ----------
+    by : "confidence" or "boundary"
+        What a pixel's temperature depends on: its largest probability without a map, or the
+        distance in pixels to the nearest one with another label.
+    edges : tuple of float
+        Between the ranges, rising; an edge belongs to the range above.
+    temperatures : tuple of float
+        One for each range, one more than edges.
+    pixels : tuple of int
+        Pixels that were fitted to in each range.
+    classes : int
+        The number of classes.
+    class_names, data_date, version, converged, bounds
+        As in :class:`Calibration`.
+    nll_before, nll_after : float
+        Mean negative log-likelihood without and with the temperatures.
+    """
+
+    by: str
+    edges: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    pixels: tuple[int, ...]
+    classes: int
+    class_names: tuple[str, ...] | None = None
+    data_date: str | None = None
+    version: str = ""
+    nll_before: float = 0.0
+    nll_after: float = 0.0
+    converged: bool = True
+    bounds: tuple[float, float] = (0.1, 10.0)
+
+    def __post_init__(self) -> None:
+        for field in _FIELDS:
+            field.check("LocalCalibration", getattr(self, field.name))
+        for name in ("edges", "temperatures", "pixels", "class_names", "bounds"):
+            value: Any = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else tuple(value))
+        _ranges("LocalCalibration", self.by, self.edges)
+        if not len(self.temperatures) == len(self.pixels) == len(self.edges) + 1:
+            raise ValueError(
+                "LocalCalibration: temperatures and pixels must be one for each of "
+                f"{len(self.edges) + 1} ranges; got {len(self.temperatures)}, {len(self.pixels)}."
+            )
+        if min(self.temperatures) <= 0:
+            raise ValueError(
+                f"LocalCalibration: temperatures must be positive; got {min(self.temperatures)}."
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LocalCalibration):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value
+
+    def segment(
+        self,
+        logits: Any,
+        *,
+        axis: int = -3,
+        size: Any = None,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        spatial_dims: int | None = None,
+    ) -> Segmentation:
+        """Labels as they are without a map, and confidence at each pixel's temperature.
+
+        Parameters
+        ----------
+        logits, axis, size, interpolation, align_corners, spatial_dims
+            As in :func:`softmax2d.segment`.
+
+        Returns
+        -------
+        Segmentation
+            Labels and confidence; NaN stays NaN.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :func:`softmax2d.segment`; another number of classes.
+
+        Notes
+        -----
+        Reads the logits once for the labels and once for each range.
+        """
+        where = "LocalCalibration.segment"
+        array = _arrays.as_floats(where, "logits", logits)
+        axis = _checks.class_axis(where, "logits", array, axis)
+        if array.shape[axis] != self.classes:
+            raise ValueError(
+                f"{where}: this is a calibration of {self.classes} classes; "
+                f"the logits have {array.shape[axis]}."
+            )
+        how = size, interpolation, align_corners, spatial_dims
+        grid = _resample.grid(where, array, axis, *how)
+        source = Logits(grid.logits, axis, None, grid.tables, grid.shape)
+        found = _segmented(source, 1.0)
+        at = _places(source, self.by, self.edges, found, _spatial(array, axis, spatial_dims))
+        confidence = np.empty_like(found.confidence)
+        for i, temperature in enumerate(self.temperatures):
+            here = at == i
+            if here.any():
+                confidence[here] = _segmented(source, temperature).confidence[here]  # type: ignore[index]
+        return Segmentation(labels=found.labels, confidence=confidence)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, which JSON can hold."""
+        return {"format": _FORMAT, "format_version": 1} | _json.plain(self, _FIELDS)
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """What :meth:`to_dict` described; a ValueError says what is wrong."""
+        return cls(**_json.fields_of(cls.__name__, plain, _FORMAT, _FIELDS))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as JSON, whole or not at all; a file of that name is replaced."""
+        _json.save(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote; a ValueError names the file and what is wrong."""
+        return _json.loaded(path, cls.from_dict)
+
+
+_FIELDS: Sequence[Field] = (
+    Field("by", "a string", _json.text),
+    Field("edges", "numbers", _json.numbers),
+    Field("temperatures", "a number for each range", _json.numbers),
+    Field("pixels", "a count for each range", _json.some(_json.count)),
+    Field("classes", "a count", _json.count),
+    Field("class_names", "null, or a string for each class", _json.optional(_json.texts)),
+    Field("data_date", "null or a string", _json.optional(_json.text)),
+    Field("version", "a string", _json.text),
+    Field("nll_before", "a finite number", _json.number),
+    Field("nll_after", "a finite number", _json.number),
+    Field("converged", "true or false", _json.flag),
+    Field("bounds", "two numbers", _json.pair),
+)
+
+
+def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
+    if by not in _USUAL:
+        raise ValueError(f"{where}: by must be confidence or boundary; got {by!r}.")
+    try:
+        found = _USUAL[by] if edges is None else tuple(float(v) for v in edges)
+    except (TypeError, ValueError):
+        raise TypeError(f"{where}: bins must be the edges between ranges; got {edges!r}.") from None
+    rising = all(a < b for a, b in pairwise(found))
+    if not found or not rising or not np.isfinite(found).all() or found[0] <= 0:
+        raise ValueError(f"{where}: bins must be positive and rising edges; got {edges!r}.")
+    return found
+
+
+def _spatial(array: Array, axis: int, spatial_dims: int | None) -> int:
+    after = array.ndim - 1 - axis
+    return after or (2 if spatial_dims is None else spatial_dims)
+
+
+def _segmented(source: Logits, temperature: float) -> Segmentation:
+    affine = _checks.affine(_WHERE, temperature, None, source.classes)
+    grid = Grid(source.array, source.grid, source.shape)
+    return _ops.segmented(grid, source.axis, affine, ("labels", "confidence"), 0)
+
+
+def _places(
+    source: Logits, by: str, edges: tuple[float, ...], found: Segmentation, spatial: int
+) -> Array:
+    """The range of every pixel."""
+    if by == "confidence":
+        return np.digitize(found.confidence, edges)  # type: ignore[arg-type]  # asked for
+    shape, first = source.shape, len(source.shape) - spatial
+    labels: Any = found.labels
+    images = labels.reshape(prod(shape[:first]), *shape[first:])
+    at = [np.digitize(boundary_distance(image), edges) for image in images]
+    return np.array(at, np.intp).reshape(shape)
+
+
+def boundary_distance(labels: Array) -> Array:
+    """Distance in pixels to the nearest one with another label; infinite where there is none.
+
+    The boundary is where two neighbours along an axis differ: pixels on either side of it are at
+    distance 1.
+    """
+    needed("scipy", "calibrate")
+    from scipy import ndimage
+
+    inner = np.ones(labels.shape, bool)
+    for axis in range(labels.ndim):
+        first, second = (
+            tuple(cut if d == axis else slice(None) for d in range(labels.ndim))
+            for cut in (slice(None, -1), slice(1, None))
+        )
+        differs = labels[first] != labels[second]
+        inner[first] &= ~differs
+        inner[second] &= ~differs
+    if inner.all():
+        return np.full(labels.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(inner)) + 1.0
+
+
+def _only(truth: Target, classes: int, here: Array) -> Target:
+    """The truth of some pixels, -1 elsewhere."""
+    kind = np.int16 if classes <= np.iinfo(np.int16).max else np.int64
+    chosen = here if truth.ignore is None else here & (truth.array != truth.ignore)
+    array = np.where(chosen, truth.array.astype(kind), kind(-1))
+    counts = np.zeros(classes, np.int64)
+    core.count_targets(array, True, classes, -1, counts)
+    return _targets.unchecked_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
+
+
+class _Whole:
+    """Pairs of logits and target, each file read whole: a distance sees past the edge of a tile."""
+
+    def __init__(self, logits: Any, target: Any, key: str | None, target_key: str | None) -> None:
+        many = isinstance(logits, list | tuple)
+        pairs = list(zip(logits, target, strict=True)) if many and target is not None else None
+        self._pairs: Any = pairs if many and pairs is not None else [(logits, target)]
+        if target is None:
+            self._pairs = logits
+        self._keys = key, target_key
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        logits, target = self._pairs[i]
+        return self._read(logits, self._keys[0]), self._read(target, self._keys[1])
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return (self[i] for i in range(len(self)))
+
+    @staticmethod
+    def _read(value: Any, key: str | None) -> Any:
+        if not isinstance(value, str | os.PathLike):
+            return value
+        with open_any(value, key) as source:
+            return np.array(source.read(tuple(slice(0, n) for n in source.shape)))
+
+    def axis(self, given: int | None) -> int | None:
+        """The class axis that the first file names."""
+        first = self._pairs[0][0] if len(self._pairs) else None
+        if given is not None or not isinstance(first, str | os.PathLike):
+            return given
+        with open_any(first, self._keys[0]) as source:
+            return class_axis(source, None)
+
+
+def fit_local(
+    logits: Any,
+    target: Any = None,
+    *,
+    by: By = "confidence",
+    bins: Sequence[float] | None = None,
+    ignore_index: int | None = None,
+    axis: int | None = None,
+    interpolation: Any = "linear",
+    align_corners: bool = False,
+    temperature_range: tuple[float, float] = (0.1, 10.0),
+    class_names: Sequence[str] | None = None,
+    data_date: str | None = None,
+    key: str | None = None,
+    target_key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
+) -> LocalCalibration:
+    """Fit one temperature for each range of confidence, or of the distance to a boundary.
+
+    Parameters
+    ----------
+    logits, target, ignore_index, axis, interpolation, align_corners
+        As in :func:`fit`.
+    by : "confidence" or "boundary"
+        The largest probability without a map; or the distance in pixels to the nearest pixel with
+        another label (by SciPy; files are then read whole).
+    bins : sequence of float, optional
+        Edges between the ranges, rising: (0.5, 0.7, 0.9, 0.99) of the confidence or (1.5, 3, 6, 12)
+        pixels if None.
+    temperature_range : tuple of two floats
+        Bounds of every temperature.
+    class_names, data_date, key, target_key, memory, workers
+        As in :func:`fit`.
+
+    Returns
+    -------
+    LocalCalibration
+        Its ``segment`` gives labels and adjusted confidence.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`fit`; ``by`` or ``bins`` that cannot be used.
+    Unusable
+        "boundary" without SciPy; names the extra.
+
+    Notes
+    -----
+    Confidence near boundaries is often worse calibrated than inside [1]_; one temperature cannot
+    mend both. Each range is fitted as :func:`fit` fits a temperature, with as many passes; a range
+    without pixels keeps 1, and one in which every label is right ends at the bound: as a rule, use
+    few ranges and many images. Only the confidence is adjusted; for probabilities of all classes
+    use one map for all pixels.
+
+    References
+    ----------
+    .. [1] Z. Ding et al., "Local temperature scaling for probability calibration", ICCV 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax2d import calibrate
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(0, 2, (4, 3, 32, 32))
+    >>> truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    >>> local = calibrate.fit_local(2 * logits, truth, bins=(0.6, 0.9))
+    >>> len(local.temperatures), local.segment(logits).labels.shape
+    (3, (4, 32, 32))
+    """
+    edges, bounds = _ranges(_WHERE, by, bins), range_of(_WHERE, temperature_range)
+    data: Any = logits
+    keys: dict[str, Any] = {"key": key, "target_key": target_key}
+    if by == "boundary":
+        needed("scipy", "calibrate")
+        data = _Whole(logits, target, key, target_key)
+        axis, target, keys = data.axis(axis), None, {}
+    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
+    how |= {"ignore_index": ignore_index, "memory": memory, "workers": workers}
+    samples = Samples(_WHERE, data, target, **how, **keys)
+    spans = 1 / bounds[1], 1 / bounds[0]
+    parts = [_fitted(samples, by, edges, i, spans) for i in range(len(edges) + 1)]
+    total = sum(part.pixels for part in parts)
+    if not total:
+        raise ValueError(nothing(_WHERE, None))
+    losses = [sum(p.pixels * p.losses[i] for p in parts) / total for i in range(2)]
+    names = samples.names if class_names is None else tuple(class_names)
+    return LocalCalibration(
+        by,
+        edges,
+        tuple(part.temperature for part in parts),
+        tuple(part.pixels for part in parts),
+        samples.classes,
+        class_names=names,
+        data_date=data_date,
+        version=__version__,
+        nll_before=losses[0],
+        nll_after=losses[1],
+        converged=all(part.converged for part in parts),
+        bounds=bounds,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was fitted to one range."""
+
+    temperature: float
+    pixels: int
+    losses: tuple[float, float]
+    converged: bool
+
+
+def _counted_at(
+    source: Logits, truth: Target, images: int, *, by: str, edges: tuple[float, ...], at: int
+) -> FitSums:
+    plain = source._replace(map=None)
+    spatial = _spatial(source.array, source.axis, None)
+    places = _places(plain, by, edges, _segmented(plain, 1.0), spatial)
+    chosen = _only(truth, source.classes, (places == at).reshape(truth.array.shape))
+    return _fit.counted(source, chosen, images, None, by_class=False)
+
+
+def _fitted(
+    samples: Samples, by: str, edges: tuple[float, ...], at: int, bounds: tuple[float, float]
+) -> _Part:
+    count = partial(_counted_at, by=by, edges=edges, at=at)
+
+    def terms(factor: float) -> _newton.Terms:
+        found: FitSums = samples.total(count, 1 / factor)
+        return found.means(None)
+
+    first: FitSums | None = samples.total(count)
+    pixels = 0 if first is None else int(first.pixels.sum())
+    if first is None or not pixels:
+        return _Part(1.0, 0, (0.0, 0.0), True)
+    start = first.means(None)
+    found = _newton.smallest(terms, start, bounds, 50)
+    return _Part(1 / found.factor, pixels, (start[0], found.loss), found.converged)
