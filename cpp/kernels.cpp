@@ -3,8 +3,8 @@
 
 #include "impl/resample.h"
 #include "impl/sink_decide.h"
-#include "impl/sink_histogram.h"
 #include "impl/sink_fit.h"
+#include "impl/sink_histogram.h"
 #include "impl/sink_loss.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_region.h"
