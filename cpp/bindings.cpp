@@ -298,6 +298,45 @@ bool fit(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid
     return too_large == 0;
 }
 
+// Adds to counts of labels at ascending biases of one class; see struct Shift.
+void shift(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
+           bool is_signed, nb::handle ignore, ptrdiff_t label, nb::handle values, nb::handle led,
+           nb::handle right, nb::handle own) {
+    const View from(logits, false), classes(target, false), biases(values, false),
+        results[] = {{led, true}, {right, true}, {own, true}};
+    const auto counts = [&](int i) { return reinterpret_cast<int64_t*>(results[i].data()); };
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
+    job.affine = affine.affine();
+    job.target = target_of(classes, is_signed, ignore);
+    job.shift = {counts(0),
+                 counts(1),
+                 counts(2),
+                 reinterpret_cast<const double*>(biases.data()),
+                 ptrdiff_t(biases.bytes() / sizeof(double)),
+                 label};
+    const WithoutGil released;
+    run(job, kernels().shift, 0);
+}
+
+// Adds to sums of weighted probabilities; see struct Prior.
+void prior(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle weight,
+           nb::handle sums) {
+    const View from(logits, false), weights(weight, false), to(sums, true);
+    const AffineViews affine(map);
+    const Array array = from.array(dtype);
+    const GridViews resampling(grid, array, axis);
+    Job job{};
+    lay_out(job, &array, 1, nullptr, axis, false, resampling.get());
+    job.affine = affine.affine();
+    job.prior = {reinterpret_cast<const double*>(weights.data()), reinterpret_cast<int64_t*>(to.data())};
+    const WithoutGil released;
+    run(job, kernels().prior, 0);
+}
+
 // Memory for a large result, as bytes; what was in it before may still be.
 nb::object new_buffer(size_t bytes) {
     struct Owned {
@@ -384,6 +423,10 @@ NB_MODULE(_core, m) {
           "label_bytes"_a, "rule"_a);
     m.def("fit", &fit, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
           "is_signed"_a, "ignore"_a.none(), "weight"_a.none(), "sums"_a, "left_out"_a, "class_sums"_a.none());
+    m.def("shift", &shift, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
+          "is_signed"_a, "ignore"_a.none(), "label"_a, "values"_a, "led"_a, "right"_a, "own"_a);
+    m.def("prior", &prior, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "weight"_a,
+          "sums"_a);
     m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);

@@ -6,9 +6,11 @@
 #include "impl/sink_fit.h"
 #include "impl/sink_histogram.h"
 #include "impl/sink_loss.h"
+#include "impl/sink_prior.h"
 #include "impl/sink_probs.h"
 #include "impl/sink_region.h"
 #include "impl/sink_segment.h"
+#include "impl/sink_shift.h"
 #include "impl/sink_soft.h"
 #include "impl/sink_statistics.h"
 #include "impl/vjp.h"
@@ -116,6 +118,17 @@ struct Fitter {
     static constexpr auto bytes = bytes_of<Source, FitRows<typename Source::Number>, ClassSums>;
 };
 
+template <class Source, class>
+struct Shifter {
+    static constexpr auto run = run_shift<Source>;
+    static constexpr auto bytes = bytes_of<Source, ShiftRows<typename Source::Number>, ShiftTally>;
+};
+template <class Source, class>
+struct PriorStep {
+    static constexpr auto run = run_prior<Source>;
+    static constexpr auto bytes = bytes_of<Source, PriorSums>;
+};
+
 // Calls f on whole vectors of x, the last one padded.
 template <class T, class F>
 void each(const T* x, T* out, ptrdiff_t n, F f) {
@@ -162,6 +175,8 @@ const Kernels SOFTMAX2D_TABLE = {
     kKernel<ProbHistogram>,
     kKernel<Decider>,
     kKernel<Fitter>,
+    kKernel<Shifter>,
+    kKernel<PriorStep>,
     exp_values<float>,
     exp_values<double>,
     log1p_values<float>,

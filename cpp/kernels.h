@@ -137,6 +137,22 @@ struct Fit {
     int64_t* too_large;  // set where a logit that they need passes 2^17
 };
 
+// What labels become at each of `count` ascending biases of class `label`; all are added to.
+struct Shift {
+    int64_t *led, *right;  // classes x (count + 1): by the leader of the others and the first value that
+                           // makes the pixel k's; of those, whose truth the leader is
+    int64_t* own;          // count + 1: pixels whose truth is k
+    const double* values;
+    ptrdiff_t count;
+    ptrdiff_t label;
+};
+
+// Sums of weighted probabilities, added to: for each class, then of log s, whole and 2^-44 parts; pixels.
+struct Prior {
+    const double* weight;  // one a class
+    int64_t* sums;
+};
+
 struct Job {
     Walk walk;
     Operand operand[kMaxOperands];
@@ -149,6 +165,8 @@ struct Job {
     Histogram histogram;
     Decision decision;
     Fit fit;
+    Shift shift;
+    Prior prior;
     ptrdiff_t classes;
     int reads;            // operands that are read tile by tile: the first ones
     int output;           // the operand that takes results with a class axis; 0 if there is none
@@ -180,6 +198,8 @@ struct Kernels {
     Kernel histogram;        // operands: logits, pixels; results in job.histogram
     Kernel decide;           // operands: logits, pixels; job.decision, results in job.segment
     Kernel fit;              // operands: logits, pixels; results in job.fit
+    Kernel shift;            // operands: logits, pixels; results in job.shift
+    Kernel prior;            // operands: logits; results in job.prior
     // For tests: exp and log(1 + x) as the kernels compute them, over n values.
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);

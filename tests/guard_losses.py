@@ -27,7 +27,7 @@ class Guarded:
     """The arrays of one call, each with unreadable pages on either side."""
 
     def __init__(self, most: int) -> None:
-        self.regions = [Region(most) for _ in range(13)]
+        self.regions = [Region(most) for _ in range(14)]
         self.at_end, self.taken = True, 0
 
     def take(self, shape: tuple[int, ...], dtype: Any, values: Any = 0) -> Any:
@@ -80,11 +80,15 @@ class Guarded:
         for by_class in (None, each):
             sums = np.zeros((4, 4096 if name == "float64" else 256), np.int64)
             _core.fit(*start, *truth, weight, sums, left_out, by_class)
+        values = self.take((3,), np.float64, (-1, 0, 1))
+        led, right = (np.zeros((classes, 4), np.int64) for _ in range(2))
+        _core.shift(*start, *truth, classes // 2, values, led, right, np.zeros(4, np.int64))
+        _core.prior(*start, weight, np.zeros(2 * classes + 3, np.int64))
         probs = self.take(grid.class_shape(axis), wide, 1 / classes)
         soft = (probs, CODES[np.dtype(wide).name] + 16, None)
         results = (losses, grad, grad_code, np.zeros(4096, np.int64))
         _core.loss(*start, *soft, weight, 0.5, None, 0.0, 0.0, None, *results)
-        return 11
+        return 13
 
 
 def shapes(name: str) -> Iterator[tuple[int, int, int]]:

@@ -20,7 +20,7 @@ def run(module: str, argument: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("module", "calls"),
-    [("guard_pages", 500_000), ("guard_losses", 200_000), ("guard_resample", 14_000)],
+    [("guard_pages", 500_000), ("guard_losses", 250_000), ("guard_resample", 14_000)],
 )
 def test_every_kernel_stays_inside_its_arrays(isa: str, module: str, calls: int) -> None:
     done = run(module, isa)

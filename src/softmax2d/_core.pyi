@@ -139,6 +139,30 @@ def fit(
     left_out: Any,
     class_sums: Any | None,
 ) -> bool: ...
+def shift(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    target: Any,
+    is_signed: bool,
+    ignore: int | None,
+    label: int,
+    values: Any,
+    led: Any,
+    right: Any,
+    own: Any,
+) -> None: ...
+def prior(
+    logits: Any,
+    dtype: int,
+    axis: int,
+    map: Map | None,
+    grid: Tables | None,
+    weight: Any,
+    sums: Any,
+) -> None: ...
 def new_buffer(bytes: int) -> Any: ...
 def import_bfloat16(array: Any) -> Any: ...
 def elementary(name: str, x: Any, out: Any) -> None: ...

@@ -332,3 +332,33 @@ def calibration_errors(p: ArrayLike, happened: ArrayLike, bins: int) -> tuple[fl
     gaps = [(np.mean(b == i), abs((happened[b == i] - p[b == i]).mean())) for i in np.unique(b)]
     share, gap = np.array(gaps).T
     return float((share * gap).sum()), float(gap.mean()), float(gap.max())
+
+
+def label_at_bias(
+    logits: ArrayLike, label: int, value: float, *, axis: int = -3, bias: Any = None
+) -> NDArray[np.intp]:
+    """Labels where the bias of one class is ``value``: what one candidate of a search does."""
+    z = mapped(logits, axis, 1.0, bias)
+    row = np.moveaxis(z, axis, 0)
+    row[label] = np.moveaxis(np.asarray(logits, np.float64), axis, 0)[label] + value
+    return labels(z, axis=axis)
+
+
+def prior_step(probs: ArrayLike, weight: ArrayLike, *, axis: int = -3) -> tuple[Array, float]:
+    """Mean of w[c] p[c] / s over the pixels, and mean log s, with s = Σ_k w[k] p[k]."""
+    p = np.moveaxis(np.asarray(probs, np.float64), axis, -1)
+    weighed = p.reshape(-1, p.shape[-1]) * np.asarray(weight)
+    s = weighed.sum(-1)
+    known = s > 0
+    return (weighed[known] / s[known, None]).mean(0), float(np.log(s[known]).mean())
+
+
+def expectation_maximization(
+    probs: ArrayLike, source_prior: ArrayLike, steps: int, *, axis: int = -3
+) -> Array:
+    """Shares π by Saerens's EM: π ← mean of π[c] / source[c] p[c], normalised at each pixel."""
+    source = np.asarray(source_prior, np.float64)
+    prior = source
+    for _ in range(steps):
+        prior, _ = prior_step(probs, prior / source, axis=axis)
+    return prior

@@ -1,0 +1,119 @@
+// What labels become when one class's bias takes other values: all of them in one pass.
+//
+// As the bias v of class k grows, a pixel's label stays the leader o of the other classes until k leads, and
+// is k from then on. So each pixel has a first value at which it is k's, and counts by o and that value
+// say for every value which labels there are and how many are right. The logit of k is mapped for each
+// value as the affine map maps it, so labels are those of `segment` with that bias to the bit.
+//
+// Memory traffic: one read of the logits and of the target.
+#pragma once
+#include "sink_segment.h"
+#include "target.h"
+
+namespace {
+
+// Counts of one call, added to the caller's at its end.
+struct ShiftTally {
+    int64_t *led, *right, *own;
+    static size_t cells(const Job& job) { return size_t(job.classes) * (job.shift.count + 1); }
+    static size_t bytes(const Job& job) {
+        return whole_lines((2 * cells(job) + job.shift.count + 1) * sizeof(int64_t));
+    }
+    ShiftTally(const Job& job, char* scratch) {
+        std::memset(scratch, 0, bytes(job));
+        led = (int64_t*)scratch;
+        right = led + cells(job);
+        own = right + cells(job);
+    }
+    static void release(const int64_t* from, int64_t* to, size_t n) {
+        for (size_t i = 0; i < n; ++i)
+            if (from[i]) __atomic_fetch_add(to + i, from[i], __ATOMIC_RELAXED);
+    }
+    void release(const Job& job) const {
+        release(led, job.shift.led, cells(job));
+        release(right, job.shift.right, cells(job));
+        release(own, job.shift.own, size_t(job.shift.count) + 1);
+    }
+};
+
+// What the sink keeps of each pixel beside the rows of the tile.
+template <class T>
+struct ShiftRows {
+    typename Lanes<T>::Int *target, *first;  // the value from which on the pixel is k's
+    T *logit, *mapped;                       // of class k
+
+    static size_t row(const Job& job) { return whole_lines(padding(job.tile) * sizeof(T)); }
+    static size_t bytes(const Job& job) { return 4 * row(job); }
+    ShiftRows(const Job& job, char* scratch)
+        : target((typename Lanes<T>::Int*)scratch),
+          first((typename Lanes<T>::Int*)(scratch + row(job))),
+          logit((T*)(scratch + 2 * row(job))),
+          mapped((T*)(scratch + 3 * row(job))) {}
+};
+
+// kLabel and kLargest <- the leader among the classes but k, the first of equals, and its logit. Another
+// class's row stands in for k's: behind its own it never leads.
+template <class T, class Feed>
+inline void lead_others(Tile<T>& t, ptrdiff_t k, Feed& feeder) {
+    const ptrdiff_t other = k == 0 && t.classes > 1 ? 1 : 0;
+    if (k != other) std::memcpy(t.z + k * t.ld, t.z + other * t.ld, t.padded * sizeof(T));
+    maxima<T, true, false, true>(t, feeder);
+    label_nans(t, t.row(kSum));
+    for (ptrdiff_t p = 0; p < t.count; ++p) {
+        if (k == 0 && t.label()[p] == 0) t.label()[p] = typename Lanes<T>::Int(other);
+        if (t.row(kSum)[p] != t.row(kSum)[p]) t.largest()[p] = t.z[t.label()[p] * t.ld + p];
+    }
+}
+
+// r.first <- how many of the values leave the pixel to the others.
+template <class T>
+inline void first_values(const Tile<T>& t, const Job& job, const ShiftRows<T>& r) {
+    using Int = typename Lanes<T>::Int;
+    const ptrdiff_t k = job.shift.label, count = job.shift.count;
+    const double high = job.affine.active ? job.affine.factor_high[k] : 1;
+    const double low = job.affine.active ? job.affine.factor_low[k] : 0;
+    std::memset(r.first, 0, t.padded * sizeof(Int));
+    for (ptrdiff_t i = 0; i < count; ++i) {
+        std::memcpy(r.mapped, r.logit, t.padded * sizeof(T));
+        map_row(r.mapped, t.padded, high, low, job.shift.values[i]);
+        for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
+            const Vec<T> z = load<Vec<T>>(r.mapped + p), top = load<Vec<T>>(t.largest() + p);
+            const auto before = load<IntVec<T>>(t.label() + p) > Int(k);
+            const auto leads = (z > top) | ((z == top) & before);
+            store(r.first + p, load<IntVec<T>>(r.first + p) + 1 + IntVec<T>(leads));
+        }
+    }
+    // NaN leads whatever the value, behind another NaN never.
+    for (ptrdiff_t p = 0; p < t.count; ++p)
+        if (r.logit[p] != r.logit[p])
+            r.first[p] = Int(t.largest()[p] != t.largest()[p] && t.label()[p] < k ? count : 0);
+}
+
+template <class Source>
+inline void run_shift(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    using T = typename Source::Number;
+    const ShiftRows<T> r(job, scratch + Source::bytes(job));
+    const ShiftTally tally(job, scratch + Source::bytes(job) + ShiftRows<T>::bytes(job));
+    const ptrdiff_t k = job.shift.label, columns = job.shift.count + 1;
+    Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
+        Tile<T>& t = tiles[0];
+        read_target(t, job, r.target);
+        std::memcpy(r.logit, t.z + k * t.ld, t.padded * sizeof(T));
+        if (job.affine.active) apply_affine(t, job.affine);
+        lead_others(t, k, feeds[0]);
+        if (t.classes > 1)
+            first_values(t, job, r);
+        else
+            std::memset(r.first, 0, t.padded * sizeof(T));
+        for (ptrdiff_t p = 0; p < t.count; ++p) {
+            const ptrdiff_t y = r.target[p], leader = t.label()[p], first = r.first[p];
+            if (y < 0) continue;
+            ++tally.led[leader * columns + first];
+            tally.right[leader * columns + first] += y == leader;
+            tally.own[first] += y == k;
+        }
+    });
+    tally.release(job);
+}
+
+}  // namespace
