@@ -41,14 +41,18 @@ template <class T>
 struct ShiftRows {
     typename Lanes<T>::Int *target, *first;  // the value from which on the pixel is k's
     T *logit, *mapped;                       // of class k
+    double* bias;
 
     static size_t row(const Job& job) { return whole_lines(padding(job.tile) * sizeof(T)); }
-    static size_t bytes(const Job& job) { return 4 * row(job); }
+    static size_t bytes(const Job& job) {
+        return 4 * row(job) + whole_lines(padding(job.tile) * sizeof(double));
+    }
     ShiftRows(const Job& job, char* scratch)
         : target((typename Lanes<T>::Int*)scratch),
           first((typename Lanes<T>::Int*)(scratch + row(job))),
           logit((T*)(scratch + 2 * row(job))),
-          mapped((T*)(scratch + 3 * row(job))) {}
+          mapped((T*)(scratch + 3 * row(job))),
+          bias((double*)(scratch + 4 * row(job))) {}
 };
 
 // kLabel and kLargest <- the leader among the classes but k, the first of equals, and its logit. Another
@@ -65,7 +69,8 @@ inline void lead_others(Tile<T>& t, ptrdiff_t k, Feed& feeder) {
     }
 }
 
-// r.first <- how many of the values leave the pixel to the others.
+// r.first <- how many of the values leave the pixel to the others. The mapped logit never falls as the
+// value grows, so the first that wins is found by halving, for all pixels of the tile at a time.
 template <class T>
 inline void first_values(const Tile<T>& t, const Job& job, const ShiftRows<T>& r) {
     using Int = typename Lanes<T>::Int;
@@ -73,14 +78,21 @@ inline void first_values(const Tile<T>& t, const Job& job, const ShiftRows<T>& r
     const double high = job.affine.active ? job.affine.factor_high[k] : 1;
     const double low = job.affine.active ? job.affine.factor_low[k] : 0;
     std::memset(r.first, 0, t.padded * sizeof(Int));
-    for (ptrdiff_t i = 0; i < count; ++i) {
+    ptrdiff_t step = count > 0;
+    while (step && 2 * step <= count) step *= 2;
+    for (; step > 0; step /= 2) {
+        for (ptrdiff_t p = 0; p < t.padded; ++p) {
+            const ptrdiff_t at = r.first[p] + step - 1;
+            r.bias[p] = job.shift.values[at < count ? at : count - 1];
+        }
         std::memcpy(r.mapped, r.logit, t.padded * sizeof(T));
-        map_row(r.mapped, t.padded, high, low, job.shift.values[i]);
+        map_row(r.mapped, t.padded, high, low, EachBias{r.bias});
         for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
             const Vec<T> z = load<Vec<T>>(r.mapped + p), top = load<Vec<T>>(t.largest() + p);
+            const IntVec<T> first = load<IntVec<T>>(r.first + p), none = {};
             const auto before = load<IntVec<T>>(t.label() + p) > Int(k);
-            const auto leads = (z > top) | ((z == top) & before);
-            store(r.first + p, load<IntVec<T>>(r.first + p) + 1 + IntVec<T>(leads));
+            const auto leads = (z > top) | ((z == top) & before) | (first + Int(step) > Int(count));
+            store(r.first + p, first + (leads ? none : none + Int(step)));
         }
     }
     // NaN leads whatever the value, behind another NaN never.

@@ -164,14 +164,28 @@ class Direct {
     const Job& job;
 };
 
+// A bias for all of a row, or one for each of its pixels.
+struct OneBias {
+    double value;
+    inline double operator[](ptrdiff_t) const { return value; }
+    inline Vec<double> at(ptrdiff_t) const { return splat(value); }
+};
+struct EachBias {
+    const double* values;
+    inline double operator[](ptrdiff_t i) const { return values[i]; }
+    inline Vec<double> at(ptrdiff_t i) const { return load<Vec<double>>(values + i); }
+};
+
 // z <- z / temperature + bias over one row, rounded once.
-inline void map_row(float* row, ptrdiff_t n, double high, double, double bias) {
-    for (ptrdiff_t i = 0; i < n; ++i) row[i] = float(double(row[i]) * high + bias);
+template <class Bias>
+inline void map_row(float* row, ptrdiff_t n, double high, double, Bias bias) {
+    for (ptrdiff_t i = 0; i < n; ++i) row[i] = float(double(row[i]) * high + bias[i]);
 }
-inline void map_row(double* row, ptrdiff_t n, double high, double low, double bias) {
+template <class Bias>
+inline void map_row(double* row, ptrdiff_t n, double high, double low, Bias biases) {
     constexpr int lanes = kLanes<double>;
     for (ptrdiff_t i = 0; i < n; i += lanes) {
-        Vec<double> z = load<Vec<double>>(row + i);
+        const Vec<double> z = load<Vec<double>>(row + i), bias = biases.at(i);
         Vec<double> product = z * high;
         Vec<double> tail = product_tail<double>(z, splat(high), product) + z * low;
         Vec<double> sum = product + bias;
@@ -185,13 +199,13 @@ inline void map_row(double* row, ptrdiff_t n, double high, double low, double bi
 // One row of logits of any classes, where the map is the same for all.
 template <class T>
 inline void map_like_first(const Tile<T>& t, const Affine& a, T* row) {
-    map_row(row, t.padded, a.factor_high[0], a.factor_low[0], a.bias[0]);
+    map_row(row, t.padded, a.factor_high[0], a.factor_low[0], OneBias{a.bias[0]});
 }
 
 template <class T>
 inline void apply_affine(Tile<T>& t, const Affine& a) {
     for (ptrdiff_t k = 0; k < t.classes; ++k)
-        map_row(t.z + k * t.ld, t.padded, a.factor_high[k], a.factor_low[k], a.bias[k]);
+        map_row(t.z + k * t.ld, t.padded, a.factor_high[k], a.factor_low[k], OneBias{a.bias[k]});
 }
 
 }  // namespace
