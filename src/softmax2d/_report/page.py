@@ -102,12 +102,12 @@ def html(found: Statistics, names: list[str], title: str) -> str:
     return document(title, parts)
 
 
-def document(title: str, parts: list[str]) -> str:
-    """A page of its own, with the style of all reports."""
+def document(title: str, parts: list[str], style: str = "") -> str:
+    """A page of its own, with the style of all reports and what is added to it."""
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style></head>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )

@@ -201,6 +201,22 @@ class Counting:
                 self.found = part if self.found is None else self.found + part
 
 
+def check_labels(truth: Source) -> None:
+    """Refuse what cannot be class indices.
+
+    Raises
+    ------
+    Refused
+        No integers, a colour picture, a JPEG.
+    """
+    if truth.dtype.kind not in "iu":
+        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
+    if truth.axes is not None and "sample" in truth.axes:
+        raise Refused(truth.path, "is a colour picture; labels are one number each.")
+    if suffix_of(truth.path) in (".jpg", ".jpeg"):
+        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
+
+
 def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, ...] | None:
     """The spatial size of the truth where it is not that of the logits.
 
@@ -209,12 +225,7 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
     Refused
         No integers, or a shape that does not lie over the logits.
     """
-    if truth.dtype.kind not in "iu":
-        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
-    if truth.axes is not None and "sample" in truth.axes:
-        raise Refused(truth.path, "is a colour picture; labels are one number each.")
-    if suffix_of(truth.path) in (".jpg", ".jpeg"):
-        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
+    check_labels(truth)
     own, shape = geometry.own, truth.shape
     if shape == own:
         return None
