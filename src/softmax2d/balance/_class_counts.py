@@ -1,0 +1,177 @@
+"""What class_counts counts: integers only, so that parts add up exactly and in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from softmax2d._arrays import Array
+from softmax2d._files._errors import Path, Refused
+from softmax2d.balance import _saved
+
+_KIND, _FORMAT = "class_counts", 1
+_ARRAYS = ("pixels", "images_with", "pixels_with")
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCounts:
+    """How often each class occurs in labels: what weights and priors are made of.
+
+    Made by :func:`class_counts`. ``+`` and ``sum`` put those of parts of a data set together,
+    exactly and in any order. Pixels that were ignored are in ``ignored`` alone.
+
+    Attributes
+    ----------
+    pixels : array, shape (C,), int64
+        Pixels of each class.
+    images_with : array, shape (C,), int64
+        Images in which the class occurs.
+    pixels_with : array, shape (C,), int64
+        Pixels, of any class, of those images: what median frequencies divide by.
+    images : int
+        Images seen.
+    ignored : int
+        Pixels that were ignored.
+    names : tuple of str or None
+        One for each class.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.balance as balance
+    >>> first = balance.class_counts(np.array([[0, 0, 1, 255]]), classes=3, ignore_index=255)
+    >>> second = balance.class_counts(np.array([[2, 0, 0, 0]]), classes=3)
+    >>> both = first + second
+    >>> both.pixels.tolist(), both.images_with.tolist(), both.pixels_with.tolist(), both.ignored
+    ([5, 1, 1], [2, 1, 1], [7, 3, 4], 1)
+    """
+
+    pixels: Array
+    images_with: Array
+    pixels_with: Array
+    images: int
+    ignored: int = 0
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        where, set_field = "ClassCounts", object.__setattr__
+        for name in _ARRAYS:
+            set_field(self, name, _saved.counts(where, name, getattr(self, name)))
+            if len(getattr(self, name)) != self.classes:
+                got = len(getattr(self, name))
+                raise ValueError(f"{where}: {name} must hold {self.classes} counts; got {got}.")
+        for name in ("images", "ignored"):
+            _saved.count(where, name, getattr(self, name))
+        if not self.classes:
+            raise ValueError(f"{where}: pixels must hold at least one class.")
+        if (self.images_with > self.images).any():
+            raise ValueError(f"{where}: images_with must not pass images, {self.images}.")
+        if (self.pixels_with < self.pixels).any():
+            raise ValueError(f"{where}: pixels_with must not be below pixels.")
+        set_field(self, "names", _saved.class_names(where, self.names, self.classes))
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.pixels)
+
+    @property
+    def total(self) -> int:
+        """Pixels of all classes."""
+        return int(self.pixels.sum())
+
+    @property
+    def shares(self) -> Array:
+        """Share of each class in the pixels, shape (C,), float64; NaN of no pixel."""
+        return np.asarray(self.pixels / self.total) if self.total else np.full(self.classes, np.nan)
+
+    def __add__(self, other: object) -> Self:
+        if not isinstance(other, ClassCounts):
+            return NotImplemented
+        if self.classes != other.classes:
+            raise ValueError(
+                "ClassCounts: only those of the same number of classes can be added; got "
+                f"{self.classes} and {other.classes}. Give classes= where they are counted."
+            )
+        if None not in (self.names, other.names) and self.names != other.names:
+            raise ValueError(
+                "ClassCounts: only those of the same classes can be added; names differ."
+            )
+        names = (*_ARRAYS, "images", "ignored")
+        sums: Any = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return type(self)(**sums, names=self.names or other.names)
+
+    def __radd__(self, other: object) -> Self:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClassCounts):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists and integers, which JSON can hold."""
+        return {
+            "kind": _KIND,
+            "format": _FORMAT,
+            **{name: getattr(self, name).tolist() for name in _ARRAYS},
+            "images": self.images,
+            "ignored": self.ignored,
+            "names": None if self.names is None else list(self.names),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """The counts that :meth:`to_dict` described.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another kind or format; fields missing, of different lengths, negative or no integers.
+        """
+        fields = (*_ARRAYS, "images", "ignored")
+        plain = _saved.described("ClassCounts", plain, _KIND, _FORMAT, fields)
+        return cls(**{name: plain[name] for name in fields}, names=plain.get("names"))
+
+    def save(self, path: Path) -> None:
+        """Write :meth:`to_dict` as JSON; the file is complete or not there."""
+        _saved.write(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        Refused
+            A file that is not there or holds something else.
+        """
+        try:
+            return cls.from_dict(_saved.read(path))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, Refused):
+                raise
+            raise Refused(path, f"{error}") from None
+
+    def report(self) -> str:
+        """A table in plain text: a row for each class."""
+        from softmax2d.balance._tables import counts_report
+
+        return counts_report(self)
+
+    def save_report(self, path: Path, title: str = "Class counts") -> None:
+        """Write the table and bars of the shares: ``.txt``, ``.html``, ``.png`` or ``.json``.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        ImportError
+            ``.png`` without matplotlib.
+        """
+        from softmax2d.balance._tables import counts_figure
+
+        counts_figure(self, title).save(path)

@@ -1,0 +1,275 @@
+"""``class_counts``: labels of any kind, read piece by piece and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax2d import _arrays, _checks, _options, _targets
+from softmax2d._arrays import Array, describe
+from softmax2d._files._errors import Refused
+from softmax2d._files._source import Box, Source, bands
+from softmax2d._native import core
+from softmax2d.balance._class_counts import ClassCounts
+from softmax2d.stream._counting import check_labels
+from softmax2d.stream._memory import in_bytes
+from softmax2d.stream._request import is_path, opened
+from softmax2d.stream._segment import workers_of
+
+_MOST = 4096  # classes that are found without being told
+_PIXEL = 24  # bytes that a pixel takes while it is counted: as read, as the core takes it, room
+
+
+class _Asked(NamedTuple):
+    classes: int | None
+    ignore: int | None
+    spatial_dims: int
+    key: str | None
+    piece: int  # pixels
+
+    def doubts(self, dtype: np.dtype[Any]) -> bool:
+        """Whether 255 may be a class, or the usual mark of none: nobody said."""
+        return self.classes is None and self.ignore is None and dtype == np.uint8
+
+
+def class_counts(
+    labels: Any,
+    *,
+    classes: int | None = None,
+    ignore_index: int | None = None,
+    spatial_dims: int = 2,
+    names: Sequence[str] | None = None,
+    key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
+) -> ClassCounts:
+    """Count how often each class occurs, in how many images, and how large these are.
+
+    Parameters
+    ----------
+    labels : array, path, list of either, or dataset
+        Class indices of any integer type. Of an array or file, shape (..., H, W), every entry over
+        the axes before the last ``spatial_dims`` is an image. A dataset is anything iterable that
+        gives labels, or pairs whose second part they are.
+    classes : int, optional
+        How many there are; if None, one more than the largest label.
+    ignore_index : int, optional
+        Labels that count nowhere, even if it is a class.
+    spatial_dims : int
+        2 for pictures, 3 for volumes.
+    names : sequence of str, optional
+        One for each class, kept with the counts.
+    key : str, optional
+        Which array of files with several.
+    memory : str or int
+        What reading files may take, as ``"512MB"``.
+    workers : int, optional
+        Files read at a time; as many as threads if None.
+
+    Returns
+    -------
+    ClassCounts
+        Counts of a fixed size, to be added to others of the same classes.
+
+    Raises
+    ------
+    TypeError
+        Labels that are no integers, or masked; options of the wrong type.
+    ValueError
+        A label that is neither a class nor ``ignore_index``, with its place (Refused, of a file);
+        options out of range.
+
+    Notes
+    -----
+    Reads every label once (arrays that are not contiguous in C order are copied), files piece by
+    piece: they may be larger than memory, but for formats that are decoded as a whole, as .png.
+    Sums are of integers: no order of pieces and files changes them.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.balance as balance
+    >>> images = [np.array([[0, 0, 1]]), np.array([[2, 0, 9]])]
+    >>> counts = balance.class_counts(images, ignore_index=9)
+    >>> counts.pixels.tolist(), counts.images_with.tolist(), counts.images
+    ([3, 1, 1], [2, 1, 1], 2)
+    """
+    where = "class_counts"
+    if classes is not None:
+        classes = _checks.whole(where, "classes", classes, "an integer or None")
+        if not 1 <= classes <= 1 << 20:
+            raise ValueError(f"{where}: classes must be between 1 and {1 << 20}; got {classes}.")
+    ignore = _options.ignored_class(where, ignore_index)
+    dims = _checks.whole(where, "spatial_dims", spatial_dims)
+    if dims not in (1, 2, 3):
+        raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
+    threads = workers_of(workers)
+    piece = max(1, in_bytes(memory) // _PIXEL // threads)
+    asked = _Asked(classes, ignore, dims, key, piece)
+    total = np.zeros((3, classes or _MOST), np.int64)
+    images = ignored = 0
+    for part, seen, left_out in _parts(labels, asked, threads):
+        total += part
+        images += seen
+        ignored += left_out
+    if classes is None:
+        total = total[:, : 1 + int(np.flatnonzero(total[0]).max(initial=0))]
+    listed = None if names is None else tuple(map(str, names))
+    pixels, images_with, pixels_with = total
+    return ClassCounts(pixels, images_with, pixels_with, images, ignored, listed)
+
+
+_Part = tuple[Array, int, int]  # pixels, images_with, pixels_with; images; ignored
+
+
+def _parts(labels: Any, asked: _Asked, threads: int) -> Iterator[_Part]:
+    """Counts of each file or array."""
+    if is_path(labels) or isinstance(labels, Source):
+        yield _of_file(labels, asked)
+    elif hasattr(labels, "shape") and hasattr(labels, "dtype"):
+        yield _of_array("labels", labels, asked)
+    elif not isinstance(labels, Iterable) and not hasattr(labels, "__getitem__"):
+        raise TypeError(
+            "class_counts: labels must be an array, a path, a list of either, or a dataset; "
+            f"got {type(labels).__name__}."
+        )
+    elif isinstance(labels, list | tuple) and labels and all(map(is_path, labels)):
+        with ThreadPoolExecutor(min(threads, len(labels))) as pool:
+            yield from pool.map(partial(_of_file, asked=asked), labels)
+    elif _numbers(labels):
+        yield _of_array("labels", labels, asked)
+    else:
+        for i, item in enumerate(_items(labels)):
+            if is_path(item):
+                yield _of_file(item, asked)
+            else:
+                yield _of_array(f"labels[{i}]", _second(item), asked)
+
+
+def _numbers(labels: Any) -> bool:
+    """Whether these are nested lists of numbers, one array."""
+    inner = labels
+    while isinstance(inner, list) and inner:
+        inner = inner[0]
+    return isinstance(inner, int | np.integer)
+
+
+def _items(labels: Any) -> Iterator[Any]:
+    """The entries of a dataset; one with a length need not raise at its end."""
+    if hasattr(labels, "__len__") and hasattr(labels, "__getitem__"):
+        return (labels[i] for i in range(len(labels)))
+    return iter(labels)
+
+
+def _second(item: Any) -> Any:
+    """The labels of a pair (image, labels)."""
+    return item[1] if isinstance(item, tuple | list) and len(item) == 2 else item
+
+
+def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
+    array = _arrays.as_array("class_counts", name, labels, "255")
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"class_counts: {name} must be integer class indices; got {describe(array)}."
+        )
+    batch = max(0, array.ndim - asked.spatial_dims)
+    images = _Images(asked, prod(array.shape[batch:]))
+    for index in np.ndindex(array.shape[:batch]):
+        try:
+            images.add(index, array[index])
+        except _Bad as bad:
+            raise ValueError(f"class_counts: {name} {bad.told((*index, *bad.place))}") from None
+    return images.total
+
+
+def _of_file(path: Any, asked: _Asked) -> _Part:
+    with opened(path, asked.key, False) as source:
+        check_labels(source)
+        batch = max(0, len(source.shape) - asked.spatial_dims)
+        images = _Images(asked, prod(source.shape[batch:]))
+        for box in _boxes(source, asked.piece):
+            piece = source.read(box)
+            for index in np.ndindex(piece.shape[:batch]):
+                image = tuple(s.start + i for s, i in zip(box, index, strict=False))
+                try:
+                    images.add(image, piece[index])
+                except _Bad as bad:
+                    corner = (s.start for s in box)
+                    place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
+                    raise Refused(source.path, bad.told(place)) from None
+        return images.total
+
+
+def _boxes(source: Source, piece: int) -> Iterator[Box]:
+    """Boxes of whole chunks where there are some, of about ``piece`` pixels."""
+    shape, chunks = source.shape, source.chunks
+    if 0 in shape:
+        return
+    if chunks is None:
+        yield from bands(tuple(slice(0, n) for n in shape), piece)
+        return
+    steps, room = list(chunks), max(1, piece // max(1, prod(chunks)))
+    for d in reversed(range(len(shape))):
+        more = max(1, min(room, -(-shape[d] // steps[d])))
+        steps[d], room = steps[d] * more, room // more
+    starts = (range(0, n, step) for n, step in zip(shape, steps, strict=True))
+    for corner in product(*starts):
+        ends = (min(c + s, n) for c, s, n in zip(corner, steps, shape, strict=True))
+        yield tuple(map(slice, corner, ends))
+
+
+class _Bad(ValueError):  # noqa: N818 - carries a place to where the file's name is known
+    def __init__(self, value: int, place: tuple[int, ...], asked: _Asked) -> None:
+        self.value, self.place, self.asked = value, place, asked
+
+    def told(self, place: tuple[int, ...]) -> str:
+        """What was expected, and what stands at ``place``."""
+        classes, ignore = self.asked.classes, self.asked.ignore
+        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
+        hint = ""
+        if self.value == 255 and ignore is None:
+            hint = " Give ignore_index=255 if it marks pixels without a class."
+        limit = f"[0, {classes})" if classes else f"[0, {_MOST}), if classes is not given"
+        shown = tuple(map(int, place))
+        return f"must be in {limit}{allowed}; got {self.value} at {shown}.{hint}"
+
+
+class _Images:
+    """Counts of images that come whole or in pieces, the pieces of one after the other or not."""
+
+    def __init__(self, asked: _Asked, pixels: int) -> None:
+        self._asked, self._pixels = asked, pixels
+        self._sums = np.zeros((3, asked.classes or _MOST), np.int64)
+        self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
+        self._images = self._ignored = 0
+
+    def add(self, image: tuple[int, ...], labels: Array) -> None:
+        """Count a piece of an image."""
+        counts = np.zeros(self._sums.shape[1], np.int64)
+        target = _targets.unchecked_labels(labels, self._asked.ignore)
+        array, signed, ignore, *_ = target
+        ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
+        if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:
+            bad = int(np.flatnonzero(array == 255)[0])
+        if bad >= 0:
+            place = np.unravel_index(bad, labels.shape)
+            raise _Bad(int(labels[place]), tuple(map(int, place)), self._asked)
+        self._ignored += ignored
+        before, seen = self._open.pop(image, (None, 0))
+        counts = counts if before is None else counts + before
+        if seen + labels.size < self._pixels:
+            self._open[image] = counts, seen + labels.size
+            return
+        occurs = counts > 0
+        self._sums += counts, occurs, occurs * counts.sum()
+        self._images += 1
+
+    @property
+    def total(self) -> _Part:
+        """Of all images."""
+        return self._sums, self._images, self._ignored

@@ -1,0 +1,99 @@
+"""EM for the shares of the classes, extrapolated where that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from softmax2d._arrays import Array
+from softmax2d._shares import ShareSums
+
+_RATE_MOST = 1 - 1e-6
+
+
+@dataclass
+class Course:
+    """An EM run: where it stands, how it came there.
+
+    One pass over the data with the shares π gives both their likelihood and the shares that a step
+    of EM makes of them. Two steps in a row say how fast they shrink; the squared extrapolation of
+    Varadhan and Roland [1]_ goes on from there and is kept only if the likelihood is no lower than
+    after the first step; if not, the second step is taken. So it never falls.
+
+    References
+    ----------
+    .. [1] R. Varadhan, C. Roland, "Simple and globally convergent methods for accelerating the
+       convergence of any EM algorithm", Scandinavian Journal of Statistics 35, 2008.
+
+    Attributes
+    ----------
+    sums : callable
+        A pass: from weights, π / source, to what they sum up to.
+    source, now : array, shape (C,)
+        Shares that the probabilities were made for, and the estimate.
+    """
+
+    sums: Callable[[Array], ShareSums]
+    source: Array
+    now: Array = field(init=False)
+    passes: int = 0
+    converged: bool = False
+    rate: float = 0.0
+    step: Array = field(init=False)  # the last one: what is least determined
+    course: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.now, self.step = self.source.copy(), np.zeros_like(self.source)
+
+    def _pass(self, shares: Array) -> tuple[float, Array]:
+        """The likelihood of some shares, and a step of EM from them."""
+        self.passes += 1
+        found = self.sums(shares / self.source)
+        return found.log_likelihood, found.shares
+
+    def run(self, tolerance: float, most: int) -> None:
+        """Until the way still to go is within the tolerance, or ``most`` passes are done."""
+        level, ahead = self._pass(self.now)
+        self.course.append(level)
+        while self.passes < most:
+            first = ahead - self.now
+            level, after = self._pass(ahead)
+            second = after - ahead
+            self._accept(ahead, level, first, second)
+            if self._near(second, tolerance):
+                self.now, self.converged = after, True
+                return
+            level, ahead = self._further(after, level, first, second)
+
+    def _accept(self, shares: Array, level: float, first: Array, second: Array) -> None:
+        self.now, self.step = shares, second
+        self.course.append(level)
+        before = np.abs(first).sum()
+        self.rate = float(min(np.abs(second).sum() / before, _RATE_MOST)) if before > 0 else 0.0
+
+    def _near(self, second: Array, tolerance: float) -> bool:
+        """What a geometric series of steps still adds is within the tolerance."""
+        return bool(np.abs(second).max() / (1 - self.rate) <= tolerance)
+
+    def _further(
+        self, after: Array, level: float, first: Array, second: Array
+    ) -> tuple[float, Array]:
+        """From the estimate before these two steps to an extrapolation, or to their end."""
+        curved = second - first
+        length = float(np.sqrt((first @ first) / (curved @ curved))) if curved.any() else 1.0
+        if length > 1:
+            start = self.now - first
+            far = start + 2 * length * first + length * length * curved
+            if (far > 0).all():
+                far = far / far.sum()
+                found, ahead = self._pass(far)
+                if found >= level:
+                    self.now = far
+                    self.course.append(found)
+                    return found, ahead
+        self.now = after
+        found, ahead = self._pass(after)
+        self.course.append(max(found, level))
+        return found, ahead

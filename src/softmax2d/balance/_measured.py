@@ -1,0 +1,166 @@
+"""What a candidate bias does, and the goal by which candidates are ordered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from softmax2d._arrays import Array
+from softmax2d._checks import whole
+from softmax2d._margins import Margins
+from softmax2d._options import number_between
+from softmax2d.balance import _saved
+
+_FIELDS = ("bias", "tau", "accuracy", "mean_accuracy", "mean_iou", "recall", "iou")
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A bias, and what labels it gives on the data that it was tried on.
+
+    Attributes
+    ----------
+    bias : array, shape (C,), float64
+        The bias, whole.
+    tau : float or None
+        Of the family ``"tau"``: how much of the log prior was taken off.
+    accuracy, mean_accuracy, mean_iou : float
+        As in :class:`softmax2d.Statistics`.
+    recall, iou : array, shape (C,), float64
+        Of each class; NaN where it does not occur.
+    """
+
+    bias: Array
+    tau: float | None
+    accuracy: float
+    mean_accuracy: float
+    mean_iou: float
+    recall: Array
+    iou: Array
+
+    @classmethod
+    def of(cls, bias: Array, tau: float | None, found: Margins) -> Self:
+        """From the margins of the confusion matrix."""
+        sums = found.accuracy, found.mean_accuracy, found.mean_iou
+        return cls(bias.copy(), tau, *sums, found.recall, found.iou)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and lists; null for NaN."""
+        return {name: _plain(getattr(self, name)) for name in _FIELDS}
+
+    @classmethod
+    def from_dict(cls, where: str, plain: Any, classes: int) -> Self:
+        """What :meth:`to_dict` described."""
+        if not isinstance(plain, dict) or any(name not in plain for name in _FIELDS):
+            raise ValueError(f"{where}: a candidate has {', '.join(_FIELDS)}.")
+        bias = _saved.numbers(where, "bias", plain["bias"])
+        rows = [_or_nan(where, name, plain[name]) for name in ("recall", "iou")]
+        if any(len(row) != classes for row in (bias, *rows)):
+            raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
+        tau = plain["tau"]
+        sums = _or_nan(where, "a candidate", [plain[name] for name in _FIELDS[2:5]]).tolist()
+        if tau is not None:
+            tau = float(_saved.numbers(where, "tau", [tau])[0])
+        return cls(bias, tau, *sums, *rows)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_plain(v) for v in value.tolist()]
+    return None if value is None or math.isnan(value) else value
+
+
+def _or_nan(where: str, name: str, values: Any) -> Array:
+    """Numbers, NaN for null."""
+    if not isinstance(values, list):
+        raise ValueError(f"{where}: {name} must be a list of numbers and nulls.")
+    missing = np.array([v is None for v in values], bool)
+    array = _saved.numbers(where, name, [0.0 if v is None else v for v in values]).copy()
+    array[missing] = np.nan
+    return array
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What to raise, and what accuracy not to fall below.
+
+    Attributes
+    ----------
+    name : "mean_iou", "mean_accuracy" or "recall"
+        The measure.
+    classes : tuple of int
+        Whose mean recall it is.
+    bound : float or None
+        The least accuracy.
+    """
+
+    name: str
+    classes: tuple[int, ...] = ()
+    bound: float | None = None
+
+    def score(self, found: Margins | Candidate) -> float:
+        """The measure itself."""
+        if self.name != "recall":
+            return float(getattr(found, self.name))
+        recall = found.recall[list(self.classes)]
+        known = recall[~np.isnan(recall)]
+        return float(known.mean()) if known.size else float("nan")
+
+    def rank(self, found: Margins | Candidate) -> tuple[bool, float]:
+        """Larger is better: within the bound first, then by the measure; outside, by accuracy."""
+        within = self.within(found)
+        return within, self.score(found) if within else found.accuracy
+
+    def within(self, found: Margins | Candidate) -> bool:
+        """Whether the bound is kept."""
+        return self.bound is None or found.accuracy >= self.bound
+
+    def told(self, names: Sequence[str]) -> str:
+        """In words."""
+        what = self.name.replace("_", " ").replace("iou", "IoU")
+        if self.classes:
+            what = f"recall of {', '.join(names[c] for c in self.classes)}"
+        return what + ("" if self.bound is None else f", accuracy at least {self.bound:g}")
+
+
+def goal_of(where: str, goal: Any, bound: Any, classes: int, names: Sequence[str] | None) -> Goal:
+    """The goal, checked."""
+    if bound is not None:
+        bound = number_between(where, "at_least_accuracy", bound, 0, 1)
+    if isinstance(goal, str) and goal in ("mean_iou", "mean_accuracy"):
+        return Goal(goal, (), bound)
+    pair = isinstance(goal, tuple | list) and len(goal) == 2 and goal[0] == "recall"
+    if not pair:
+        raise ValueError(
+            f"{where}: goal must be 'mean_iou', 'mean_accuracy' or ('recall', classes); "
+            f"got {str(goal)[:60]!r}."
+        )
+    if bound is None:
+        raise ValueError(
+            f"{where}: goal 'recall' needs at_least_accuracy=: without a bound it is best to give "
+            "every pixel that class."
+        )
+    given = goal[1] if isinstance(goal[1], list | tuple | np.ndarray) else [goal[1]]
+    chosen = tuple(dict.fromkeys(_class_of(where, c, classes, names) for c in given))
+    if not chosen:
+        raise ValueError(f"{where}: goal 'recall' must name at least one class; got none.")
+    return Goal("recall", chosen, bound)
+
+
+def _class_of(where: str, given: Any, classes: int, names: Sequence[str] | None) -> int:
+    """A class by its number or its name."""
+    if isinstance(given, str):
+        if names is None or given not in names:
+            known = (
+                "the classes have no names" if names is None else f"known are {', '.join(names)}"
+            )
+            raise ValueError(f"{where}: goal names the class {given!r}; {known}.")
+        return list(names).index(given)
+    number = whole(where, "goal", given, "class numbers or names")
+    if not 0 <= number < classes:
+        raise ValueError(f"{where}: goal must name classes in [0, {classes}); got {number}.")
+    return number

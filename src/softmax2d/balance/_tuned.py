@@ -1,0 +1,233 @@
+"""What ``tune_bias`` returns: the bias, what it does, and what else was possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from softmax2d import __version__
+from softmax2d._arrays import Array
+from softmax2d._calibration import Calibration
+from softmax2d._files._errors import Path, Refused
+from softmax2d.balance import _saved
+from softmax2d.balance._measured import Candidate, Goal
+
+_KIND, _FORMAT = "tuned_bias", 1
+_FIELDS = (
+    *("temperature", "goal", "family", "before", "after", "curve", "pixels", "images"),
+    *("nll", "passes", "converged"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TunedBias:
+    """A bias chosen on held-out data, and the whole trade-off it was chosen from.
+
+    Attributes
+    ----------
+    after, before : Candidate
+        The chosen bias, and the one that the search started from, with their measures.
+    goal : Goal
+        What was raised, and the bound on accuracy.
+    family : "tau" or "classes"
+        What was searched.
+    temperature : float or array, shape (C,)
+        That the logits were divided by: use the bias with it.
+    curve : tuple of Candidate
+        By family ``"tau"`` every tau; by ``"classes"`` every candidate that no other surpasses in
+        both accuracy and goal.
+    pixels : array, shape (C,), int64
+        Pixels of each class that it was chosen on.
+    images : int
+        Images that it was chosen on.
+    nll : tuple of two floats
+        Mean negative log-likelihood before and after: a bias that raises the goal usually makes it
+        worse. Use the bias for labels, and probabilities without it.
+    passes : int
+        Over the data.
+    converged : bool
+        Whether no class's bias could raise the goal further.
+    names : tuple of str or None
+        Of the classes.
+    """
+
+    after: Candidate
+    before: Candidate
+    goal: Goal
+    family: str
+    temperature: Any
+    curve: tuple[Candidate, ...]
+    pixels: Array
+    images: int
+    nll: tuple[float, float]
+    passes: int
+    converged: bool
+    names: tuple[str, ...] | None = None
+
+    @property
+    def bias(self) -> Array:
+        """One number for each class, for ``bias=``."""
+        return self.after.bias
+
+    @property
+    def tau(self) -> float | None:
+        """How much of the log prior was taken off, where that was searched."""
+        return self.after.tau
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names, or numbers where there are none."""
+        return list(self.names or map(str, range(len(self.bias))))
+
+    def __repr__(self) -> str:
+        told = self.goal.told(self.class_names)
+        scores = f"{self.goal.score(self.before):.4g} -> {self.goal.score(self.after):.4g}"
+        accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
+        return f"TunedBias(goal={told!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, which JSON can hold."""
+        goal = {"name": self.goal.name, "classes": list(self.goal.classes)}
+        return {
+            "kind": _KIND,
+            "format": _FORMAT,
+            "temperature": np.asarray(self.temperature, np.float64).tolist(),
+            "goal": {**goal, "at_least_accuracy": self.goal.bound},
+            "family": self.family,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "curve": [c.to_dict() for c in self.curve],
+            "pixels": self.pixels.tolist(),
+            "images": self.images,
+            "nll": [v if np.isfinite(v) else None for v in self.nll],
+            "passes": self.passes,
+            "converged": self.converged,
+            "names": None if self.names is None else list(self.names),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """What :meth:`to_dict` described.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Another kind or format; fields missing or out of range.
+        """
+        where = cls.__name__
+        plain = _saved.described(where, plain, _KIND, _FORMAT, _FIELDS)
+        pixels = _saved.counts(where, "pixels", plain["pixels"])
+        classes, curve = len(pixels), plain["curve"]
+        if not isinstance(curve, list) or plain["family"] not in ("tau", "classes"):
+            raise ValueError(f"{where}: curve must be a list, and family 'tau' or 'classes'.")
+        if type(plain["converged"]) is not bool:
+            raise ValueError(f"{where}: converged must be true or false.")
+        before, after, *tried = (
+            Candidate.from_dict(where, c, classes)
+            for c in (plain["before"], plain["after"], *curve)
+        )
+        return cls(
+            after=after,
+            before=before,
+            goal=_goal(where, plain["goal"], classes),
+            family=plain["family"],
+            temperature=_temperature(where, plain["temperature"], classes),
+            curve=tuple(tried),
+            pixels=pixels,
+            images=_saved.count(where, "images", plain["images"]),
+            nll=_pair(where, plain["nll"]),
+            passes=_saved.count(where, "passes", plain["passes"]),
+            converged=plain["converged"],
+            names=_saved.class_names(where, plain.get("names"), classes),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write :meth:`to_dict` as JSON; the file is complete or not there."""
+        _saved.write(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        Refused
+            A file that is not there or holds something else.
+        """
+        try:
+            return cls.from_dict(_saved.read(path))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, Refused):
+                raise
+            raise Refused(path, f"{error}") from None
+
+    def calibration(self) -> Calibration:
+        """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.
+
+        Raises
+        ------
+        ValueError
+            A bias that is not finite.
+        """
+        known = [float(v) if np.isfinite(v) else 0.0 for v in self.nll]
+        return Calibration(
+            temperature=self.temperature,
+            bias=self.bias,
+            method="bias",
+            pixels=tuple(self.pixels.tolist()),
+            images=self.images,
+            class_names=self.names,
+            version=__version__,
+            nll_before=known[0],
+            nll_after=known[1],
+            converged=self.converged,
+            iterations=self.passes,
+            note=f"tuned for {self.goal.told(self.class_names)}: better labels, not probabilities",
+        )
+
+    def report(self) -> str:
+        """Before and after in plain text: totals, a row for each class, the trade-off."""
+        from softmax2d.balance._tables import tuned_figure
+
+        return tuned_figure(self).text()
+
+    def save_report(self, path: Path, title: str = "Tuned bias") -> None:
+        """Write the tables, the trade-off curve and bars: ``.txt``, ``.html``, ``.png``, ``.json``.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        ImportError
+            ``.png`` without matplotlib.
+        """
+        from softmax2d.balance._tables import tuned_figure
+
+        tuned_figure(self, title).save(path)
+
+
+def _goal(where: str, plain: Any, classes: int) -> Goal:
+    from softmax2d.balance._measured import goal_of
+
+    if not isinstance(plain, dict) or {"name", "classes", "at_least_accuracy"} - plain.keys():
+        raise ValueError(f"{where}: goal has name, classes and at_least_accuracy.")
+    name, chosen, bound = plain["name"], plain["classes"], plain["at_least_accuracy"]
+    return goal_of(where, ("recall", chosen) if name == "recall" else name, bound, classes, None)
+
+
+def _temperature(where: str, value: Any, classes: int) -> Any:
+    single = not isinstance(value, list)
+    found = _saved.numbers(where, "temperature", [value] if single else value)
+    if not (found > 0).all() or (not single and len(found) != classes):
+        raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
+    return float(found[0]) if single else found
+
+
+def _pair(where: str, values: Any) -> tuple[float, float]:
+    if not isinstance(values, list) or len(values) != len(("before", "after")):
+        raise ValueError(f"{where}: nll must be two numbers.")
+    known = _saved.numbers(where, "nll", [0.0 if v is None else v for v in values])
+    first, second = (float("nan") if v is None else k for v, k in zip(values, known, strict=True))
+    return float(first), float(second)

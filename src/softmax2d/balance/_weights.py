@@ -1,0 +1,138 @@
+"""``class_weights``: how much a class counts in a loss, from how often it occurs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from softmax2d._arrays import Array
+from softmax2d._options import number_between, one_of
+from softmax2d.balance._class_counts import ClassCounts
+
+Method = Literal["inverse", "median", "enet", "effective"]
+Normalize = Literal["none", "mean", "sum"]
+METHODS = ("inverse", "median", "enet", "effective")
+NORMALIZATIONS = ("none", "mean", "sum")
+
+
+def counts_of(where: str, counts: Any) -> ClassCounts:
+    """The argument, if it is a ClassCounts."""
+    if not isinstance(counts, ClassCounts):
+        raise TypeError(
+            f"{where}: counts must be a ClassCounts, as from class_counts; "
+            f"got {type(counts).__name__}."
+        )
+    return counts
+
+
+def _inverse(counts: ClassCounts, _: float) -> Array:
+    """N / n[c]."""
+    return counts.total / counts.pixels
+
+
+def _median(counts: ClassCounts, _: float) -> Array:
+    """median(f) / f[c], f[c] = n[c] / pixels of the images that contain c."""
+    frequency = counts.pixels / counts.pixels_with
+    return np.asarray(np.nanmedian(frequency) / frequency)
+
+
+def _enet(counts: ClassCounts, offset: float) -> Array:
+    """1 / ln(offset + n[c] / N)."""
+    return np.asarray(1 / np.log(offset + counts.pixels / counts.total))
+
+
+def _effective(counts: ClassCounts, beta: float) -> Array:
+    """(1 - beta) / (1 - beta^n[c]), the power without cancellation where beta is near 1."""
+    if beta == 0:
+        return np.where(counts.pixels, 1.0, np.inf)
+    return np.asarray((beta - 1) / np.expm1(counts.pixels * math.log1p(beta - 1)))
+
+
+_FORMULAS: dict[str, Callable[[ClassCounts, float], Array]] = {
+    "inverse": _inverse,
+    "median": _median,
+    "enet": _enet,
+    "effective": _effective,
+}
+
+
+def class_weights(
+    counts: ClassCounts,
+    method: Method = "inverse",
+    *,
+    normalize: Normalize = "none",
+    beta: float = 0.9999,
+    offset: float = 1.02,
+) -> Array:
+    """Weights for the ``weight=`` of a loss, by the formula of one of four papers.
+
+    Parameters
+    ----------
+    counts : ClassCounts
+        Of the training labels, N pixels, n[c] of class c.
+    method : "inverse" | "median" | "enet" | "effective"
+        ``"inverse"``: inverse frequency, N / n[c].
+        ``"median"``: median frequency balancing [1]_, median(f) / f[c], where f[c] is n[c] over the
+        pixels of the images that contain c, and the median is over the classes that occur.
+        ``"enet"``: 1 / ln(offset + n[c] / N) [2]_; between 1.42 and 50.5 with the paper's offset.
+        ``"effective"``: inverse effective number of samples [3]_, (1 - beta) / (1 - beta^n[c]).
+    normalize : "none" | "mean" | "sum"
+        ``"none"``: the formula as it is. ``"mean"``: scaled so that the mean over the classes that
+        occur is 1. ``"sum"``: scaled so that all add up to C, as [3]_ does.
+    beta : float, in [0, 1)
+        Of ``"effective"`` alone; 0.9999 is the paper's for classes of up to some thousands of
+        samples. Effective numbers end at 1 / (1 - beta): where every class has many more pixels
+        than that all weights are equal; then take a beta nearer to 1, such as 1 - 1e-7.
+    offset : float, above 1
+        Of ``"enet"`` alone.
+
+    Returns
+    -------
+    array, shape (C,), float64
+        Finite. A class without pixels has weight 0, whatever the method but ``"enet"``, whose
+        formula has a value there, the largest.
+
+    Raises
+    ------
+    TypeError
+        ``counts`` is no ClassCounts; ``beta`` or ``offset`` no number.
+    ValueError
+        Another method or normalisation; ``beta`` or ``offset`` out of range; no pixel at all.
+
+    References
+    ----------
+    .. [1] D. Eigen, R. Fergus, "Predicting depth, surface normals and semantic labels with a common
+       multi-scale convolutional architecture", ICCV, 2015.
+    .. [2] A. Paszke, A. Chaurasia, S. Kim, E. Culurciello, "ENet: a deep neural network
+       architecture for real-time semantic segmentation", arXiv:1606.02147, 2016.
+    .. [3] Y. Cui, M. Jia, T.-Y. Lin, Y. Song, S. Belongie, "Class-balanced loss based on effective
+       number of samples", CVPR, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.balance as balance
+    >>> counts = balance.class_counts(np.array([[0, 0, 0, 1]]))
+    >>> balance.class_weights(counts).round(4).tolist()
+    [1.3333, 4.0]
+    >>> balance.class_weights(counts, "median", normalize="mean").tolist()
+    [0.5, 1.5]
+    """
+    where = "class_weights"
+    counts_of(where, counts)
+    one_of(where, "method", method, METHODS)
+    one_of(where, "normalize", normalize, NORMALIZATIONS)
+    beta = number_between(where, "beta", beta, 0, math.nextafter(1, 0))
+    offset = number_between(where, "offset", offset, math.nextafter(1, 2))
+    if not counts.total:
+        raise ValueError(f"{where}: counts must hold at least one pixel; got none.")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = _FORMULAS[method](counts, offset if method == "enet" else beta)
+    weights = np.where(np.isfinite(weights), weights, 0.0)
+    if normalize == "mean":
+        weights /= weights[counts.pixels > 0].mean()
+    elif normalize == "sum":
+        weights *= counts.classes / weights.sum()
+    return weights
