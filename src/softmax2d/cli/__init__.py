@@ -1,4 +1,4 @@
-"""The command line: ``softmax2d segment``, ``evaluate``, ``calibrate``, ``info`` and ``demo``."""
+"""The command line: ``softmax2d segment``, ``evaluate``, ``calibrate``, ``tune`` and others."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import click
 import softmax2d
 from softmax2d.cli._app import App
 from softmax2d.cli._calibrate import calibrate
+from softmax2d.cli._counts import counts, weights
 from softmax2d.cli._demo import demo
 from softmax2d.cli._evaluate import evaluate
 from softmax2d.cli._info import info
 from softmax2d.cli._predict import predict
 from softmax2d.cli._segment import probs, segment
+from softmax2d.cli._tune import tune
 
 __all__ = ["app"]
 
@@ -38,6 +40,8 @@ def app(context: click.Context) -> None:
       softmax2d predict net.onnx photo.jpg -o out.png  a network over an image of any size
       softmax2d evaluate scores.npy truth.png  how they compare with the truth
       softmax2d calibrate scores.npy truth.npy -o map.json  probabilities that can be trusted
+      softmax2d counts train/ -o counts.json   how often each class occurs
+      softmax2d tune scores.npy truth.png -o bias.json  a bias that helps rare classes
       softmax2d info                           versions, instruction sets, threads
 
     \b
@@ -51,5 +55,5 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (segment, probs, predict, evaluate, calibrate, info, demo):
+for command in (segment, probs, predict, evaluate, calibrate, counts, weights, tune, info, demo):
     app.add_command(command)
