@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._inflate import DEFLATE, HARMLESS, is_bomb
 from softmax2d._files._look import Look
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source, bands, class_axis_of
@@ -67,6 +68,9 @@ class Hdf5Source(Source):
         self.names = None if names is None else tuple(str(name) for name in names)
         nodata = found.attrs.get("nodata")
         self.nodata = None if nodata is None else float(nodata)
+        made = found.id.get_create_plist()
+        codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+        self._deflated = 1 in codes
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
@@ -81,23 +85,39 @@ class Hdf5Source(Source):
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
         with self._lock, _named(self.path, Refused):
-            if self.chunks is not None and not self._fill:
+            if self.chunks is not None:
                 self._check(box)
             found: Array = self._dataset[box]
         return found
 
     def _check(self, box: Box) -> None:
-        """Refuse chunks that were never written: they would be read as fill values."""
+        """Refuse chunks that were never written, which would be fill values, and bombs."""
         chunks = self.chunks or self.shape
         each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
         for place in np.ndindex(*(len(r) for r in each)):
             at = tuple(r[i] * c for r, i, c in zip(each, place, chunks, strict=True))
-            if self._dataset.id.get_chunk_info_by_coord(at).byte_offset is None:
+            known = self._dataset.id.get_chunk_info_by_coord(at)
+            if known.byte_offset is not None:
+                self._check_bomb(at, known.size)
+            elif not self._fill:
                 raise Refused(
                     self.path,
                     f"the chunk of {self._dataset.name} at {at} is missing; "
                     "--missing-as-fill takes such as the fill value.",
                 )
+
+    def _check_bomb(self, at: tuple[int, ...], length: int) -> None:
+        """Refuse a chunk that unpacks to more than it should; HDF5 unpacks without end."""
+        expected = prod(self.chunks or ()) * self.dtype.itemsize
+        if not self._deflated or length * DEFLATE <= HARMLESS:
+            return
+        _, data = self._dataset.id.read_direct_chunk(at)
+        if is_bomb("zlib", data, expected):
+            raise Refused(
+                self.path,
+                f"the chunk of {self._dataset.name} at {at} expands to far more than its "
+                f"{expected} bytes, as a bomb does.",
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -106,26 +126,43 @@ class Hdf5Source(Source):
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:
-    """Datasets that lie in this file, by their path."""
+    """The first datasets that lie in this file, by their path."""
     found: list[str] = []
 
-    def look(name: str, held: Any) -> None:
+    def look(name: str, held: Any) -> bool | None:
         if isinstance(held, h5py.Dataset):
             found.append(name)
+        return True if len(found) > _LISTED else None  # enough
 
     group.visititems(look)  # follows hard links only
     return found
 
 
+def _own(h5py: Any, file: Any, key: str) -> bool:
+    """Whether a dataset of that path lies in this file: every step is a hard link."""
+    held = file
+    for step in key.split("/"):
+        if not isinstance(held, h5py.Group) or step not in held:
+            return False
+        if not isinstance(held.get(step, getlink=True), h5py.HardLink):
+            return False
+        held = held[step]
+    return isinstance(held, h5py.Dataset)
+
+
 def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
-    names = _datasets(h5py, file)
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    if key is None and len(names) != 1:
-        several = f"holds {len(names)} datasets ({listed}); choose one with --key NAME."
-        raise Refused(path, several if names else "holds no dataset.")
-    name = names[0] if key is None else key.strip("/")
-    if name not in names:
-        raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+    name = "" if key is None else key.strip("/")
+    if key is None or not _own(h5py, file, name):
+        names = _datasets(h5py, file)
+        more = len(names) > _LISTED
+        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
+        if key is not None:
+            raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+        if len(names) != 1:
+            count = f"more than {_LISTED}" if more else len(names)
+            several = f"holds {count} datasets ({listed}); choose one with --key NAME."
+            raise Refused(path, several if names else "holds no dataset.")
+        name = names[0]
     found = file[name]
     kind = found.dtype.kind
     if kind not in "fiu":
