@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
 from softmax2d._files._inflate import DEFLATE, HARMLESS, is_bomb
 from softmax2d._files._look import Look
+from softmax2d._files._raw import RawSource
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source, bands, class_axis_of
 
@@ -48,13 +49,15 @@ class Hdf5Source(Source):
 
     def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
         self.path, self._fill, self._lock = path, fill, threading.Lock()
+        self._raw: RawSource | None = None  # of numbers that lie together: read by position
         with _named(path, Refused) as h5py:
             self._file = h5py.File(os.fspath(path), "r", locking=False)
+            self._number = os.open(path, os.O_RDONLY)
             try:
                 self._dataset = _chosen(h5py, path, self._file, key)
                 self._lay_out()
             except BaseException:
-                self._file.close()
+                self.close()
                 raise
 
     def _lay_out(self) -> None:
@@ -81,9 +84,15 @@ class Hdf5Source(Source):
                 f"expands from {held} to {size} bytes, as a bomb does; "
                 "store it uncompressed if it is to be trusted.",
             )
+        start = found.id.get_offset() if self.chunks is None else None
+        if start is not None and size:
+            number = os.dup(self._number)
+            self._raw = RawSource(self.path, number, start, self.shape, self.dtype)
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
+        if self._raw is not None:
+            return self._raw.read(box)
         with self._lock, _named(self.path, Refused):
             if self.chunks is not None:
                 self._check(box)
@@ -98,6 +107,9 @@ class Hdf5Source(Source):
             at = tuple(r[i] * c for r, i, c in zip(each, place, chunks, strict=True))
             known = self._dataset.id.get_chunk_info_by_coord(at)
             if known.byte_offset is not None:
+                # HDF5 reads what lies beyond the end of a file as zeros.
+                if known.byte_offset + known.size > os.fstat(self._number).st_size:
+                    raise Failed(self.path, "was truncated while it was read.")
                 self._check_bomb(at, known.size)
             elif not self._fill:
                 raise Refused(
@@ -123,6 +135,11 @@ class Hdf5Source(Source):
         """Close the file."""
         with self._lock:
             self._file.close()
+            if self._raw is not None:
+                self._raw.close()
+            number, self._number = self._number, -1
+            if number >= 0:
+                os.close(number)
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:
@@ -198,20 +215,64 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array."""
+    with failing(path), open(target, "w+b", buffering=0) as disk:
+        forgiving = _Forgiving(disk)
+        with _named(path, Failed) as h5py, h5py.File(forgiving, "w", track_order=True) as file:
+            _filled(file, staged, look)
+        if forgiving.error is not None:
+            raise forgiving.error
+
+
+class _Forgiving:
+    """A file whose writes never fail: HDF5 crashes where its last ones do, on a full disk.
+
+    What failed first is kept in ``error``; nothing is written after it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.readinto, self.flush = file.readinto, file.flush
+
+    def write(self, data: Any) -> int:
+        """Write, or forget."""
+        left = memoryview(data).cast("B")
+        count = len(left)
+        try:
+            while left and self.error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.error = error
+        if left:
+            self._file.seek(len(left), os.SEEK_CUR)
+        return count
+
+    def truncate(self, size: int) -> int:
+        """Cut or lengthen, or forget."""
+        try:
+            if self.error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self.error = error
+        return size
+
+
+def _filled(file: Any, staged: Any, look: Look) -> None:
+    """The dataset of a result and what is said of it."""
     shape, dtype = staged.shape, staged.dtype
-    with _named(path, Failed) as h5py, h5py.File(os.fspath(target), "w", track_order=True) as file:
-        chunks = _chunks(shape, dtype.itemsize)
-        packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
-        found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
-        if look.names is not None:
-            found.attrs["class_names"] = list(look.names)
-        for name, value in (("nodata", look.nodata), ("scale", look.scale)):
-            if value is not None:
-                found.attrs[name] = value
-        whole = tuple(slice(0, n) for n in shape)
-        for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
-            found[block] = staged[block]
-        file.flush()
+    chunks = _chunks(shape, dtype.itemsize)
+    packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
+    found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
+    if look.names is not None:
+        found.attrs["class_names"] = list(look.names)
+    for name, value in (("nodata", look.nodata), ("scale", look.scale)):
+        if value is not None:
+            found.attrs[name] = value
+    whole = tuple(slice(0, n) for n in shape)
+    for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
+        found[block] = staged[block]
+    file.flush()
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:

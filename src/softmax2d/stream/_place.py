@@ -94,12 +94,17 @@ class Place:
             if entry.name != "lock":
                 removed(entry, self.result)
 
+    def check(self) -> None:
+        """Refuse to go on in a folder that somebody removed, or put another in its place."""
+        if not _lies_at(self._lock, self.folder / "lock"):
+            raise Failed(self.result, f"{self.folder} was removed while the run went on.")
+
     def close(self, keep: bool) -> None:
         """Give up the lock; without ``keep`` the folder goes with it, the lock last."""
         with suppress(OSError, Failed):
             if keep:
                 self._lock.truncate(0)
-            else:
+            elif _lies_at(self._lock, self.folder / "lock"):
                 self.clear()
                 os.unlink(self.folder / "lock")
                 self.folder.rmdir()

@@ -288,7 +288,7 @@ def predicted(
     """What :func:`predict` does; ``style`` is asked when the number of classes is known."""
     held = _request.places(result, asked["outputs"])
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
-    given = [Path(p) for p in (model, image) if _request.is_path(p)]
+    given = [*_request.given(model), *_request.given(image)]
     check_paths(list(paths.values()), given, overwrite or resume)
     if resume and not paths:
         raise Unusable("resume=True needs results that are files.")
@@ -298,10 +298,11 @@ def predicted(
         for name, array in arrays.items():
             shape, dtype = plan.operation.result_shape(name), plan.operation.result_dtype(name)
             _request.check_array(name, array, plan.operation.geometry, shape, dtype)
+            _request.check_apart(name, array, image)
         told = style(plan.blend.classes)
         work = _work(source, plan, asked, paths, told, resume, overwrite)
         run = _Prediction(plan, source, work, arrays, progress)
-        return run(None if summary is None else Path(summary))
+        return run(_request.account_path(summary, image, work))
 
 
 def _work(
@@ -365,7 +366,7 @@ class _Prediction:
                 work = stack.enter_context(self.work)
                 if work.committed:
                     work.commit()
-                    summary.tiles_resumed = summary.tiles
+                    summary.resumed(work.done.values())
                     return
                 for target, at in zip(work.targets, work.stages(), strict=True):
                     stages[target.name] = at.open()

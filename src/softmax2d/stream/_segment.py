@@ -142,7 +142,7 @@ def planned_run(
     held = _request.places(result, names)
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
     arrays = {n: a for n, a in held.items() if n not in paths}
-    given = [Path(p) for p in (source, options.like) if _request.is_path(p)]
+    given = _request.given(source, options.like)
     check_paths(
         list(paths.values()), [*given, *options.inputs], options.overwrite or options.resume
     )
@@ -163,6 +163,7 @@ def planned_run(
         for name, array in arrays.items():
             shape, dtype = operation.result_shape(name), operation.result_dtype(name)
             _request.check_array(name, array, geometry, shape, dtype)
+            _request.check_apart(name, array, source)
         classes = geometry.classes
         logits, left = cached(bare, geometry, memory)
         left = max(1, left - _decoding.held_bytes(operation.decode, classes, workers))
@@ -328,7 +329,7 @@ def _done(
         if scheduler is not None:
             options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
         run = stack.enter_context(planned_run(source, result, wanted, options))
-        return run(None if path is None else Path(path))
+        return run(_request.account_path(path, source, run.work))
 
 
 def softmax2d_file(
