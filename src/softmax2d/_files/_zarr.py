@@ -236,7 +236,9 @@ def create_result(
         attributes["palette"] = np.asarray(look.palette).tolist()
     numbers = {"nodata": look.nodata, "scale": look.scale}
     attributes |= {name: value for name, value in numbers.items() if value is not None}
-    if look.space is not None:
+    if look.space is not None and look.space.kind == "ome":  # "ome" itself is OME-Zarr's
+        attributes |= look.space.fields
+    elif look.space is not None:
         attributes[look.space.kind] = look.space.fields
     with _named(target, Failed):
         zarr.create_array(

@@ -159,6 +159,8 @@ def looks(
     geometry = operation.geometry
     if space is None and source.space is not None:
         own = geometry.shape[geometry.batch :]
+        if source.space.kind == "ome" and len(source.space.size) == len(geometry.shape):
+            own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
         space = source.space.resized(own) if fits else None
     common = Look(
