@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ def called(model: Any) -> tuple[Model, dict[str, Any]]:
         return _onnx(model)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        return _module(torch, model), {"model": type(model).__qualname__}
+        told = {"model": type(model).__qualname__, "model_weights": _weights(torch, model)}
+        return _module(torch, model), told
     if not callable(model):
         kind = type(model).__name__
         raise Unusable(f"model must be callable, or the path of an .onnx file; got {kind}.")
@@ -62,6 +64,17 @@ def scores(found: Any) -> Array:
         raise Unusable(f"the model returned {kind}; an array of class scores is needed.") from None
 
 
+def _weights(torch: Any, module: Any) -> int:
+    """CRC-32 of all weights and buffers, as they lie in memory."""
+    found = 0
+    for name, tensor in sorted(module.state_dict().items()):
+        found = zlib.crc32(name.encode(), found)
+        if isinstance(tensor, torch.Tensor):
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            found = zlib.crc32(plain.view(torch.uint8).numpy().data, found)
+    return found
+
+
 def _module(torch: Any, module: Any) -> Model:
     if module.training:
         raise Unusable("the model is in training mode, where results depend on chance; "
@@ -81,8 +94,12 @@ def _module(torch: Any, module: Any) -> Model:
 def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise Refused(path, "is no model; give an .onnx file.")
-    data = read_onnx(path)
-    known = os.stat(path)
+    data, beside = read_onnx(path)
+    known = [os.stat(name) for name in (path, *beside)]
+    told: dict[str, Any] = {
+        "model_bytes": [k.st_size for k in known],
+        "model_changed_ns": [k.st_mtime_ns for k in known],
+    }
     runtime = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
@@ -105,7 +122,7 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
             raise Failed(path, text) from error
         return scores(found)
 
-    return run, {"model_bytes": known.st_size, "model_changed_ns": known.st_mtime_ns}
+    return run, told
 
 
 def _said(error: Exception) -> str:
