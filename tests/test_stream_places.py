@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d.stream import Failed, Refused, Unusable, _work, segment_file, softmax2d_file
+from softmax2d.stream import Failed, Refused, Unusable, _tiles, _work, segment_file, softmax2d_file
 from tests.tiles import cut
 
 zarr = pytest.importorskip("zarr")
@@ -215,3 +215,63 @@ def test_the_account_of_a_run_that_was_complete(tmp_path, scores, monkeypatch):
     )
     assert sum(summary.counts.areas.values()) == summary.pixels
     np.testing.assert_array_equal(np.load(out), LABELS)
+
+
+def test_names_that_no_file_has(scores, tmp_path):
+    for source, result in ((f"{scores}\0", tmp_path / "o.npy"), (scores, f"{tmp_path}/o\0.npy")):
+        with pytest.raises(Refused, match="no file has such a name"):
+            segment_file(source, result)
+    with pytest.raises(Failed, match="File name too long"):
+        segment_file(scores, tmp_path / f"{'x' * 250}.npy")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"names": ["a", "b"]}, "names has 2 names for 5 classes"),
+        ({"names": [1, 2, 3, 4, 5]}, "names must be texts"),
+        ({"palette": np.zeros((2, 3), np.uint8)}, r"palette must have shape \(5, 3\)"),
+        ({"palette": np.zeros((5, 3))}, "integers from 0 to 255; got .*float64"),
+        ({"palette": np.full((5, 3), 256)}, "palette must hold integers from 0 to 255"),
+        ({"palette": "voc"}, "palette must have shape"),
+    ],
+)
+def test_styles_that_do_not_fit(scores, tmp_path, options, text):
+    with pytest.raises(Unusable, match=text):
+        segment_file(scores, tmp_path / "out.png", **options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (lambda box: Z[:, :2, :2], r"gave shape \(5, 2, 2\), dtype float32 instead of"),
+        (lambda box: Z[box].astype(object), "dtype object instead of"),
+        (lambda box: 1 / 0, "cannot be read at .*ZeroDivisionError: division by zero"),
+    ],
+)
+def test_arrays_that_do_not_keep_their_word(answer, text):
+    class Source:
+        shape, dtype = Z.shape, Z.dtype
+
+        def __getitem__(self, box):
+            return answer(box)
+
+    with pytest.raises(Failed, match=text):
+        segment_file(Source(), np.empty(LABELS.shape, np.uint8))
+
+
+def test_another_budget_is_named_where_it_changes_tiles(scores, tmp_path, monkeypatch):
+    monkeypatch.setattr(_tiles, "TILE_BYTES", 1 << 26)
+    source = store(tmp_path / "in.zarr", np.tile(Z, (1, 4, 4)), (5, 50, 60))
+
+    def stop(done, total, seconds):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_file(source, tmp_path / "out.zarr", progress=stop, workers=1, memory="2MB")
+    text = (
+        r"tiling extents was .*\(tiles follow from the budget: memory was 2000000, now it is 90000"
+    )
+    with pytest.raises(Refused, match=text):
+        segment_file(source, tmp_path / "out.zarr", resume=True, workers=9, memory="90MB")
+    segment_file(source, tmp_path / "out.zarr", resume=True, workers=1, memory="2MB")

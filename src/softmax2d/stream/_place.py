@@ -45,7 +45,8 @@ class Place:
     def __init__(self, result: Path) -> None:
         self.result = result
         self.folder = place_of(result)
-        self.found = self.folder.exists()  # somebody's, who did not finish
+        with failing(result):
+            self.found = self.folder.exists()  # somebody's, who did not finish
         self._lock = self._locked()
 
     def _locked(self) -> IO[str]:

@@ -323,7 +323,7 @@ def predicted(
             shape, dtype = plan.operation.result_shape(name), plan.operation.result_dtype(name)
             _request.check_array(name, array, plan.operation.geometry, shape, dtype)
             _request.check_apart(name, array, image)
-        told = style(plan.blend.classes)
+        told = _request.checked(style(plan.blend.classes), plan.blend.classes)
         work = _work(source, plan, asked, paths, told, resume, overwrite)
         run = _Prediction(plan, source, work, arrays, progress)
         return run(_request.account_path(summary, image, work))

@@ -36,6 +36,30 @@ class Style:
     cog: bool = False
 
 
+def checked(style: Style, classes: int) -> Style:
+    """A style with as many names and colours as there are classes.
+
+    Raises
+    ------
+    Unusable
+        It has more or fewer, or they are none.
+    """
+    if style.names is not None:
+        if not all(isinstance(name, str) for name in style.names):
+            raise Unusable("names must be texts, one a class.")
+        if len(style.names) != classes:
+            raise Unusable(f"names has {len(style.names)} names for {classes} classes.")
+    if style.palette is None:
+        return style
+    colours: Any = np.asarray(style.palette)
+    if colours.shape != (classes, 3) or colours.dtype.kind not in "iu":
+        got = f"got shape {colours.shape} and dtype {colours.dtype}"
+        raise Unusable(f"palette must have shape ({classes}, 3), integers from 0 to 255; {got}.")
+    if colours.size and not 0 <= int(colours.min()) <= int(colours.max()) <= 255:
+        raise Unusable("palette must hold integers from 0 to 255.")
+    return replace(style, palette=colours.astype(np.uint8))
+
+
 def is_path(value: Any) -> bool:
     """Whether somebody gave a file's name."""
     return isinstance(value, str | os.PathLike)

@@ -153,6 +153,7 @@ def planned_run(
         memory, workers = options.cluster.share(memory), options.cluster.threads
         if arrays or not _request.is_path(source):
             raise Unusable("a cluster reads and writes files; give paths.")
+    asked = memory, workers
     with _request.opened(source, options.key, options.missing_as_fill) as bare:
         mapped = options.temperature, options.bias
         kinds = options.interpolation, options.align_corners
@@ -169,11 +170,13 @@ def planned_run(
         left = max(1, left - _decoding.held_bytes(operation.decode, classes, workers))
         tiling, workers = _tiling(logits, operation, held, left, workers)
         style = options.style if isinstance(options.style, Style) else options.style(classes)
+        style = _request.checked(style, classes)
         styles = _request.looks(operation, logits, space, style, tiling)
         made = _request.targets(operation, paths, tiling, styles)
         work = None
         if made:
             head = _request.header(logits, operation, tiling, made)
+            head["budget"] = {"memory": asked[0], "workers": asked[1]}
             work = Work(made, head, options.resume, options.overwrite)
         extra = options.progress, options.finish, options.cluster, options.key
         fill = options.missing_as_fill

@@ -85,6 +85,9 @@ def same_file(a: Path, b: Path) -> bool:
 def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> None:
     """Refuse results that are inputs, that are named twice, or that nobody said to replace."""
     inputs = list(inputs)
+    for path in (*paths, *inputs):
+        if "\0" in str(path):
+            raise Refused(str(path).replace("\0", "\\0"), "no file has such a name.")
     for i, path in enumerate(paths):
         for source in inputs:
             if same_file(path, source):
