@@ -16,7 +16,7 @@ from PIL import Image
 
 import softmax2d as s2d
 from softmax2d.cli import app
-from softmax2d.stream import Failed, Refused, Unusable, _windows, predict
+from softmax2d.stream import Failed, Refused, StreamError, Unusable, _windows, predict
 
 rng = np.random.default_rng(7)
 OUTPUTS = ("labels", "confidence")
@@ -506,6 +506,7 @@ def test_refused_arguments(options, text):
         (3, "model must be callable, or the path of an .onnx file; got int"),
         (lambda b: None, "the model must return scores|the model returned NoneType"),
         (lambda b: "words", "the model returned str"),
+        (lambda b: b.astype(complex), "an array of class scores is needed"),
         (lambda b: {"scores": b}, "returned a dict of scores; 'out' or 'logits' is needed"),
         (lambda b: b[0], r"must return scores of \(N, C, ...\)"),
         (lambda b: b[:, :, :5, :5], "makes .* cells of a window of .* pixels"),
@@ -516,6 +517,61 @@ def test_refused_models(model, text):
     image = rng.random((3, 30, 30), np.float32)
     with pytest.raises(Unusable, match=text):
         predict(model, image, np.empty((30, 30), np.uint8), window=16)
+
+
+def failed(batch):
+    raise RuntimeError("out of\nmemory")
+
+
+@pytest.mark.parametrize(
+    ("later", "text"),
+    [
+        (lambda b: b[:, :2], r"returned shape \(1, 2, 16, 16\) instead of \(1, 3, 16, 16\)"),
+        (lambda b: b[..., ::2, ::2], r"returned shape \(1, 3, 8, 8\) instead of"),
+        (lambda b: b[..., :1, :1], r"returned shape \(1, 3, 1, 1\) instead of"),
+        (failed, r"failed on a batch of shape \(1, 3, 16, 16\): RuntimeError: out of memory\."),
+    ],
+)
+def test_models_that_change_their_mind(tmp_path, later, text):
+    seen = []
+
+    def model(batch):
+        seen.append(1)
+        return batch if len(seen) < 9 else later(batch)
+
+    image, out = rng.random((3, 60, 30), np.float32), tmp_path / "out.npy"
+    with pytest.raises(StreamError, match=text) as error:
+        predict(model, image, out, window=16, overlap=0)
+    if isinstance(error.value, Failed):
+        assert "tiles are kept: the same command with --resume" in str(error.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["c8", "O", "M8[s]", "S3"])
+def test_images_that_are_no_numbers(dtype):
+    image = np.zeros((3, 30, 30), dtype)
+    with pytest.raises(Refused, match=r"holds .*; an image holds real numbers"):
+        predict(pointwise, image, np.empty((30, 30), np.uint8), window=16)
+
+
+def test_onnx_files_of_fixed_sizes(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "net.onnx"
+    onnx_model(path)
+    image, whole = rng.random((3, 61, 50), np.float32), np.empty((61, 50), np.uint8)
+    predict(path, image, whole, window=32)
+    net = onnx.load(path)
+    sizes = net.graph.input[0].type.tensor_type.shape.dim
+    for number, size in ((0, 4), (2, 32), (3, 32)):
+        sizes[number].dim_value = size
+    onnx.save(net, path)
+    for batch in (1, 3, 4, 9):
+        found = np.empty((61, 50), np.uint8)
+        predict(path, image, found, window=32, batch=batch)
+        np.testing.assert_array_equal(found, whole)
+    text = r"it takes windows of 32x32 only; give window=\(32, 32\) \(--window 32x32\)"
+    with pytest.raises(Failed, match=text):
+        predict(path, image, whole, window=16)
 
 
 @pytest.mark.parametrize("shape", [(30,), (3, 0, 30), (2, 3, 4, 5, 6)])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d import _ops
-from softmax2d._files._errors import Refused
+from softmax2d._files._errors import Failed, Refused, StreamError
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream._model import Model
 from softmax2d.stream._windows import Axis
@@ -116,15 +116,27 @@ class Blend:
         for way in ways:
             axes = tuple(d for d, flip in zip(spatial, way, strict=False) if flip)
             given = np.ascontiguousarray(np.flip(windows, axes)) if axes else windows
-            found = self.model(given)
-            if found.shape[:2] != (len(windows), self.classes):
-                text = f"the model returned shape {found.shape}, not {self.classes} classes."
-                raise Refused(self.image.path, text)
+            found = self._asked(given)
             if self.probabilities is not None:
                 found = self.probabilities(found)
             found = np.flip(found, axes) if axes else found
             total = found.astype(np.float32, copy=True) if total is None else total + found
         return np.asarray(total / np.float32(len(ways)) if len(ways) > 1 else total)
+
+    def _asked(self, given: Array) -> Array:
+        """What the model says, if it is what it said at first."""
+        try:
+            found = self.model(given)
+        except (StreamError, MemoryError):
+            raise
+        except Exception as error:  # whatever a network does
+            text = f"the model failed on a batch of shape {given.shape}: {type(error).__name__}: "
+            raise Failed(self.image.path, f"{text}{' '.join(str(error).split())[:160]}.") from error
+        expected = (len(given), self.classes, *(axis.window for axis in self.axes))
+        if found.shape != expected:
+            text = f"the model returned shape {found.shape} instead of {expected}."
+            raise Refused(self.image.path, text)
+        return found
 
     def _strip(self, rows: Axis, row: int) -> Array:
         """The image's rows under a row of windows, channels first, padded where it ends."""

@@ -14,6 +14,7 @@ from softmax2d._files._errors import Failed, Refused, StreamError, Unusable, nee
 from softmax2d._files._source import Array
 from softmax2d.stream._external import read_onnx
 
+_TAKES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # others: float32
 Model = Callable[[Array], Array]
 
 
@@ -58,7 +59,10 @@ def scores(found: Any) -> Array:
     if hasattr(found, "detach"):
         found = found.detach().cpu().float().numpy()
     try:
-        return np.asarray(found).astype(np.float32, copy=False)
+        held = np.asarray(found)
+        if held.dtype.kind == "c":
+            raise TypeError("complex")
+        return held.astype(np.float32, copy=False)
     except (TypeError, ValueError):
         kind = type(found).__name__
         raise Unusable(f"the model returned {kind}; an array of class scores is needed.") from None
@@ -114,15 +118,39 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if len(inputs) != 1:
         raise Refused(path, f"has {len(inputs)} inputs; one, the image, is needed.")
 
-    def run(batch: Array) -> Array:
+    takes, fixed = _TAKES.get(inputs[0].type, np.float32), inputs[0].shape
+    whole = fixed[0] if fixed and isinstance(fixed[0], int) else 0
+
+    def one(batch: Array) -> Array:
         try:
             (found, *_) = session.run([outputs[0].name], {inputs[0].name: batch})
         except Exception as error:
-            text = f"does not take windows of shape {batch.shape}: {_said(error)}."
-            raise Failed(path, text) from error
+            hint = _fixed_window(fixed, batch.shape) or f"{_said(error)}."
+            raise Failed(path, f"does not take windows of shape {batch.shape}: {hint}") from error
         return scores(found)
 
+    def run(batch: Array) -> Array:
+        given = batch.astype(takes, copy=False)
+        if not whole or len(batch) == whole:
+            return one(given)
+        # A network of a fixed batch: the last one is filled up with its first window.
+        groups = [given[i : i + whole] for i in range(0, len(given), whole)]
+        short = whole - len(groups[-1])
+        groups[-1] = np.concatenate([groups[-1], np.repeat(given[:1], short, 0)])
+        return np.concatenate([one(group) for group in groups])[: len(given)]
+
     return run, told
+
+
+def _fixed_window(takes: Any, given: tuple[int, ...]) -> str | None:
+    """What to say of a network whose windows have one size, if that is what is wrong."""
+    sizes = list(takes[2:]) if takes else []
+    if len(takes or ()) != len(given) or not all(isinstance(n, int) for n in sizes):
+        return None
+    if sizes == list(given[2:]):
+        return None
+    text = "x".join(map(str, sizes))
+    return f"it takes windows of {text} only; give window={tuple(sizes)} (--window {text})."
 
 
 def _said(error: Exception) -> str:

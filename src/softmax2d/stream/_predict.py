@@ -98,6 +98,8 @@ def _no_data(image: Source, asked: float | None) -> float | None:
 
 
 def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
+    if image.dtype.kind not in "fiub" and image.dtype.name != "bfloat16":
+        raise Refused(image.path, f"holds {image.dtype}; an image holds real numbers.")
     channels, sizes = _spatial(image, asked["axis"])
     window = asked["window"]
     window = (window,) * len(sizes) if np.ndim(window) == 0 else tuple(window)

@@ -268,7 +268,6 @@ def _presented(look: Look) -> Record:
         "names": None if look.names is None else list(look.names),
         "palette": palette,
         "space": space,
-        "block": None if look.block is None else list(look.block),
         "cog": look.cog,
     }
 
