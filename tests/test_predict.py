@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
+import time
 import tracemalloc
 
 import numpy as np
@@ -12,7 +16,7 @@ from PIL import Image
 
 import softmax2d as s2d
 from softmax2d.cli import app
-from softmax2d.stream import Failed, Refused, Unusable, _windows, predict
+from softmax2d.stream import Failed, Refused, StreamError, Unusable, _windows, predict
 
 rng = np.random.default_rng(7)
 OUTPUTS = ("labels", "confidence")
@@ -265,6 +269,85 @@ def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after):
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize("stride", [1, 4])
+@pytest.mark.parametrize("nodata", [0.0, -9999.0, np.nan])
+def test_pixels_without_data(stride, nodata):
+    image = rng.random((2, 90, 120), np.float32) + 0.1
+    gone = np.zeros((90, 120), bool)
+    gone[:, 50:] = gone[20:31, 10:19] = gone[:33] = True
+    image[:, gone] = nodata
+    image[0, 60, 3] = 0.2 if np.isnan(nodata) else nodata  # in one channel only: data
+    seen = []
+
+    def model(batch):
+        seen.append(len(batch))
+        assert np.isfinite(batch).all()
+        return coarse(stride)(batch)
+
+    found = {"labels": np.empty((90, 120), np.uint8), "confidence": np.empty((90, 120), np.float32)}
+    summary = predict(model, image, found, outputs=OUTPUTS, window=16, nodata=nodata)
+    assert (summary.counts.ignored, summary.counts.pixels) == (gone.sum(), 90 * 120)
+    assert sum(summary.counts.areas.values()) == (~gone).sum()
+    assert (found["labels"][gone] == 255).all()
+    assert np.isnan(found["confidence"][gone]).all()
+    shown = sum(seen)
+    seen.clear()
+    whole = predicted(model, np.where(gone, np.float32(0), image), (90, 120), window=16)
+    assert shown < 0.5 * sum(seen)
+    for name in OUTPUTS:
+        np.testing.assert_array_equal(found[name][~gone], whole[name][~gone])
+
+
+@pytest.mark.parametrize(
+    ("options", "classes", "text"),
+    [
+        ({"nodata_label": 2}, 3, "must not be a class, 0 to 2; got 2"),
+        ({}, 256, "must not be a class, 0 to 255; got 255"),
+        ({"nodata_label": 300}, 3, "uint8 labels hold 0 to 255"),
+    ],
+)
+def test_labels_for_no_data_that_are_classes(options, classes, text):
+    def model(batch):
+        return np.repeat(batch[:, :1], classes, 1)
+
+    image = rng.random((1, 30, 30), np.float32)
+    with pytest.raises(Unusable, match=text):
+        predict(model, image, np.empty((30, 30), np.uint8), window=16, nodata=0, **options)
+
+
+def test_the_nodata_of_the_file(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    image = (rng.random((3, 40, 50)) * 254).astype(np.uint8) + 1
+    image[:, :25] = 0
+    profile = {"driver": "GTiff", "height": 40, "width": 50, "count": 3, "dtype": "uint8"}
+    place = {"crs": "EPSG:32631", "transform": rasterio.Affine(1, 0, 5, 0, -1, 9), "nodata": 0}
+    with rasterio.open(tmp_path / "in.tif", "w", **profile, **place) as file:
+        file.write(image)
+    summary = predict(pointwise, tmp_path / "in.tif", tmp_path / "out.tif", window=16)
+    assert summary.counts.ignored == 25 * 50
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata == 255
+        assert (file.read(1)[:25] == 255).all()
+
+
+def test_other_weights_are_another_model(tmp_path):
+    torch = pytest.importorskip("torch")
+    np.save(tmp_path / "in.npy", rng.random((3, 64, 32), np.float32))
+    net, out = torch.nn.Conv2d(3, 5, 1).eval(), tmp_path / "out.npy"
+
+    def stop(*progress):
+        raise Stop
+
+    with pytest.raises(Stop):
+        predict(net, tmp_path / "in.npy", out, window=16, progress=stop)
+    with torch.no_grad():
+        net.bias[2] += 1
+    with pytest.raises(Refused, match="parameter model_weights was"):
+        predict(net, tmp_path / "in.npy", out, window=16, resume=True)
+    with torch.no_grad():
+        net.bias[2] -= 1
+
+
 def test_torch_modules():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -339,6 +422,46 @@ def test_the_command_line(tmp_path, capsys):
         assert text in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_and_resumed(tmp_path, number):
+    onnx_model(tmp_path / "net.onnx")
+    np.save(tmp_path / "in.npy", rng.random((3, 300, 64), np.float32))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+
+    def command(name):
+        code = (
+            "import time; from softmax2d import _ops; real = _ops.segmented\n"
+            "_ops.segmented = lambda *a, **k: (time.sleep(0.03), real(*a, **k))[1]\n"
+            "from softmax2d.__main__ import main; main()"
+        )
+        given = ["predict", tmp_path / "net.onnx", tmp_path / "in.npy", "--window", "16"]
+        return [sys.executable, "-c", code, *given, "-o", tmp_path / name / "out.zarr", "--resume"]
+
+    subprocess.run(command("one"), check=True, capture_output=True)
+    journal = tmp_path / "two/.out.zarr.softmax2d/journal"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command("two"), **pipes) as process:
+        while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.communicate() == (b"", b"")
+    assert process.returncode == (-9 if number == signal.SIGKILL else 143)
+    assert not (tmp_path / "two/out.zarr").exists()
+    done = subprocess.run(command("two"), check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    one, two = (
+        {
+            p.relative_to(tmp_path / n): p.read_bytes()
+            for p in (tmp_path / n).rglob("*")
+            if p.is_file()
+        }
+        for n in ("one", "two")
+    )
+    assert one == two
+
+
 def test_onnx_files_that_are_none(tmp_path):
     labels, image = np.empty((40, 40), np.uint8), rng.random((3, 40, 40), np.float32)
     bad = tmp_path / "bad.onnx"
@@ -383,6 +506,7 @@ def test_refused_arguments(options, text):
         (3, "model must be callable, or the path of an .onnx file; got int"),
         (lambda b: None, "the model must return scores|the model returned NoneType"),
         (lambda b: "words", "the model returned str"),
+        (lambda b: b.astype(complex), "an array of class scores is needed"),
         (lambda b: {"scores": b}, "returned a dict of scores; 'out' or 'logits' is needed"),
         (lambda b: b[0], r"must return scores of \(N, C, ...\)"),
         (lambda b: b[:, :, :5, :5], "makes .* cells of a window of .* pixels"),
@@ -393,6 +517,61 @@ def test_refused_models(model, text):
     image = rng.random((3, 30, 30), np.float32)
     with pytest.raises(Unusable, match=text):
         predict(model, image, np.empty((30, 30), np.uint8), window=16)
+
+
+def failed(batch):
+    raise RuntimeError("out of\nmemory")
+
+
+@pytest.mark.parametrize(
+    ("later", "text"),
+    [
+        (lambda b: b[:, :2], r"returned shape \(1, 2, 16, 16\) instead of \(1, 3, 16, 16\)"),
+        (lambda b: b[..., ::2, ::2], r"returned shape \(1, 3, 8, 8\) instead of"),
+        (lambda b: b[..., :1, :1], r"returned shape \(1, 3, 1, 1\) instead of"),
+        (failed, r"failed on a batch of shape \(1, 3, 16, 16\): RuntimeError: out of memory\."),
+    ],
+)
+def test_models_that_change_their_mind(tmp_path, later, text):
+    seen = []
+
+    def model(batch):
+        seen.append(1)
+        return batch if len(seen) < 9 else later(batch)
+
+    image, out = rng.random((3, 60, 30), np.float32), tmp_path / "out.npy"
+    with pytest.raises(StreamError, match=text) as error:
+        predict(model, image, out, window=16, overlap=0)
+    if isinstance(error.value, Failed):
+        assert "tiles are kept: the same command with --resume" in str(error.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["c8", "O", "M8[s]", "S3"])
+def test_images_that_are_no_numbers(dtype):
+    image = np.zeros((3, 30, 30), dtype)
+    with pytest.raises(Refused, match=r"holds .*; an image holds real numbers"):
+        predict(pointwise, image, np.empty((30, 30), np.uint8), window=16)
+
+
+def test_onnx_files_of_fixed_sizes(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "net.onnx"
+    onnx_model(path)
+    image, whole = rng.random((3, 61, 50), np.float32), np.empty((61, 50), np.uint8)
+    predict(path, image, whole, window=32)
+    net = onnx.load(path)
+    sizes = net.graph.input[0].type.tensor_type.shape.dim
+    for number, size in ((0, 4), (2, 32), (3, 32)):
+        sizes[number].dim_value = size
+    onnx.save(net, path)
+    for batch in (1, 3, 4, 9):
+        found = np.empty((61, 50), np.uint8)
+        predict(path, image, found, window=32, batch=batch)
+        np.testing.assert_array_equal(found, whole)
+    text = r"it takes windows of 32x32 only; give window=\(32, 32\) \(--window 32x32\)"
+    with pytest.raises(Failed, match=text):
+        predict(path, image, whole, window=16)
 
 
 @pytest.mark.parametrize("shape", [(30,), (3, 0, 30), (2, 3, 4, 5, 6)])

@@ -75,7 +75,7 @@ def external(path, location):
 
 def test_weights_beside_the_model(path, monkeypatch, tmp_path):
     onnx.save(net(), path, save_as_external_data=True, location="w.bin", size_threshold=0)
-    assert read_onnx(path) is None and (tmp_path / "w.bin").stat().st_size == MIX.nbytes
+    assert read_onnx(path)[0] is None and (tmp_path / "w.bin").stat().st_size == MIX.nbytes
     monkeypatch.chdir("/")
     image, labels = np.ones((2, 8, 8), np.float32), np.zeros((8, 8), np.uint8)
     predict(path, image, labels, window=8)
@@ -92,7 +92,7 @@ def test_weights_in_a_folder_below(depth, path, tmp_path):
     if ".." in depth:
         assert "keeps weights outside its folder, in 'sub/../sub/w'" in refused(path)
     else:
-        assert read_onnx(path) is None
+        assert read_onnx(path)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_links_that_lead_elsewhere_are_refused(tmp_path):
     (folder / "w").unlink()
     (folder / "w").write_bytes(MIX.tobytes())
     (tmp_path / "w").unlink()
-    assert read_onnx(link) is None
+    assert read_onnx(link)[0] is None
     (folder / "d").symlink_to(tmp_path)
     path = external(folder / "net.onnx", "d/w")
     assert "keeps weights outside its folder, in 'd/w', which is not read." in refused(path)

@@ -82,11 +82,14 @@ def test_killed_at_random_moments(scores, tmp_path, suffix):
     account = folder / "account.json"
     arguments = [sys.executable, "-c", SLOW, "segment", scores, "-o", out, "--resume", "--quiet"]
     arguments += ["--summary", account]
-    moments = random.Random(suffix)
-    for _ in range(10):
+    moments, journal = random.Random(suffix), work_of(out) / "journal"
+    for number in range(10):
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout.readline() == b"ready\n"
             time.sleep(moments.uniform(0, 0.25))
+            while number == 9 and not (journal.exists() and journal.read_bytes().count(b"\n") > 2):
+                assert process.poll() is None
+                time.sleep(0.01)  # a busy machine: at least one of them had begun
             process.kill()
             process.communicate()
         assert not out.exists()
@@ -299,6 +302,78 @@ def test_one_process_cannot_have_a_result_twice(scores, tmp_path):
         segment_file(scores, out)
     held.close(keep=False)
     assert segment_file(scores, out).status == "done"
+
+
+def test_a_lock_whose_file_is_gone_is_no_lock(scores, tmp_path, monkeypatch):
+    """Somebody ends between our opening of the lock and our taking of it."""
+    out, real, opened = tmp_path / "out.npy", _place._try_lock, []
+
+    def late(file):
+        opened.append(file.name)
+        if len(opened) == 1:
+            os.unlink(file.name)
+            os.rmdir(work_of(out))
+        return real(file)
+
+    monkeypatch.setattr(_place, "_try_lock", late)
+    held = _place.Place(out)
+    assert len(opened) == 2
+    with pytest.raises(Refused, match="is being written by process"):
+        _place.Place(out)
+    held.close(keep=False)
+    assert not work_of(out).exists()
+
+
+@pytest.mark.parametrize("who", ["alive", "dead", "another program"])
+def test_where_nothing_can_be_locked_the_text_decides(tmp_path, monkeypatch, who):
+    monkeypatch.setattr(_place, "_try_lock", lambda file: None)
+    out = tmp_path / "out.npy"
+    work_of(out).mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        holder = _place.Holder(process.pid, socket.gethostname(), _place._started(process.pid))
+        said = holder.said()
+        if who == "dead":
+            process.communicate()
+        if who == "another program":
+            said["started"] -= 1
+        (work_of(out) / "lock").write_text(json.dumps(said))
+        if who == "alive":
+            with pytest.raises(Refused, match=f"is being written by process {process.pid} on"):
+                _place.Place(out)
+        else:
+            _place.Place(out).close(keep=False)
+        process.stdin.close()
+
+
+START = """
+import sys, time
+from softmax2d.stream import StreamError, segment_file
+for line in sys.stdin:
+    out, moment = line.split()
+    while time.time() < float(moment):
+        pass
+    try:
+        print(segment_file(sys.argv[1], out).status, flush=True)
+    except StreamError as error:
+        print(error, flush=True)
+"""
+
+
+def test_of_processes_that_start_at_once_one_wins(scores, tmp_path):
+    command = [sys.executable, "-c", START, str(scores)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    crew = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for number in range(20):
+        moment = time.time() + (2 if number == 0 else 0.02)
+        for process in crew:
+            process.stdin.write(f"{tmp_path}/{number}.npy {moment}\n")
+            process.stdin.flush()
+        said = [process.stdout.readline().strip() for process in crew]
+        assert said.count("done") == 1, said
+        assert all("is being written by" in s or "exists" in s for s in said if s != "done"), said
+        assert not work_of(tmp_path / f"{number}.npy").exists()
+    for process in crew:
+        process.communicate()
 
 
 def test_a_lock_of_another_machine_names_the_file_to_delete(scores, tmp_path):

@@ -51,10 +51,20 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
             causes.append(str(error))
         said = " ".join(" ".join(causes[::-1]).split())
         full = "No space left" in said or "not enough space" in said.lower()
+        full |= doing == "written" and _full(path)  # GDAL does not always say why
         if full:
             raise Failed(path, "No space left on device.") from error
         kind = Failed if doing == "written" else Refused
         raise kind(path, f"cannot be {doing}: {said[:200]}.") from error
+
+
+def _full(path: Path) -> bool:
+    """Whether the disk of a result has no room for another block."""
+    try:
+        known = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    except OSError:
+        return False
+    return known.f_bavail * known.f_frsize < 1 << 16
 
 
 class GeoSource(Source):

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files._inflate import DEFLATE, HARMLESS, is_bomb
 from softmax2d._files._look import Look
+from softmax2d._files._raw import RawSource
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source, bands, class_axis_of
 
@@ -47,13 +49,15 @@ class Hdf5Source(Source):
 
     def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
         self.path, self._fill, self._lock = path, fill, threading.Lock()
+        self._raw: RawSource | None = None  # of numbers that lie together: read by position
         with _named(path, Refused) as h5py:
             self._file = h5py.File(os.fspath(path), "r", locking=False)
+            self._number = os.open(path, os.O_RDONLY)
             try:
                 self._dataset = _chosen(h5py, path, self._file, key)
                 self._lay_out()
             except BaseException:
-                self._file.close()
+                self.close()
                 raise
 
     def _lay_out(self) -> None:
@@ -67,6 +71,9 @@ class Hdf5Source(Source):
         self.names = None if names is None else tuple(str(name) for name in names)
         nodata = found.attrs.get("nodata")
         self.nodata = None if nodata is None else float(nodata)
+        made = found.id.get_create_plist()
+        codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+        self._deflated = 1 in codes
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
@@ -77,55 +84,102 @@ class Hdf5Source(Source):
                 f"expands from {held} to {size} bytes, as a bomb does; "
                 "store it uncompressed if it is to be trusted.",
             )
+        start = found.id.get_offset() if self.chunks is None else None
+        if start is not None and size:
+            number = os.dup(self._number)
+            self._raw = RawSource(self.path, number, start, self.shape, self.dtype)
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
+        if self._raw is not None:
+            return self._raw.read(box)
         with self._lock, _named(self.path, Refused):
-            if self.chunks is not None and not self._fill:
+            if self.chunks is not None:
                 self._check(box)
             found: Array = self._dataset[box]
         return found
 
     def _check(self, box: Box) -> None:
-        """Refuse chunks that were never written: they would be read as fill values."""
+        """Refuse chunks that were never written, which would be fill values, and bombs."""
         chunks = self.chunks or self.shape
         each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
         for place in np.ndindex(*(len(r) for r in each)):
             at = tuple(r[i] * c for r, i, c in zip(each, place, chunks, strict=True))
-            if self._dataset.id.get_chunk_info_by_coord(at).byte_offset is None:
+            known = self._dataset.id.get_chunk_info_by_coord(at)
+            if known.byte_offset is not None:
+                # HDF5 reads what lies beyond the end of a file as zeros.
+                if known.byte_offset + known.size > os.fstat(self._number).st_size:
+                    raise Failed(self.path, "was truncated while it was read.")
+                self._check_bomb(at, known.size)
+            elif not self._fill:
                 raise Refused(
                     self.path,
                     f"the chunk of {self._dataset.name} at {at} is missing; "
                     "--missing-as-fill takes such as the fill value.",
                 )
 
+    def _check_bomb(self, at: tuple[int, ...], length: int) -> None:
+        """Refuse a chunk that unpacks to more than it should; HDF5 unpacks without end."""
+        expected = prod(self.chunks or ()) * self.dtype.itemsize
+        if not self._deflated or length * DEFLATE <= HARMLESS:
+            return
+        _, data = self._dataset.id.read_direct_chunk(at)
+        if is_bomb("zlib", data, expected):
+            raise Refused(
+                self.path,
+                f"the chunk of {self._dataset.name} at {at} expands to far more than its "
+                f"{expected} bytes, as a bomb does.",
+            )
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._file.close()
+            if self._raw is not None:
+                self._raw.close()
+            number, self._number = self._number, -1
+            if number >= 0:
+                os.close(number)
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:
-    """Datasets that lie in this file, by their path."""
+    """The first datasets that lie in this file, by their path."""
     found: list[str] = []
 
-    def look(name: str, held: Any) -> None:
+    def look(name: str, held: Any) -> bool | None:
         if isinstance(held, h5py.Dataset):
             found.append(name)
+        return True if len(found) > _LISTED else None  # enough
 
     group.visititems(look)  # follows hard links only
     return found
 
 
+def _own(h5py: Any, file: Any, key: str) -> bool:
+    """Whether a dataset of that path lies in this file: every step is a hard link."""
+    held = file
+    for step in key.split("/"):
+        if not isinstance(held, h5py.Group) or step not in held:
+            return False
+        if not isinstance(held.get(step, getlink=True), h5py.HardLink):
+            return False
+        held = held[step]
+    return isinstance(held, h5py.Dataset)
+
+
 def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
-    names = _datasets(h5py, file)
-    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
-    if key is None and len(names) != 1:
-        several = f"holds {len(names)} datasets ({listed}); choose one with --key NAME."
-        raise Refused(path, several if names else "holds no dataset.")
-    name = names[0] if key is None else key.strip("/")
-    if name not in names:
-        raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+    name = "" if key is None else key.strip("/")
+    if key is None or not _own(h5py, file, name):
+        names = _datasets(h5py, file)
+        more = len(names) > _LISTED
+        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
+        if key is not None:
+            raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+        if len(names) != 1:
+            count = f"more than {_LISTED}" if more else len(names)
+            several = f"holds {count} datasets ({listed}); choose one with --key NAME."
+            raise Refused(path, several if names else "holds no dataset.")
+        name = names[0]
     found = file[name]
     kind = found.dtype.kind
     if kind not in "fiu":
@@ -161,20 +215,64 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array."""
+    with failing(path), open(target, "w+b", buffering=0) as disk:
+        forgiving = _Forgiving(disk)
+        with _named(path, Failed) as h5py, h5py.File(forgiving, "w", track_order=True) as file:
+            _filled(file, staged, look)
+        if forgiving.error is not None:
+            raise forgiving.error
+
+
+class _Forgiving:
+    """A file whose writes never fail: HDF5 crashes where its last ones do, on a full disk.
+
+    What failed first is kept in ``error``; nothing is written after it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.readinto, self.flush = file.readinto, file.flush
+
+    def write(self, data: Any) -> int:
+        """Write, or forget."""
+        left = memoryview(data).cast("B")
+        count = len(left)
+        try:
+            while left and self.error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.error = error
+        if left:
+            self._file.seek(len(left), os.SEEK_CUR)
+        return count
+
+    def truncate(self, size: int) -> int:
+        """Cut or lengthen, or forget."""
+        try:
+            if self.error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self.error = error
+        return size
+
+
+def _filled(file: Any, staged: Any, look: Look) -> None:
+    """The dataset of a result and what is said of it."""
     shape, dtype = staged.shape, staged.dtype
-    with _named(path, Failed) as h5py, h5py.File(os.fspath(target), "w", track_order=True) as file:
-        chunks = _chunks(shape, dtype.itemsize)
-        packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
-        found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
-        if look.names is not None:
-            found.attrs["class_names"] = list(look.names)
-        for name, value in (("nodata", look.nodata), ("scale", look.scale)):
-            if value is not None:
-                found.attrs[name] = value
-        whole = tuple(slice(0, n) for n in shape)
-        for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
-            found[block] = staged[block]
-        file.flush()
+    chunks = _chunks(shape, dtype.itemsize)
+    packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
+    found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
+    if look.names is not None:
+        found.attrs["class_names"] = list(look.names)
+    for name, value in (("nodata", look.nodata), ("scale", look.scale)):
+        if value is not None:
+            found.attrs[name] = value
+    whole = tuple(slice(0, n) for n in shape)
+    for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
+        found[block] = staged[block]
+    file.flush()
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:

@@ -24,7 +24,7 @@ class Space:
     fields : dict
         JSON values only. geotiff: ``crs`` (WKT or None), ``transform`` (6 numbers, as
         ``affine.Affine`` orders them). nifti: ``affine`` (4 rows of 4 numbers), ``header`` (the
-        348 or 540 bytes as base64). ome: ``spacing`` (one number an axis), ``units``.
+        348 or 540 bytes as base64). ome: ``spacing`` (a number or None an axis), ``units``.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Space:
             fields["affine"] = matrix.tolist()
         elif self.kind == "ome":
             spacing = zip(fields["spacing"], scale, strict=True)
-            fields["spacing"] = [s * k for s, k in spacing]
+            fields["spacing"] = [None if s is None else s * k for s, k in spacing]
         return Space(self.kind, size, fields)
 
 

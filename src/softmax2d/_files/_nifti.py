@@ -28,6 +28,7 @@ BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
 _LEVEL = 4  # of gzip
 _CHUNK = 1 << 22
+_TAIL = 1 << 20  # bytes that may follow the numbers, unread
 _FLAT = 3  # spatial axes that a NIfTI always has
 
 
@@ -173,8 +174,10 @@ def _copy(path: Path, stream: Any, scratch: IO[bytes], left: int, folder: str) -
         with failing(folder):
             scratch.write(data)
         left -= len(data)
-    while stream.read(_CHUNK):  # to the checksum, which gzip compares at the end
-        pass
+    if len(stream.read(_TAIL + 1)) > _TAIL or stream.read(
+        1
+    ):  # to the checksum, which gzip compares
+        raise Refused(path, "holds more than its header claims; unpack it if it is to be trusted.")
     with failing(folder):
         scratch.flush()
 

@@ -47,6 +47,10 @@ _BAD_ZIP = (
 
 def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.ZipInfo:
     members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+    for name in members:
+        if name.startswith("/") or ".." in name.split("/") or ":" in name[:2]:
+            cause = f"has a member {name[:80]!r}, which leads out of the archive."
+            raise Refused(path, cause)
     listed = ", ".join(list(members)[:8]) + (", …" if len(members) > 8 else "")
     if key is not None:
         if key not in members:

@@ -62,9 +62,16 @@ def reading_tiff(path: Path, level: int) -> Iterator[Any]:
 def opened_tiff(path: Path, file: IO[bytes]) -> Any:
     """The first series of images of a TIFF file."""
     with reading_tiff(path, logging.ERROR) as tifffile:
-        series = tifffile.TiffFile(file, name=os.path.basename(path)).series
+        try:
+            # Of this file alone: the pages of an OME-TIFF may claim to lie in others.
+            held = tifffile.TiffFile(file, name=os.path.basename(path), _multifile=False)
+            series = held.series
+        except MemoryError:
+            raise Refused(path, "is damaged: it claims more pages than there can be.") from None
         if not series:
             raise ValueError("no image")
+        if held.is_ome and series[0].kind.lower() != "ome":
+            raise Refused(path, "has OME metadata of pages in other files, which are not opened.")
         return series[0]
 
 

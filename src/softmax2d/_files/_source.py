@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files._errors import Path
+from softmax2d._files._errors import Failed, Path, StreamError
 from softmax2d._files._look import Space
 
 Array = NDArray[Any]
@@ -168,7 +168,19 @@ class ArraySource(Source):
         self.class_axis = class_axis_of(self.axes)
 
     def read(self, box: Box) -> Array:
-        return np.asarray(self.held[box])
+        """The values in ``box``, looked at: nobody else vouches for somebody's own array."""
+        try:
+            found = np.asarray(self.held[box])
+        except (StreamError, OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever it does
+            cause = f"cannot be read at {box}: {type(error).__name__}: {error}"
+            raise Failed(self.path, cause) from error
+        shape = tuple(s.stop - s.start for s in box)
+        if found.shape != shape or not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            got = f"shape {found.shape}, dtype {found.dtype}"
+            raise Failed(self.path, f"gave {got} instead of {shape}, {self.dtype}, at {box}.")
+        return found
 
     def identity(self) -> dict[str, Any]:
         return {"shape": list(self.shape), "dtype": str(self.dtype)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files import _ome
 from softmax2d._files._errors import Path, Refused, failing, needed
 from softmax2d._files._look import Look, Space
 from softmax2d._files._pictures import opened_tiff, reading_tiff
@@ -39,7 +40,7 @@ class TiffSource(Source):
         self._series = opened_tiff(path, self._file)
         self.shape = tuple(int(n) for n in self._series.shape)
         self.dtype = np.dtype(self._series.dtype)
-        _named(self, self._series.axes)
+        _named(self, self._series)
         self._page = self._series.keyframe
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
@@ -148,14 +149,22 @@ class TiffSource(Source):
         self._file.close()
 
 
-def _named(source: Source, axes: str) -> None:
+def _named(source: Source, series: Any) -> None:
     """The axes as tifffile gives them; channels and samples count classes."""
+    axes = series.axes
+    source.space = _space(series)
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
         return  # pages in a row (I, Q) that nobody named
     source.axes = tuple(names[a] for a in axes)
     counting = [d for d, a in enumerate(axes) if a in "CS"]
     source.class_axis = counting[0] if len(counting) == 1 else None
+
+
+def _space(series: Any) -> Space | None:
+    """How large pixels are, in an OME-TIFF that says so."""
+    xml = series.keyframe.parent.ome_metadata
+    return _ome.space_of(xml, series.axes, tuple(int(n) for n in series.shape))
 
 
 def _check_size(path: Path, source: Source, packed: int) -> None:
@@ -202,7 +211,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
         if claimed > held:
             raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
         source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
-        _named(source, series.axes)
+        _named(source, series)
     return source
 
 
@@ -217,7 +226,8 @@ def size_of(path: Path) -> tuple[int, ...]:
 def space_of(path: Path) -> Space | None:
     """Where its pixels lie, if it says so."""
     if not _geographic(path):
-        return None
+        with open_regular(path) as file:
+            return _space(opened_tiff(path, file))
     with open_source(path, None, fill=True) as source:
         return source.space
 
@@ -252,6 +262,10 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         return
     shape, dtype = staged.shape, staged.dtype
     presented: dict[str, Any] = {"photometric": "minisblack"}
+    told = _ome.description(path, shape, dtype, look)
+    about: dict[str, Any] = {}
+    if told is not None:
+        about = {"description": told.encode(), "metadata": None}
     if look.palette is not None:
         colours = np.zeros((3, 1 << (8 * dtype.itemsize)), np.uint16)
         colours[:, : len(look.palette)] = np.asarray(look.palette).T.astype(np.uint16) * 257
@@ -262,7 +276,7 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         # Lays out the pages; their bytes lie together and are filled in below.
         big = size > 2**32 - 2**26
         tifffile.imwrite(
-            file, shape=shape, dtype=dtype, bigtiff=big, software="softmax2d", **presented
+            file, shape=shape, dtype=dtype, bigtiff=big, software="softmax2d", **presented, **about
         )
         file.seek(0)
         laid_out = tifffile.TiffFile(file).series[0]

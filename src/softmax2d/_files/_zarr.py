@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files._look import Look
 from softmax2d._files._raw import RawSource
 from softmax2d._files._source import Array, Box, Source, class_axis_of
@@ -20,7 +20,6 @@ from softmax2d._files._zarr_metadata import Metadata, read_metadata
 _INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
 _BLOCK = 512  # pixels of a chunk along each of the last two axes, where no tile says it
 _NEAR = 2
-_GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
 
 
 class ZarrSource(Source):
@@ -115,27 +114,10 @@ class ZarrSource(Source):
             raise Refused(self.path, f"chunk {key} is empty.")
         if self._found.bare is not None and size != self._found.bare:
             raise Refused(self.path, f"chunk {key} has {size} bytes instead of {self._found.bare}.")
-        if self._found.index_bytes and not self._fill:
-            self._check_shard(name, key, size)
-
-    def _check_shard(self, name: str, key: str, size: int) -> None:
-        """Refuse a shard that lacks one of its chunks inside the array."""
-        found = self._found
-        with failing(self.path), open(name, "rb") as file:
-            if not found.index_first:
-                file.seek(max(0, size - found.index_bytes))
-            data = file.read(found.index_bytes)
-        if len(data) < found.index_bytes:
-            raise Refused(self.path, f"chunk {key} is cut short.")
-        index = np.frombuffer(data, "<u8", 2 * found.inner).reshape(-1, 2)
-        if bool((index == _GONE).all(1).any()) and not self._at_edge(key):
-            raise Refused(self.path, f"chunk {key} lacks one of its inner chunks.")
-
-    def _at_edge(self, key: str) -> bool:
-        """Whether a shard reaches beyond the array, where nothing needs to be stored."""
-        place = [int(n) for n in key.replace("c", "", 1).replace(".", "/").split("/") if n]
-        each = zip(place, self.chunks or (), self.shape, strict=True)
-        return any((i + 1) * c > n for i, c, n in each)
+        chunks = self.chunks or self.shape
+        each = zip(place, chunks, self.shape, strict=True)
+        inside = None if self._fill else tuple(min(c, n - i * c) for i, c, n in each)
+        self._found.packing.check(self.path, name, key, inside, chunks)
 
     def _damaged(self, places: list[tuple[int, ...]], error: Exception) -> StreamError:
         """Which chunk it was."""
@@ -254,7 +236,9 @@ def create_result(
         attributes["palette"] = np.asarray(look.palette).tolist()
     numbers = {"nodata": look.nodata, "scale": look.scale}
     attributes |= {name: value for name, value in numbers.items() if value is not None}
-    if look.space is not None:
+    if look.space is not None and look.space.kind == "ome":  # "ome" itself is OME-Zarr's
+        attributes |= look.space.fields
+    elif look.space is not None:
         attributes[look.space.kind] = look.space.fields
     with _named(target, Failed):
         zarr.create_array(

@@ -13,12 +13,14 @@ import numpy as np
 
 from softmax2d._files._errors import Path, Refused, failing
 from softmax2d._files._regular import open_regular
+from softmax2d._files._zarr_chunks import Packing
 
 MAX_METADATA = 1 << 22  # bytes
 MAX_CHUNK = 1 << 32  # bytes of a chunk, decoded
 # Codecs that only move and shrink bytes. Others, pickle among them, run what the file says.
 _CODECS_3 = ("bytes", "transpose", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed")
 _CODECS_2 = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32c")
+_PACKED = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma")  # of them, those that shrink
 _WIDTHS = (8, 16, 32, 64)
 _NUMBERS_3 = (
     *(f"int{bits}" for bits in _WIDTHS),
@@ -48,12 +50,8 @@ class Metadata:
         Bytes of every chunk's file, where nothing shrinks them.
     direct : bool
         Whether those bytes are the numbers, in C order and the array's own byte order.
-    inner : int
-        Chunks in a shard.
-    index_bytes : int
-        Of a shard's index; 0 where there is none, or it is encoded in a way we do not know.
-    index_first : bool
-        Whether it stands at the shard's start.
+    packing : Packing
+        How chunks are compressed, and lie in shards.
     """
 
     folder: str
@@ -65,9 +63,7 @@ class Metadata:
     nodata: float | None
     bare: int | None
     direct: bool
-    inner: int
-    index_bytes: int
-    index_first: bool
+    packing: Packing
 
     def key(self, place: tuple[int, ...]) -> str:
         """The name of a chunk's file."""
@@ -150,7 +146,7 @@ def read_metadata(path: Path, key: str | None) -> Metadata:
         if _has(folder, "zarr.json"):
             return _version_3(path, folder, root, outer)
         return _version_2(path, folder, root, outer)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
         if isinstance(error, Refused):
             raise
         raise Refused(path, "is damaged: its Zarr metadata cannot be understood.") from error
@@ -192,7 +188,6 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
     codecs = said["codecs"]
     _check_codecs(path, codecs)
     names = [c["name"] for c in codecs]
-    inner, index_bytes, first = _shard(codecs, chunks)
     encoding = said["chunk_key_encoding"]
     default = encoding["name"] == "default"
     separator = encoding.get("configuration", {}).get("separator", "/" if default else ".")
@@ -208,9 +203,7 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         nodata=_nodata(attributes),
         bare=size if names == ["bytes"] else None,
         direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
-        inner=inner,
-        index_bytes=index_bytes,
-        index_first=first,
+        packing=_packing(path, codecs, chunks, itemsize),
     )
 
 
@@ -228,16 +221,33 @@ def _check_codecs(path: Path, codecs: Any) -> None:
                 _check_codecs(path, inside.get(name, []))
 
 
-def _shard(codecs: Any, chunks: tuple[int, ...]) -> tuple[int, int, bool]:
-    """Inner chunks of a shard, the length of its index, and whether that comes first."""
-    if len(codecs) != 1 or codecs[0]["name"] != "sharding_indexed":
-        return 1, 0, False
+def _compressor(path: Path, names: list[str]) -> str | None:
+    """The one codec that makes bytes fewer."""
+    used = [name for name in names if name in _PACKED]
+    if len(used) > 1:
+        raise Refused(path, f"is compressed twice, by {' and '.join(used)}, which is not read.")
+    return used[0] if used else None
+
+
+def _packing(path: Path, codecs: Any, chunks: tuple[int, ...], itemsize: int) -> Packing:
+    """How chunks of version 3 are compressed, alone or in shards."""
+    names = [c["name"] for c in codecs]
+    if "sharding_indexed" not in names:
+        return Packing(_compressor(path, names), 0, prod(chunks) * itemsize)
     inside = codecs[0]["configuration"]
-    inner = prod(c // i for c, i in zip(chunks, inside["chunk_shape"], strict=True))
-    index = [c["name"] for c in inside.get("index_codecs", [])]
-    plain = index in (["bytes"], ["bytes", "crc32c"])
-    length = 16 * inner + (4 if "crc32c" in index else 0)
-    return inner, length if plain else 0, inside.get("index_location", "end") == "start"
+    index = [c["name"] for c in inside["index_codecs"]]
+    within = [c["name"] for c in inside["codecs"]]
+    first = inside.get("index_location", "end") == "start"
+    plain = index in (["bytes"], ["bytes", "crc32c"]) and "sharding_indexed" not in within
+    if len(codecs) != 1 or not plain:
+        raise Refused(path, "has shards in shards, or encoded as a whole, which are not read.")
+    inner = _sizes(path, inside["chunk_shape"])
+    nbytes = _check_chunk(path, inner, itemsize)
+    if any(c % i for c, i in zip(chunks, inner, strict=True)):
+        raise Refused(path, "is damaged: its shards are no whole chunks.")
+    count = prod(c // i for c, i in zip(chunks, inner, strict=True))
+    length = 16 * count + (4 if "crc32c" in index else 0)
+    return Packing(_compressor(path, within), 0, nbytes, inner, length, first)
 
 
 def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
@@ -254,6 +264,9 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
     for codec in used:
         if codec["id"] not in _CODECS_2:
             raise Refused(path, f"is encoded with {str(codec['id'])[:40]!r}, which is not read.")
+    # A checksum stored before what is compressed; a delta of wider numbers than the array's.
+    outer_sum = bool(used) and used[0]["id"] == "crc32c"
+    most = size * (8 if any(c["id"] == "delta" for c in used) else 1)
     return Metadata(
         folder=folder,
         version=2,
@@ -264,9 +277,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         nodata=_nodata(attributes),
         bare=None if used else size,
         direct=not used and said.get("order", "C") == "C",
-        inner=1,
-        index_bytes=0,
-        index_first=False,
+        packing=Packing(_compressor(path, [c["id"] for c in used]), 4 if outer_sum else 0, most),
     )
 
 

@@ -17,7 +17,7 @@ from softmax2d.stream._request import Style
 from softmax2d.stream._windows import WEIGHTINGS
 
 _LISTED = 20
-_FIXED = {"scale": "auto", "pad": "reflect", "bias": None}
+_FIXED = {"scale": "auto", "pad": "reflect", "bias": None, "nodata_label": None}
 
 
 def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
@@ -64,6 +64,10 @@ def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
 )  # fmt: skip
 @click.option("--classes", metavar="NAMES", help="Class names: a,b,c or a text file, one a line.")
 @click.option("--palette", metavar="NAME|FILE", help="Colours of the labels, as for segment.")
+@click.option(
+    "--nodata", type=float, metavar="V",
+    help="Pixels of this value in all channels are no data.  [default: what the file says]",
+)  # fmt: skip
 @click.option("--key", metavar="NAME", help="Which array of a file with several.")
 @click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped or killed.")
@@ -133,4 +137,6 @@ def predict(
     for label, area in areas[:_LISTED]:
         told = names[label] if names else ""
         click.echo(f"  {label:>5}  {told}  {area} pixels  {100 * area / found.pixels:.2f} %")
+    if found.counts.ignored:
+        click.echo(f"  {found.counts.ignored} pixels are no data")
     click.echo(f"  {found.seconds:.2f} s")

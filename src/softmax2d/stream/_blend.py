@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from softmax2d import _ops
-from softmax2d._files._errors import Refused
-from softmax2d._files._source import Array, Source
+from softmax2d._files._errors import Failed, Refused, StreamError
+from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream._model import Model
 from softmax2d.stream._windows import Axis
 
@@ -46,6 +46,9 @@ class Blend:
         What the image's numbers are multiplied by.
     pad : str
         How the image goes on beyond its end.
+    nodata : float or None
+        Where all channels have this value there is no data: the model sees 0, and windows of
+        nothing else are not shown to it.
     """
 
     model: Model
@@ -59,6 +62,7 @@ class Blend:
     batch: int
     scale: float
     pad: str
+    nodata: float | None = None
 
     def bands(self, first: int = 0) -> Iterator[tuple[int, Array]]:
         """Finished cells, from the first on: (first cell row, scores of shape (C, rows, ...)).
@@ -90,6 +94,9 @@ class Blend:
         others = self.axes[1:]
         places = list(product(*(range(len(axis.starts)) for axis in others)))
         strip = self._strip(self.axes[0], row)
+        if self.nodata is not None:
+            strip, gone = strip[:-1], strip[-1:] > 0
+            places = [p for p in places if not self._empty(gone, row, p)]
         for start in range(0, len(places), self.batch):
             group = places[start : start + self.batch]
             found = self._scores(np.stack([self._window(strip, place) for place in group]))
@@ -109,15 +116,27 @@ class Blend:
         for way in ways:
             axes = tuple(d for d, flip in zip(spatial, way, strict=False) if flip)
             given = np.ascontiguousarray(np.flip(windows, axes)) if axes else windows
-            found = self.model(given)
-            if found.shape[:2] != (len(windows), self.classes):
-                text = f"the model returned shape {found.shape}, not {self.classes} classes."
-                raise Refused(self.image.path, text)
+            found = self._asked(given)
             if self.probabilities is not None:
                 found = self.probabilities(found)
             found = np.flip(found, axes) if axes else found
             total = found.astype(np.float32, copy=True) if total is None else total + found
         return np.asarray(total / np.float32(len(ways)) if len(ways) > 1 else total)
+
+    def _asked(self, given: Array) -> Array:
+        """What the model says, if it is what it said at first."""
+        try:
+            found = self.model(given)
+        except (StreamError, MemoryError):
+            raise
+        except Exception as error:  # whatever a network does
+            text = f"the model failed on a batch of shape {given.shape}: {type(error).__name__}: "
+            raise Failed(self.image.path, f"{text}{' '.join(str(error).split())[:160]}.") from error
+        expected = (len(given), self.classes, *(axis.window for axis in self.axes))
+        if found.shape != expected:
+            text = f"the model returned shape {found.shape} instead of {expected}."
+            raise Refused(self.image.path, text)
+        return found
 
     def _strip(self, rows: Axis, row: int) -> Array:
         """The image's rows under a row of windows, channels first, padded where it ends."""
@@ -130,13 +149,50 @@ class Blend:
         back = max(0, last - rows.size)
         if back and self.pad == "reflect":
             box[spatial[0]] = slice(max(0, min(first, rows.size - 1 - back)), rows.size)
-        found = self.image.read(tuple(box)).astype(np.float32) * np.float32(self.scale)
+        read = self.image.read(tuple(box))
+        found = read.astype(np.float32) * np.float32(self.scale)
         found = found[None] if self.channels is None else np.moveaxis(found, self.channels, 0)
+        if self.nodata is not None:  # one more channel: where there are no data
+            gone = self.gone(read)[None]
+            found = np.concatenate([np.where(gone, np.float32(0), found), gone], dtype=np.float32)
         extra = [(0, 0), (0, back)]
         extra += [(0, axis.padded - axis.size) for axis in self.axes[1:]]
         if any(after for _, after in extra):
             found = _padded(found, extra, self.pad)
         return found[:, found.shape[1] - (last - first) :]
+
+    def gone(self, read: Array) -> Array:
+        """Where all channels of a part of the image are "no data"."""
+        if self.nodata is None:
+            raise ValueError("no number stands for no data")
+        if np.isnan(self.nodata):
+            same = np.isnan(read)
+        else:
+            same = read == np.asarray(self.nodata).astype(read.dtype)
+        return np.asarray(same if self.channels is None else same.all(self.channels))
+
+    def missing(self, box: Box) -> Array | None:
+        """Which pixels of the image have no data; None where none stands for that."""
+        if self.nodata is None:
+            return None
+        where = list(box)
+        if self.channels is not None:
+            where.insert(self.channels, slice(0, self.image.shape[self.channels]))
+        return self.gone(self.image.read(tuple(where)))
+
+    def _empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
+        """Whether a window shows no data, and no pixel beside it is interpolated from its cells."""
+        if not self._window(gone, place).all():
+            return False
+        if all(axis.stride == 1 for axis in self.axes):
+            return True
+        around = []
+        for axis, number in zip(self.axes, (row, *place), strict=True):
+            first = (axis.starts[number] - 1) * axis.stride
+            last = (axis.starts[number] + axis.window + 1) * axis.stride
+            around.append(slice(min(max(0, first), axis.size), min(last, axis.size)))
+        found = self.missing(tuple(around))
+        return found is None or bool(found.all())
 
     def _window(self, strip: Array, place: tuple[int, ...]) -> Array:
         each = zip(self.axes[1:], place, strict=True)

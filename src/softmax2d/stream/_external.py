@@ -88,8 +88,8 @@ def _check(path: Path, location: str) -> None:
         raise Refused(path, f"keeps weights in the file {shown!r}, which is not there.")
 
 
-def read_onnx(path: Path) -> bytes | None:
-    """The bytes of an ONNX file that holds all its weights; None if files beside it hold some.
+def read_onnx(path: Path) -> tuple[bytes | None, list[str]]:
+    """The bytes of an ONNX file that holds all its weights, or None and the files that hold some.
 
     Raises
     ------
@@ -108,4 +108,5 @@ def read_onnx(path: Path) -> bytes | None:
         raise Refused(path, "is empty.")
     for location in sorted(found):
         _check(path, location)
-    return None if found else data
+    folder = os.path.dirname(os.path.realpath(path))
+    return None if found else data, [os.path.join(folder, name) for name in sorted(found)]

@@ -117,9 +117,21 @@ def compared(result: Path, before: Record, now: Record) -> None:
             what = kinds.get(kind, kind)
         raise Refused(
             result,
-            f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}. Start anew "
+            f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}"
+            f"{_because(before, now) if kind == 'tiling' else ''}. Start anew "
             "without resume (--resume), or go back to what it was.",
         )
+
+
+def _because(before: Record, now: Record) -> str:
+    """What tiles follow from, where that has changed."""
+    old, new = before.get("budget") or {}, now.get("budget") or {}
+    changed = [
+        f"{name} was {_short(old[name])}, now it is {_short(new[name])}"
+        for name in old
+        if name in new and old[name] != new[name]
+    ]
+    return f" (tiles follow from the budget: {'; '.join(changed)})" if changed else ""
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from softmax2d._files._errors import Failed, Refused, StreamError, Unusable, nee
 from softmax2d._files._source import Array
 from softmax2d.stream._external import read_onnx
 
+_TAKES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # others: float32
 Model = Callable[[Array], Array]
 
 
@@ -33,7 +35,8 @@ def called(model: Any) -> tuple[Model, dict[str, Any]]:
         return _onnx(model)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        return _module(torch, model), {"model": type(model).__qualname__}
+        told = {"model": type(model).__qualname__, "model_weights": _weights(torch, model)}
+        return _module(torch, model), told
     if not callable(model):
         kind = type(model).__name__
         raise Unusable(f"model must be callable, or the path of an .onnx file; got {kind}.")
@@ -56,10 +59,24 @@ def scores(found: Any) -> Array:
     if hasattr(found, "detach"):
         found = found.detach().cpu().float().numpy()
     try:
-        return np.asarray(found).astype(np.float32, copy=False)
+        held = np.asarray(found)
+        if held.dtype.kind == "c":
+            raise TypeError("complex")
+        return held.astype(np.float32, copy=False)
     except (TypeError, ValueError):
         kind = type(found).__name__
         raise Unusable(f"the model returned {kind}; an array of class scores is needed.") from None
+
+
+def _weights(torch: Any, module: Any) -> int:
+    """CRC-32 of all weights and buffers, as they lie in memory."""
+    found = 0
+    for name, tensor in sorted(module.state_dict().items()):
+        found = zlib.crc32(name.encode(), found)
+        if isinstance(tensor, torch.Tensor):
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            found = zlib.crc32(plain.view(torch.uint8).numpy().data, found)
+    return found
 
 
 def _module(torch: Any, module: Any) -> Model:
@@ -81,8 +98,12 @@ def _module(torch: Any, module: Any) -> Model:
 def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise Refused(path, "is no model; give an .onnx file.")
-    data = read_onnx(path)
-    known = os.stat(path)
+    data, beside = read_onnx(path)
+    known = [os.stat(name) for name in (path, *beside)]
+    told: dict[str, Any] = {
+        "model_bytes": [k.st_size for k in known],
+        "model_changed_ns": [k.st_mtime_ns for k in known],
+    }
     runtime = needed("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
@@ -97,15 +118,39 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if len(inputs) != 1:
         raise Refused(path, f"has {len(inputs)} inputs; one, the image, is needed.")
 
-    def run(batch: Array) -> Array:
+    takes, fixed = _TAKES.get(inputs[0].type, np.float32), inputs[0].shape
+    whole = fixed[0] if fixed and isinstance(fixed[0], int) else 0
+
+    def one(batch: Array) -> Array:
         try:
             (found, *_) = session.run([outputs[0].name], {inputs[0].name: batch})
         except Exception as error:
-            text = f"does not take windows of shape {batch.shape}: {_said(error)}."
-            raise Failed(path, text) from error
+            hint = _fixed_window(fixed, batch.shape) or f"{_said(error)}."
+            raise Failed(path, f"does not take windows of shape {batch.shape}: {hint}") from error
         return scores(found)
 
-    return run, {"model_bytes": known.st_size, "model_changed_ns": known.st_mtime_ns}
+    def run(batch: Array) -> Array:
+        given = batch.astype(takes, copy=False)
+        if not whole or len(batch) == whole:
+            return one(given)
+        # A network of a fixed batch: the last one is filled up with its first window.
+        groups = [given[i : i + whole] for i in range(0, len(given), whole)]
+        short = whole - len(groups[-1])
+        groups[-1] = np.concatenate([groups[-1], np.repeat(given[:1], short, 0)])
+        return np.concatenate([one(group) for group in groups])[: len(given)]
+
+    return run, told
+
+
+def _fixed_window(takes: Any, given: tuple[int, ...]) -> str | None:
+    """What to say of a network whose windows have one size, if that is what is wrong."""
+    sizes = list(takes[2:]) if takes else []
+    if len(takes or ()) != len(given) or not all(isinstance(n, int) for n in sizes):
+        return None
+    if sizes == list(given[2:]):
+        return None
+    text = "x".join(map(str, sizes))
+    return f"it takes windows of {text} only; give window={tuple(sizes)} (--window {text})."
 
 
 def _said(error: Exception) -> str:

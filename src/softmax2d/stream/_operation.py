@@ -104,8 +104,13 @@ class Operation:
         each = ((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
         return 8 + classes + sum(each)
 
-    def run(self, logits: Array, tables: Tables | None, box: Box) -> Found:
-        """The results of the pixels in ``box``, as they are stored, and what its pixels are."""
+    def run(
+        self, logits: Array, tables: Tables | None, box: Box, ignored: Array | None = None
+    ) -> Found:
+        """The results of the pixels in ``box``, as they are stored, and what its pixels are.
+
+        ``ignored`` marks pixels without data where the logits do not.
+        """
         shape = tuple(s.stop - s.start for s in box)
         geometry, grid = self.geometry, Grid(logits, tables, shape)
         names = tuple(n for n in self.outputs if n in _checks.OUTPUTS)
@@ -118,7 +123,8 @@ class Operation:
             values["probs"] = np.empty(grid.class_shape(geometry.axis), dtype)
             _ops.fill_probs(grid, geometry.axis, self.affine, values["probs"], False)
         counts = Counts(pixels=int(np.prod(shape)))
-        ignored = self._ignored(logits, tables)
+        if ignored is None:
+            ignored = self._ignored(logits, tables)
         self._count(found, logits, tables, ignored, counts)
         stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
         return Found(stored, counts)

@@ -7,8 +7,9 @@ import os
 import shutil
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from softmax2d._files._errors import Failed, Refused, failing
 
@@ -16,6 +17,8 @@ try:
     import fcntl
 except ImportError:  # no POSIX: the lock is the text in it alone
     fcntl = None  # type: ignore[assignment]
+
+_TRIES = 1000
 
 
 def place_of(result: Path) -> Path:
@@ -42,30 +45,46 @@ class Place:
     def __init__(self, result: Path) -> None:
         self.result = result
         self.folder = place_of(result)
-        self.found = self.folder.exists()  # somebody's, who did not finish
         with failing(result):
-            self.folder.mkdir(exist_ok=True)
+            self.found = self.folder.exists()  # somebody's, who did not finish
         self._lock = self._locked()
 
     def _locked(self) -> IO[str]:
         path = self.folder / "lock"
+        for _ in range(_TRIES):
+            with failing(self.result):
+                self.folder.mkdir(exist_ok=True)
+                try:
+                    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
+                except FileNotFoundError:  # somebody ended between these two steps
+                    continue
+            try:
+                if self._taken(file, path):
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()
+        raise Refused(self.result, _occupied(None, path, held=False))
+
+    def _taken(self, file: IO[str], path: Path) -> bool:
+        """Whether the lock is ours now; False where somebody ended, and took the file with them."""
+        held = _try_lock(file)
+        file.seek(0)
+        said = _holder(file.read(1000))
+        here = said is None or said.host == socket.gethostname()
+        if held is None:  # no locks here: the text must do
+            held = said is None or not here or not said.alive()
+        elif held and not _lies_at(file, path):
+            return False
+        if not held or not here:
+            raise Refused(self.result, _occupied(said, path, held))
         with failing(self.result):
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
-        try:
-            held = _try_lock(file)
-            file.seek(0)
-            said = _holder(file.read(1000))
-            elsewhere = said is not None and said[1] != socket.gethostname()
-            if not held or elsewhere:
-                raise Refused(self.result, _occupied(said, path, held))
             file.seek(0)
             file.truncate()
-            json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+            json.dump(Holder(os.getpid(), socket.gethostname(), _started(os.getpid())).said(), file)
             file.flush()
-        except BaseException:
-            file.close()
-            raise
-        return file
+        return True
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -76,40 +95,96 @@ class Place:
             if entry.name != "lock":
                 removed(entry, self.result)
 
+    def check(self) -> None:
+        """Refuse to go on in a folder that somebody removed, or put another in its place."""
+        if not _lies_at(self._lock, self.folder / "lock"):
+            raise Failed(self.result, f"{self.folder} was removed while the run went on.")
+
     def close(self, keep: bool) -> None:
-        """Give up the lock; without ``keep`` the folder goes with it."""
-        if not keep:
-            with suppress(OSError):
-                shutil.rmtree(self.folder)
-        else:
-            with suppress(OSError):
+        """Give up the lock; without ``keep`` the folder goes with it, the lock last."""
+        with suppress(OSError, Failed):
+            if keep:
                 self._lock.truncate(0)
-        self._lock.close()
+            elif _lies_at(self._lock, self.folder / "lock"):
+                self.clear()
+                os.unlink(self.folder / "lock")
+                self.folder.rmdir()
+        with suppress(OSError):  # a full disk: nothing of ours is in its buffer
+            self._lock.close()
 
 
-def _try_lock(file: IO[str]) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (11, 13, 35):  # EAGAIN, EACCES: somebody has it
+@dataclass(frozen=True)
+class Holder:
+    """Who has a lock.
+
+    Attributes
+    ----------
+    pid, host
+        Of the process.
+    started : int or None
+        When it began, in the system's own ticks: another program may have its number by now.
+    """
+
+    pid: int
+    host: str
+    started: int | None = None
+
+    def said(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"pid": self.pid, "host": self.host, "started": self.started}
+
+    def alive(self) -> bool:
+        """Whether that process still runs on this machine."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
             return False
-        # A file system without locks: the text in the file must do.
-    return True
+        except OSError:  # somebody else's
+            pass
+        return None in (self.started, now := _started(self.pid)) or self.started == now
 
 
-def _holder(text: str) -> tuple[int, str] | None:
-    """Pid and host in a lock; None where nobody wrote them, or not to the end."""
+def _started(pid: int) -> int | None:
+    """When a process began, as Linux says it; None elsewhere."""
     try:
-        said = json.loads(text)
-        return int(said["pid"]), str(said["host"])
-    except (ValueError, KeyError, TypeError):
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
         return None
 
 
-def _occupied(said: tuple[int, str] | None, path: Path, held: bool) -> str:
-    who = "another process" if said is None else f"process {said[0]} on {said[1]}"
+def _lies_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
+
+
+def _try_lock(file: IO[str]) -> bool | None:
+    """Whether the lock is ours; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (11, 13, 35) else None  # EAGAIN, EACCES: somebody has it
+    return True
+
+
+def _holder(text: str) -> Holder | None:
+    """Who wrote a lock; None where nobody did, or not to the end."""
+    try:
+        said = json.loads(text)
+        started = said.get("started")
+        began = None if started is None else int(started)
+        return Holder(int(said["pid"]), str(said["host"]), began)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _occupied(said: Holder | None, path: Path, held: bool) -> str:
+    who = "another process" if said is None else f"process {said.pid} on {said.host}"
     if held:
         return (
             f"may be in the hands of {who}, which cannot be asked from here; "

@@ -19,7 +19,7 @@ from softmax2d.stream import _engine, _model, _request, _windows
 from softmax2d.stream._account import Counts
 from softmax2d.stream._blend import Blend, into_probabilities
 from softmax2d.stream._geometry import Geometry
-from softmax2d.stream._operation import Operation
+from softmax2d.stream._operation import Operation, free_label
 from softmax2d.stream._request import Style
 from softmax2d.stream._run import accounted, begun
 from softmax2d.stream._segment import checked_outputs
@@ -87,7 +87,19 @@ def _scale(image: Source, scale: Any) -> float:
     return float(scale)
 
 
+def _no_data(image: Source, asked: float | None) -> float | None:
+    """The image's number for no data, if its dtype holds it."""
+    value = image.nodata if asked is None else float(asked)
+    if value is not None and image.dtype.kind in "iu":
+        known = np.iinfo(image.dtype)
+        if not known.min <= value <= known.max or value != int(value):
+            return None
+    return value
+
+
 def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
+    if image.dtype.kind not in "fiub" and image.dtype.name != "bfloat16":
+        raise Refused(image.path, f"holds {image.dtype}; an image holds real numbers.")
     channels, sizes = _spatial(image, asked["axis"])
     window = asked["window"]
     window = (window,) * len(sizes) if np.ndim(window) == 0 else tuple(window)
@@ -120,12 +132,17 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     blend = Blend(
         run, image, channels, axes, classes, asked["weighting"], asked["test_time"] == "flips",
         probabilities, asked["batch"], _scale(image, asked["scale"]), asked["pad"],
+        _no_data(image, asked["nodata"]),
     )  # fmt: skip
+    empty = None
+    if blend.nodata is not None and "labels" in asked["outputs"]:
+        empty = free_label(classes, asked["nodata_label"], str(image.path))
     kinds = ("linear",) * len(sizes)
     geometry = Geometry((classes, *sizes), 0, 0, sizes, kinds, False)
     operation = Operation(
-        geometry, "<f4", asked["outputs"], temperature, bias, encoding=asked["encoding"]
-    )
+        geometry, "<f4", asked["outputs"], temperature, bias, encoding=asked["encoding"],
+        empty=empty,
+    )  # fmt: skip
     tables = None
     if any(stride > 1 for stride in strides):
         cells, padded = tuple(a.cells for a in axes), tuple(a.padded for a in axes)
@@ -180,6 +197,8 @@ def predict(
     axis: int | None = None,
     scale: float | Literal["auto"] | None = "auto",
     pad: Literal["reflect", "edge", "constant"] = "reflect",
+    nodata: float | None = None,
+    nodata_label: int | None = None,
     temperature: Any = 1.0,
     bias: Any = None,
     outputs: str | Sequence[str] = ("labels",),
@@ -225,6 +244,12 @@ def predict(
         What the image's numbers are multiplied by; "auto" brings uint8 and uint16 to [0, 1].
     pad : "reflect", "edge", "constant"
         How an image goes on that is smaller than a window, or no multiple of a cell.
+    nodata : float, optional
+        The image's number for no data; the file's own if None. Where all channels have it, the
+        network sees 0, and the pixel is ignored: its label is ``nodata_label``, its confidence NaN.
+        Windows without any data are skipped.
+    nodata_label : int, optional
+        As in :func:`segment_file`.
     temperature, bias
         As in :func:`softmax2d.segment`; before blending where probabilities are blended.
     outputs, encoding, key, resume, overwrite, names, palette, cog, progress, summary
@@ -262,6 +287,7 @@ def predict(
     asked = {
         "window": window, "overlap": overlap, "weighting": weighting, "test_time": test_time,
         "blend": blend, "batch": batch, "axis": axis, "scale": scale, "pad": pad,
+        "nodata": nodata, "nodata_label": nodata_label,
         "temperature": temperature, "bias": bias, "encoding": encoding,
         "outputs": checked_outputs(outputs, None, encoding),
     }  # fmt: skip
@@ -288,7 +314,7 @@ def predicted(
     """What :func:`predict` does; ``style`` is asked when the number of classes is known."""
     held = _request.places(result, asked["outputs"])
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
-    given = [Path(p) for p in (model, image) if _request.is_path(p)]
+    given = [*_request.given(model), *_request.given(image)]
     check_paths(list(paths.values()), given, overwrite or resume)
     if resume and not paths:
         raise Unusable("resume=True needs results that are files.")
@@ -298,10 +324,11 @@ def predicted(
         for name, array in arrays.items():
             shape, dtype = plan.operation.result_shape(name), plan.operation.result_dtype(name)
             _request.check_array(name, array, plan.operation.geometry, shape, dtype)
-        told = style(plan.blend.classes)
+            _request.check_apart(name, array, image)
+        told = _request.checked(style(plan.blend.classes), plan.blend.classes)
         work = _work(source, plan, asked, paths, told, resume, overwrite)
         run = _Prediction(plan, source, work, arrays, progress)
-        return run(None if summary is None else Path(summary))
+        return run(_request.account_path(summary, image, work))
 
 
 def _work(
@@ -330,7 +357,10 @@ def _work(
     return Work(made, head, resume, overwrite)
 
 
-_TOLD = ("window", "overlap", "weighting", "test_time", "blend", "batch", "scale", "pad")
+_TOLD = (
+    "window", "overlap", "weighting", "test_time", "blend", "batch", "scale", "pad", "nodata",
+    "nodata_label",
+)  # fmt: skip
 
 
 def _placed(source: Source) -> Source:
@@ -365,7 +395,7 @@ class _Prediction:
                 work = stack.enter_context(self.work)
                 if work.committed:
                     work.commit()
-                    summary.tiles_resumed = summary.tiles
+                    summary.resumed(work.done.values())
                     return
                 for target, at in zip(work.targets, work.stages(), strict=True):
                     stages[target.name] = at.open()
@@ -414,7 +444,8 @@ class _Prediction:
             if self.plan.blend.probabilities is not None:
                 with np.errstate(divide="ignore"):
                     logits = np.log(logits)
-            found = operation.run(logits, tables, box)
+            missing = self.plan.blend.missing(box)
+            found = operation.run(logits, tables, box, missing)
             sums = {}
             for name, stage in stages.items():
                 values = np.ascontiguousarray(found.stored[name])

@@ -14,12 +14,13 @@ from softmax2d import __version__, _runtime
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import format_of, open_any, suffix_of
 from softmax2d._files._look import Look, Space
+from softmax2d._files._mapped import place_of_array, same_array
 from softmax2d._files._source import Source
 from softmax2d.stream._geometry import Geometry, Resampling
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
 from softmax2d.stream._tiles import Tiling
-from softmax2d.stream._work import Target
+from softmax2d.stream._work import Target, Work, same_file
 
 _COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
 _VOLUME = 3
@@ -35,9 +36,64 @@ class Style:
     cog: bool = False
 
 
+def checked(style: Style, classes: int) -> Style:
+    """A style with as many names and colours as there are classes.
+
+    Raises
+    ------
+    Unusable
+        It has more or fewer, or they are none.
+    """
+    if style.names is not None:
+        if not all(isinstance(name, str) for name in style.names):
+            raise Unusable("names must be texts, one a class.")
+        if len(style.names) != classes:
+            raise Unusable(f"names has {len(style.names)} names for {classes} classes.")
+    if style.palette is None:
+        return style
+    colours: Any = np.asarray(style.palette)
+    if colours.shape != (classes, 3) or colours.dtype.kind not in "iu":
+        got = f"got shape {colours.shape} and dtype {colours.dtype}"
+        raise Unusable(f"palette must have shape ({classes}, 3), integers from 0 to 255; {got}.")
+    if colours.size and not 0 <= int(colours.min()) <= int(colours.max()) <= 255:
+        raise Unusable("palette must hold integers from 0 to 255.")
+    return replace(style, palette=colours.astype(np.uint8))
+
+
 def is_path(value: Any) -> bool:
     """Whether somebody gave a file's name."""
     return isinstance(value, str | os.PathLike)
+
+
+def given(*inputs: Any) -> list[Path]:
+    """The files that must stay as they are: those named, and those in which arrays lie."""
+    found = []
+    for held in inputs:
+        if is_path(held):
+            found.append(Path(held))
+        elif (place := place_of_array(held)) is not None:
+            found.append(Path(place))
+    return found
+
+
+def account_path(path: Any, source: Any, work: Work | None) -> Path | None:
+    """Where the account goes: a file that is neither read nor written by the run itself.
+
+    Raises
+    ------
+    Refused
+        It is, or its folder is missing.
+    """
+    if path is None:
+        return None
+    account = Path(path)
+    if not account.parent.is_dir():
+        raise Refused(account, f"there is no folder {account.parent}.")
+    results = [] if work is None else [t.path for t in work.targets]
+    for other in (*given(source), *results):
+        if same_file(account, other) or account.is_dir():
+            raise Refused(account, "is no place for the account; choose another name.")
+    return account
 
 
 def opened(source: Any, key: str | None, fill: bool) -> Source:
@@ -127,6 +183,8 @@ def looks(
     geometry = operation.geometry
     if space is None and source.space is not None:
         own = geometry.shape[geometry.batch :]
+        if source.space.kind == "ome" and len(source.space.size) == len(geometry.shape):
+            own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
         space = source.space.resized(own) if fits else None
     common = Look(
@@ -210,9 +268,19 @@ def _presented(look: Look) -> Record:
         "names": None if look.names is None else list(look.names),
         "palette": palette,
         "space": space,
-        "block": None if look.block is None else list(look.block),
         "cog": look.cog,
     }
+
+
+def check_apart(name: str, held: Any, source: Any) -> None:
+    """Refuse to write what is being read."""
+    place = place_of_array(held)
+    if is_path(source):
+        same = place is not None and same_file(Path(place), Path(source))
+    else:
+        same = same_array(held, source)
+    if same:
+        raise Unusable(f"the result for {name} is the source itself; give another array.")
 
 
 def check_array(

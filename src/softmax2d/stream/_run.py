@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -62,7 +62,8 @@ def accounted(summary: Summary, work: Work | None, path: Path | None) -> Iterato
     finally:
         summary.seconds = perf_counter() - started
         if path is not None:
-            summary.write(path)
+            with nullcontext() if summary.status == "done" else suppress(StreamError):
+                summary.write(path)  # its own failure hides no other
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Run:
                 work = stack.enter_context(self.work)
                 if work.committed:
                     work.commit()
-                    summary.tiles_resumed = summary.tiles
+                    summary.resumed(work.done.values())
                     return
                 for target, at in zip(work.targets, work.stages(), strict=True):
                     stages[target.name] = at.open()

@@ -142,7 +142,7 @@ def planned_run(
     held = _request.places(result, names)
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
     arrays = {n: a for n, a in held.items() if n not in paths}
-    given = [Path(p) for p in (source, options.like) if _request.is_path(p)]
+    given = _request.given(source, options.like)
     check_paths(
         list(paths.values()), [*given, *options.inputs], options.overwrite or options.resume
     )
@@ -153,6 +153,7 @@ def planned_run(
         memory, workers = options.cluster.share(memory), options.cluster.threads
         if arrays or not _request.is_path(source):
             raise Unusable("a cluster reads and writes files; give paths.")
+    asked = memory, workers
     with _request.opened(source, options.key, options.missing_as_fill) as bare:
         mapped = options.temperature, options.bias
         kinds = options.interpolation, options.align_corners
@@ -163,16 +164,19 @@ def planned_run(
         for name, array in arrays.items():
             shape, dtype = operation.result_shape(name), operation.result_dtype(name)
             _request.check_array(name, array, geometry, shape, dtype)
+            _request.check_apart(name, array, source)
         classes = geometry.classes
         logits, left = cached(bare, geometry, memory)
         left = max(1, left - _decoding.held_bytes(operation.decode, classes, workers))
         tiling, workers = _tiling(logits, operation, held, left, workers)
         style = options.style if isinstance(options.style, Style) else options.style(classes)
+        style = _request.checked(style, classes)
         styles = _request.looks(operation, logits, space, style, tiling)
         made = _request.targets(operation, paths, tiling, styles)
         work = None
         if made:
             head = _request.header(logits, operation, tiling, made)
+            head["budget"] = {"memory": asked[0], "workers": asked[1]}
             work = Work(made, head, options.resume, options.overwrite)
         extra = options.progress, options.finish, options.cluster, options.key
         fill = options.missing_as_fill
@@ -328,7 +332,7 @@ def _done(
         if scheduler is not None:
             options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
         run = stack.enter_context(planned_run(source, result, wanted, options))
-        return run(None if path is None else Path(path))
+        return run(_request.account_path(path, source, run.work))
 
 
 def softmax2d_file(

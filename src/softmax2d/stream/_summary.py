@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from softmax2d._files._errors import failing
 from softmax2d.stream._account import Counts
+from softmax2d.stream._journal import Record
 
 
 @dataclass
@@ -55,6 +59,12 @@ class Summary:
     bytes_read: int = 0
     seconds: float = 0.0
 
+    def resumed(self, records: Iterable[Record]) -> None:
+        """Take down what an earlier run stored, all of it."""
+        self.tiles_resumed = self.tiles
+        for record in records:
+            self.counts += Counts.of_record(record)
+
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         counts = self.counts
@@ -85,8 +95,23 @@ class Summary:
         }
 
     def write(self, path: Path) -> None:
-        """Write the account as JSON; it replaces what was there."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        """Write the account as JSON, whole; it replaces what was there.
+
+        Raises
+        ------
+        Failed
+            It cannot be written.
+        """
+        text = json.dumps(self.to_json(), indent=2) + "\n"
+        final = Path(os.path.realpath(path))
+        part = final.with_name(f".{final.name}.{os.getpid()}.part")
+        try:
+            with failing(path):
+                part.write_text(text, encoding="utf-8")
+                os.replace(part, final)
+        finally:
+            with suppress(OSError):
+                part.unlink()
 
 
 # Called with pixels done, all pixels and seconds, after every tile.

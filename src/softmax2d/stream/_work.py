@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Refused, failing
+from softmax2d._files._errors import Failed, Refused, failing
 from softmax2d._files._formats import format_of
 from softmax2d._files._look import Look
 from softmax2d.stream._journal import Journal, Record, compared
@@ -85,16 +85,30 @@ def same_file(a: Path, b: Path) -> bool:
 def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> None:
     """Refuse results that are inputs, that are named twice, or that nobody said to replace."""
     inputs = list(inputs)
+    for path in (*paths, *inputs):
+        if "\0" in str(path):
+            raise Refused(str(path).replace("\0", "\\0"), "no file has such a name.")
     for i, path in enumerate(paths):
         for source in inputs:
             if same_file(path, source):
                 raise Refused(path, f"is the input {source} itself; choose another name.")
+            if _inside(path, source):
+                raise Refused(path, f"lies inside the input {source}; choose another name.")
+            if _inside(source, path):
+                raise Refused(path, f"holds the input {source}; choose another name.")
         if any(same_file(path, other) for other in paths[:i]):
             raise Refused(path, "would be written twice; give each result its own name.")
         _check_kind(path)
         check_new(path, overwrite)
         if not path.parent.is_dir():
             raise Refused(path, f"there is no folder {path.parent}.")
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a name lies below a folder, links followed."""
+    return os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(
+        os.path.realpath(folder)
+    )
 
 
 def _check_kind(path: Path) -> None:
@@ -177,10 +191,8 @@ class Work:
         first = self.targets[0].path
         compared(first, records[0], self.header)
         self._keep = True
-        if "commit" in records[-1]:
-            self.committed = True
-        else:
-            self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
+        self.committed = "commit" in records[-1]
+        self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
         self._journal.go_on()
 
     def stages(self) -> list[StageAt]:
@@ -216,13 +228,16 @@ class Work:
             parts = [self._completed(i) for i in range(len(self.targets))]
             if finish is not None:
                 finish()
-            for target in self.targets:
+            for target, place in zip(self.targets, self._places, strict=True):
                 check_new(target.path, self.overwrite)
+                place.check()
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
                 _named(part, place)
+            elif not os.path.lexists(place.result):
+                raise Failed(place.result, f"is complete, but {part} is gone; start anew.")
         for folder in {place.result.parent for place in self._places}:
             sync_folder(folder)
         self._finished = True
@@ -269,7 +284,8 @@ class Work:
     @property
     def resumable(self) -> bool:
         """Whether what is left can be gone on with."""
-        return self._keep and not self._finished
+        kept = self._keep and not self._finished
+        return kept and (self._places[0] / "journal").exists()  # or somebody took the folder away
 
 
 def _bare(path: Path) -> bool:
@@ -289,4 +305,10 @@ def _named(part: Path, place: Place) -> None:
             if old.exists():
                 shutil.rmtree(old)
             os.rename(place.result, old)
+            try:
+                os.replace(part, place.result)
+            except OSError:
+                os.rename(old, place.result)
+                raise
+            return
         os.replace(part, place.result)
