@@ -232,6 +232,17 @@ def test_torch_takes_it(calibration: Calibration) -> None:
 
 
 @BOTH
+def test_compiled_modules_take_it(calibration: Calibration) -> None:
+    torch = pytest.importorskip("torch")
+    import softmax2d.torch as s2t
+
+    z, t = (torch.from_numpy(a) for a in scene())
+    module = s2t.CrossEntropy2d(temperature=calibration)
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    assert compiled(z, t).item() == module(z, t).item()
+
+
+@BOTH
 def test_dask_takes_it(calibration: Calibration) -> None:
     da = pytest.importorskip("dask.array")
     import softmax2d.dask as s2k

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -109,10 +109,11 @@ class Calibration:
     bounds: tuple[float, float] = (0.01, 100.0)
     at_bound: bool = False
     note: str = ""
+    _plain: tuple[float | list[float], list[float] | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for field in _FIELDS:
-            field.check("Calibration", getattr(self, field.name, None))
+        for known in _FIELDS:
+            known.check("Calibration", getattr(self, known.name))
         classes = len(self.pixels)
         scale: Any = self.temperature
         scale = _numbers(scale, classes, "temperature") if np.ndim(scale) else float(scale)
@@ -131,6 +132,8 @@ class Calibration:
         for name in ("pixels", "class_names", "bounds"):
             value: Any = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
+        pair = tuple(v.tolist() if isinstance(v, np.ndarray) else v for v in (scale, self.bias))
+        object.__setattr__(self, "_plain", pair)  # once: torch.compile reads it as constants
         if self.method not in METHODS:
             raise ValueError(
                 f"Calibration: method must be {', '.join(METHODS)}; got {self.method!r}."
@@ -143,9 +146,7 @@ class Calibration:
 
     def plain(self) -> tuple[float | list[float], list[float] | None]:
         """Temperature and bias as Python's own numbers."""
-        scale: Any = self.temperature
-        found = scale.tolist() if isinstance(scale, np.ndarray) else scale
-        return found, None if self.bias is None else self.bias.tolist()
+        return self._plain
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Calibration):

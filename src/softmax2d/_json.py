@@ -6,10 +6,8 @@ checked before anything is made of it, and the refusal says what was wrong in on
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -132,6 +130,8 @@ def fields_of(name: str, given: Any, form: str, fields: Sequence[Field]) -> dict
 
 def save(path: Path, values: dict[str, Any]) -> None:
     """Write JSON under a temporary name beside ``path``, and rename the file when it is whole."""
+    import secrets
+
     final = os.path.realpath(path)  # through a symbolic link, the file it points to
     temporary = os.path.join(os.path.dirname(final), f".softmax2d-{secrets.token_hex(8)}.tmp")
     try:
@@ -148,6 +148,8 @@ def save(path: Path, values: dict[str, Any]) -> None:
 
 def rendered(values: dict[str, Any]) -> str:
     """The text of such a file."""
+    import json
+
     return json.dumps(values, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -159,6 +161,8 @@ def loaded(path: Path, made: Callable[[Any], T]) -> T:
     ValueError
         No JSON, too large, nested too deeply, a key twice, NaN, or what ``made`` refuses.
     """
+    import json
+
     name = os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with open(path, "rb") as file:
         data = file.read(MOST_BYTES + 1)
