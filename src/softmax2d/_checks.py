@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from softmax2d._arrays import Array, describe, is_bfloat16
-from softmax2d._calibration import Calibration
 
 Map = tuple[Array, Array, Array, bool]
 
@@ -84,6 +83,10 @@ def unpacked(where: str, temperature: Any, bias: Any, classes: int) -> tuple[Any
 
     A ``bias`` beside it is added to its own.
     """
+    if isinstance(temperature, int | float | np.ndarray):
+        return temperature, bias
+    from softmax2d._calibration import Calibration  # which most programs never need
+
     if not isinstance(temperature, Calibration):
         return temperature, bias
     if temperature.classes != classes:
