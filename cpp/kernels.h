@@ -118,7 +118,7 @@ struct Counts {
 // added to.
 struct Histogram {
     int64_t* count;  // pixels
-    int64_t* sum;    // of their probabilities, in units of 2^-31
+    int64_t* sum;    // of their probabilities, in units of 2^-30
 };
 
 // The classes that may be given to a pixel, and their scores (gain p - loss) / (rest - p), or without the

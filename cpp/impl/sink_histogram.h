@@ -6,7 +6,7 @@
 // them.
 //
 // Few probabilities of a pixel lie above the lowest bin: these are scattered one by one, how many there are
-// in the others follows from the pixels. All sums are of integers, units of 2^-31: their order changes no
+// in the others follows from the pixels. All sums are of integers, units of 2^-30: their order changes no
 // bit.
 //
 // Memory traffic: one read of the logits and, where pixels are ignored, of the target.
@@ -61,12 +61,15 @@ struct ProbTally {
     }
 };
 
-// The bin of p above the lowest: exponent and first bits of the fraction.
-inline ptrdiff_t fine_bin(float p) {
-    return ptrdiff_t(bits_as<uint32_t>(p) >> 17) - ((127 - kHistogramOctaves) << 6);
-}
-inline ptrdiff_t fine_bin(double p) {
-    return ptrdiff_t(bits_as<uint64_t>(p) >> 46) - ((1023 - kHistogramOctaves) << 6);
+// The bins of p above the lowest: exponent and first bits of the fraction.
+template <class T>
+inline IntVec<T> fine_bins(Vec<T> p) {
+    using Int = typename Lanes<T>::Int;
+    constexpr int fraction = sizeof(T) == 4 ? 23 : 52, bias = sizeof(T) == 4 ? 127 : 1023;
+    const auto bits = bits_as<UIntVec<T>>(p) >> (fraction - 6);
+    const IntVec<T> bin = bits_as<IntVec<T>>(bits) - (Int(bias - kHistogramOctaves) << 6);
+    const IntVec<T> last = IntVec<T>{} + Int(ProbTally::kFine - 1);
+    return bin > last ? last : bin;
 }
 
 // kMean: 1 where a pixel has probabilities, else 0, also past the last pixel.
@@ -89,11 +92,13 @@ inline void leave_out_ignored(Tile<T>& t, const Job& job) {
         if (t.label()[p] < 0) t.row(kMean)[p] = 0;
 }
 
-// One class of a tile of at most 400 pixels: the lanes' sums of what lies below, under 2^23 units a pixel, do
+// One class of a tile of at most 400 pixels: the lanes' sums of what lies below, under 2^22 units a pixel, do
 // not fill 31 bits.
 template <class T>
 inline void tally_probs(const Tile<T>& t, ProbTally& tally, ptrdiff_t k) {
-    constexpr ptrdiff_t last = ProbTally::kFine - 1;
+    using Int = typename Lanes<T>::Int;
+    constexpr uint32_t every = (1u << kLanes<T>)-1;
+    constexpr uint64_t one = uint64_t(1) << 47;
     uint64_t* cells = tally.cells + k * ProbTally::kFine;
     IntVec<T> below = {};
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
@@ -101,16 +106,19 @@ inline void tally_probs(const Tile<T>& t, ProbTally& tally, ptrdiff_t k) {
         Vec<T> prob = Normaliser<T>::at(t, p)(load<Vec<T>>(t.z + k * t.ld + p));
         prob = load<Vec<T>>(t.row(kMean) + p) != 0 ? prob : none;
         const auto fine = prob >= T(1.0 / (1 << kHistogramOctaves));
-        below += __builtin_convertvector((fine ? none : prob) * T(0x1p31) + T(0.5), IntVec<T>);
+        below += __builtin_convertvector((fine ? none : prob) * T(0x1p30) + T(0.5), IntVec<T>);
         uint32_t lanes = lanes_of(fine);
         if (!lanes) continue;
-        T probs[kLanes<T>];
-        store(probs, prob);
-        for (; lanes; lanes &= lanes - 1) {
-            const T value = probs[__builtin_ctz(lanes)];
-            const ptrdiff_t bin = fine_bin(value);
-            cells[bin < last ? bin : last] += uint64_t(1) << 47 | uint64_t(int64_t(value * T(0x1p31)));
-        }
+        Int bin[kLanes<T>], unit[kLanes<T>];
+        store(bin, fine_bins<T>(prob));
+        store(unit, __builtin_convertvector(prob * T(0x1p30), IntVec<T>));
+        if (lanes == every)
+            for (int i = 0; i < kLanes<T>; ++i) cells[bin[i]] += one + uint64_t(unit[i]);
+        else
+            for (; lanes; lanes &= lanes - 1) {
+                const int i = __builtin_ctz(lanes);
+                cells[bin[i]] += one + uint64_t(unit[i]);
+            }
     }
     for (int lane = 0; lane < kLanes<T>; ++lane) tally.below[k] += below[lane];
 }

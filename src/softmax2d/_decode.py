@@ -34,7 +34,7 @@ from softmax2d._native import core
 from softmax2d._resample import Grid
 from softmax2d._targets import Logits, Target
 
-_UNIT = 2.0**-31  # of the core's sums
+_UNIT = 2.0**-30  # of the core's sums
 _HALF = -64  # bins from here on hold p >= 1/2
 
 
@@ -46,7 +46,7 @@ class Histogram(NamedTuple):
     pixels : array, shape (C, bins), int64
         How many, from the lowest probabilities to the highest.
     sums : array, shape (C, bins), int64
-        Their probabilities, added up in units of 2^-31.
+        Their probabilities, added up in units of 2^-30.
     """
 
     pixels: Array
