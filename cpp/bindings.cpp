@@ -437,5 +437,6 @@ NB_MODULE(_core, m) {
     m.def("build_in_use", [] { return std::string(kernels().name); });
     m.def("num_threads", &num_threads);
     m.def("set_num_threads", &set_num_threads);
+    m.def("set_own_threads", &set_own_threads);
     m.def("available_processors", &available_processors);
 }

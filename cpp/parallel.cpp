@@ -194,6 +194,7 @@ Pool& pool() {
 }
 
 std::atomic<int> chosen_threads{0};
+thread_local int own_threads = 0;
 
 // cgroup quotas in processors, rounded up; 0 where there is none.
 int cgroup_quota() {
@@ -235,11 +236,14 @@ int available_processors() {
 }
 
 int num_threads() {
+    if (own_threads > 0) return own_threads;
     const int n = chosen_threads;
     return n > 0 ? n : available_processors();
 }
 
 void set_num_threads(int n) { chosen_threads = n; }
+
+void set_own_threads(int n) { own_threads = n; }
 
 void parallel_for(ptrdiff_t items, ptrdiff_t grain, int threads, size_t scratch_bytes, Body body,
                   const void* context) {

@@ -21,6 +21,8 @@ void parallel_for(ptrdiff_t items, ptrdiff_t grain, int threads, size_t scratch_
 int num_threads();
 // n >= 1 sets the number; 0 returns to what this process may use.
 void set_num_threads(int n);
+// The same for calls from this thread alone: it is one of several that call at a time. 0 ends it.
+void set_own_threads(int n);
 // Processors this process may use: affinity mask and cgroup quota, at least 1.
 int available_processors();
 

@@ -7,11 +7,13 @@ import os
 import shutil
 import time
 
+import numcodecs.zstd
 import numpy as np
 import pytest
 import zarr
 
 import softmax2d as s2d
+from softmax2d._files._inflate import HEAD, declared
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
 from tests.tiles import cut
 
@@ -134,6 +136,51 @@ def moved_out(name):
     outside = f"{name.split('in.zarr')[0]}outside"
     os.replace(name, outside)
     os.symlink(outside, name)
+
+
+@pytest.mark.parametrize("kind", ["2 bare", "3", "3 bare", "3 sharded"])
+@pytest.mark.parametrize("budget", [500, 5000, 50_000])
+def test_pieces_of_chunks_and_many_chunks(tmp_path, monkeypatch, kind, budget):
+    stored(tmp_path / "in.zarr", **KINDS[kind])
+    cut(monkeypatch, budget)
+    for out in ("labels.npy", "labels.zarr"):
+        segment_file(tmp_path / "in.zarr", tmp_path / out, workers=2)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), WHOLE.labels)
+    found = zarr.open_array(tmp_path / "labels.zarr", mode="r")
+    np.testing.assert_array_equal(found[:], WHOLE.labels)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_classes_in_chunks_of_their_own(tmp_path, axis):
+    values = np.ascontiguousarray(np.moveaxis(Z, 0, axis))
+    chunks = tuple(1 if d == axis else 40 for d in range(3))
+    for kind in ("3", "3 bare"):
+        stored(tmp_path / f"{kind}.zarr", values, chunks, **KINDS[kind])
+        found = np.empty(WHOLE.labels.shape, np.uint8)
+        segment_file(tmp_path / f"{kind}.zarr", found, axis=axis)
+        np.testing.assert_array_equal(found, WHOLE.labels)
+
+
+def test_zstd_frames_that_say_nothing(tmp_path):
+    path = tmp_path / "in.zarr"
+    stored(path, **KINDS["3"])
+    name = path / "c/0/2/1"
+    data = numcodecs.zstd.decompress(name.read_bytes())
+    # A frame of one raw block, without its content's size (RFC 8878, 3.1.1): window of 128 KiB.
+    block = (len(data) << 3 | 1).to_bytes(3, "little")
+    name.write_bytes(b"\x28\xb5\x2f\xfd\x00\x38" + block + data)
+    assert declared("zstd", name.read_bytes()[:HEAD]) is None
+    found, _ = labels_of(path)
+    np.testing.assert_array_equal(found, WHOLE.labels)
+
+
+def test_zstd_frames_of_another_size(tmp_path):
+    path = tmp_path / "in.zarr"
+    stored(path, **KINDS["3"])
+    for length in (100, 1 << 26):
+        (path / "c/0/2/1").write_bytes(numcodecs.zstd.compress(bytes(length), 1))
+        with pytest.raises(Refused, match=r"chunk c/0/2/1 (is damaged: |expands from )"):
+            labels_of(path)
 
 
 @pytest.mark.parametrize(

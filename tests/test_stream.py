@@ -22,6 +22,7 @@ from softmax2d.stream import (
     segment_file,
     softmax2d_file,
 )
+from tests.tiles import cut
 
 rng = np.random.default_rng(5)
 ALL = ("labels", "confidence", "margin", "entropy")
@@ -123,6 +124,28 @@ def test_why_a_pixel_has_no_probabilities(size, bias):
     assert counts.minus_inf == np.count_nonzero(only)
     assert counts.nan == np.count_nonzero(nan) - counts.minus_inf
     assert only.any() and counts.nan
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, ">f4", np.float64])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_labels_alone_count_what_confidence_counts(dtype, axis, monkeypatch):
+    cut(monkeypatch, 3000)
+    z = logits((7, 41, 30))
+    large = np.finfo(dtype).max
+    random = np.random.default_rng(5)
+    for value in (np.nan, np.inf, -np.inf, large, -large):
+        z = np.where(random.random(z.shape) < 0.02, value, z)
+    z[:, 3:9, 4:20] = -np.inf
+    z[:, 20, :5] = large
+    z = np.moveaxis(z.astype(dtype), 0, axis)
+    alone, both = np.empty((41, 30), np.uint8), np.empty((41, 30), np.uint8)
+    sure = np.empty((41, 30), np.float64 if z.dtype.itemsize == 8 else np.float32)
+    found = segment_file(z, alone, axis=axis)
+    results = {"labels": both, "confidence": sure}
+    expected = segment_file(z, results, axis=axis, outputs=("labels", "confidence"))
+    assert found.counts == expected.counts
+    assert found.counts.nan and found.counts.minus_inf
+    np.testing.assert_array_equal(alone, both)
 
 
 def ruled(bias):
@@ -371,6 +394,19 @@ def test_bands_cover_a_box_in_order():
             assert len(each) <= pixels
             seen.extend(map(tuple, each))
         assert seen == list(map(tuple, np.mgrid[box].reshape(3, -1).T))
+
+
+@pytest.mark.parametrize("inner", [(2, 3, 5), (1, 7, 20), (4, 1, 1)])
+def test_parts_of_a_tile_lie_in_one_chunk(inner):
+    tiling = _tiles.Tiling((9, 20, 33), (4, 12, 20), 8, inner)
+    seen = np.zeros(tiling.shape, int)
+    for tile in range(len(tiling)):
+        start = [s.start for s in tiling.box(tile)]
+        for part in tiling.parts(tile):
+            seen[part] += 1
+            for s, first, n in zip(part, start, inner, strict=True):
+                assert (s.start - first) // n == (s.stop - 1 - first) // n
+    assert (seen == 1).all()
 
 
 class Broken(Chunked):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d import _core
+from softmax2d import _core, _runtime
 from tests import cases
 
 linux = pytest.mark.skipif(
@@ -369,3 +369,20 @@ def test_threadpoolctl_lists_and_limits_the_threads() -> None:
         print(s2d.get_num_threads())
     """
     assert output(code) == "3"
+
+
+def test_a_thread_of_several_uses_its_own_number():
+    seen = {}
+
+    def work():
+        _runtime.share_threads(3)
+        seen["own"] = s2d.get_num_threads()
+        _runtime.share_threads(0)
+        seen["ended"] = s2d.get_num_threads()
+
+    s2d.set_num_threads(5)
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert seen == {"own": 3, "ended": 5}
+    assert s2d.get_num_threads() == 5

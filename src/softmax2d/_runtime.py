@@ -72,6 +72,11 @@ def set_num_threads(n: int | None) -> None:
     core.set_num_threads(number)
 
 
+def share_threads(n: int) -> None:
+    """Let calls from this thread use ``n`` threads, as one of several that call at a time."""
+    core.set_own_threads(n)
+
+
 def _choose_build(name: str) -> None:
     """Force the build that ``SOFTMAX2D_ISA`` names, or say why not."""
     if name in ("v2", "v3", "v4"):

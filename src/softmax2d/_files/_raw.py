@@ -7,14 +7,13 @@ that can be named. Reading by position needs no lock and gives up the interprete
 from __future__ import annotations
 
 import os
-import threading
 from math import prod
 from typing import IO, Any
 
 import numpy as np
 
 from softmax2d._files._errors import Failed, Path, failing
-from softmax2d._files._source import Array, Box, Source, bands
+from softmax2d._files._source import Array, Box, Scratch, Source, bands
 
 _SHORT = 1 << 12  # bytes: shorter runs are read together with what lies between them ...
 _BLOCK = 1 << 24  # bytes copied at a time
@@ -110,7 +109,7 @@ class RawSource(Source):
     ) -> None:
         self.path, self.shape, self.dtype = path, shape, dtype
         self._number, self._offset, self._fortran = number, offset, fortran
-        self._scratch = threading.local()
+        self._scratch = Scratch()
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
@@ -119,19 +118,19 @@ class RawSource(Source):
         return self._read(self.shape, box)
 
     def read_again(self, box: Box) -> Array:
-        """:meth:`read` into memory that the next call in this thread overwrites.
-
-        New memory, zeroed by the system for every band, costs as much as a third of the reading.
-        """
+        """:meth:`read` into memory that the next call in this thread overwrites."""
         if self._fortran or _widened(self.shape, box, self.dtype.itemsize) != box:
             return self.read(box)
-        size = prod(s.stop - s.start for s in box) * self.dtype.itemsize
-        held: Array | None = getattr(self._scratch, "held", None)
-        if held is None or held.nbytes < size:
-            held = self._scratch.held = np.empty(size, np.uint8)
-        found = held[:size].view(self.dtype).reshape(tuple(s.stop - s.start for s in box))
+        found = self._scratch.array(tuple(s.stop - s.start for s in box), self.dtype)
         self._fill(self.shape, box, found)
         return found
+
+    def read_into(self, box: Box, found: Array) -> None:
+        """:meth:`read` into an array that is contiguous in C order."""
+        if self._fortran or _widened(self.shape, box, self.dtype.itemsize) != box:
+            found[...] = self.read(box)
+        else:
+            self._fill(self.shape, box, found)
 
     def _fill(self, shape: tuple[int, ...], box: Box, found: Array) -> None:
         if not found.size:
@@ -139,10 +138,13 @@ class RawSource(Source):
         length, starts = runs(shape, box)
         step = length * self.dtype.itemsize
         data = found.reshape(-1).view(np.uint8).data
+        number, offset, size = self._number, self._offset, self.dtype.itemsize
         with failing(self.path):
-            for i, start in enumerate(starts.tolist()):
-                at = self._offset + start * self.dtype.itemsize
-                fill(self._number, data[i * step : (i + 1) * step], at, self.path)
+            for first, start in zip(range(0, len(data), step), starts.tolist(), strict=True):
+                part, at = data[first : first + step], offset + start * size
+                done = os.preadv(number, (part,), at)
+                if done < step:
+                    fill(number, part[done:], at + done, self.path)
 
     def _read(self, shape: tuple[int, ...], box: Box) -> Array:
         wide = _widened(shape, box, self.dtype.itemsize)

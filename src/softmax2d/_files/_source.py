@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import threading
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -34,6 +35,8 @@ class Source:
     chunks : tuple of int or None
         What is read and decoded as one, an entry an axis (Zarr: the shard where there is one);
         None where any piece costs its own bytes.
+    bare : bool
+        Whether a piece of a chunk, too, costs its own bytes and no more: nothing encodes them.
     axes : tuple of str or None
         The axes' names, where the file gives them.
     class_axis : int or None
@@ -54,6 +57,7 @@ class Source:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: tuple[int, ...] | None = None
+    bare: bool = False
     axes: tuple[str, ...] | None = None
     class_axis: int | None = None
     names: tuple[str, ...] | None = None
@@ -73,6 +77,10 @@ class Source:
             The operating system failed.
         """
         raise NotImplementedError
+
+    def read_again(self, box: Box) -> Array:
+        """:meth:`read`, perhaps into memory that the next such call in this thread overwrites."""
+        return self.read(box)
 
     def close(self) -> None:
         """Give back what is open; also after an error."""
@@ -151,6 +159,23 @@ def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
     if any(name.startswith("dim_") for name in names):  # what xarray calls them when nobody did
         return None
     return tuple(names)
+
+
+class Scratch(threading.local):
+    """Memory of each thread that is used again for every piece it reads.
+
+    New memory, zeroed by the system for every piece, costs as much as a third of the reading.
+    """
+
+    held: Array | None = None
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array that the next one from the same thread overwrites."""
+        size = prod(shape) * dtype.itemsize
+        if self.held is None or self.held.nbytes < size:
+            self.held = None  # before the larger one is there
+            self.held = np.empty(size, np.uint8)
+        return self.held[:size].view(dtype).reshape(shape)
 
 
 class ArraySource(Source):

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files._inflate import HEAD, declared
 from softmax2d._files._look import Look
-from softmax2d._files._raw import RawSource
-from softmax2d._files._source import Array, Box, Source, class_axis_of
+from softmax2d._files._raw import RawSource, fill
+from softmax2d._files._source import Array, Box, Scratch, Source, class_axis_of
 from softmax2d._files._zarr_metadata import Metadata, read_metadata
 
 _INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
 _BLOCK = 512  # pixels of a chunk along each of the last two axes, where no tile says it
 _NEAR = 2
+_OPEN = 64  # files of chunks that a thread keeps open
+_SLACK = 128  # packed chunks are at most so much larger, a part of themselves and bytes
+
+
+New = Callable[[tuple[int, ...], np.dtype[Any]], Array]  # memory for what is read
 
 
 class ZarrSource(Source):
@@ -40,6 +48,11 @@ class ZarrSource(Source):
         self.axes, self.names = found.axes, found.names
         self.class_axis = class_axis_of(self.axes)
         self.nodata = found.nodata
+        self.bare = found.direct
+        self._scratch, self._chunk, self._packed = Scratch(), Scratch(), Scratch()
+        self._open = _Open()
+        if found.zstd:
+            self._decompress = import_module("numcodecs.zstd").decompress  # what zarr itself uses
         self._root = os.path.realpath(path)
         if not fill and 0 not in self.shape:
             # The ends, before anything is planned: a shape that claims too much has no last chunk.
@@ -49,40 +62,100 @@ class ZarrSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
+        return self._read(box, np.empty)
+
+    def read_again(self, box: Box) -> Array:
+        """:meth:`read` into memory that the next such call in this thread overwrites."""
+        return self._read(box, self._scratch.array)
+
+    def _read(self, box: Box, new: New) -> Array:
         places = list(self._places(box))
-        for place in places:
-            self._check(place)
         try:
-            found = self._bare(box, places) if self._found.direct else self._values(box)
+            if self.bare:
+                return self._bare(box, places, new)
+            for place in places:
+                self._check(place)
+            if self._found.zstd:
+                return self._unpacked(box, places, new)
+            return self._values(box)
         except StreamError:
             raise
         except Exception as error:  # whatever zarr and its codecs make of damaged bytes
             raise self._damaged(places, error) from error
+
+    def _spans(self, box: Box, place: tuple[int, ...]) -> tuple[Box, Box]:
+        """What of a chunk lies in a box: as a piece of the chunk, and of the box."""
+        own, there = [], []
+        for s, i, c in zip(box, place, self.chunks or self.shape, strict=True):
+            first, last = max(s.start, i * c), min(s.stop, i * c + c)
+            own.append(slice(first - i * c, last - i * c))
+            there.append(slice(first - s.start, last - s.start))
+        return tuple(own), tuple(there)
+
+    def _bare(self, box: Box, places: list[tuple[int, ...]], new: New) -> Array:
+        """What nothing encodes, from the chunks' files themselves, without zarr's copies."""
+        found = new(tuple(s.stop - s.start for s in box), self.dtype)
+        for place in places:
+            chunk = self._opened(place)
+            if chunk is None:  # missing, as may be
+                return self._values(box)
+            own, there = self._spans(box, place)
+            if len(places) == 1:
+                chunk.read_into(own, found)
+            else:
+                found[there] = chunk.read_again(own)
         return found
 
-    def _bare(self, box: Box, places: list[tuple[int, ...]]) -> Array:
-        """What nothing encodes, from the chunks' files themselves, without zarr's copies."""
+    def _opened(self, place: tuple[int, ...]) -> RawSource | None:
+        """A chunk's file; this thread's last ones stay open, for they are read piece by piece."""
+        kept = self._open.files
+        if place not in kept:
+            self._check(place)
+            try:
+                number = os.open(self._file(place), os.O_RDONLY)
+            except FileNotFoundError:  # as _check lets pass
+                return None
+            kept[place] = RawSource(self.path, number, 0, self.chunks or self.shape, self.dtype)
+            while len(kept) > _OPEN:
+                kept.pop(next(iter(kept))).close()
+        return kept[place]
+
+    def _unpacked(self, box: Box, places: list[tuple[int, ...]], new: New) -> Array:
+        """What zstd packed, without zarr's copies: a chunk is unpacked to where it stays."""
         chunks = self.chunks or self.shape
-        found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
+        if len(places) == 1:
+            chunk = new(chunks, self.dtype)
+            own, _ = self._spans(box, places[0])
+            return chunk[own] if self._unpack(places[0], chunk) else self._values(box)
+        found = new(tuple(s.stop - s.start for s in box), self.dtype)
+        chunk = self._chunk.array(chunks, self.dtype)
         for place in places:
-            inside = [(i * c, c) for i, c in zip(place, chunks, strict=True)]
-            spans = [
-                slice(max(s.start, at), min(s.stop, at + c))
-                for s, (at, c) in zip(box, inside, strict=True)
-            ]
-            with open_chunk(self.path, self._file(place), chunks, self.dtype, self._fill) as chunk:
-                if chunk is None:  # missing, as may be
-                    return self._values(box)
-                own = tuple(
-                    slice(s.start - at, s.stop - at)
-                    for s, (at, _) in zip(spans, inside, strict=True)
-                )
-                values = chunk.read(own)
-            if len(places) == 1:
-                return values
-            whole = zip(spans, box, strict=True)
-            found[tuple(slice(s.start - b.start, s.stop - b.start) for s, b in whole)] = values
+            if not self._unpack(place, chunk):
+                return self._values(box)
+            own, there = self._spans(box, place)
+            found[there] = chunk[own]
         return found
+
+    def _unpack(self, place: tuple[int, ...], chunk: Array) -> bool:
+        """Fill ``chunk``; False where that is zarr's to do, or to say what is wrong."""
+        name = self._file(place)
+        try:
+            size = os.stat(name).st_size
+        except FileNotFoundError:  # missing, as may be
+            return False
+        if size > chunk.nbytes + chunk.nbytes // _SLACK + _SLACK:
+            return False
+        packed = self._packed.array((size,), np.dtype(np.uint8))
+        with failing(self.path), open(name, "rb", buffering=0) as file:
+            fill(file.fileno(), packed.data, 0, self.path)
+        if declared("zstd", packed[:HEAD].tobytes()) != chunk.nbytes:
+            return False
+        self._decompress(packed, chunk.reshape(-1).view(np.uint8))
+        return True
+
+    def close(self) -> None:
+        """Close the files of this thread; those of others went with them."""
+        self._open = _Open()
 
     def _values(self, box: Box) -> Array:
         return np.asarray(self._array[box])
@@ -137,20 +210,11 @@ class ZarrSource(Source):
         return Refused(self.path, f"cannot be read: {said}.")
 
 
-@contextmanager
-def open_chunk(
-    path: Path, name: str, chunks: tuple[int, ...], dtype: np.dtype[Any], fill: bool
-) -> Iterator[RawSource | None]:
-    """The numbers in a chunk's file; None for a missing one that may be."""
-    try:
-        number = os.open(name, os.O_RDONLY)
-    except FileNotFoundError:
-        if not fill:
-            raise Refused(path, f"chunk {os.path.basename(name)} is missing.") from None
-        yield None
-        return
-    with RawSource(path, number, 0, chunks, dtype) as source:
-        yield source  # type: ignore[misc]  # itself
+class _Open(threading.local):
+    """The chunks' files that a thread reads."""
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[int, ...], RawSource] = {}
 
 
 @contextmanager

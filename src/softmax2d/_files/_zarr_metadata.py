@@ -50,6 +50,8 @@ class Metadata:
         Bytes of every chunk's file, where nothing shrinks them.
     direct : bool
         Whether those bytes are the numbers, in C order and the array's own byte order.
+    zstd : bool
+        Whether they are such numbers packed by zstd.
     packing : Packing
         How chunks are compressed, and lie in shards.
     """
@@ -63,6 +65,7 @@ class Metadata:
     nodata: float | None
     bare: int | None
     direct: bool
+    zstd: bool
     packing: Packing
 
     def key(self, place: tuple[int, ...]) -> str:
@@ -203,6 +206,7 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         nodata=_nodata(attributes),
         bare=size if names == ["bytes"] else None,
         direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
+        zstd=names == ["bytes", "zstd"] and (itemsize == 1 or _native(codecs[0])),
         packing=_packing(path, codecs, chunks, itemsize),
     )
 
@@ -277,6 +281,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         nodata=_nodata(attributes),
         bare=None if used else size,
         direct=not used and said.get("order", "C") == "C",
+        zstd=[c["id"] for c in used] == ["zstd"] and said.get("order", "C") == "C",
         packing=Packing(_compressor(path, [c["id"] for c in used]), 4 if outer_sum else 0, most),
     )
 

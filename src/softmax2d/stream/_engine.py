@@ -6,10 +6,12 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
 
+from softmax2d import _runtime
 from softmax2d._files._errors import Failed, StreamError
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream._account import Counts
@@ -38,22 +40,49 @@ class Storing:
 
     def __call__(self, tile: int) -> Record:
         counts, sums, read = Counts(), dict.fromkeys(self.stages, 0), 0
-        for box in self.tiling.parts(tile):
-            logits, tables = piece(self.source, self.operation.geometry, box)
-            found = self.operation.run(logits, tables, box)
+        for box, parts in self._written(tile):
+            held: dict[str, Array] = {}
+            for part in parts:
+                logits, tables = piece(self.source, self.operation.geometry, part)
+                found = self.operation.run(logits, tables, part, areas=False)
+                counts += found.counts
+                read += logits.nbytes
+                self._hold(held, found.stored, part, box)
+            counts += Counts(areas=self.operation.areas(held))
             for name, stage in self.stages.items():
-                values = np.ascontiguousarray(found.stored[name])
+                values = np.ascontiguousarray(held[name])
                 stage.write(self.operation.result_box(name, box), values)
                 sums[name] = checksum(values, sums[name])
-            counts += found.counts
-            read += logits.nbytes
         return {"tile": tile, "crc": sums, "read": read, **counts.to_json()}
+
+    def _written(self, tile: int) -> Iterator[tuple[Box, list[Box]]]:
+        """What is stored in one go, and the parts in which it is made: the tile, if it is small."""
+        whole, parts = self.tiling.box(tile), list(self.tiling.parts(tile))
+        geometry = self.operation.geometry
+        band = self.tiling.band * geometry.classes * self.source.dtype.itemsize
+        if prod(shape_of(whole)) * self.operation.stored_bytes() <= band:
+            yield whole, parts
+        else:
+            yield from ((part, [part]) for part in parts)
+
+    def _hold(self, held: dict[str, Array], stored: dict[str, Array], part: Box, box: Box) -> None:
+        """Put a part's results into those of its box."""
+        if part == box:
+            held.update(stored)
+            return
+        pairs = zip(part, box, strict=True)
+        place = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in pairs)
+        for name, values in stored.items():
+            if name not in held:
+                shape = shape_of(self.operation.result_box(name, box))
+                held[name] = np.empty(shape, values.dtype)
+            held[name][self.operation.result_box(name, place)] = values
 
     def stored(self, record: Record) -> bool:
         """Whether a tile's data are what the journal says."""
         for name, stage in self.stages.items():
             found = 0
-            for box in self.tiling.parts(record["tile"]):
+            for box, _ in self._written(record["tile"]):
                 try:
                     values = stage.read(self.operation.result_box(name, box))
                 except StreamError:
@@ -84,6 +113,7 @@ class _Crew:
         self.errors: dict[int, BaseException] = {}
         self._stop = False
         count = max(1, workers)
+        self._kernels = max(1, _runtime.get_num_threads() // count)
         self._threads = [
             threading.Thread(target=self._work, name=f"softmax2d-{i}", daemon=True)
             for i in range(count)
@@ -98,6 +128,7 @@ class _Crew:
 
     def _work(self) -> None:
         tile = None
+        _runtime.share_threads(self._kernels)  # of the processors the other workers use theirs
         try:
             while (tile := self._next()) is not None:
                 record = self._task(tile)

@@ -12,7 +12,6 @@ import numpy as np
 
 from softmax2d import _arrays, _checks, _resample, _sizes
 from softmax2d._files._errors import Refused, Unusable
-from softmax2d._files._raw import RawSource
 from softmax2d._files._source import Array, Box, Source
 from softmax2d._resample import Tables
 
@@ -188,5 +187,4 @@ def piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables |
     The next call in the same thread may overwrite them.
     """
     part, tables = geometry.reads(box)
-    read = source.read_again if isinstance(source, RawSource) else source.read
-    return _arrays.as_floats("segment", "logits", read(part)), tables
+    return _arrays.as_floats("segment", "logits", source.read_again(part)), tables

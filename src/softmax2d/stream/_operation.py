@@ -101,22 +101,34 @@ class Operation:
     def result_bytes(self) -> int:
         """Bytes that all results of a pixel take, and what they are computed in."""
         classes = 4 * self.geometry.classes if "probs" in self.outputs else 0
-        each = ((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
-        return 8 + classes + sum(each)
+        return 8 + classes + self.stored_bytes()
+
+    def stored_bytes(self) -> int:
+        """Bytes that all results of a pixel take as they are stored."""
+        return sum((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
 
     def run(
-        self, logits: Array, tables: Tables | None, box: Box, ignored: Array | None = None
+        self,
+        logits: Array,
+        tables: Tables | None,
+        box: Box,
+        ignored: Array | None = None,
+        *,
+        areas: bool = True,
     ) -> Found:
         """The results of the pixels in ``box``, as they are stored, and what its pixels are.
 
-        ``ignored`` marks pixels without data where the logits do not.
+        ``ignored`` marks pixels without data where the logits do not. Without ``areas`` the
+        classes' pixels are left to :meth:`areas`, of several pieces at once.
         """
         shape = tuple(s.stop - s.start for s in box)
         geometry, grid = self.geometry, Grid(logits, tables, shape)
         names = tuple(n for n in self.outputs if n in _checks.OUTPUTS)
-        sure = tuple(dict.fromkeys((*names, "confidence")))
+        alone = self.outputs == ("labels",) and self._maxima_tell(logits, tables)
+        sure = names if alone else tuple(dict.fromkeys((*names, "confidence")))
         best = self.top_k if any(n in TOP for n in self.outputs) else 0
         found = self._segmented(grid, box, sure, best)
+        nan = _without(logits.max(geometry.axis) if alone else found.confidence)
         values: dict[str, Any] = {n: getattr(found, n) for n in self.outputs if n != "probs"}
         if "probs" in self.outputs:
             dtype = logits.dtype.newbyteorder("=")
@@ -125,8 +137,10 @@ class Operation:
         counts = Counts(pixels=int(np.prod(shape)))
         if ignored is None:
             ignored = self._ignored(logits, tables)
-        self._count(found, logits, tables, ignored, counts)
+        self._count(nan, logits, tables, ignored, counts)
         stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
+        if areas:
+            counts.areas = self.areas(stored)
         return Found(stored, counts)
 
     def _segmented(
@@ -139,6 +153,29 @@ class Operation:
         rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
         return _ops.decoded(grid, axis, self.affine, batch, rules, names, best)
 
+    def areas(self, stored: dict[str, Array]) -> dict[int, int]:
+        """Pixels of each class in results that hold labels."""
+        if "labels" not in stored:
+            return {}
+        labels = stored["labels"].ravel()
+        return _account.areas(labels if self.empty is None else labels[labels != self.empty])
+
+    def _maxima_tell(self, logits: Array, tables: Tables | None) -> bool:
+        """Whether the largest logit of a pixel says as much as its confidence, and is found sooner.
+
+        Without a map, and without neighbours, a pixel has probabilities where that is finite.
+        Exponentials take three times as long as the labels. NumPy is quick where classes are whole
+        rows, in its own numbers.
+        """
+        plain = (
+            not self.rules
+            and self.affine is None
+            and tables is None
+            and logits.shape[self.geometry.axis] > 0
+        )
+        quick = logits.dtype.kind == "f" and logits.dtype.itemsize >= 4 and logits.dtype.isnative
+        return plain and quick and not self.geometry.last
+
     def _ignored(self, logits: Array, tables: Tables | None) -> Array | None:
         if self.nodata is None:
             return None
@@ -147,14 +184,14 @@ class Operation:
 
     def _count(
         self,
-        found: _ops.Segmentation,
+        nan: Array,
         logits: Array,
         tables: Tables | None,
         ignored: Array | None,
         counts: Counts,
     ) -> None:
+        """Count pixels without probabilities, which ``nan`` marks, by the cause."""
         geometry = self.geometry
-        nan = np.isnan(found.confidence)  # type: ignore[arg-type]  # always asked for
         if ignored is not None:
             counts.ignored = int(np.count_nonzero(ignored))
             nan &= ~ignored
@@ -162,9 +199,6 @@ class Operation:
             args = geometry.axis, self.affine, tables, geometry.batch, nan
             counts.minus_inf = _account.minus_inf(logits, *args)
             counts.nan = int(np.count_nonzero(nan)) - counts.minus_inf
-        if found.labels is not None:
-            labels = found.labels.ravel() if ignored is None else found.labels[~ignored]
-            counts.areas = _account.areas(labels)
 
     def _stored(self, name: str, values: Array, ignored: Array | None) -> Array:
         """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C, and NaN is 0."""
@@ -188,6 +222,11 @@ class Found:
 
     stored: dict[str, Array]
     counts: Counts
+
+
+def _without(values: Any) -> Array:
+    """Where there are no probabilities: a confidence of NaN, a largest logit that is not finite."""
+    return np.asarray(~np.isfinite(values))
 
 
 def _itemsize(name: str) -> int:

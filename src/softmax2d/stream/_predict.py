@@ -345,7 +345,7 @@ def _work(
     shape = plan.operation.geometry.shape
     tiling = Tiling(shape, (min(CHUNK, shape[0]), *shape[1:]), 0)
     bare = _placed(source)
-    styles = _request.looks(plan.operation, bare, None, style, tiling)
+    styles = _request.looks(plan.operation, bare, None, style)
     made = [
         replace(target, chunks=None)  # bands are no chunks: stored when they are complete
         for target in _request.targets(plan.operation, paths, tiling, styles)

@@ -19,7 +19,7 @@ from softmax2d._files._source import Source
 from softmax2d.stream._geometry import Geometry, Resampling
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
-from softmax2d.stream._tiles import Tiling
+from softmax2d.stream._tiles import Tiling, chunk_extents
 from softmax2d.stream._work import Target, Work, same_file
 
 _COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
@@ -177,7 +177,7 @@ def resampling(
 
 
 def looks(
-    operation: Operation, source: Source, space: Space | None, style: Style, tiling: Tiling
+    operation: Operation, source: Source, space: Space | None, style: Style
 ) -> dict[str, Look]:
     """How each result is presented."""
     geometry = operation.geometry
@@ -187,11 +187,12 @@ def looks(
             own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
         space = source.space.resized(own) if fits else None
+    chunk = chunk_extents(source, geometry)
     common = Look(
         classes=geometry.classes,
         names=style.names or source.names,
         space=space,
-        block=tiling.extents[-2:] if source.chunks else None,
+        block=chunk[-2:] if chunk else None,
         cog=style.cog,
     )
     found = {}

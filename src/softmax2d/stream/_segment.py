@@ -126,7 +126,7 @@ def _tiling(
             whole.append(tuple(int(n) for n in pixels))
     paths = [p for p in held.values() if isinstance(p, Path)]
     chunked = any(chunked_format(p) is not None for p in paths)
-    costs = Costs(geometry, source, operation.result_bytes())
+    costs = Costs(geometry, source, operation.result_bytes(), operation.stored_bytes())
     return planned(costs, whole, chunked, memory, workers)
 
 
@@ -171,7 +171,7 @@ def planned_run(
         tiling, workers = _tiling(logits, operation, held, left, workers)
         style = options.style if isinstance(options.style, Style) else options.style(classes)
         style = _request.checked(style, classes)
-        styles = _request.looks(operation, logits, space, style, tiling)
+        styles = _request.looks(operation, logits, space, style)
         made = _request.targets(operation, paths, tiling, styles)
         work = None
         if made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -16,6 +17,7 @@ from softmax2d._files._raw import fill, put, runs
 from softmax2d._files._source import Array, Box
 
 _ALIGNED = 64  # where the numbers of a .npy file begin
+_SENT = 1 << 23  # bytes that are stored before the disk hears of them
 
 
 class Stage(Protocol):
@@ -60,6 +62,7 @@ class RawStage:
     ) -> None:
         self.shape, self.dtype, self._name = shape, dtype, name
         self._start, self._number = len(_header(shape, dtype)), -1
+        self._lock, self._waiting = threading.Lock(), (0, 0, 0)
         with failing(name):
             self._number = os.open(path, os.O_RDWR)
 
@@ -79,6 +82,23 @@ class RawStage:
         with failing(self._name):
             for i, start in enumerate(starts.tolist()):
                 put(self._number, data[i * step : (i + 1) * step], self._start + start * size)
+            if starts.size:
+                first, last = (self._start + int(s) * size for s in (starts[0], starts[-1]))
+                self._send(first, last + step, len(data))
+
+    def _send(self, first: int, end: int, count: int) -> None:
+        """Have the system begin to write to the disk what was stored, while tiles are computed.
+
+        Otherwise it does so when everything is done, and the run waits for it.
+        """
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with self._lock:
+            low, high, waiting = self._waiting
+            low, high, waiting = min(low or first, first), max(high, end), waiting + count
+            self._waiting = (0, 0, 0) if waiting >= _SENT else (low, high, waiting)
+        if waiting >= _SENT:  # Linux begins to write, and keeps what is being written
+            os.posix_fadvise(self._number, low, high - low, os.POSIX_FADV_DONTNEED)
 
     def read(self, box: Box) -> Array:
         """What was stored there."""

@@ -1,14 +1,16 @@
 """Cutting a result into tiles: one task each, no chunk of either side in two of them.
 
 A tile is a box of whole chunks, so that every chunk of the source is read once and every chunk of
-the result is written once, by one task. Where the source is bare numbers in a file, a tile is read
-in bands that stay in the processor's cache; the memory of a task is then that of a band.
+the result is written once, by one task. Where the source is bare numbers in a file, or in chunks
+that nothing encodes, a tile is read in bands that stay in the processor's cache; the memory of a
+task is then that of a band.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import ceil, lcm, prod
 from typing import Any
 
@@ -19,7 +21,7 @@ from softmax2d._files._source import Box, Source, bands
 from softmax2d.stream._geometry import Geometry
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
-BAND_BYTES = 1 << 24  # of logits looked at in one go, where they may be cut anywhere
+BAND_BYTES = 1 << 22  # of logits looked at in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
 _TASKS = 8  # at least, for each worker: or one is idle while another ends ...
 LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
@@ -37,11 +39,14 @@ class Tiling:
         Of a tile; those at the end may be smaller.
     band : int
         Pixels that a task looks at in one go.
+    inner : tuple of int or None
+        Boxes within tiles, of which such pixels are part: the chunks of a source in chunks.
     """
 
     shape: tuple[int, ...]
     extents: tuple[int, ...]
     band: int
+    inner: tuple[int, ...] | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -59,26 +64,43 @@ class Tiling:
 
     def parts(self, index: int) -> Iterator[Box]:
         """The bands of a tile."""
-        return bands(self.box(index), self.band)
+        whole = self.box(index)
+        for box in (whole,) if self.inner is None else _cut(whole, self.inner):
+            yield from bands(box, self.band)
 
     def described(self) -> dict[str, Any]:
         """JSON values: what a resumed run compares."""
-        return {"shape": list(self.shape), "extents": list(self.extents), "band": self.band}
+        inner = None if self.inner is None else list(self.inner)
+        sizes = {"shape": list(self.shape), "extents": list(self.extents)}
+        return {**sizes, "band": self.band, "inner": inner}
+
+
+def _cut(box: Box, inner: tuple[int, ...]) -> Iterator[Box]:
+    """The parts of a box that lie in one chunk each; it begins where one does."""
+    each = zip(box, inner, strict=True)
+    spans = ([slice(a, min(a + n, s.stop)) for a in range(s.start, s.stop, n)] for s, n in each)
+    return product(*spans)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a task holds, in bytes: of logits once read, and of results for each pixel."""
+    """What a task holds, in bytes: of logits once read, and of results for each pixel.
+
+    ``result_bytes`` is what a pixel's results take while they are made, ``stored_bytes`` what they
+    take as they are stored.
+    """
 
     geometry: Geometry
     source: Source
     result_bytes: int
+    stored_bytes: int = 0
 
     def unit(self) -> int:
         """Bytes of one logit while it is read and looked at."""
         size = self.source.dtype.itemsize
         converted = 8 if self.source.dtype.kind in "iu" else 0
-        return size * (2 if self.source.chunks else 1) + converted
+        decoded = self.source.chunks is not None and not self.source.bare
+        return size * (2 if decoded else 1) + converted
 
     def of(self, extents: Sequence[int]) -> int:
         """Bytes that a box of such extents takes."""
@@ -146,9 +168,10 @@ def planned(
         own = _square(geometry.shape) if chunked else (1,) * len(geometry.shape)
     unit = [lcm(*(max(1, u[d]) for u in (own, *whole))) for d in range(len(own))]
     unit = [min(u, max(1, n)) for u, n in zip(unit, geometry.shape, strict=True)]
-    cut_anywhere = source.chunks is None and not chunked and not whole and not geometry.resampled
-    if cut_anywhere:
-        return _banded(costs, memory, workers), workers
+    apart = not chunked and not whole and not geometry.resampled  # nothing but the source's chunks
+    bare = source.chunks is None or source.bare
+    if apart and bare:
+        return _banded(costs, unit, memory, workers), workers
     least = costs.of(unit)
     if least > memory:
         raise Unusable(
@@ -158,6 +181,8 @@ def planned(
             "smaller chunks."
         )
     workers = max(1, min(workers, memory // least))
+    if apart:
+        return _banded(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
     few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
@@ -170,14 +195,18 @@ def planned(
     return Tiling(geometry.shape, extents, max(1, prod(geometry.shape))), workers
 
 
-def _banded(costs: Costs, memory: int, workers: int) -> Tiling:
-    """Tiles of bare numbers, which are read in bands."""
-    geometry = costs.geometry
+def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
+    """Tiles that are read in bands: of bare numbers of any size, else of whole chunks."""
+    geometry, bare = costs.geometry, costs.source.chunks is None or costs.source.bare
     each = max(1, costs.of((1,) * len(geometry.shape)))
-    band = max(1, min(BAND_BYTES, memory // workers) // each)
+    share = min(BAND_BYTES, memory // (2 * workers))  # as much again for results, held for a tile
+    band = max(1, share // each, 1 if bare else prod(unit))
     pixels = prod(geometry.shape)
     few = max(LEAST_BYTES // each, ceil(pixels / (_TASKS * workers)))
-    most = max(1, min(max(TILE_BYTES // each, band), few))
-    unit = [1] * len(geometry.shape)
+    most = max(TILE_BYTES // each, band)
+    if prod(unit) > 1 and costs.stored_bytes:  # rows across chunks, written in few pieces
+        most = max(most, share // costs.stored_bytes)
+    most = max(1, min(most, few))
     extents = _grown(unit, geometry.shape, lambda trial: prod(trial) <= most)
-    return Tiling(geometry.shape, extents, band)
+    inner = _grown(unit, geometry.shape, lambda trial: prod(trial) <= band)
+    return Tiling(geometry.shape, extents, band, None if prod(unit) == 1 else inner)
