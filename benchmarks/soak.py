@@ -1,0 +1,95 @@
+"""Kill a run over a large raster again and again, and see that nothing is lost.
+
+    python -m benchmarks.soak --gigabytes 5 --kills 20
+
+Writes a raster as :mod:`benchmarks.streaming` does and labels it without disturbance; then the
+same command with ``--resume`` is killed (SIGKILL) at random moments, until it was killed as often
+as asked, and ends by itself once. Both results must have the same bytes, tiles that were stored
+must not be made again, and nothing may be left beside the result. Not part of the tests: it takes
+minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.streaming import BUDGET, KINDS, files_of, generate
+
+RESULTS = (".npy", ".zarr")
+
+
+def command(source: Path, result: Path, account: Path) -> list[str]:
+    """The run that is killed."""
+    words = [sys.executable, "-m", "softmax2d", "segment", source, "-o", result, "--quiet"]
+    words += ["--memory", BUDGET, "--summary", account, "--resume"]
+    return [str(word) for word in words]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Of every file in a folder, by its name there."""
+    found = {}
+    for name in files_of(folder):
+        with open(name, "rb") as file:
+            found[str(name.relative_to(folder))] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def soaked(source: Path, folder: Path, suffix: str, kills: int, seed: int) -> dict[str, Any]:
+    """One format of the result: how the runs went; raises where something was lost."""
+    quiet, rough = folder / "quiet", folder / "rough"
+    quiet.mkdir()
+    rough.mkdir()
+    started = perf_counter()
+    words = command(source, quiet / f"labels{suffix}", folder / "quiet.json")
+    subprocess.run(words, check=True, cwd=machine.ROOT)
+    took = perf_counter() - started
+    account, moments = folder / "rough.json", random.Random(seed)
+    words, killed = command(source, rough / f"labels{suffix}", account), 0
+    while killed < kills:
+        account.unlink(missing_ok=True)
+        process = subprocess.Popen(words, cwd=machine.ROOT)
+        sleep(moments.uniform(0.05, 1) * took / 2)
+        process.kill()
+        if process.wait() == 0:  # too late: it was done
+            break
+        killed += 1
+    subprocess.run(words, check=True, cwd=machine.ROOT)
+    told = json.loads(account.read_text())["tiles"]
+    made = told["done"] + told["resumed"]
+    if digest(quiet) != digest(rough):
+        raise SystemExit(f"{source.name} to {suffix}: another result after {killed} kills")
+    if made != told["total"] or told["failed"]:
+        raise SystemExit(f"{source.name} to {suffix}: the account is not that of a whole: {told}")
+    return {"kills": killed, "undisturbed_s": round(took, 1), **told}
+
+
+def main() -> None:
+    """Do it for every source and result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--gigabytes", type=float, default=5)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where the raster is written")
+    parser.add_argument("--only", choices=KINDS, action="append", help="one format (repeatable)")
+    given = parser.parse_args()
+    for kind in given.only or KINDS:
+        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+            source = generate(Path(folder), given.gigabytes, kind)
+            for suffix in RESULTS:
+                with tempfile.TemporaryDirectory(dir=given.folder) as place:
+                    said = soaked(source, Path(place), suffix, given.kills, given.seed)
+                print(f"{kind} to {suffix}: the same bytes", json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    main()
