@@ -459,6 +459,45 @@ def test_evaluation_equals_that_of_the_whole(chunk, size):
     assert found == s2d.evaluate(z, truth, ignore_index=255, size=size, temperature=2)
 
 
+@pytest.mark.parametrize("size", [None, (61, 40)])
+def test_evaluation_accounts_for_every_pixel(size, tmp_path):
+    z = logits((3, 23, 17))
+    z[:, 4:7, 3:9] = -np.inf
+    z[1, 5, 5] = np.nan
+    z[0, 12, 12] = np.inf
+    z[:, :3] = z[:, -3:] = 0  # where the truth is ignored
+    shape = size or (23, 17)
+    truth = rng.integers(0, 3, shape)
+    truth[:2] = 255
+    truth[-1] = 255
+    path = tmp_path / "account.json"
+    found = evaluate_files(z, truth, ignore_index=255, memory="1MB", summary=path)
+    told = json.loads(path.read_text())
+    labels = np.empty(shape, np.uint8)
+    whole = s2d.segment(z, size=size, outputs="confidence").confidence
+    counts = segment_file(z, labels, size=size).counts
+    assert told["status"] == "done"
+    assert told["tiles"]["done"] == told["tiles"]["total"]
+    pixels = told["pixels"]
+    assert pixels["done"] == pixels["total"] == truth.size
+    assert pixels["ignored"] == 3 * shape[1] == truth.size - found.pixels
+    assert pixels["nan"] + pixels["minus_inf"] == found.undefined
+    assert found.undefined == np.count_nonzero(np.isnan(whole) & (truth != 255))
+    assert (pixels["nan"], pixels["minus_inf"]) == (counts.nan, counts.minus_inf)
+
+
+def test_an_evaluation_that_fails_accounts_for_its_tiles(tmp_path, monkeypatch):
+    cut(monkeypatch, 4000)
+    path, truth = tmp_path / "account.json", np.zeros((64, 64), np.uint8)
+    with pytest.raises(Failed):
+        evaluate_files(Broken(logits((4, 64, 64)), (4, 16, 16)), truth, summary=path, workers=1)
+    told = json.loads(path.read_text())
+    tiles = told["tiles"]
+    assert told["status"] == "failed"
+    assert len(tiles["failed"]) == 1
+    assert tiles["done"] + tiles["not_started"] + 1 == tiles["total"]
+
+
 def test_evaluation_leaves_out_what_is_no_data():
     z = rng.normal(0, 3, (5, 40, 30)).astype(np.float32)
     truth = rng.integers(0, 5, (40, 30)).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -11,7 +12,7 @@ import pytest
 import zarr
 
 from softmax2d.cli import app
-from softmax2d.stream import Failed, Refused, Unusable, segment_file
+from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file
 from tests.tiles import cut
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -119,6 +120,57 @@ def test_what_a_cluster_cannot_do(cluster, source, tmp_path):
         segment_file(source, np.empty((160, 120), np.uint8), scheduler=cluster.scheduler_address)
 
 
+@pytest.fixture
+def truth(tmp_path):
+    labels = np.random.default_rng(8).integers(0, 5, Z.shape[1:]).astype(np.uint8)
+    labels[30:50, 10:90] = 255
+    np.save(tmp_path / "truth.npy", labels)
+    return tmp_path / "truth.npy"
+
+
+@pytest.mark.parametrize("size", [None, (200, 130)])
+def test_an_evaluation_counts_what_one_machine_counts(cluster, source, truth, tmp_path, size):
+    if size is not None:
+        np.save(truth, np.random.default_rng(9).integers(0, 5, size))
+    options = {"ignore_index": 255, "temperature": 1.5, "bias": [0, 1, 0, -1, 0.5], "bins": 7}
+    here = evaluate_files(source, truth, **options, summary=tmp_path / "here.json")
+    options["scheduler"] = cluster.scheduler_address
+    there = evaluate_files(source, truth, **options, summary=tmp_path / "there.json")
+    assert here == there
+    told = [json.loads((tmp_path / name).read_text()) for name in ("here.json", "there.json")]
+    for account in told:
+        account.pop("seconds")
+        account.pop("bytes_read")
+        account["tiles"] = account["tiles"]["not_started"], account["tiles"]["failed"]
+    assert told[0] == told[1]
+
+
+def test_an_evaluation_outlives_a_killed_worker(source, truth):
+    killed = []
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+        silence_logs="CRITICAL",
+    ) as cluster:  # fmt: skip
+
+        def kill(done, total, seconds):
+            if not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        address = cluster.scheduler_address
+        found = evaluate_files(source, truth, ignore_index=255, scheduler=address, progress=kill)
+    assert killed
+    assert found == evaluate_files(source, truth, ignore_index=255)
+
+
+def test_an_evaluation_on_a_cluster_needs_files_and_names_a_wrong_truth(cluster, source, truth):
+    address = cluster.scheduler_address
+    with pytest.raises(Unusable, match="a cluster reads files; give paths"):
+        evaluate_files(source, np.load(truth), ignore_index=255, scheduler=address)
+    with pytest.raises(Refused, match=r"must be in \[0, 5\); got 255 at"):
+        evaluate_files(source, truth, scheduler=address)
+
+
 def run(*args):
     with pytest.raises(SystemExit) as stop:
         app.main([str(a) for a in args])
@@ -141,6 +193,24 @@ def test_the_command_line(cluster, source, tmp_path, capsys):
     assert "no scheduler answers at no://where" in capsys.readouterr().err
 
 
+def test_the_command_line_evaluates(cluster, source, truth, tmp_path, capsys):
+    reports = {"one.json": [], "many.json": ["--workers", "2"]}
+    reports["far.json"] = ["--scheduler", cluster.scheduler_address]
+    for name, options in reports.items():
+        asked = ["--ignore-index", 255, "--quiet", "--report", tmp_path / name, *options]
+        asked += ["--summary", tmp_path / f"account.{name}"]
+        assert run("evaluate", source, truth, *asked) == 0
+        assert (tmp_path / name).read_bytes() == (tmp_path / "one.json").read_bytes()
+        told = json.loads((tmp_path / f"account.{name}").read_text())
+        assert told["status"] == "done"
+        assert told["pixels"]["done"] == told["pixels"]["total"] == 160 * 120
+        assert told["pixels"]["ignored"] == 20 * 80
+    assert capsys.readouterr() == ("", "")
+    both = ["--workers", 2, "--scheduler", "tcp://localhost:1"]
+    assert run("evaluate", source, truth, *both) == 2
+    assert "give --scheduler or --workers, not both" in capsys.readouterr().err
+
+
 def test_workers_that_always_die_are_reported(cluster, monkeypatch):
     from softmax2d.stream import _cluster, _engine
 
@@ -148,7 +218,7 @@ def test_workers_that_always_die_are_reported(cluster, monkeypatch):
         def result(self):
             raise distributed.scheduler.KilledWorker("tile", None, 3)
 
-    job = _cluster.Job("in.zarr", None, False, None, None, ())
+    job = _cluster.Stored("in.zarr", None, False, None, None, ())
     with pytest.raises(_engine.TileError) as error:
         _cluster.Cluster._taken(None, Dead(), 4, job, None)
     assert isinstance(error.value.__cause__, Failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -19,10 +20,11 @@ from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
-from softmax2d.cli._streaming import bounded
+from softmax2d.cli._streaming import account_path, bounded, cluster_of, distributed
 from softmax2d.cli._write import Results
 from softmax2d.stream._counting import Plan
 from softmax2d.stream._evaluate import evaluated, evaluation
+from softmax2d.stream._evaluation import job_of
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._segment import workers_of
@@ -80,6 +82,7 @@ def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
 @click.option("--key", metavar="NAME", help="Which array of LOGITS, if it has several.")
 @click.option("--truth-key", metavar="NAME", help="Which array of TRUTH, if it has several.")
 @bounded
+@distributed
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @click.option("--quiet", is_flag=True, help="Print nothing, no progress bar.")
 def evaluate(
@@ -92,6 +95,13 @@ def evaluate(
     missing_as_fill: bool,
     overwrite: bool,
     quiet: bool,
+    workers: int | None,
+    scheduler: str | None,
+    summary: Path | None,
+    memory: str,
+    bins: int,
+    temperature: float | None,
+    calibration: Path | None,
     **rest: Any,
 ) -> None:
     """Compare LOGITS with the TRUTH: IoU, Dice, accuracy, calibration.
@@ -110,6 +120,9 @@ def evaluate(
       .png   the two diagrams; needs matplotlib
       .json  every measure, and the counts, which Statistics.from_dict reads
 
+    Nothing is written before the end, so there is nothing to go on with: a run that was stopped
+    starts again.
+
     \b
     Examples:
       softmax2d evaluate scores.npy truth.png --ignore-index 255
@@ -124,21 +137,29 @@ def evaluate(
     """
     started = perf_counter()
     _checked_report(report)
-    beside = [Path(p) for p in (classes, rest["calibration"]) if p is not None]
+    account = account_path(summary)
+    beside = [Path(p) for p in (classes, calibration) if p is not None]
     inputs = [logits, truth, *beside]
     results = Results([] if report is None else [report], inputs, overwrite)
-    with (
-        open_any(logits, key, fill=missing_as_fill) as scores,
-        open_any(truth, truth_key, fill=missing_as_fill) as labels,
-    ):
-        counting, workers = evaluation(scores, labels, **_asked(**rest))
+    with ExitStack() as stack:
+        room, threads = in_bytes(memory), workers_of(None)
+        cluster = cluster_of(scheduler, workers, stack)
+        if cluster is not None:
+            room, threads = cluster.share(room), cluster.threads
+        scores = stack.enter_context(open_any(logits, key, fill=missing_as_fill))
+        labels = stack.enter_context(open_any(truth, truth_key, fill=missing_as_fill))
+        scale = {"temperature": map_of(temperature, calibration), "bias": None, "bins": bins}
+        asked = _asked(**rest) | scale | {"memory": room, "workers": threads}
+        counting, threads = evaluation(scores, labels, **asked)
         plan = counting.plan
         count = plan.geometry.classes
         names = _colour.class_names(classes, count)
         listed = [str(c) for c in range(count)] if names is None else names
         total = prod(plan.geometry.shape)
+        keys = key, truth_key
+        job = job_of(counting, (logits, truth), keys, missing_as_fill, scale) if cluster else None
         with results, Progress("evaluate", total, quiet) as progress:
-            found = evaluated(counting, workers, progress)
+            found = evaluated(counting, threads, progress, account, cluster, job)
             if report is not None:
                 title = f"{logits.name} and {truth.name}"
                 data = _report.rendered(found, report.suffix, listed, title)
@@ -152,20 +173,6 @@ def evaluate(
         click.echo(f"{perf_counter() - started:.2f} s")
 
 
-def _asked(
-    interpolation: str,
-    align_corners: bool,
-    memory: str,
-    temperature: float | None,
-    calibration: Path | None,
-    **rest: Any,
-) -> dict[str, Any]:
+def _asked(interpolation: str, align_corners: bool, **rest: Any) -> dict[str, Any]:
     """What the planning takes, from the options."""
-    return {
-        "temperature": map_of(temperature, calibration),
-        "how": Resampling(None, kinds_of(interpolation), align_corners),
-        "memory": in_bytes(memory),
-        "workers": workers_of(None),
-        "bias": None,
-        **rest,
-    }
+    return {"how": Resampling(None, kinds_of(interpolation), align_corners), **rest}

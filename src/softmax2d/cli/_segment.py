@@ -18,10 +18,9 @@ from softmax2d.cli import _colour, _report
 from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._size import kinds_of, parsed, sized
-from softmax2d.cli._streaming import account_path, bounded, noted, resumable
+from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results, write_png
 from softmax2d.stream._account import Counts
-from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._request import Style, beside
 from softmax2d.stream._run import Run
 from softmax2d.stream._segment import Options, checked_outputs, planned_run
@@ -321,12 +320,9 @@ def _planned(
     rest: dict[str, Any],
 ) -> Iterator[Run]:
     """Plan for threads, or for the cluster that the options ask for."""
-    address, processes = rest["scheduler"], rest["workers"]
-    if address is not None and processes is not None:
-        raise Unusable("give --scheduler or --workers, not both.")
     with ExitStack() as stack:
-        if address is not None or processes is not None:
-            cluster = stack.enter_context(Cluster(address, processes))
+        cluster = cluster_of(rest["scheduler"], rest["workers"], stack)
+        if cluster is not None:
             options = replace(options, cluster=cluster)
         yield stack.enter_context(planned_run(logits, paths, names, options))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from softmax2d._files._errors import Refused
+from softmax2d._files._errors import Refused, Unusable
+from softmax2d.stream._cluster import Cluster
 
 
 def number_of_workers(context: Any, option: Any, value: int | None) -> int | None:
@@ -42,8 +44,8 @@ def bounded(command: Any) -> Any:
     return command
 
 
-def resumable(command: Any) -> Any:
-    """Add the options of runs that can be gone on with."""
+def distributed(command: Any) -> Any:
+    """Add the options that say who works, and where the account goes."""
     options = (
         click.option(
             "--workers",
@@ -58,9 +60,6 @@ def resumable(command: Any) -> Any:
             help="Workers of this dask.distributed scheduler, tcp://HOST:PORT.",
         ),
         click.option(
-            "--resume", is_flag=True, help="Go on with a run that was stopped, killed or failed."
-        ),
-        click.option(
             "--summary",
             type=click.Path(path_type=Path),
             metavar="FILE",
@@ -70,6 +69,29 @@ def resumable(command: Any) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def resumable(command: Any) -> Any:
+    """Add the options of runs that can be gone on with."""
+    option = click.option(
+        "--resume", is_flag=True, help="Go on with a run that was stopped, killed or failed."
+    )
+    return option(distributed(command))
+
+
+def cluster_of(scheduler: str | None, workers: int | None, stack: ExitStack) -> Cluster | None:
+    """The cluster that the options ask for, closed with ``stack``; None for threads.
+
+    Raises
+    ------
+    Unusable
+        Both were given, or the cluster is not to be had.
+    """
+    if scheduler is not None and workers is not None:
+        raise Unusable("give --scheduler or --workers, not both.")
+    if scheduler is None and workers is None:
+        return None
+    return stack.enter_context(Cluster(scheduler, workers))
 
 
 def account_path(path: Path | None) -> Path | None:

@@ -1,7 +1,8 @@
 """Tiles on dask.distributed: processes of this machine, or a cluster that shares its files.
 
-Every task writes whole chunks of the result, and says with which checksum; this process writes the
-journal. The tasks of a worker that dies are given to others, and write the same bytes again.
+Every task writes whole chunks of the result, and says with which checksum, or counts and says
+what; this process writes the journal, or adds up. The tasks of a worker that dies are given to
+others, and write the same bytes again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from softmax2d._files._errors import Failed, StreamError, Unusable, needed
 from softmax2d._files._formats import open_any
@@ -25,9 +26,20 @@ _AHEAD = 4  # tasks that each thread of the cluster has before it
 _KEPT = 2  # runs that a worker keeps open
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Protocol):
     """What a worker needs to know to do a tile; the files it names are the same everywhere."""
+
+    @property
+    def path(self) -> str:
+        """What is read, for messages."""
+
+    def __call__(self, tile: int) -> Any:
+        """Do it; what it gives goes back."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Tiles of which results are stored."""
 
     path: str
     key: str | None
@@ -36,17 +48,20 @@ class Job:
     tiling: Tiling
     stages: tuple[tuple[str, StageAt], ...]
 
+    def __call__(self, tile: int) -> Record:
+        return _opened(self)(tile)
+
 
 @lru_cache(_KEPT)
-def _opened(job: Job) -> _engine.Storing:
+def _opened(job: Stored) -> _engine.Storing:
     source = open_any(job.path, job.key, fill=job.fill)
     stages = {name: at.open() for name, at in job.stages}
     return _engine.Storing(source, job.operation, job.tiling, stages)
 
 
-def do_tile(job: Job, tile: int) -> Record:
-    """Read, compute, write one tile; runs in a worker."""
-    return _opened(job)(tile)
+def do_tile(job: Job, tile: int) -> Any:
+    """Do one tile; runs in a worker."""
+    return job(tile)
 
 
 class Cluster:
@@ -107,7 +122,7 @@ class Cluster:
         """What of the budget is for one process: all of it, where each is another machine's."""
         return max(1, memory // self.processes) if self.local else memory
 
-    def __call__(self, job: Job, tiles: Iterable[int], said: Callable[[Record], None]) -> None:
+    def __call__(self, job: Job, tiles: Iterable[int], said: Callable[[Any], None]) -> None:
         """Do every tile; the counterpart of :func:`softmax2d.stream._engine.run`."""
         distributed = needed("distributed", "dask")
         tiles = iter(tiles)
@@ -130,7 +145,7 @@ class Cluster:
         finally:
             self.client.cancel(list(waiting))
 
-    def _taken(self, future: Any, tile: int, job: Job, said: Callable[[Record], None]) -> None:
+    def _taken(self, future: Any, tile: int, job: Job, said: Callable[[Any], None]) -> None:
         distributed = needed("distributed", "dask")
         try:
             record = future.result()

@@ -7,7 +7,7 @@ images in them, whose results can be added up by ``+``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -166,11 +166,20 @@ class Counting:
         self._lock = threading.Lock()
 
     def __call__(self, tile: int) -> Record:
-        pixels = 0
+        return self.take(tile, self.parts(tile))
+
+    def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
+        """What is counted in a tile, part by part."""
         for box in self.plan.tiling.parts(tile):
             for part in self._by_image(box):
-                self._add(part, self._counted(part))
-                pixels += prod(shape_of(part))
+                yield part, self._counted(part)
+
+    def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
+        """Add up what :meth:`parts` counted, perhaps in another process."""
+        pixels = 0
+        for part, found in parts:
+            self._add(part, found)
+            pixels += prod(shape_of(part))
         return {"tile": tile, "pixels": pixels}
 
     def _by_image(self, box: Box) -> Iterator[Box]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
+import os
+from contextlib import ExitStack
 from math import prod
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from softmax2d._evaluate import counted, number_of_bins
-from softmax2d._files._errors import Unusable
+from softmax2d._evaluate import number_of_bins
+from softmax2d._files._errors import Unusable, shown
 from softmax2d._files._source import Source
 from softmax2d._statistics import Statistics
-from softmax2d.stream import _engine, _request
-from softmax2d.stream._counting import Counting, Mapped, map_of, plan_of
+from softmax2d.stream import _account, _engine, _request
+from softmax2d.stream._cluster import Cluster
+from softmax2d.stream._counting import plan_of
+from softmax2d.stream._evaluation import Counted, Evaluation, counting_of, job_of
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._journal import Record
 from softmax2d.stream._memory import in_bytes
+from softmax2d.stream._run import accounted
 from softmax2d.stream._segment import workers_of
-from softmax2d.stream._summary import Progress
+from softmax2d.stream._summary import Progress, Summary
 
 
 def evaluation(
@@ -28,17 +33,14 @@ def evaluation(
     bias: Any,
     bins: int,
     **how: Any,
-) -> tuple[Counting, int]:
+) -> tuple[Evaluation, int]:
     """Check everything, and plan; also the number of workers. ``how`` as :func:`plan_of`."""
     try:
         bins = number_of_bins("evaluate", bins)
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
     plan, workers = plan_of(logits, truth, **how)
-    affine = map_of(plan, temperature, bias)
-    found = Counting(Mapped(plan, affine, partial(counted, bins=bins)), plan)
-    found.found = Statistics.empty(plan.geometry.classes, bins)
-    return found, workers
+    return counting_of(plan, temperature, bias, bins), workers
 
 
 def evaluate_files(
@@ -59,6 +61,8 @@ def evaluate_files(
     nodata: float | None = None,
     missing_as_fill: bool = False,
     progress: Progress | None = None,
+    scheduler: str | None = None,
+    summary: str | os.PathLike[str] | None = None,
 ) -> Statistics:
     """Compare logits with the truth, neither of which need fit in memory.
 
@@ -79,8 +83,9 @@ def evaluate_files(
         Which array of a target with several.
     nodata : float, optional
         Logits that are no data, in any class: such a pixel counts nowhere. The file's own if None.
-    missing_as_fill, progress
-        As in :func:`segment_file`.
+    missing_as_fill, progress, scheduler, summary
+        As in :func:`segment_file`; in the account ``ignored`` are pixels without data and those of
+        the ``ignore_index``.
 
     Returns
     -------
@@ -104,40 +109,64 @@ def evaluate_files(
     0.5
     """
     how = Resampling(None, interpolation, align_corners)
-    with (
-        _request.opened(source, key, missing_as_fill) as logits,
-        _request.opened(target, target_key, missing_as_fill) as truth,
-    ):
-        plan, count = evaluation(
+    with ExitStack() as stack:
+        room, threads, cluster = in_bytes(memory), workers_of(workers), None
+        if scheduler is not None:
+            cluster = stack.enter_context(Cluster(scheduler))
+            room, threads = cluster.share(room), cluster.threads
+        fill = missing_as_fill
+        logits = stack.enter_context(_request.opened(source, key, fill))
+        truth = stack.enter_context(_request.opened(target, target_key, fill))
+        mapped = {"temperature": temperature, "bias": bias, "bins": bins}
+        counting, threads = evaluation(
             logits,
             truth,
             axis=axis,
             how=how,
-            temperature=temperature,
-            bias=bias,
             ignore_index=ignore_index,
             nodata=nodata,
-            bins=bins,
-            memory=in_bytes(memory),
-            workers=workers_of(workers),
+            memory=room,
+            workers=threads,
+            **mapped,
         )
-        return evaluated(plan, count, progress)
+        job = None
+        if cluster is not None:
+            job = job_of(counting, (source, target), (key, target_key), fill, mapped)
+        account = None if summary is None else Path(summary)
+        return evaluated(counting, threads, progress, account, cluster, job)
 
 
-def evaluated(plan: Counting, workers: int, progress: Progress | None) -> Statistics:
-    """Count every tile."""
-    total, tiling = prod(plan.plan.geometry.shape), plan.plan.tiling
-    started, done = perf_counter(), 0
+def evaluated(
+    counting: Evaluation,
+    workers: int,
+    progress: Progress | None,
+    account: Path | None = None,
+    cluster: Cluster | None = None,
+    job: Counted | None = None,
+) -> Statistics:
+    """Count every tile, in threads or on a cluster, and account for them, well or not."""
+    plan, started = counting.plan, perf_counter()
+    total = prod(plan.geometry.shape)
+    tiles = range(len(plan.tiling)) if total else range(0)
+    size = plan.geometry.shape, plan.geometry.classes, total, len(tiles)
+    summary = Summary(shown(plan.source.path), {}, *size)
+    summary.truth = None if plan.truth is None else shown(plan.truth.path)
 
     def said(record: Record) -> None:
-        nonlocal done
-        done += record["pixels"]
+        summary.tiles_done += 1
+        summary.counts += _account.Counts.of_record(record)
+        summary.bytes_read += int(record["read"])
         if progress is not None:
-            progress(done, total, perf_counter() - started)
+            progress(summary.counts.pixels, total, perf_counter() - started)
 
-    try:
-        _engine.run(plan, range(len(tiling)) if total else (), workers, said)
-    except _engine.TileError as error:
-        raise _engine.plain(error, plan.plan.source.path) from None
-    found: Statistics = plan.found
+    with accounted(summary, None, account):
+        try:
+            if cluster is not None and job is not None:
+                cluster(job, tiles, lambda found: said(counting.take(*found)))
+            else:
+                _engine.run(counting, tiles, workers, said)
+        except _engine.TileError as error:
+            summary.tiles_failed = error.tiles
+            raise _engine.plain(error, plan.source.path) from None
+    found: Statistics = counting.found.statistics
     return found

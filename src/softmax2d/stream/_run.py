@@ -15,7 +15,7 @@ from softmax2d._files._errors import StreamError, Unusable, shown
 from softmax2d._files._source import Source
 from softmax2d.stream import _decoding, _engine
 from softmax2d.stream._account import Counts
-from softmax2d.stream._cluster import Job
+from softmax2d.stream._cluster import Stored
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
 from softmax2d.stream._stage import ArrayStage, Stage
@@ -145,14 +145,14 @@ class Run:
         rules = _decoding.rules_of(self.source, operation, self.tiling, self.workers)
         return replace(operation, rules=rules)
 
-    def _job(self, operation: Operation) -> Job:
+    def _job(self, operation: Operation) -> Stored:
         """What other processes need to know."""
         if self.work is None or self.arrays:
             raise Unusable("a cluster writes to files; give paths for the results.")
         stages = zip(self.work.targets, self.work.stages(), strict=True)
         named = tuple((target.name, at) for target, at in stages)
         path = os.path.abspath(self.source.path)
-        return Job(path, self.key, self.fill, operation, self.tiling, named)
+        return Stored(path, self.key, self.fill, operation, self.tiling, named)
 
     def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)

@@ -43,6 +43,8 @@ class Summary:
         Of logits, as numbers, in this run.
     seconds : float
         Of this run.
+    truth : str or None
+        What the logits were compared with.
     """
 
     source: str
@@ -58,6 +60,7 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     bytes_read: int = 0
     seconds: float = 0.0
+    truth: str | None = None
 
     def resumed(self, records: Iterable[Record]) -> None:
         """Take down what an earlier run stored, all of it."""
@@ -72,6 +75,7 @@ class Summary:
         return {
             "status": self.status,
             "source": self.source,
+            **({} if self.truth is None else {"truth": self.truth}),
             "results": self.results,
             "shape": list(self.shape),
             "classes": self.classes,
