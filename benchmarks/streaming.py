@@ -53,15 +53,21 @@ def generate(folder: Path, gigabytes: float, kind: str) -> Path:
     """The same scores in every format, written row of chunks by row of chunks."""
     rows = max(TILE, round(gigabytes * 1e9 / (CLASSES * WIDTH * 4 * TILE)) * TILE)
     shape, path = (CLASSES, rows, WIDTH), folder / f"raster{KINDS[kind]}"
-    array: Any
     if kind == "npy":
-        array = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    else:
-        import zarr
+        bare = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        start = bare.offset
+        del bare
+        with open(path, "r+b") as file:  # a map of 20 GB would crowd out everything else
+            for i, values in enumerate(blocks(rows)):
+                for c in range(CLASSES):
+                    file.seek(start + (c * rows + i * TILE) * WIDTH * 4)
+                    file.write(values[c].data)
+        return path
+    import zarr
 
-        settings: dict[str, Any] = {"compressors": None} if "un" in kind else {}
-        settings |= {"chunks": (CLASSES, TILE, TILE), "dimension_names": ("class", "y", "x")}
-        array = zarr.create_array(path, shape=shape, dtype="float32", zarr_format=3, **settings)
+    settings: dict[str, Any] = {"compressors": None} if "un" in kind else {}
+    settings |= {"chunks": (CLASSES, TILE, TILE), "dimension_names": ("class", "y", "x")}
+    array = zarr.create_array(path, shape=shape, dtype="float32", zarr_format=3, **settings)
     for i, values in enumerate(blocks(rows)):
         array[:, i * TILE : (i + 1) * TILE] = values
     return path

@@ -211,6 +211,15 @@ def test_the_command_line_evaluates(cluster, source, truth, tmp_path, capsys):
     assert "give --scheduler or --workers, not both" in capsys.readouterr().err
 
 
+def test_a_task_uses_one_thread():
+    from softmax2d import get_num_threads
+    from softmax2d.stream import _cluster
+
+    before = get_num_threads()
+    assert _cluster.do_tile(lambda tile: (tile, get_num_threads()), 7) == (7, 1)
+    assert get_num_threads() == before
+
+
 def test_workers_that_always_die_are_reported(cluster, monkeypatch):
     from softmax2d.stream import _cluster, _engine
 

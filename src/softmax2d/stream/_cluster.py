@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
+from softmax2d import _runtime
 from softmax2d._files._errors import Failed, StreamError, Unusable, needed
 from softmax2d._files._formats import open_any
 from softmax2d.stream import _engine
@@ -60,8 +61,12 @@ def _opened(job: Stored) -> _engine.Storing:
 
 
 def do_tile(job: Job, tile: int) -> Any:
-    """Do one tile; runs in a worker."""
-    return job(tile)
+    """Do one tile; runs in a worker, whose threads are as many as it may use at a time."""
+    _runtime.share_threads(1)
+    try:
+        return job(tile)
+    finally:
+        _runtime.share_threads(0)
 
 
 class Cluster:
