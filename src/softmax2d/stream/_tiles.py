@@ -21,7 +21,7 @@ from softmax2d._files._source import Box, Source, bands
 from softmax2d.stream._geometry import Geometry
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
-BAND_BYTES = 1 << 22  # of logits looked at in one go, where they may be cut anywhere
+BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
 _TASKS = 8  # at least, for each worker: or one is idle while another ends ...
 LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
