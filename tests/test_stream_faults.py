@@ -128,14 +128,33 @@ def test_without_resume_a_run_begins_anew(scores, tmp_path):
     np.testing.assert_array_equal(np.load(out), s2d.segment(np.load(scores)).labels)
 
 
-def test_resuming_what_is_complete_is_refused_at_once(scores, tmp_path):
-    out = tmp_path / "out.npy"
-    segment_file(scores, out)
-    before, calls = out.read_bytes(), []
-    with pytest.raises(Refused, match="exists; add --overwrite"):
-        segment_file(scores, out, resume=True, progress=lambda *said: calls.append(said))
-    assert (out.read_bytes(), calls) == (before, [])
+@pytest.mark.parametrize("suffix", [".npy", ".tif", ".zarr"])
+def test_resuming_what_is_complete_keeps_it(scores, tmp_path, suffix):
+    """As after a kill between the naming of the results and the end of the process."""
+    out = tmp_path / f"out{suffix}"
+    segment_file(scores, out, outputs=OUTPUTS)
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files_of(tmp_path)}
+    again = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert again.counts.pixels == again.pixels
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files_of(tmp_path)} == before
     assert not work_of(out).exists()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_resuming_does_not_replace_another_result(scores, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    segment_file(scores, out, temperature=2, bias=[1, 0, 0, 0, 0])
+    before = {p: p.read_bytes() for p in files_of(out)}
+    with pytest.raises(Refused, match="exists and is not what this run makes; add --overwrite"):
+        segment_file(scores, out, resume=True)
+    assert {p: p.read_bytes() for p in files_of(out)} == before
+    summary = segment_file(scores, out, resume=True, overwrite=True)  # the work was not lost
+    assert summary.tiles_resumed == summary.tiles
+    assert {p: p.read_bytes() for p in files_of(out)} != before
+
+
+def files_of(top):
+    return [top] if top.is_file() else [p for p in top.rglob("*") if p.is_file()]
 
 
 def test_what_is_kept_is_said_and_what_is_not_is_not(scores, tmp_path):

@@ -8,6 +8,7 @@ command with ``resume`` finds out how far it came.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -161,7 +162,10 @@ class Work:
             self._places.extend(Place(_real(target.path)) for target in self.targets)
             self._journal = Journal(self._places[0] / "journal", self.targets[0].path)
             records = self._journal.read()
-            if not self.resume or not records or "commit" not in records[-1]:
+            # Resumed without anything unfinished, results that exist may be this run's own: it was
+            # killed after their naming. They stay if it makes the same bytes again.
+            self._compared = self.resume and not records and not self.overwrite
+            if not self._compared and not (self.resume and records and "commit" in records[-1]):
                 for target in self.targets:  # before anything is computed
                     check_new(target.path, self.overwrite)
             if self.resume and records:
@@ -228,8 +232,11 @@ class Work:
             parts = [self._completed(i) for i in range(len(self.targets))]
             if finish is not None:
                 finish()
-            for target, place in zip(self.targets, self._places, strict=True):
-                check_new(target.path, self.overwrite)
+            for target, place, part in zip(self.targets, self._places, parts, strict=True):
+                if self._compared and os.path.lexists(target.path):
+                    self._kept_as_it_is(target.path, part)
+                else:
+                    check_new(target.path, self.overwrite)
                 place.check()
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
@@ -241,6 +248,16 @@ class Work:
         for folder in {place.result.parent for place in self._places}:
             sync_folder(folder)
         self._finished = True
+
+    def _kept_as_it_is(self, path: Path, part: Path) -> None:
+        """An existing result of the same bytes stays; another one is not replaced."""
+        with failing(path):
+            same = _same_bytes(part, path)
+        if not same:
+            cause = "exists and is not what this run makes; add --overwrite to replace it."
+            raise Refused(path, cause)
+        removed(part, path)
+        self.notes.append(f"{path}: was there, complete, and is the same.")
 
     def _parts(self) -> list[Path]:
         each = zip(self.targets, self._places, self.stages(), strict=True)
@@ -291,6 +308,18 @@ class Work:
 def _bare(path: Path) -> bool:
     """Whether the stage is the complete file."""
     return path.suffix.lower() == ".npy"
+
+
+def _same_bytes(made: Path, existing: Path) -> bool:
+    """Whether two files, or all files of two folders, are equal."""
+    if not made.is_dir():
+        return existing.is_file() and filecmp.cmp(made, existing, shallow=False)
+    files = [
+        {p.relative_to(top) for p in top.rglob("*") if not p.is_dir()} for top in (made, existing)
+    ]
+    return files[0] == files[1] and all(
+        filecmp.cmp(made / name, existing / name, shallow=False) for name in files[0]
+    )
 
 
 def _real(path: Path) -> Path:
