@@ -137,12 +137,21 @@ def test_255_without_a_word_is_not_a_class() -> None:
         (np.zeros((2, 2), int), {"memory": "many"}, ValueError, "expected a size"),
         (np.zeros((2, 2), int), {"names": ["a", "b"]}, ValueError, "names must be one string"),
         (np.ma.masked_array([[1]], [[True]]), {}, TypeError, "masked"),
+        ({"a": np.zeros((2, 2), int)}, {}, TypeError, "got dict"),
+        (b"labels", {}, TypeError, "got bytes"),
         ("nowhere.png", {}, Refused, "no such file"),
     ],
 )
 def test_refusals(labels: Any, options: Any, error: Any, words: str) -> None:
     with pytest.raises(error, match=words):
         balance.class_counts(labels, **options)
+
+
+@pytest.mark.parametrize("rows", [((0, 1), (1, 1)), [(0, 1), (1, 1)], [[0, 1], [1, 1]]])
+def test_two_rows_of_numbers_are_an_image_and_no_pair(rows: Any) -> None:
+    for labels in (rows, iter([rows]), [(None, rows)]):
+        found = balance.class_counts(labels)
+        assert (found.pixels.tolist(), found.images) == ([1, 3], 1)
 
 
 count_lists = st.lists(st.integers(0, 2**40), min_size=3, max_size=3)
@@ -277,6 +286,20 @@ def test_log_prior_worked_numbers() -> None:
     np.testing.assert_allclose(balance.log_prior([3, 1], 0.5), 0.5 * np.log([0.75, 0.25]))
     np.testing.assert_allclose(balance.log_prior(counts, smoothing=25), np.log([100 / 150, 1 / 3]))
     np.testing.assert_allclose(balance.log_prior(counts_of([99, 0])), np.log([0.99, 0.01]))
+
+
+@pytest.mark.parametrize("counts", [[1e308, 1e308], [5e-324, 1e308], [5e-324, 5e-324]])
+def test_log_prior_of_numbers_near_the_ends_is_finite(counts: Any) -> None:
+    assert np.isfinite(balance.log_prior(counts)).all()
+
+
+@pytest.mark.parametrize("beta", [5e-324, 1e-300, 0.3, 0.7, 1 - 2**-53])
+def test_effective_number_for_every_beta(beta: float) -> None:
+    from fractions import Fraction
+
+    want = [float((1 - Fraction(beta)) / (1 - Fraction(beta) ** n)) for n in (1, 2, 40)]
+    found = balance.class_weights(counts_of([1, 2, 40]), "effective", beta=beta)
+    np.testing.assert_allclose(found, want, rtol=1e-12)
 
 
 def test_log_prior_in_training_is_balanced_softmax() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d import balance
+from softmax2d._calibration import Calibration
 from softmax2d.balance import TunedBias
 from softmax2d.stream import Refused
 
@@ -27,6 +28,7 @@ def scene(shares: Any, size: tuple[int, ...] = (4, 48, 60), seed: int = 0) -> An
 
 
 SHARES = np.array([0.7, 0.2, 0.08, 0.02])
+CALIBRATION = Calibration(2.0, None, "temperature", pixels=(1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +202,8 @@ def test_hostile_json_is_refused(data: Any, tmp_path: Any, change: Any) -> None:
         ({"temperature": 0}, ValueError, "temperature must be positive"),
         ({"taus": []}, ValueError, "taus must be a list"),
         ({"taus": [np.nan], "prior": SHARES}, ValueError, "taus must be"),
+        ({"temperature": CALIBRATION}, ValueError, "temperature is a calibration of 2 classes"),
+        ({"temperature": "a"}, TypeError, "temperature must be real numbers"),
         ({"sweeps": 0}, ValueError, "sweeps must be between"),
         ({"tolerance": -1}, ValueError, "tolerance must be"),
         ({"names": ["a"]}, ValueError, "names must be one for each of 4 classes"),

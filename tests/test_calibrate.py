@@ -278,6 +278,23 @@ def test_the_adaptive_error_is_the_papers_where_bins_do_not_matter() -> None:
     assert found == pytest.approx(np.mean(gaps), abs=1e-6)
 
 
+@pytest.mark.parametrize(("sharper", "classes"), [(1, 4), (2.3, 4), (4, 4), (3, 20)])
+def test_the_adaptive_error_is_near_sorting_where_bins_hold_many(
+    sharper: float, classes: int
+) -> None:
+    """An overconfident network puts most probabilities of most classes into the lowest bin."""
+    logits, truth = drawn((classes, 1, 20_000))
+    probs = s2d.softmax2d(logits * sharper).reshape(classes, -1)
+    gaps = [
+        abs((truth[0, part] == c).mean() - row[part].mean())
+        for c, row in enumerate(probs)
+        for part in np.array_split(np.argsort(row), 15)
+    ]
+    found = s2d.evaluate(logits * sharper, truth, bins=960)
+    error = calibrate.adaptive_calibration_error(found)
+    assert error == pytest.approx(np.mean(gaps), rel=0.01, abs=1e-3)
+
+
 def test_refusals_of_the_bootstrap() -> None:
     logits, truth = drawn((2, 3, 4, 5))
     for change, told in (
@@ -292,8 +309,11 @@ def test_refusals_of_the_bootstrap() -> None:
         assert told in str(caught.value)
     with pytest.raises(ValueError, match="at least two images"):
         calibrate.bootstrap(logits[0], truth[0])
-    with pytest.raises(ValueError, match="ranges must be at least 1"):
-        calibrate.adaptive_calibration_error(s2d.evaluate(logits, truth), 0)
+    for ranges in (0, 10**9):
+        with pytest.raises(ValueError, match="ranges must be between 1 and 10000"):
+            calibrate.adaptive_calibration_error(s2d.evaluate(logits, truth), ranges)
+    with pytest.raises(TypeError, match="statistics must be a Statistics"):
+        calibrate.adaptive_calibration_error(0.5)  # type: ignore[arg-type]
     assert np.isnan(calibrate.adaptive_calibration_error(s2d.Statistics.empty(3)))
 
 

@@ -132,10 +132,15 @@ def test_missing_fields_and_large_files(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="missing|expected|must be 1"):
             Calibration.load(path)
     path.write_bytes(b" " * (_json.MOST_BYTES + 1))
-    with pytest.raises(ValueError, match="larger than 16 MiB"):
+    with pytest.raises(ValueError, match="larger than 64 MiB"):
         Calibration.load(path)
-    with pytest.raises(FileNotFoundError):
-        Calibration.load(tmp_path / "none.json")
+    for error in (FileNotFoundError, ValueError):
+        with pytest.raises(error, match=r"none.json: no such file\.$"):
+            Calibration.load(tmp_path / "none.json")
+    os.mkfifo(tmp_path / "fifo.json")  # would block for ever
+    for path, cause in ((tmp_path / "fifo.json", "is a FIFO"), (tmp_path, "is a directory")):
+        with pytest.raises(ValueError, match=cause):
+            Calibration.load(path)
 
 
 def test_wrong_numbers_are_refused_at_once() -> None:

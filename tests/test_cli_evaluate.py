@@ -321,7 +321,7 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
         assert (code, out) == (2, "")
         assert err == (
             f"softmax2d: {labels}: must be in [0, 4); got 255 at (1, 7, 6). "
-            "Add --ignore-index 255 to leave such pixels out.\n"
+            "Give ignore_index=255 (--ignore-index 255) to leave such pixels out.\n"
         )
         code, _, err = cli(source, labels, "--ignore-index", 255)
         assert code == 2

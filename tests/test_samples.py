@@ -120,6 +120,18 @@ def test_nothing_to_count(data):
             ValueError,
             "fit: every logits needs one target; got 1 logits and 2 targets.",
         ),
+        (
+            (np.ma.masked_array(np.zeros((2, 3, 3)), True), np.zeros((3, 3), int)),
+            TypeError,
+            "fit: logits must not be a masked array",
+        ),
+        (
+            (np.zeros((2, 3, 3)), np.ma.masked_array(np.zeros((3, 3), int), True)),
+            TypeError,
+            "fit: target must not be a masked array",
+        ),
+        (({"a": 1}, None), TypeError, "fit: a dataset gives its pairs as often as asked: a list"),
+        (([[1.0], []], np.zeros((3, 3), int)), TypeError, "fit: logits of type list cannot be rea"),
         ((iter([]), None), TypeError, "fit: a dataset gives its pairs as often as asked: a list"),
         (([np.zeros((2, 3, 3))], None), TypeError, "fit: a dataset gives pairs (logits, target);"),
         ((np.zeros((2, 3, 3)), np.zeros((3, 3))), ValueError, "target: holds float64; labels are"),
@@ -136,6 +148,23 @@ def test_what_is_refused(pair, error, said):
     with pytest.raises(error) as found:
         Samples("fit", *pair, ignore_index=255).total(COUNT)
     assert str(found.value).startswith(said)
+
+
+@pytest.mark.parametrize("size", ["a", 2.5, (2, 3.5), True, [[1, 2]]])
+def test_a_size_that_is_none(data, size):
+    with pytest.raises(ValueError, match="^size must be an integer or one per spatial axis; got"):
+        Samples("fit", data[0], truth=False, size=size)
+
+
+def test_one_number_is_the_size_of_every_axis(data):
+    logits, target = data
+    squares = Samples("fit", logits, truth=False, size=20).total(lambda s, t, n: s.shape)
+    assert squares == (4, 20, 20)
+    square = target[:, :24, :24]
+    same = Samples("fit", logits, square, size=24, ignore_index=255).total(COUNT)
+    assert same == s2d.evaluate(logits, square, size=24, ignore_index=255, bins=7)
+    with pytest.raises(ValueError, match=r"^fit: size 25 is not that of the target, \(4, 24, 24\)"):
+        Samples("fit", logits, square, size=25)
 
 
 def test_a_map_that_does_not_fit(data):

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d.stream import Failed, Refused, Unusable, _tiles, _work, segment_file, softmax2d_file
+from softmax2d.stream import (
+    Failed,
+    Refused,
+    Unusable,
+    _tiles,
+    _work,
+    evaluate_files,
+    segment_file,
+    softmax2d_file,
+)
 from tests.tiles import cut
 
 zarr = pytest.importorskip("zarr")
@@ -273,3 +282,30 @@ def test_another_budget_is_named_where_it_changes_tiles(scores, tmp_path, monkey
     with pytest.raises(Refused, match=text):
         segment_file(source, tmp_path / "out.zarr", resume=True, workers=9, memory="2MB")
     segment_file(source, tmp_path / "out.zarr", resume=True, workers=1, memory="2MB")
+
+
+def test_masked_arrays_are_refused(tmp_path):
+    logits = np.zeros((2, 3, 3))
+    truth = np.zeros((3, 3), np.uint8)
+
+    class Masking:  # as netCDF4's variables
+        shape, dtype = logits.shape, logits.dtype
+
+        def __getitem__(self, box):
+            return np.ma.masked_array(logits[box], logits[box] == 0)
+
+    masked = np.ma.masked_array(logits, logits == 0)
+    with pytest.raises(Refused, match="source: must not be a masked array"):
+        segment_file(masked, tmp_path / "a.npy")
+    with pytest.raises(Refused, match="must not be a masked array"):
+        evaluate_files(logits, np.ma.masked_array(truth, truth == 0))
+    with pytest.raises(Failed, match="is masked in .* Fill it first"):
+        segment_file(Masking(), tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("size", ["a", 2.5, (2.5, 3), True])
+def test_sizes_that_are_no_integers_are_refused(tmp_path, size):
+    with pytest.raises(Unusable, match="size must be an integer or one per spatial axis"):
+        segment_file(np.zeros((2, 3, 3)), tmp_path / "a.npy", size=size)
+    found = segment_file(np.zeros((2, 3, 5)), tmp_path / "a.npy", size=4)
+    assert found.shape == (4, 4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d import _json
+from softmax2d._files._errors import Path
 from softmax2d._json import Field
 
 Array = NDArray[Any]
-Path = str | os.PathLike[str]
 
 FORMAT = "softmax2d calibration"
 METHODS = ("temperature", "vector", "bias")
@@ -181,10 +180,10 @@ class Calibration:
 
         Raises
         ------
-        ValueError
-            Not such a file; the message names the file and what is wrong.
-        OSError
-            Reading failed.
+        Refused
+            No such file, or one that holds something else; a ValueError.
+        Failed
+            Reading failed; an OSError.
         """
         return _json.loaded(path, cls.from_dict)
 

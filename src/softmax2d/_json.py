@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
-Path = str | os.PathLike[str]
+from softmax2d._files._errors import Missing, Path, Refused, failing, one_line
+from softmax2d._files._regular import open_regular
+
 Test = Callable[[Any], bool]
 T = TypeVar("T")
 
-MOST_BYTES = 1 << 24  # 16 MiB; a thousand classes take 100 kB
+MOST_BYTES = 1 << 26  # 64 MiB; the longest, trade-offs of a thousand classes, take some
 _LISTS = (list, tuple, np.ndarray)
 
 
@@ -32,9 +34,8 @@ class Field(NamedTuple):
     def check(self, where: str, value: Any) -> None:
         """Refuse a value of another type."""
         if not self.holds(value):
-            shown = repr(value)
+            shown = one_line(repr(value))
             shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
-            shown = "".join(c if c.isprintable() else " " for c in shown)
             raise ValueError(f"{where}: {self.name} must be {self.words}; got {shown}.")
 
 
@@ -129,17 +130,25 @@ def fields_of(name: str, given: Any, form: str, fields: Sequence[Field]) -> dict
 
 
 def save(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON under a temporary name beside ``path``, and rename the file when it is whole."""
+    """Write JSON under a temporary name beside ``path``, and rename the file when it is whole.
+
+    Raises
+    ------
+    Failed
+        Writing failed; an OSError.
+    """
     import secrets
 
+    data = rendered(values)
     final = os.path.realpath(path)  # through a symbolic link, the file it points to
     temporary = os.path.join(os.path.dirname(final), f".softmax2d-{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(rendered(values))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, final)
+        with failing(path):
+            with open(temporary, "x", encoding="utf-8") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -158,28 +167,34 @@ def loaded(path: Path, made: Callable[[Any], T]) -> T:
 
     Raises
     ------
-    ValueError
-        No JSON, too large, nested too deeply, a key twice, NaN, or what ``made`` refuses.
+    Missing
+        No such file; a ValueError and a FileNotFoundError.
+    Refused
+        No JSON, too large, nested too deeply, a key twice, NaN, or what ``made``
+        refuses; a ValueError.
+    Failed
+        Reading failed; an OSError.
     """
     import json
 
-    name = os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    with open(path, "rb") as file:
+    if not os.path.exists(path):
+        raise Missing(path)
+    with open_regular(path) as file, failing(path):
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise ValueError(f"{name}: is larger than {MOST_BYTES >> 20} MiB, and no such file.")
+        raise Refused(path, f"is larger than {MOST_BYTES >> 20} MiB, and no such file.")
     try:
         given = json.loads(
             data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
         )
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        cause = "".join(c if c.isprintable() else " " for c in cause)[:120]
-        raise ValueError(f"{name}: is no JSON that can be read: {cause}.") from None
+        cause = one_line(cause)[:120]
+        raise Refused(path, f"is no JSON that can be read: {cause}.") from None
     try:
         return made(given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise Refused(path, str(error)) from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -47,6 +47,13 @@ class Refused(Unusable):
         super().__init__(f"{shown(path)}: {cause}")
 
 
+class Missing(Refused, FileNotFoundError):  # noqa: N818
+    """A file that is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "no such file.")
+
+
 class Failed(StreamError, OSError):  # noqa: N818
     """The machine let us down while reading or writing."""
 
@@ -61,7 +68,7 @@ def failing(path: Path) -> Iterator[None]:
     """Name ``path`` in every failure of the operating system inside the block."""
     try:
         yield
-    except Failed:
+    except StreamError:
         raise
     except OSError as error:
         raise Failed(path, f"{error.strerror or error}.") from error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files._errors import Failed, Path, StreamError
+from softmax2d._files._errors import Failed, Path, Refused, StreamError
 from softmax2d._files._look import Space
 
 Array = NDArray[Any]
@@ -182,6 +182,9 @@ class ArraySource(Source):
     """Anything with ``shape``, ``dtype`` and ``__getitem__``: a NumPy, Zarr or HDF5 array."""
 
     def __init__(self, held: Any, name: str = "source") -> None:
+        if isinstance(held, np.ma.MaskedArray):
+            cause = "must not be a masked array, whose mask would be ignored. Fill it first."
+            raise Refused(name, cause)
         self.path = name
         self.held = held
         self.shape = tuple(operator.index(n) for n in held.shape)
@@ -195,12 +198,16 @@ class ArraySource(Source):
     def read(self, box: Box) -> Array:
         """The values in ``box``, looked at: nobody else vouches for somebody's own array."""
         try:
-            found = np.asarray(self.held[box])
+            given = self.held[box]
+            found = np.asarray(given)
         except (StreamError, OSError, MemoryError):
             raise
         except Exception as error:  # whatever it does
             cause = f"cannot be read at {box}: {type(error).__name__}: {error}"
             raise Failed(self.path, cause) from error
+        if np.ma.is_masked(given):
+            cause = f"is masked in {box}, and the mask would be ignored. Fill it first."
+            raise Failed(self.path, cause)
         shape = tuple(s.stop - s.start for s in box)
         if found.shape != shape or not np.can_cast(found.dtype, self.dtype, "same_kind"):
             got = f"shape {found.shape}, dtype {found.dtype}"

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from softmax2d import _json
 from softmax2d._arrays import Array
-from softmax2d._files._errors import Path, Refused
+from softmax2d._files._errors import Path
 from softmax2d.balance import _saved
 
 _KIND, _FORMAT = "class_counts", 1
@@ -138,7 +139,7 @@ class ClassCounts:
 
     def save(self, path: Path) -> None:
         """Write :meth:`to_dict` as JSON; the file is complete or not there."""
-        _saved.write(path, self.to_dict())
+        _json.save(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -147,14 +148,11 @@ class ClassCounts:
         Raises
         ------
         Refused
-            A file that is not there or holds something else.
+            No such file, or one that holds something else; a ValueError.
+        Failed
+            Reading failed; an OSError.
         """
-        try:
-            return cls.from_dict(_saved.read(path))
-        except (TypeError, ValueError) as error:
-            if isinstance(error, Refused):
-                raise
-            raise Refused(path, f"{error}") from None
+        return _json.loaded(path, cls.from_dict)
 
     def report(self) -> str:
         """A table in plain text: a row for each class."""

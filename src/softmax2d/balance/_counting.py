@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -20,6 +20,7 @@ from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream._counting import check_labels
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._request import is_path, opened
+from softmax2d.stream._samples import nested_numbers
 from softmax2d.stream._segment import workers_of
 
 _MOST = 4096  # classes that are found without being told
@@ -133,7 +134,9 @@ def _parts(labels: Any, asked: _Asked, threads: int) -> Iterator[_Part]:
         yield _of_file(labels, asked)
     elif hasattr(labels, "shape") and hasattr(labels, "dtype"):
         yield _of_array("labels", labels, asked)
-    elif not isinstance(labels, Iterable) and not hasattr(labels, "__getitem__"):
+    elif isinstance(labels, bytes | Mapping) or not (
+        isinstance(labels, Iterable) or hasattr(labels, "__getitem__")
+    ):
         raise TypeError(
             "class_counts: labels must be an array, a path, a list of either, or a dataset; "
             f"got {type(labels).__name__}."
@@ -141,7 +144,7 @@ def _parts(labels: Any, asked: _Asked, threads: int) -> Iterator[_Part]:
     elif isinstance(labels, list | tuple) and labels and all(map(is_path, labels)):
         with ThreadPoolExecutor(min(threads, len(labels))) as pool:
             yield from pool.map(partial(_of_file, asked=asked), labels)
-    elif _numbers(labels):
+    elif nested_numbers(labels):
         yield _of_array("labels", labels, asked)
     else:
         for i, item in enumerate(_items(labels)):
@@ -149,14 +152,6 @@ def _parts(labels: Any, asked: _Asked, threads: int) -> Iterator[_Part]:
                 yield _of_file(item, asked)
             else:
                 yield _of_array(f"labels[{i}]", _second(item), asked)
-
-
-def _numbers(labels: Any) -> bool:
-    """Whether these are nested lists of numbers, one array."""
-    inner = labels
-    while isinstance(inner, list) and inner:
-        inner = inner[0]
-    return isinstance(inner, int | np.integer)
 
 
 def _items(labels: Any) -> Iterator[Any]:
@@ -167,8 +162,9 @@ def _items(labels: Any) -> Iterator[Any]:
 
 
 def _second(item: Any) -> Any:
-    """The labels of a pair (image, labels)."""
-    return item[1] if isinstance(item, tuple | list) and len(item) == 2 else item
+    """The labels of a pair (image, labels); rows of numbers are no pair."""
+    pair = isinstance(item, tuple | list) and len(item) == 2 and not nested_numbers(item)
+    return item[1] if pair else item
 
 
 def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:

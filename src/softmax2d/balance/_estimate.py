@@ -130,7 +130,7 @@ def estimate_prior(
     source = shares_of(where, "source_prior", source_prior)
     if len(source) != classes:
         raise ValueError(f"{where}: source_prior must have {classes} classes; got {len(source)}.")
-    scale, begin = split(where, temperature, bias, classes)
+    scale, begin = split(where, temperature, "bias", bias, classes)
     tolerance = number_between(where, "tolerance", tolerance, 0)
     most = _checks.whole(where, "max_passes", max_passes)
     if not 1 <= most <= _MOST:

@@ -39,7 +39,8 @@ def shares_of(where: str, name: str, given: Any, smoothing: float = 0.0) -> Arra
             if name == "counts"
             else f"{where}: {name} must be finite and above 0; got {mass[c]} for class {c}."
         )
-    return np.asarray(mass / mass.sum())
+    mass = np.ldexp(mass, -int(np.frexp(mass.max())[1]))  # so that no sum overflows
+    return np.asarray(np.maximum(mass / mass.sum(), np.finfo(np.float64).tiny))
 
 
 def log_prior(counts: Any, tau: float = 1.0, *, smoothing: float = 0.0) -> Array:

@@ -1,61 +1,14 @@
-"""Small objects as JSON files: written whole or not at all, read without believing anything."""
+"""What ``from_dict`` is given, looked at field by field."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import secrets
 from collections.abc import Iterable
-from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from softmax2d._arrays import Array
-from softmax2d._files._errors import Path, Refused, failing
-from softmax2d._files._regular import open_regular
-
-_MOST = 1 << 26  # bytes of a file: a thousand times what one of 1000 classes takes
-
-
-def write(path: Path, plain: dict[str, Any]) -> None:
-    """Write ``plain`` under a temporary name, and rename it."""
-    data = (json.dumps(plain, allow_nan=False, ensure_ascii=False) + "\n").encode()
-    final = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(final), f".softmax2d-{secrets.token_hex(8)}.tmp")
-    try:
-        with failing(path):
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, final)
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def read(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises
-    ------
-    Refused
-        No such file, too large, or no JSON.
-    """
-    with open_regular(path) as file, failing(path):
-        data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise Refused(path, f"is larger than {_MOST >> 20} MiB, which no such file is.")
-    try:
-        return json.loads(data, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise Refused(path, f"is no JSON: {error}.") from None
 
 
 def described(where: str, plain: Any, kind: str, version: int, names: Iterable[str]) -> Any:
@@ -71,8 +24,8 @@ def described(where: str, plain: Any, kind: str, version: int, names: Iterable[s
 
 
 def count(where: str, name: str, value: Any) -> int:
-    """A whole number, at least 0."""
-    if type(value) is not int or value < 0:
+    """A whole number, at least 0, that 64 bits hold."""
+    if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError(f"{where}: {name} must be a count; got {str(value)[:40]}.")
     return value
 
@@ -83,7 +36,7 @@ def counts(where: str, name: str, values: Any) -> Array:
         values = values.tolist()
     if not isinstance(values, list | tuple):
         raise TypeError(f"{where}: {name} must be a list of counts; got {type(values).__name__}.")
-    array = np.array([min(count(where, name, v), 2**63 - 1) for v in values], np.int64)
+    array = np.array([count(where, name, v) for v in values], np.int64)
     array.flags.writeable = False
     return array
 

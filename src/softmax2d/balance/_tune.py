@@ -133,7 +133,7 @@ def tune_bias(
     if listed is not None and len(listed) != classes:
         raise ValueError(f"{where}: names must be one for each of {classes} classes.")
     aim = goal_of(where, goal, at_least_accuracy, classes, listed)
-    scale, begin = split(where, temperature, start, classes)
+    scale, begin = split(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)
     grid = _taus(where, taus)
     sweeps = _checks.whole(where, "sweeps", sweeps)
@@ -180,17 +180,15 @@ def tune_bias(
     )
 
 
-def split(where: str, temperature: Any, bias: Any, classes: int) -> tuple[Any, Array]:
-    """Temperature and whole bias, from a calibration or from numbers; both checked."""
-    own = None
-    if hasattr(temperature, "temperature") and hasattr(temperature, "bias"):  # a Calibration
-        temperature, own = temperature.temperature, temperature.bias
-    begin = np.zeros(classes)
-    for part in (own, bias):
-        if part is not None:
-            begin = begin + _checks.per_class(where, "start", part, classes)
+def split(where: str, temperature: Any, name: str, bias: Any, classes: int) -> tuple[Any, Array]:
+    """Temperature and whole bias, from a calibration or from numbers; both checked.
+
+    ``name`` is the bias's in messages.
+    """
+    begin = np.zeros(classes) if bias is None else _checks.per_class(where, name, bias, classes)
     if not np.isfinite(begin).all():
-        raise ValueError(f"{where}: start must be finite; got {begin[~np.isfinite(begin)][0]}.")
+        raise ValueError(f"{where}: {name} must be finite; got {begin[~np.isfinite(begin)][0]}.")
+    temperature, begin = _checks.unpacked(where, temperature, begin, classes)
     _checks.affine(where, temperature, begin, classes)
     if np.ndim(temperature) == 0:
         return float(temperature), begin

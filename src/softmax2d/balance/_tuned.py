@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from softmax2d import __version__
+from softmax2d import __version__, _json
 from softmax2d._arrays import Array
 from softmax2d._calibration import Calibration
-from softmax2d._files._errors import Path, Refused
+from softmax2d._files._errors import Path
 from softmax2d.balance import _saved
 from softmax2d.balance._measured import Candidate, Goal
 
@@ -145,7 +145,7 @@ class TunedBias:
 
     def save(self, path: Path) -> None:
         """Write :meth:`to_dict` as JSON; the file is complete or not there."""
-        _saved.write(path, self.to_dict())
+        _json.save(path, self.to_dict())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -154,14 +154,11 @@ class TunedBias:
         Raises
         ------
         Refused
-            A file that is not there or holds something else.
+            No such file, or one that holds something else; a ValueError.
+        Failed
+            Reading failed; an OSError.
         """
-        try:
-            return cls.from_dict(_saved.read(path))
-        except (TypeError, ValueError) as error:
-            if isinstance(error, Refused):
-                raise
-            raise Refused(path, f"{error}") from None
+        return _json.loaded(path, cls.from_dict)
 
     def calibration(self) -> Calibration:
         """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.

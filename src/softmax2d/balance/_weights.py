@@ -48,7 +48,7 @@ def _effective(counts: ClassCounts, beta: float) -> Array:
     """(1 - beta) / (1 - beta^n[c]), the power without cancellation where beta is near 1."""
     if beta == 0:
         return np.where(counts.pixels, 1.0, np.inf)
-    return np.asarray((beta - 1) / np.expm1(counts.pixels * math.log1p(beta - 1)))
+    return np.asarray((beta - 1) / np.expm1(counts.pixels * math.log(beta)))
 
 
 _FORMULAS: dict[str, Callable[[ClassCounts, float], Array]] = {

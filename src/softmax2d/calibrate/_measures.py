@@ -10,6 +10,7 @@ import numpy as np
 from softmax2d import _checks
 from softmax2d._arrays import Array
 from softmax2d._counts import CLASS_BITS
+from softmax2d._evaluate import MAX_BINS
 from softmax2d._statistics import Statistics
 
 _FINE = 64  # bins of the statistics to one that is asked for, where equal masses are cut
@@ -21,26 +22,28 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
     Parameters
     ----------
     statistics : Statistics
-        Of many bins, ``evaluate(..., bins=960)``: ranges are made of whole ones.
+        Of many bins, ``evaluate(..., bins=960)``: they stand for the order of the pixels.
     ranges : int
-        How many, of as many pixels each as whole bins allow.
+        How many, each of 1 / ranges of the pixels; 1 to 10000.
 
     Returns
     -------
     float
-        1 / (C R) Σ_c Σ_r |share of c among the pixels of range r of p[c] - their mean p[c]|, over
-        the ranges that are not empty; NaN of no pixels.
+        1 / (C R) Σ_c Σ_r |share of c among the pixels of range r of p[c] - their mean p[c]|; NaN of
+        no pixels.
 
     Raises
     ------
     TypeError, ValueError
-        ``ranges`` no integer, or below 1.
+        No Statistics; ``ranges`` no integer, or out of range.
 
     Notes
     -----
-    The paper [1]_ sorts all N C probabilities; here they are counted in bins of equal width, and
-    the bins, in order, are dealt to R ranges by the pixels before their middle. Pixels of one bin
-    stay together: with most of them in the lowest, as for rare classes, fewer ranges are in use.
+    The paper [1]_ sorts all N C probabilities and cuts each class's N into R equal parts. Here they
+    are counted in bins of equal width, and a cut within a bin takes the same share of its pixels,
+    of their probabilities and of those right: what is sorted within a bin is not known. With 960
+    bins that is within some percent of sorting, also where most pixels are in the lowest bin
+    (tests/test_calibrate.py).
 
     References
     ----------
@@ -55,29 +58,29 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
     >>> calibrate.adaptive_calibration_error(found)
     0.25
     """
-    number = _checks.whole("adaptive_calibration_error", "ranges", ranges)
-    if number < 1:
-        raise ValueError(f"adaptive_calibration_error: ranges must be at least 1; got {number}.")
-    count, total, occurs = statistics.class_sums
-    pixels = count.sum(1, keepdims=True)
-    if not pixels.any():
+    where = "adaptive_calibration_error"
+    if not isinstance(statistics, Statistics):
+        raise TypeError(
+            f"{where}: statistics must be a Statistics, as from evaluate; "
+            f"got {type(statistics).__name__}."
+        )
+    number = _checks.whole(where, "ranges", ranges)
+    if not 1 <= number <= MAX_BINS:
+        raise ValueError(f"{where}: ranges must be between 1 and {MAX_BINS}; got {number}.")
+    count, total, occurs = (_from_zero(sums) for sums in statistics.class_sums)
+    pixels = int(count[0, -1])
+    if not pixels:
         return float("nan")
-    # Twice the pixels before the middle of each bin: whole numbers.
-    before = 2 * (count.cumsum(1) - count) + count
-    at = np.minimum(before * number // np.maximum(2 * pixels, 1), number - 1)
-    gaps = []
-    for c in range(statistics.classes):
-        sums = [_dealt(values[c], at[c], number) for values in (count, total, occurs)]
-        used = sums[0] > 0
-        off = np.abs(sums[2][used] - sums[1][used] / 2.0**CLASS_BITS)
-        gaps.append(float((off / sums[0][used]).mean()))
+    cuts = pixels * np.arange(number + 1) / number
+    off = occurs - total / 2.0**CLASS_BITS
+    each = zip(count, off, strict=True)
+    gaps = [np.abs(np.diff(np.interp(cuts, mass, gap))).sum() / pixels for mass, gap in each]
     return float(np.mean(gaps))
 
 
-def _dealt(values: Array, at: Array, ranges: int) -> Array:
-    found = np.zeros(ranges, np.int64)
-    np.add.at(found, at, values)
-    return found
+def _from_zero(values: Array) -> Array:
+    """Sums of the bins below each edge, 0 at first."""
+    return np.pad(values.cumsum(1), ((0, 0), (1, 0)))
 
 
 def coarse(statistics: Statistics, bins: int) -> Statistics:

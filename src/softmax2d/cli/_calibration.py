@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from softmax2d._calibration import Calibration
-from softmax2d._files._errors import Unusable, failing
+from softmax2d._files._errors import Unusable
 
 
 def mapped(command: Any) -> Any:
@@ -40,8 +40,4 @@ def map_of(temperature: float | None, calibration: Path | None) -> Any:
         return 1.0 if temperature is None else temperature
     if temperature is not None:
         raise Unusable("give --temperature or --calibration, not both.")
-    try:
-        with failing(calibration):
-            return Calibration.load(calibration)
-    except ValueError as error:
-        raise Unusable(str(error)) from None
+    return Calibration.load(calibration)

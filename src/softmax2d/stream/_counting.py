@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d import _checks, _targets
+from softmax2d import _checks, _options, _targets
 from softmax2d._checks import Map
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import suffix_of
@@ -102,7 +102,8 @@ class Plan:
         value = int(truth[first])
         allowed = "" if ignore is None else f" or ignore_index, {ignore}"
         place = tuple(s.start + int(at) for s, at in zip(box, first, strict=True))
-        hint = " Add --ignore-index 255 to leave such pixels out." if value == 255 else ""
+        hint = " Give ignore_index=255 (--ignore-index 255) to leave such pixels out."
+        hint = hint if value == 255 else ""
         cause = f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
         return Refused(self.truth.path if self.truth else "truth", cause)
 
@@ -271,13 +272,15 @@ def plan_of(
     Unusable
         Arguments that cannot be used.
     """
+    _options.ignored_class(where, ignore_index)
     own = how if truth is None else Resampling(None, how.interpolation, how.align_corners)
     geometry = laid(logits, axis, own, where=where)
     if truth is not None:
         size = truth_size(truth, logits, geometry)
-        if how.size is not None and how.size != (size or geometry.own[geometry.batch :]):
-            shown = " × ".join(map(str, how.size))
-            raise Unusable(f"{where}: size {shown} is not that of the target, {truth.shape}.")
+        known = size or geometry.own[geometry.batch :]
+        given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
+        if given not in (None, known):
+            raise Unusable(f"{where}: size {how.size} is not that of the target, {truth.shape}.")
         if size is not None:
             resized = Resampling(size, how.interpolation, how.align_corners)
             geometry = laid(logits, axis, resized, where=where)

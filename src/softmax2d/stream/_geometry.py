@@ -25,9 +25,26 @@ _SPATIAL = frozenset(
 class Resampling:
     """To what size, and how; None of ``size`` keeps that of the logits."""
 
-    size: tuple[int, ...] | None = None
+    size: int | tuple[int, ...] | None = None
     interpolation: str | tuple[str, ...] = "linear"
     align_corners: bool = False
+
+
+def size_of(size: Any) -> int | tuple[int, ...] | None:
+    """A size as it was given, one number or one an axis.
+
+    Raises
+    ------
+    Unusable
+        No integers.
+    """
+    try:
+        if size is None or np.ndim(size) == 0:
+            return None if size is None else _checks.whole("", "size", size)
+        return tuple(_checks.whole("", "size", n) for n in size)
+    except (TypeError, ValueError):
+        told = f"size must be an integer or one per spatial axis; got {size!r}."
+        raise Unusable(told) from None
 
 
 @dataclass(frozen=True)
@@ -130,11 +147,11 @@ def class_axis(source: Source, axis: int | None) -> int | None:
     return -3
 
 
-def _spatial_dims(source: Source, axis: int, size: tuple[int, ...] | None) -> int | None:
+def _spatial_dims(source: Source, axis: int, size: int | tuple[int, ...] | None) -> int | None:
     """How many axes before a last class axis are spatial; None leaves it to the library."""
     if axis != len(source.shape) - 1:
         return None
-    if size is not None:
+    if isinstance(size, tuple):
         return len(size)
     if source.axes is None:
         return None

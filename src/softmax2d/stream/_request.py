@@ -16,7 +16,7 @@ from softmax2d._files._formats import format_of, open_any, suffix_of
 from softmax2d._files._look import Look, Space
 from softmax2d._files._mapped import place_of_array, same_array
 from softmax2d._files._source import Source
-from softmax2d.stream._geometry import Geometry, Resampling
+from softmax2d.stream._geometry import Geometry, Resampling, size_of
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
 from softmax2d.stream._tiles import Tiling, chunk_extents
@@ -170,10 +170,8 @@ def resampling(
     space = None
     if like is not None:
         size, space = reference(like, geometry)
-    elif size is not None:
-        size = (int(size),) if np.ndim(size) == 0 else tuple(int(n) for n in size)
     kinds = interpolation if isinstance(interpolation, str) else tuple(interpolation)
-    return Resampling(size, kinds, align_corners), space
+    return Resampling(size_of(size), kinds, align_corners), space
 
 
 def looks(

@@ -7,7 +7,7 @@ pixels' number is kept between two passes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d import _arrays
 from softmax2d._checks import Map
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import open_any
@@ -22,7 +23,7 @@ from softmax2d._files._source import ArraySource, Box, Source
 from softmax2d._targets import Logits, Target
 from softmax2d.stream import _engine
 from softmax2d.stream._counting import Count, Counting, Mapped, Plan, map_of, plan_of
-from softmax2d.stream._geometry import Resampling
+from softmax2d.stream._geometry import Resampling, size_of
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._segment import workers_of
 from softmax2d.stream._tiles import Tiling
@@ -30,21 +31,21 @@ from softmax2d.stream._tiles import Tiling
 
 def _several(value: Any) -> bool:
     """Whether it is a sequence of arrays or paths, and not one of them."""
-    return isinstance(value, list | tuple) and not _numbers(value)
+    return isinstance(value, list | tuple) and not nested_numbers(value)
 
 
-def _numbers(value: Any) -> bool:
-    """Whether nested lists are numbers, one array."""
-    while isinstance(value, list | tuple):
-        if not value:
-            return False
+def nested_numbers(value: Any) -> bool:
+    """Whether it is a list of numbers, or of lists of them: one array."""
+    while isinstance(value, list | tuple) and value:
         value = value[0]
-    return isinstance(value, int | float)
+        if isinstance(value, int | float | np.number):
+            return True
+    return False
 
 
-def _held(value: Any) -> Any:
+def _held(where: str, name: str, value: Any) -> Any:
     """An array or a path as a source can be made of it: DLPack, lists and so on become NumPy's."""
-    if isinstance(value, Source | str | os.PathLike | np.ndarray):
+    if isinstance(value, Source | str | os.PathLike):
         return value
     if all(hasattr(value, n) for n in ("shape", "dtype", "__getitem__")) and not hasattr(
         value, "__dlpack__"
@@ -52,7 +53,7 @@ def _held(value: Any) -> Any:
         return value  # of any library, read piece by piece
     if hasattr(value, "detach"):  # a tensor that wants gradients
         value = value.detach()
-    return np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asarray(value)
+    return _arrays.as_array(where, name, value, "255" if name == "target" else "-np.inf")
 
 
 class _Resident:
@@ -127,11 +128,9 @@ class Samples:
     ) -> None:
         self._where, self._logits, self._target, self._truth = where, logits, target, truth
         self._keys = key, target_key
-        if size is not None:
-            size = (int(size),) if isinstance(size, int) else tuple(int(n) for n in size)
         self._how: dict[str, Any] = {
             "axis": axis,
-            "how": Resampling(size, interpolation, align_corners),
+            "how": Resampling(size_of(size), interpolation, align_corners),
             "ignore_index": ignore_index,
             "nodata": None,
             "memory": in_bytes(memory),
@@ -216,7 +215,8 @@ class Samples:
         if hasattr(dataset, "shape") or isinstance(dataset, str | os.PathLike):
             raise TypeError(f"{self._where}: logits are {kind}, and the target is missing.")
         counted = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-        if not counted and (not hasattr(dataset, "__iter__") or iter(dataset) is dataset):
+        again = hasattr(dataset, "__iter__") and iter(dataset) is not dataset
+        if isinstance(dataset, Mapping) or not (counted or again):
             raise TypeError(
                 f"{self._where}: a dataset gives its pairs as often as asked: a list, or a class "
                 f"with __len__ and __getitem__; got {kind}."
@@ -254,7 +254,7 @@ class Samples:
                 yield known, 1
 
     def _opened(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Source:
-        held = _held(given)
+        held = _held(self._where, name, given)
         if isinstance(held, Source):
             return held
         if isinstance(held, np.ndarray):
