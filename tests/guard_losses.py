@@ -27,7 +27,7 @@ class Guarded:
     """The arrays of one call, each with unreadable pages on either side."""
 
     def __init__(self, most: int) -> None:
-        self.regions = [Region(most) for _ in range(14)]
+        self.regions = [Region(most) for _ in range(20)]
         self.at_end, self.taken = True, 0
 
     def take(self, shape: tuple[int, ...], dtype: Any, values: Any = 0) -> Any:

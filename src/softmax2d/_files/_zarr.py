@@ -75,9 +75,10 @@ class ZarrSource(Source):
                 return self._bare(box, places, new)
             for place in places:
                 self._check(place)
-            if self._found.zstd:
-                return self._unpacked(box, places, new)
-            return self._values(box)
+            found = self._unpacked(box, places, new) if self._found.zstd else self._values(box)
+            for place in places:  # what went meanwhile is the fill value to zarr
+                self._check(place)
+            return found
         except StreamError:
             raise
         except Exception as error:  # whatever zarr and its codecs make of damaged bytes
@@ -113,7 +114,8 @@ class ZarrSource(Source):
             self._check(place)
             try:
                 number = os.open(self._file(place), os.O_RDONLY)
-            except FileNotFoundError:  # as _check lets pass
+            except FileNotFoundError:  # as _check lets pass, unless it went just now
+                self._check(place)
                 return None
             kept[place] = RawSource(self.path, number, 0, self.chunks or self.shape, self.dtype)
             while len(kept) > _OPEN:
@@ -146,7 +148,12 @@ class ZarrSource(Source):
         if size > chunk.nbytes + chunk.nbytes // _SLACK + _SLACK:
             return False
         packed = self._packed.array((size,), np.dtype(np.uint8))
-        with failing(self.path), open(name, "rb", buffering=0) as file:
+        try:
+            file = open(name, "rb", buffering=0)  # noqa: SIM115 - closed below
+        except FileNotFoundError:  # it went just now
+            self._check(place)
+            return False
+        with file, failing(self.path):
             fill(file.fileno(), packed.data, 0, self.path)
         if declared("zstd", packed[:HEAD].tobytes()) != chunk.nbytes:
             return False
@@ -194,6 +201,9 @@ class ZarrSource(Source):
 
     def _damaged(self, places: list[tuple[int, ...]], error: Exception) -> StreamError:
         """Which chunk it was."""
+        if isinstance(error, FileNotFoundError):  # it went while it was read
+            for place in places:
+                self._check(place)
         if isinstance(error, OSError) and error.errno:
             return Failed(self.path, f"{error.strerror or error}.")
         if isinstance(error, MemoryError):

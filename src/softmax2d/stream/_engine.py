@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,67 +105,63 @@ def checksum(values: Array, before: int) -> int:
 
 
 class _Crew:
-    """Threads that take tiles from one list until it is empty, one fails, or somebody says stop."""
+    """Threads that take tiles from one list until it is empty, one fails, or somebody says stop.
+
+    The calling thread waits at a queue that is written in C: an exception that a signal raises in
+    the middle of that leaves no lock behind, as it may within a Condition.
+    """
 
     def __init__(self, task: Task, tiles: Iterable[int], workers: int) -> None:
         self._task, self._tiles = task, iter(tiles)
-        self._ready = threading.Condition()
-        self._done: list[Record] = []
+        self._turn = threading.Lock()
+        self._said: SimpleQueue[Record | None] = SimpleQueue()  # None: a thread has ended
         self.errors: dict[int, BaseException] = {}
         self._stop = False
-        count = max(1, workers)
-        self._kernels = max(1, _runtime.get_num_threads() // count)
+        self._busy = max(1, workers)
+        self._kernels = max(1, _runtime.get_num_threads() // self._busy)
         self._threads = [
             threading.Thread(target=self._work, name=f"softmax2d-{i}", daemon=True)
-            for i in range(count)
+            for i in range(self._busy)
         ]
-        self._busy = count
         for thread in self._threads:
             thread.start()
 
     def _next(self) -> int | None:
-        with self._ready:
+        with self._turn:
             return None if self._stop else next(self._tiles, None)
 
     def _work(self) -> None:
         tile = None
-        _runtime.share_threads(self._kernels)  # of the processors the other workers use theirs
         try:
+            _runtime.share_threads(self._kernels)  # the other workers use the other processors
             while (tile := self._next()) is not None:
-                record = self._task(tile)
-                with self._ready:
-                    self._done.append(record)
-                    self._ready.notify()
+                self._said.put(self._task(tile))
         except BaseException as error:  # noqa: BLE001 - whatever it is, the others must know
-            with self._ready:
-                self._stop = True
-                self.errors[-1 if tile is None else tile] = error
+            self._stop = True
+            self.errors[-1 if tile is None else tile] = error
         finally:
-            with self._ready:
-                self._busy -= 1
-                self._ready.notify()
+            self._said.put(None)
 
     def records(self) -> Iterator[Record]:
         """What is done, as it is done; ends when no thread works."""
-        while True:
-            with self._ready:
-                while not self._done and self._busy:
-                    self._ready.wait(1.0)
-                done, self._done = self._done, []
-                over = not done and not self._busy
-            yield from done
-            if over:
-                return
+        while self._busy:
+            record = self._said.get()
+            if record is None:
+                self._busy -= 1
+            else:
+                yield record
 
     def stop(self) -> list[Record]:
         """Let everybody finish the tile in hand; what was done and not said."""
-        with self._ready:
-            self._stop = True
+        self._stop = True
         for thread in self._threads:
             thread.join()
-        with self._ready:
-            done, self._done = self._done, []
-        return done
+        left = []
+        while not self._said.empty():
+            record = self._said.get()
+            if record is not None:
+                left.append(record)
+        return left
 
 
 class TileError(Exception):

@@ -93,7 +93,7 @@ def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) 
         for source in inputs:
             if same_file(path, source):
                 raise Refused(path, f"is the input {source} itself; choose another name.")
-            if _inside(path, source):
+            if chunked_format(source) is not None and _inside(path, source):
                 raise Refused(path, f"lies inside the input {source}; choose another name.")
             if _inside(source, path):
                 raise Refused(path, f"holds the input {source}; choose another name.")
