@@ -83,10 +83,12 @@ def methods(data: Data) -> list[Method]:
     careful = balance.tune_bias(
         *data.fit, goal="mean_accuracy", at_least_accuracy=bound, temperature=temperature, **how
     )
-    size = data.test[1].shape[1:]
-    found = balance.estimate_prior(
-        data.test[0], source_prior=data.prior, temperature=vector, size=size
+    # With biases the probabilities are for the shares of the data that these were fitted on.
+    size, held = (
+        data.test[1].shape[1:],
+        balance.class_counts(data.fit[1], classes=len(data.prior), **how),
     )
+    found = balance.estimate_prior(data.test[0], source_prior=held, temperature=vector, size=size)
     log_prior = balance.log_prior(data.prior)
     return [
         Method("raw"),
@@ -141,8 +143,8 @@ def intervals(confusion: Array, draws: Array, raw: dict[str, Array]) -> dict[str
     return found
 
 
-def rows_of(data: Data, replicates: int = REPLICATES) -> list[Row]:
-    """Every method, measured on the second half."""
+def rows_of(data: Data, fitted: Sequence[Method], replicates: int = REPLICATES) -> list[Row]:
+    """Every method, the first of them raw, measured on the second half."""
     images = len(data.test[0])
     random = np.random.default_rng(0)
     draws = np.vstack([
@@ -151,7 +153,7 @@ def rows_of(data: Data, replicates: int = REPLICATES) -> list[Row]:
     ])  # fmt: skip
     raw: dict[str, Array] = {}
     rows = []
-    for method in methods(data):
+    for method in fitted:
         confusion = confusions(data, method)
         whole = confusion.sum(0)
         if not raw:
@@ -200,11 +202,11 @@ def tables(data: Data, rows: list[Row]) -> tuple[str, str]:
     return markdown(head, body), markdown(["recall, %", *data.names], recalls)
 
 
-def drawn(count: int = 80) -> Data:
+def drawn(found: scenes.Scenes) -> Data:
     """The drawn scenes; the network's prior is that of the scenes it was trained on."""
-    found = scenes.scenes(count)
     counts = balance.class_counts(found.train, ignore_index=scenes.VOID, classes=len(scenes.NAMES))
-    return halved(found.logits, found.target, scenes.VOID, counts.pixels, scenes.NAMES)
+    prior = np.maximum(counts.pixels, 1)
+    return halved(found.logits, found.target, scenes.VOID, prior, scenes.NAMES)
 
 
 def _given(options: argparse.Namespace) -> Data:
@@ -232,8 +234,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.data and not options.prior:
         parser.error("--data needs --prior")
-    data = _given(options) if options.data else drawn(options.scenes)
-    rows = rows_of(data, options.replicates)
+    data = _given(options) if options.data else drawn(scenes.scenes(options.scenes))
+    rows = rows_of(data, methods(data), options.replicates)
     found, recalls = tables(data, rows)
     print(f"{found}\n\n{recalls}")
     if options.json:

@@ -31,7 +31,7 @@ _COLOURS = np.array(
 )  # fmt: skip
 _NOISE = 0.07
 _FEATURES, _WIDTH = 120, 0.3  # random features and the frequency of their waves
-_STEPS, _RATE, _MOMENTUM = 140, 1.0, 0.9
+_RATE, _MOMENTUM = 1.0, 0.9
 
 
 class Scenes(NamedTuple):
@@ -44,11 +44,14 @@ class Scenes(NamedTuple):
         255 where nothing is labelled.
     train : array, shape (M, H, W), uint8
         What the network was trained on.
+    images : array, shape (N, 3, H, W), float64
+        The pictures, about 0 to 1.
     """
 
     logits: Array
     target: Array
     train: Array
+    images: Array
 
 
 def _box(labels: Array, label: int, top: float, left: float, height: float, width: float) -> None:
@@ -115,12 +118,12 @@ def _features(seen: Array, waves: Array, phases: Array) -> Array:
     return np.concatenate([np.cos(waves @ flat + phases), np.ones((1, flat.shape[1]))])
 
 
-def _fitted(features: Array, target: Array, grid: tuple[int, ...]) -> Array:
+def _fitted(features: Array, target: Array, grid: tuple[int, ...], steps: int) -> Array:
     """Weights of the last layer, by gradient descent with momentum on the exact gradient."""
     count = len(target)
     weights = np.zeros((len(NAMES), len(features)))
     speed = np.zeros_like(weights)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         logits = np.moveaxis((weights @ features).reshape(len(NAMES), count, *grid), 0, 1)
         _, grad = s2d.cross_entropy2d_with_grad(
             logits, target, size=target.shape[1:], ignore_index=VOID
@@ -131,7 +134,7 @@ def _fitted(features: Array, target: Array, grid: tuple[int, ...]) -> Array:
     return weights
 
 
-def scenes(count: int = 80, trained_on: int = 12, seed: int = 0) -> Scenes:
+def scenes(count: int = 80, trained_on: int = 12, steps: int = 140, seed: int = 0) -> Scenes:
     """Draw scenes, train on the first few, and look at the others.
 
     Parameters
@@ -140,23 +143,28 @@ def scenes(count: int = 80, trained_on: int = 12, seed: int = 0) -> Scenes:
         Scenes to look at.
     trained_on : int
         Scenes that the network is trained on.
+    steps : int
+        Of its training.
     seed : int
         Of everything random.
 
     Returns
     -------
     Scenes
-        Logits and truth of ``count`` scenes, and the truth of those trained on.
+        Logits, truth and pictures of ``count`` scenes, and the truth of those trained on.
     """
     random = np.random.default_rng(seed)
     labels = np.stack([_drawn(random) for _ in range(trained_on + count)])
-    seen = np.stack([_seen(_photographed(each, random)) for each in labels])
+    images = np.stack([_photographed(each, random) for each in labels])
+    seen = np.stack([_seen(image) for image in images])
     grid = seen.shape[2:]
     waves = random.normal(0, _WIDTH, (_FEATURES, seen.shape[1]))
     phases = random.uniform(0, 2 * np.pi, (_FEATURES, 1))
     target = labels.copy()
     target[:, :2] = VOID  # as at the edge of hand-made labels
-    weights = _fitted(_features(seen[:trained_on], waves, phases), target[:trained_on], grid)
+    features = _features(seen[:trained_on], waves, phases)
+    weights = _fitted(features, target[:trained_on], grid, steps)
     logits = weights @ _features(seen[trained_on:], waves, phases)
     logits = np.moveaxis(logits.reshape(len(NAMES), count, *grid), 0, 1)
-    return Scenes(logits.astype(np.float32), target[trained_on:], target[:trained_on])
+    found = logits.astype(np.float32), target[trained_on:], target[:trained_on]
+    return Scenes(*found, images[trained_on:])

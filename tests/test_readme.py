@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAIRS = [("README.md", "README.zh.md"), ("docs/guide.md", "docs/guide.zh.md")]
+PAIRS = [
+    ("README.md", "README.zh.md"),
+    ("docs/guide.md", "docs/guide.zh.md"),
+    ("docs/rare-classes.md", "docs/rare-classes.zh.md"),
+]
 RUN = [name for pair in PAIRS for name in pair]
 FOLDERS = (ROOT, ROOT / "docs")
 DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for f in FOLDERS for path in f.glob("*.md"))
