@@ -181,10 +181,8 @@ class ZarrSource(Source):
         try:
             size = os.stat(name).st_size
         except FileNotFoundError:
-            if self._fill:
-                return
-            cause = f"chunk {key} is missing; --missing-as-fill takes such as the fill value."
-            raise Refused(self.path, cause) from None
+            self._gone(key)
+            return
         except OSError as error:
             raise Failed(self.path, f"chunk {key}: {error.strerror or error}.") from error
         real = os.path.realpath(name)
@@ -197,7 +195,18 @@ class ZarrSource(Source):
         chunks = self.chunks or self.shape
         each = zip(place, chunks, self.shape, strict=True)
         inside = None if self._fill else tuple(min(c, n - i * c) for i, c, n in each)
-        self._found.packing.check(self.path, name, key, inside, chunks)
+        try:
+            self._found.packing.check(self.path, name, key, inside, chunks)
+        except Failed as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self._gone(key)  # just now
+
+    def _gone(self, key: str) -> None:
+        """Refuse a chunk that is not there, unless it may be missing."""
+        if not self._fill:
+            cause = f"chunk {key} is missing; --missing-as-fill takes such as the fill value."
+            raise Refused(self.path, cause) from None
 
     def _damaged(self, places: list[tuple[int, ...]], error: Exception) -> StreamError:
         """Which chunk it was."""
