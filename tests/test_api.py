@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 
@@ -102,6 +104,21 @@ def test_nothing_public_is_left_out() -> None:
         n for n in vars(s2d) if not n.startswith("_") and not inspect.ismodule(getattr(s2d, n))
     }
     assert public == {n for n in NAMES if not n.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ["balance", "calibrate", "stream"])
+def test_packages_say_what_is_public(name: str) -> None:
+    package = importlib.import_module(f"softmax2d.{name}")
+    public = {
+        n: held
+        for n, held in vars(package).items()
+        if not n.startswith("_") and not inspect.ismodule(held)
+    }
+    assert set(package.__all__) == set(public)
+    for each in filter(inspect.isfunction, public.values()):
+        text = inspect.getdoc(each) or ""
+        for parameter in inspect.signature(each).parameters:
+            assert re.search(rf"\b{parameter}\b", text), f"{each.__name__}: {parameter}"
 
 
 @pytest.mark.parametrize("name", sorted(SIGNATURES))

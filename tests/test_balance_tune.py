@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from itertools import pairwise
 from typing import Any
 
@@ -219,3 +220,17 @@ def test_no_pixel_is_refused(data: Any) -> None:
     logits, target = data
     with pytest.raises(ValueError, match="at least one pixel"):
         balance.tune_bias(logits, np.full_like(target, 255), ignore_index=255)
+
+
+def test_equal_by_value_and_pickled() -> None:
+    logits, target = scene(SHARES, (1, 30, 40))
+    tuned = balance.tune_bias(logits, target)
+    found = balance.estimate_prior(logits, source_prior=SHARES)
+    for each in (tuned, found):
+        assert pickle.loads(pickle.dumps(each)) == each == type(each).from_dict(each.to_dict())
+        assert each != 3
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(each)
+    for wrong, told in ((tuned, "got TunedBias"), (CALIBRATION, "Give it as temperature=")):
+        with pytest.raises(TypeError, match=f"segment: bias .*{told}"):
+            s2d.segment(logits, bias=wrong)

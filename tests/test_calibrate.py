@@ -300,6 +300,7 @@ def test_refusals_of_the_bootstrap() -> None:
     for change, told in (
         ({"measures": "auroc"}, "measures must be among accuracy"),
         ({"measures": ()}, "must name at least one"),
+        ({"measures": [["ece"]]}, "measures must be among accuracy"),
         ({"replicates": 0}, "replicates must be at least 1"),
         ({"level": 2}, "level must be finite and between 0 and 1"),
         ({"bins": 5000}, "adaptive_ece takes at most"),
@@ -309,6 +310,11 @@ def test_refusals_of_the_bootstrap() -> None:
         assert told in str(caught.value)
     with pytest.raises(ValueError, match="at least two images"):
         calibrate.bootstrap(logits[0], truth[0])
+    for seed, error in ((-1, ValueError), ("a", TypeError)):
+        with pytest.raises(error, match="calibrate.bootstrap: seed must be an integer of at least"):
+            calibrate.bootstrap(logits, truth, seed=seed)
+    with pytest.raises(ValueError, match="calibrate.compare: second must be a temperature, or a p"):
+        calibrate.compare(logits, truth, second=(1.0, None, 3))
     for ranges in (0, 10**9):
         with pytest.raises(ValueError, match="ranges must be between 1 and 10000"):
             calibrate.adaptive_calibration_error(s2d.evaluate(logits, truth), ranges)
@@ -386,3 +392,41 @@ def test_names_and_refusals_of_files(tmp_path: Any) -> None:
     with pytest.raises(Refused):
         calibrate.fit(tmp_path / "missing.npy", tmp_path / "other.npy")
     assert isinstance(found, Calibration)
+
+
+@pytest.mark.parametrize("by", ["confidence", "boundary"])
+@pytest.mark.parametrize(
+    ("data", "change", "error", "told"),
+    [
+        ("generator", {}, TypeError, "a dataset gives its pairs as often as asked"),
+        ("logits", {}, TypeError, "logits are ndarray, and the target is missing"),
+        ("lists", {}, ValueError, "every logits needs one target; got 2 logits and 1 targets"),
+        ("pair", {"class_names": ["a"]}, ValueError, "class_names must be one for each of 3"),
+        ("pair", {"class_names": 3}, TypeError, "class_names must be a string or a sequence"),
+        ("pair", {"data_date": 2026}, TypeError, "data_date must be a string or None; got int"),
+        ("nan", {}, ValueError, "there is no pixel to fit to"),
+    ],
+)
+def test_refusals_of_local_fits_before_any_work(
+    by: Any, data: str, change: Any, error: Any, told: str
+) -> None:
+    logits, truth = drawn((2, 3, 4, 5))
+    given: Any = {
+        "generator": ((z for z in logits),),
+        "logits": (logits,),
+        "lists": (list(logits), list(truth)[:1]),
+        "pair": (logits, truth),
+        "nan": (np.full_like(logits, np.nan), truth),
+    }[data]
+    with pytest.raises(error, match=f"^calibrate.fit_local: {told}"):
+        calibrate.fit_local(*given, by=by, **change)
+
+
+def test_boundaries_see_whole_files(tmp_path: Any) -> None:
+    logits, truth = drawn((2, 3, 40, 50))
+    np.save(tmp_path / "z.npy", logits)
+    np.save(tmp_path / "y.npy", truth)
+    files = tmp_path / "z.npy", tmp_path / "y.npy"
+    want = calibrate.fit_local(logits, truth, by="boundary")
+    assert calibrate.fit_local(*files, by="boundary", memory="1MB") == want
+    assert calibrate.fit_local(*([f] for f in files), by="boundary") == want

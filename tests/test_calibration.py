@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -308,3 +309,9 @@ def test_importing_softmax2d_brings_neither_json_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_copies_stay_read_only() -> None:
+    for copied in (pickle.loads(pickle.dumps(EACH)), copy.deepcopy(EACH)):
+        assert copied == EACH
+        assert not copied.bias.flags.writeable and not copied.temperature.flags.writeable

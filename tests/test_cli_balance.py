@@ -93,7 +93,7 @@ def test_tune_writes_what_segment_takes(cli: Any, tmp_path: Any) -> None:
     code, told, err = cli("tune", *files, *how, "-o", out, "--report", report)
     assert (code, err) == (0, ""), err
     want = balance.tune_bias(
-        logits, target, goal=("recall", [3, 1]), at_least_accuracy=0.8, sweeps=1, names="abcd"
+        logits, target, goal=("recall", [3, 1]), at_least_accuracy=0.8, sweeps=1, names=list("abcd")
     )
     plain = json.loads(out.read_text())
     assert plain["bias"] == want.bias.tolist() and plain["class_names"] == list("abcd")

@@ -135,7 +135,7 @@ def test_reports(cli, scene, tmp_path, suffix, method):
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
-        (["-o", "c.txt"], 2, "a calibration is a .json"),
+        (["-o", "c.txt"], 2, "the result is a .json"),
         (["-o", "c.json", "--report", "r.pdf"], 2, "unknown suffix '.pdf'"),
         (["-o", "c.json", "--method", "platt"], 2, "'platt' is not one of"),
         (["-o", "c.json", "--weight", "1,x,2"], 2, "expected numbers with commas"),
@@ -143,7 +143,7 @@ def test_reports(cli, scene, tmp_path, suffix, method):
         (["-o", "c.json", "--bins", "0"], 2, "--bins must be between 1 and 100"),
         (["-o", "c.json", "--classes", "a,b"], 2, "3 classes"),
         (["-o", "c.json"], 2, "must be in [0, 3); got 255 at (0, 0, 0)"),
-        (["-o", "t.npy", "--ignore-index", "255"], 2, "a calibration is a .json"),
+        (["-o", "t.npy", "--ignore-index", "255"], 2, "the result is a .json"),
         (["-o", "missing/c.json", "--ignore-index", "255"], 2, "missing"),
         ([], 2, "Missing option '-o'"),
     ],

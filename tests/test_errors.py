@@ -144,9 +144,7 @@ def test_temperature_and_bias_of_the_wrong_length(call: Call) -> None:
 @pytest.mark.parametrize("call", FORWARD)
 def test_temperature_and_bias_of_another_type(call: Call) -> None:
     refused(TypeError, "temperature must be real numbers; got dtype <U1.", call, Z, temperature="2")
-    refused(
-        TypeError, "temperature must be real numbers; got dtype object.", call, Z, temperature=None
-    )
+    refused(TypeError, "temperature must be real numbers; got NoneType.", call, Z, temperature=None)
     refused(
         TypeError, "temperature must be real numbers; got dtype bool.", call, Z, temperature=True
     )

@@ -147,6 +147,9 @@ class Calibration:
         """Temperature and bias as Python's own numbers."""
         return self._plain
 
+    def __reduce__(self) -> Any:
+        return type(self).from_dict, (self.to_dict(),)  # so that arrays stay read-only
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Calibration):
             return NotImplemented

@@ -60,6 +60,10 @@ def class_axis(where: str, name: str, array: Array, axis: int) -> int:
 def per_class(where: str, name: str, value: Any, classes: int) -> Array:
     """A scalar or one value a class, as ``classes`` float64 numbers."""
     array = np.asarray(value)
+    if array.dtype == object:
+        kind = type(value).__name__
+        hint = " Give it as temperature=." if kind == "Calibration" else ""
+        raise TypeError(f"{where}: {name} must be real numbers; got {kind}.{hint}")
     if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype):
         raise TypeError(f"{where}: {name} must be real numbers; got dtype {array.dtype}.")
     array = array.astype(np.float64)

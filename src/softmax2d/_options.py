@@ -32,6 +32,12 @@ def one_of(where: str, name: str, value: Any, names: tuple[str, ...]) -> str:
     return value
 
 
+def text_or_none(where: str, name: str, value: Any) -> None:
+    """Refuse what is neither a string nor None."""
+    if not isinstance(value, str | None):
+        raise TypeError(f"{where}: {name} must be a string or None; got {type(value).__name__}.")
+
+
 def _number(where: str, name: str, kind: str, value: Any) -> float:
     """``value`` as a float; no bool, string or array."""
     try:

@@ -120,7 +120,7 @@ def class_counts(
         ignored += left_out
     if classes is None:
         total = total[:, : 1 + int(np.flatnonzero(total[0]).max(initial=0))]
-    listed = None if names is None else tuple(map(str, names))
+    listed = None if names is None else tuple(map(str, _checks.names_of(where, "names", names)))
     pixels, images_with, pixels_with = total
     return ClassCounts(pixels, images_with, pixels_with, images, ignored, listed)
 

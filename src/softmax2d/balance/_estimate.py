@@ -19,7 +19,7 @@ from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._tables import listed
 from softmax2d.balance._tune import split
-from softmax2d.stream._samples import Samples
+from softmax2d.stream._samples import Samples, names_of
 
 _ABSENT = 0.01  # of the source's share: below, a class may as well be absent
 _SLOW = 0.95  # rate of EM from which on the data hardly determine the shares
@@ -135,9 +135,7 @@ def estimate_prior(
     most = _checks.whole(where, "max_passes", max_passes)
     if not 1 <= most <= _MOST:
         raise ValueError(f"{where}: max_passes must be between 1 and {_MOST}; got {most}.")
-    given = samples.names if names is None else tuple(map(str, names))
-    if given is not None and len(given) != classes:
-        raise ValueError(f"{where}: names must be one for each of {classes} classes.")
+    given = names_of(where, "names", names, samples)
 
     def sums(weight: Array) -> ShareSums:
         found: ShareSums | None = samples.total(partial(_weighed, weight=weight), scale, begin)

@@ -74,6 +74,13 @@ class EstimatedPrior:
         shares = np.array2string(self.prior, precision=4, threshold=12, separator=", ")
         return f"EstimatedPrior({shares}, {state}, {self.passes} passes, {told})"
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EstimatedPrior):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
+
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
         return {

@@ -18,7 +18,7 @@ from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._measured import Candidate, goal_of
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.stream._samples import Samples
+from softmax2d.stream._samples import Samples, names_of
 
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
 _MOST_TAUS, _MOST_SWEEPS = 1000, 1000
@@ -129,9 +129,7 @@ def tune_bias(
     how |= {"target_key": target_key, "memory": memory, "workers": workers}
     samples = Samples(where, logits, target, **how)
     classes = samples.classes
-    listed = samples.names if names is None else tuple(map(str, names))
-    if listed is not None and len(listed) != classes:
-        raise ValueError(f"{where}: names must be one for each of {classes} classes.")
+    listed = names_of(where, "names", names, samples)
     aim = goal_of(where, goal, at_least_accuracy, classes, listed)
     scale, begin = split(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)

@@ -87,6 +87,13 @@ class TunedBias:
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
         return f"TunedBias(goal={told!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TunedBias):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
+
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
         goal = {"name": self.goal.name, "classes": list(self.goal.classes)}

@@ -116,12 +116,34 @@ def _quantiles(known: Array, tails: Array) -> tuple[float, float]:
     return low, high
 
 
-def _draws(seed: Any, images: int, replicates: int) -> Iterator[Array]:
+def _generator(where: str, seed: Any) -> np.random.Generator:
+    """What draws the images."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{where}: seed must be an integer of at least 0, or anything else that "
+            f"numpy.random.default_rng takes; got {seed!r}."
+        ) from None
+
+
+def _pair(where: str, name: str, given: Any) -> tuple[Any, Any]:
+    """Temperature and bias of one of two maps."""
+    if not isinstance(given, tuple):
+        return given, None
+    if len(given) != len(("temperature", "bias")):
+        raise ValueError(
+            f"{where}: {name} must be a temperature, or a pair (temperature, bias); "
+            f"got {len(given)} values."
+        )
+    return given[0], given[1]
+
+
+def _draws(generator: np.random.Generator, images: int, replicates: int) -> Iterator[Array]:
     """How often each image is there: all once, then at random."""
     yield np.ones(images, np.int64)
-    rng = np.random.default_rng(seed)
     for _ in range(replicates):
-        yield rng.multinomial(images, np.full(images, 1 / images))
+        yield generator.multinomial(images, np.full(images, 1 / images))
 
 
 def bootstrap(
@@ -206,12 +228,13 @@ def bootstrap(
     """
     where = "calibrate.bootstrap"
     names, bins, number, level = _asked(where, measures, bins, replicates, level)
+    generator = _generator(where, seed)
     how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
     how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
     samples = Samples(where, logits, target, memory=memory, workers=workers, **how)
     images = _images_of(where, samples, (temperature, bias), bins_for(names, bins))
     values: dict[str, list[Any]] = {name: [] for name in names}
-    for times in _draws(seed, images.count, number):
+    for times in _draws(generator, images.count, number):
         _measured(images.drawn(times), names, bins, values)
     return _intervals(values, level)
 
@@ -235,16 +258,25 @@ def compare(
     replicates: int = 1000,
     level: float = 0.95,
     seed: Any = 0,
-    **how: Any,
+    ignore_index: int | None = None,
+    axis: int | None = None,
+    interpolation: Any = "linear",
+    align_corners: bool = False,
+    key: str | None = None,
+    target_key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
 ) -> dict[str, Interval]:
     """How much one map of the logits changes the measures of another, on the same images.
 
     Parameters
     ----------
     logits, target, measures, bins, replicates, level, seed
-        As in :func:`bootstrap`, and so is everything in ``how``.
+        As in :func:`bootstrap`.
     first, second : temperature, Calibration, or pair (temperature, bias)
         The two maps.
+    ignore_index, axis, interpolation, align_corners, key, target_key, memory, workers
+        As in :func:`fit`.
 
     Returns
     -------
@@ -271,12 +303,15 @@ def compare(
     """
     where = "calibrate.compare"
     names, bins, number, level = _asked(where, measures, bins, replicates, level)
-    samples = Samples(where, logits, target, **how)
+    generator = _generator(where, seed)
+    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
+    how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
+    pairs = [_pair(where, name, given) for name, given in (("first", first), ("second", second))]
+    samples = Samples(where, logits, target, memory=memory, workers=workers, **how)
     fine = bins_for(names, bins)
-    pairs = [pair if isinstance(pair, tuple) else (pair, None) for pair in (first, second)]
     before, after = (_images_of(where, samples, pair, fine) for pair in pairs)
     values: dict[str, list[Any]] = {name: [] for name in names}
-    for times in _draws(seed, before.count, number):
+    for times in _draws(generator, before.count, number):
         both: list[dict[str, list[Any]]] = [{n: [] for n in names} for _ in range(2)]
         for images, to in zip((before, after), both, strict=True):
             _measured(images.drawn(times), names, bins, to)

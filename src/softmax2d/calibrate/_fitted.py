@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
-
 from softmax2d import __version__, _checks, _fit, _options
 from softmax2d._arrays import Array
 from softmax2d._calibration import METHODS, Calibration
 from softmax2d._fit import FitSums
 from softmax2d.calibrate import _newton, _vector
-from softmax2d.stream._samples import Samples
+from softmax2d.stream._samples import Samples, names_of
 
 Method = Literal["temperature", "vector", "bias"]
 _WHERE = "calibrate.fit"
@@ -185,12 +183,13 @@ def fit(
     most = _checks.whole(_WHERE, "iterations", iterations)
     if most < 1:
         raise ValueError(f"{_WHERE}: iterations must be at least 1; got {most}.")
+    _options.text_or_none(_WHERE, "data_date", data_date)
     optimiser = None if method == "temperature" else _vector.optimiser()
     how = {"axis": axis, "size": size, "interpolation": interpolation}
     how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
     how |= {"target_key": target_key, "memory": memory, "workers": workers}
     samples = Samples(_WHERE, logits, target, **how)
-    names = _names(class_names, samples)
+    names = names_of(_WHERE, "class_names", class_names, samples)
     weights = _options.class_weights(_WHERE, weight, samples.classes)
     pixels = Pixels(samples, _fit.unit_weights(_some(weights)))
     first = pixels.sums(1.0)
@@ -232,13 +231,3 @@ def _some(weights: Array) -> Array:
     if not (weights > 0).any():
         raise ValueError(f"{_WHERE}: weight must be positive for some class; got only 0.")
     return weights
-
-
-def _names(given: Sequence[str] | None, samples: Samples) -> tuple[str, ...] | None:
-    names = samples.names if given is None else _checks.names_of(_WHERE, "class_names", given)
-    if names is not None and len(names) != samples.classes:
-        raise ValueError(
-            f"{_WHERE}: class_names must be one for each of {samples.classes} classes; "
-            f"got {len(names)}."
-        )
-    return None if names is None else tuple(map(str, np.asarray(names, object)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,10 +12,19 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from softmax2d import __version__, _arrays, _checks, _fit, _json, _ops, _resample, _targets
+from softmax2d import (
+    __version__,
+    _arrays,
+    _checks,
+    _fit,
+    _json,
+    _ops,
+    _options,
+    _resample,
+    _targets,
+)
 from softmax2d._arrays import Array
 from softmax2d._files._errors import needed
-from softmax2d._files._formats import open_any
 from softmax2d._fit import FitSums
 from softmax2d._json import Field
 from softmax2d._native import core
@@ -23,9 +32,8 @@ from softmax2d._ops import Segmentation
 from softmax2d._resample import Grid
 from softmax2d._targets import Logits, Target
 from softmax2d.calibrate import _newton
-from softmax2d.calibrate._fitted import nothing, range_of
-from softmax2d.stream._geometry import class_axis
-from softmax2d.stream._samples import Samples
+from softmax2d.calibrate._fitted import range_of
+from softmax2d.stream._samples import Samples, names_of
 
 By = Literal["confidence", "boundary"]
 _WHERE = "calibrate.fit_local"
@@ -83,6 +91,11 @@ class LocalCalibration:
             raise ValueError(
                 "LocalCalibration: temperatures and pixels must be one for each of "
                 f"{len(self.edges) + 1} ranges; got {len(self.temperatures)}, {len(self.pixels)}."
+            )
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise ValueError(
+                f"LocalCalibration: class_names must be one for each of {self.classes} classes; "
+                f"got {len(self.class_names)}."
             )
         if min(self.temperatures) <= 0:
             raise ValueError(
@@ -183,8 +196,7 @@ _FIELDS: Sequence[Field] = (
 
 
 def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
-    if by not in _USUAL:
-        raise ValueError(f"{where}: by must be confidence or boundary; got {by!r}.")
+    _options.one_of(where, "by", by, tuple(_USUAL))
     try:
         found = _USUAL[by] if edges is None else tuple(float(v) for v in edges)
     except (TypeError, ValueError):
@@ -250,43 +262,6 @@ def _only(truth: Target, classes: int, here: Array) -> Target:
     counts = np.zeros(classes, np.int64)
     core.count_targets(array, True, classes, -1, counts)
     return _targets.unchecked_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
-
-
-class _Whole:
-    """Pairs of logits and target, each file read whole: a distance sees past the edge of a tile."""
-
-    def __init__(self, logits: Any, target: Any, key: str | None, target_key: str | None) -> None:
-        many = isinstance(logits, list | tuple)
-        pairs = list(zip(logits, target, strict=True)) if many and target is not None else None
-        self._pairs: Any = pairs if many and pairs is not None else [(logits, target)]
-        if target is None:
-            self._pairs = logits
-        self._keys = key, target_key
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, i: int) -> tuple[Any, Any]:
-        logits, target = self._pairs[i]
-        return self._read(logits, self._keys[0]), self._read(target, self._keys[1])
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return (self[i] for i in range(len(self)))
-
-    @staticmethod
-    def _read(value: Any, key: str | None) -> Any:
-        if not isinstance(value, str | os.PathLike):
-            return value
-        with open_any(value, key) as source:
-            return np.array(source.read(tuple(slice(0, n) for n in source.shape)))
-
-    def axis(self, given: int | None) -> int | None:
-        """The class axis that the first file names."""
-        first = self._pairs[0][0] if len(self._pairs) else None
-        if given is not None or not isinstance(first, str | os.PathLike):
-            return given
-        with open_any(first, self._keys[0]) as source:
-            return class_axis(source, None)
 
 
 def fit_local(
@@ -360,22 +335,24 @@ def fit_local(
     (3, (4, 32, 32))
     """
     edges, bounds = _ranges(_WHERE, by, bins), range_of(_WHERE, temperature_range)
-    data: Any = logits
-    keys: dict[str, Any] = {"key": key, "target_key": target_key}
-    if by == "boundary":
+    _options.text_or_none(_WHERE, "data_date", data_date)
+    whole = by == "boundary"
+    if whole:
         needed("scipy", "calibrate")
-        data = _Whole(logits, target, key, target_key)
-        axis, target, keys = data.axis(axis), None, {}
     how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
     how |= {"ignore_index": ignore_index, "memory": memory, "workers": workers}
-    samples = Samples(_WHERE, data, target, **how, **keys)
+    how |= {"key": key, "target_key": target_key}
+    samples = Samples(_WHERE, logits, target, whole=whole, **how)
+    names = names_of(_WHERE, "class_names", class_names, samples)
     spans = 1 / bounds[1], 1 / bounds[0]
     parts = [_fitted(samples, by, edges, i, spans) for i in range(len(edges) + 1)]
     total = sum(part.pixels for part in parts)
     if not total:
-        raise ValueError(nothing(_WHERE, None))
+        raise ValueError(
+            f"{_WHERE}: there is no pixel to fit to: no data, all of it ignored, without "
+            "probabilities (NaN), or with its class at -inf."
+        )
     losses = [sum(p.pixels * p.losses[i] for p in parts) / total for i in range(2)]
-    names = samples.names if class_names is None else tuple(class_names)
     return LocalCalibration(
         by,
         edges,

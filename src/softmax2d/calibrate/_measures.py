@@ -118,7 +118,7 @@ def named(where: str, measures: Any) -> tuple[str, ...]:
     """Names of measures, known and at least one."""
     names = _checks.names_of(where, "measures", measures)
     for name in names:
-        if name not in _KNOWN:
+        if name not in MEASURES:
             raise ValueError(f"{where}: measures must be among {', '.join(_KNOWN)}; got {name!r}.")
     if not names:
         raise ValueError(f"{where}: measures must name at least one; got none.")

@@ -9,14 +9,14 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d import Statistics, _json, _report
+from softmax2d import Statistics, _json
 from softmax2d._calibration import METHODS, Calibration
 from softmax2d._evaluate import counted
-from softmax2d._files._errors import Refused, StreamError, Unusable, failing, needed
+from softmax2d._files._errors import Unusable
 from softmax2d._report import comparison, text
 from softmax2d._targets import Logits
 from softmax2d.calibrate import _fitted, _measures
-from softmax2d.cli import _colour
+from softmax2d.cli import _colour, _results
 from softmax2d.cli._pairs import pairs_of
 from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._write import Results
@@ -43,18 +43,6 @@ def _numbers(context: Any, option: Any, value: str | None) -> list[float] | None
         return None if value is None else [float(part) for part in value.split(",")]
     except ValueError:
         raise click.BadParameter("expected numbers with commas between them.") from None
-
-
-def _check_suffixes(out: Path, report: Path | None) -> None:
-    if out.suffix.lower() != ".json":
-        raise Refused(out, f"has the suffix {out.suffix!r}; a calibration is a .json.")
-    if report is None:
-        return
-    if report.suffix.lower() not in _report.SUFFIXES:
-        known = ", ".join(_report.SUFFIXES)
-        raise Refused(report, f"has the unknown suffix {report.suffix!r}; reports go to {known}.")
-    if report.suffix.lower() == ".png":
-        needed("matplotlib", "demo")
 
 
 @click.command()
@@ -129,29 +117,28 @@ def calibrate(
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
     started = perf_counter()
-    _check_suffixes(out, report)
+    written = _results.check_suffixes(out, report)
     if not 1 <= bins <= _MOST_BINS:
         raise Unusable(f"--bins must be between 1 and {_MOST_BINS}; got {bins}.")
     scores, labels, read = pairs_of(logits, truth)
     named = [] if classes is None else [Path(classes)]
-    results = Results([out, *([] if report is None else [report])], [*read, *named], overwrite)
+    results = Results(written, [*read, *named], overwrite)
     samples = _samples(scores, labels, **rest)
     names = _colour.class_names(classes, samples.classes)
     found = _fit(scores, labels, names, rest)
     pair, measures = _measured(samples, found, bins)
     listed = names or found.class_names or [str(c) for c in range(found.classes)]
-    with results:
-        _write(results, out, _json.rendered(found.to_dict()).encode())
-        if report is not None:
-            title = f"Calibration: {logits.name} and {truth.name}"
-            told = found.to_dict()
-            data = comparison.rendered(pair, measures, told, list(listed), report.suffix, title)
-            _write(results, report, data)
+    files: list[tuple[Path | None, bytes]] = [(out, _json.rendered(found.to_dict()).encode())]
+    if report is not None:
+        title = f"Calibration: {logits.name} and {truth.name}"
+        told = found.to_dict()
+        data = comparison.rendered(pair, measures, told, list(listed), report.suffix, title)
+        files.append((report, data))
+    _results.write(results, files)
     if not quiet:
         _say(found, pair[0], measures, list(listed))
-        for path in (out, report):
-            if path is not None:
-                click.echo(click.format_filename(path))
+        for path in written:
+            click.echo(click.format_filename(path))
         click.echo(f"{perf_counter() - started:.2f} s")
 
 
@@ -167,12 +154,10 @@ def _how(rest: dict[str, Any]) -> dict[str, Any]:
 
 def _fit(scores: Any, labels: Any, names: Any, rest: dict[str, Any]) -> Calibration:
     asked = {n: rest[n] for n in ("method", "weight", "data_date")} | _how(rest)
-    try:
-        return _fitted.fit(scores, labels, class_names=names, **asked)
-    except StreamError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise Unusable(str(error).removeprefix("calibrate.fit: ")) from None
+    found: Calibration = _results.plainly(
+        lambda: _fitted.fit(scores, labels, class_names=names, **asked), "calibrate.fit"
+    )
+    return found
 
 
 def _measured(
@@ -192,12 +177,6 @@ def _measured(
         first, second = (float(_measures.value_of(name, s, bins)) for s in each)
         measures.append((words, first, second))
     return (before, after), measures
-
-
-def _write(results: Results, path: Path, data: bytes) -> None:
-    file = results.create(path)
-    with failing(path):
-        file.write(data)
 
 
 def _say(

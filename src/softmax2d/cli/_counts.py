@@ -11,7 +11,7 @@ import click
 
 from softmax2d._files._errors import Unusable
 from softmax2d.balance import ClassCounts, _tables, _weights, class_weights
-from softmax2d.cli import _balance
+from softmax2d.cli import _results
 from softmax2d.cli._write import Results
 
 _LABELS = click.argument(
@@ -26,8 +26,8 @@ def _out(text: str) -> Callable[[Any], Any]:
 @click.command()
 @_LABELS
 @_out("The counts, .json.")
-@_balance.report
-@_balance.counting
+@_results.report
+@_results.counting
 def counts(
     labels: tuple[Path, ...],
     out: Path | None,
@@ -54,15 +54,15 @@ def counts(
       3  reading or writing failed; nothing half-written remains
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    written = _balance.check_suffixes(out, report)
-    files = _balance.files_of(labels)
+    written = _results.check_suffixes(out, report)
+    files = _results.files_of(labels)
     results = Results(written, files, overwrite)
-    found = _balance.counted(files, **rest)
+    found = _results.counted(files, **rest)
     figure = _tables.counts_figure(found)
     plain = (json.dumps(found.to_dict(), ensure_ascii=False) + "\n").encode()
-    _balance.write(results, [(out, plain), (report, _balance.rendered(figure, report))])
+    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:
-        _balance.say(figure, written)
+        _results.say(figure, written)
 
 
 @click.command()
@@ -77,8 +77,8 @@ def counts(
     help="As the formula gives them; to mean 1; to sum C.",
 )  # fmt: skip
 @click.option("--beta", default=0.9999, show_default=True, help="Of the effective number.")
-@_balance.report
-@_balance.counting
+@_results.report
+@_results.counting
 def weights(
     labels: tuple[Path, ...],
     out: Path | None,
@@ -103,26 +103,26 @@ def weights(
     \b
     Exit codes: as of `softmax2d counts`.
     """
-    written = _balance.check_suffixes(out, report)
-    files = _balance.files_of(labels)
+    written = _results.check_suffixes(out, report)
+    files = _results.files_of(labels)
     results = Results(written, files, overwrite)
     found = counts_of(files, **rest)
-    made = _balance.plainly(
+    made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )
     figure = _tables.weights_figure(made, found, method)
     plain = (json.dumps(made.tolist()) + "\n").encode()
-    _balance.write(results, [(out, plain), (report, _balance.rendered(figure, report))])
+    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:
-        _balance.say(figure, written)
+        _results.say(figure, written)
 
 
 def counts_of(files: list[Path], classes: str | None = None, **asked: Any) -> ClassCounts:
     """Saved counts, or counts of labels."""
     saved = [path for path in files if path.suffix.lower() == ".json"]
     if not saved:
-        return _balance.counted(files, classes, **asked)
+        return _results.counted(files, classes, **asked)
     if len(saved) < len(files):
         raise Unusable("LABELS are saved counts (.json) or label files, not both.")
-    found: ClassCounts = _balance.plainly(lambda: sum(map(ClassCounts.load, saved)), "ClassCounts")
+    found: ClassCounts = _results.plainly(lambda: sum(map(ClassCounts.load, saved)), "ClassCounts")
     return found

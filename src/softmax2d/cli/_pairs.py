@@ -46,6 +46,9 @@ def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
     kinds = _is_folder(logits), _is_folder(truth)
     if not any(kinds):
         return logits, truth, [logits, truth]
+    for path in (logits, truth):
+        if not path.exists():
+            raise Refused(path, "no such file.")
     if not all(kinds):
         raise Refused(truth if kinds[0] else logits, "is a file; LOGITS and TRUTH are two folders.")
     scores, labels = _files(logits), _files(truth)

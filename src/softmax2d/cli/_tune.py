@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, TunedBias, _tables, tune_bias
-from softmax2d.cli import _balance
+from softmax2d.cli import _results
 from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._pairs import pairs_of
 from softmax2d.cli._size import interpolated, kinds_of
@@ -55,7 +55,7 @@ def _goal(context: Any, option: Any, value: str) -> Any:
 @click.option(
     "--ignore-index", type=int, metavar="N", help="Pixels whose truth is N count nowhere."
 )
-@_balance.report
+@_results.report
 @click.option("--classes", metavar="NAMES", help="Class names: a,b,c or a text file, one a line.")
 @click.option(
     "--axis", type=int,
@@ -110,22 +110,22 @@ def tune(
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
     started = perf_counter()
-    written = _balance.check_suffixes(out, report)
+    written = _results.check_suffixes(out, report)
     scores, labels, read = pairs_of(logits, truth)
     beside = [path for path in (counts, calibration) if path is not None]
     named = [] if classes is None else [Path(classes)]
     results = Results(written, [*read, *beside, *named], overwrite)
     prior = None if counts is None else ClassCounts.load(counts)
-    names = None if classes is None else _balance.names_of(classes)
+    names = None if classes is None else _results.names_of(classes)
     asked = {"interpolation": kinds_of(interpolation), "target_key": truth_key, **rest}
     scale = map_of(temperature, calibration)
-    found: TunedBias = _balance.plainly(
+    found: TunedBias = _results.plainly(
         lambda: tune_bias(scores, labels, prior=prior, temperature=scale, names=names, **asked),
         "tune_bias",
     )
     figure = _tables.tuned_figure(found, f"Tuned bias: {logits.name} and {truth.name}")
     plain = (json.dumps(found.calibration().to_dict(), ensure_ascii=False) + "\n").encode()
-    _balance.write(results, [(out, plain), (report, _balance.rendered(figure, report))])
+    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:
-        _balance.say(figure, written)
+        _results.say(figure, written)
         click.echo(f"{perf_counter() - started:.2f} s")

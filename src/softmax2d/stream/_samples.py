@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d import _arrays
+from softmax2d import _arrays, _checks
 from softmax2d._checks import Map
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import open_any
@@ -88,6 +88,9 @@ class Samples:
         are interpolated to it on the way.
     truth : bool
         Whether there is a target; False for logits alone.
+    whole : bool
+        Whether files are counted whole as well, whatever memory that takes: for what sees past the
+        edge of a tile.
     axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`; ``size`` is that of the pixels where there is
         no target.
@@ -116,6 +119,7 @@ class Samples:
         target: Any = None,
         *,
         truth: bool = True,
+        whole: bool = False,
         axis: int | None = None,
         size: int | Sequence[int] | None = None,
         interpolation: Any = "linear",
@@ -127,7 +131,7 @@ class Samples:
         workers: int | None = None,
     ) -> None:
         self._where, self._logits, self._target, self._truth = where, logits, target, truth
-        self._keys = key, target_key
+        self._keys, self._whole = (key, target_key), whole
         self._how: dict[str, Any] = {
             "axis": axis,
             "how": Resampling(size_of(size), interpolation, align_corners),
@@ -243,12 +247,14 @@ class Samples:
                     truth = self._opened(stack, target, "target", self._keys[1])
                 plan, workers = plan_of(source, truth, **self._how)
                 self._check_classes(plan)
-                if not (_resident(source) and (truth is None or _resident(truth))):
+                resident = _resident(source) and (truth is None or _resident(truth))
+                if resident or self._whole:
+                    shape = plan.geometry.shape
+                    plan = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))
+                if not resident:
                     yield plan, workers
                     continue
-                shape = plan.geometry.shape
-                whole = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))
-                known = _Resident(whole)
+                known = _Resident(plan)
                 if self._target is not None or not self._truth:  # a dataset makes them anew
                     self._kept[number] = known
                 yield known, 1
@@ -265,6 +271,19 @@ class Samples:
         known, found = getattr(self, "classes", plan.geometry.classes), plan.geometry.classes
         if found != known:
             raise Refused(plan.source.path, f"has {found} classes, those before it {known}.")
+
+
+def names_of(
+    where: str, argument: str, given: Sequence[str] | None, samples: Samples
+) -> tuple[str, ...] | None:
+    """The names of the classes, those of the file if none are given."""
+    names = samples.names if given is None else _checks.names_of(where, argument, given)
+    if names is not None and len(names) != samples.classes:
+        raise ValueError(
+            f"{where}: {argument} must be one for each of {samples.classes} classes; "
+            f"got {len(names)}."
+        )
+    return None if names is None else tuple(map(str, names))
 
 
 def _resident(source: Source) -> bool:

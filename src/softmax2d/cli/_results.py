@@ -1,4 +1,4 @@
-"""What ``counts``, ``weights`` and ``tune`` share: labels of the command line, small results."""
+"""What ``calibrate``, ``counts``, ``weights`` and ``tune`` share: labels, small results."""
 
 from __future__ import annotations
 
