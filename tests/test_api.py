@@ -160,26 +160,29 @@ def test_version_is_that_of_the_package() -> None:
 PROBE = """
 import sys, time
 start = time.process_time()
+import numpy
+alone = time.process_time() - start
 {imports}
 took = time.process_time() - start
 heavy = [m for m in {heavy!r} if m in sys.modules]
-print(took, *heavy)
+print(took, alone, *heavy)
 """
 
 
 def light_import(imports: str, tries: int = 6) -> str | None:
     """What is wrong with an import, or None: heavy modules, or over 200 ms in the best of tries.
 
-    Processor time, so that a busy machine does not matter.
+    Processor time, so that a busy machine does not matter. Where NumPy alone takes more than half
+    of that, 100 ms beside it.
     """
     best = float("inf")
     for _ in range(tries):
         done = run(PROBE.format(imports=imports, heavy=HEAVY))
         assert done.returncode == 0, done.stderr
-        took, *heavy = done.stdout.split()
+        took, alone, *heavy = done.stdout.split()
         if heavy:
             return "imports " + ", ".join(heavy)
-        best = min(best, float(took))
+        best = min(best, float(took) - max(0.0, float(alone) - 0.1))
         if best <= 0.2:
             return None
     return f"takes {best * 1000:.0f} ms"
@@ -193,7 +196,7 @@ def test_import_is_light() -> None:
 def test_the_probe_can_fail() -> None:
     assert light_import("import softmax2d, scipy, click") == "imports scipy, click"
     assert (
-        light_import("import softmax2d\nwhile time.process_time() < start + 0.25: pass", 1) or ""
+        light_import("import softmax2d\nwhile time.process_time() < start + 1: pass", 1) or ""
     ).startswith("takes")
 
 
