@@ -76,12 +76,17 @@ def smallest(
 
 
 def _zero(before: _Point | None, at: _Point) -> float:
-    """Where the slope is 0: Newton's step, or the cubic through two slopes and curvatures.
+    """Where the slope is 0: the cubic through two slopes and curvatures, or Newton's step.
 
-    The cubic gives the factor as a function of the slope, whose derivative is 1 / curvature.
+    The cubic gives the factor as a function of the slope, whose derivative is 1 / curvature. The
+    first step is Newton's for the factor's logarithm: the curvature falls as the factor rises,
+    which that follows better.
     """
     if before is None or before.slope == at.slope or not min(before.curvature, at.curvature) > 0:
-        return at.factor + at.step
+        bend = at.curvature * at.factor + at.slope  # of the slope by the logarithm
+        stride = -at.slope / bend if bend > 0 else math.inf
+        near = abs(stride) < math.log(_STRIDE)
+        return at.factor * math.exp(stride) if near else at.factor + at.step
     width = at.slope - before.slope
     t = -before.slope / width
     rise = at.factor - before.factor
