@@ -268,15 +268,15 @@ def segment(
     probabilities of each class are counted in bins, then a pixel goes to the class whose score
     gains most by it. Rare classes gain pixels from common ones. It takes probabilities that are
     calibrated (set ``temperature``), and costs overall accuracy; where the image is not what is
-    scored (crops of one scene; Dice over a whole data set of unequal images) the gain is smaller
-    or none. A label then depends on all pixels of its image: a ``window`` is decided by the whole
-    image, which is read for it. Classes with no probability of 1/2 or more in an image get no pixel
-    of it; if that is true of all, labels are those of "argmax". Confidence is the probability of
-    the label given; margin, entropy and ``top_k`` do not change. Pixels without probabilities count
-    nowhere and keep the label of "argmax". The bins are at most 1/64 wide, relatively: the expected
-    score of each class is within 1/64 of the best cut, commonly within 1e-4
-    (tests/test_decode.py). Reads each logit twice, and once more for margin, entropy or ``top_k``;
-    beside the results it holds some 500 counts a class and thread.
+    scored (crops of one scene; Dice over a whole data set of unequal images) the gain is smaller or
+    none, and images of some twenty pixels lose. A label then depends on all pixels of its image: a
+    ``window`` is decided by the whole image, which is read for it. Classes with no probability of
+    1/2 or more in an image get no pixel of it; if that is true of all, labels are those of
+    "argmax". Confidence is the probability of the label given; margin, entropy and ``top_k`` do not
+    change. Pixels without probabilities count nowhere and keep the label of "argmax". The bins are
+    at most 1/64 wide, relatively: the expected score of each class is within 1/64 of the best cut,
+    commonly within 1e-4 (tests/test_decode.py). Reads each logit twice, and once more for margin,
+    entropy or ``top_k``; beside the results it holds some 500 counts a class and thread.
 
     References
     ----------
