@@ -147,10 +147,11 @@ def fit(
     -----
     The mean of -log p[truth] is convex in the factors 1 / temperature and in the biases. One
     temperature is found by Newton's steps on the exact slope E[z] - z[truth] and curvature Var z,
-    kept between two bounds that only ever close in; so it cannot diverge, and takes about six
-    passes. The other methods use L-BFGS-B on exact gradients, scaled by the curvature at the start
-    (the fitted temperature for "vector"); the best map seen is returned, never a worse one than
-    that. A pass keeps O(C) numbers, and sums of integers: neither tiles nor threads change a bit.
+    kept between two bounds that only ever close in; so it cannot diverge, and takes three to
+    seven passes. The other methods use L-BFGS-B on exact gradients, scaled by the curvature at the
+    start (the fitted temperature for "vector"); the best map seen is returned, never a worse one
+    than that. A pass keeps O(C) numbers, and sums of integers: neither tiles nor threads change a
+    bit.
 
     What has no answer has a defined one. Data that the labels separate have no best temperature: it
     ends at the end of ``temperature_range``, and ``at_bound`` says so. Constant logits, or one
