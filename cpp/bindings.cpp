@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include "buffers.h"
 #include "dispatch.h"
+#include "files.h"
 #include "layout.h"
 #include "parallel.h"
 #include "targets.h"
@@ -85,9 +87,10 @@ void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtyp
     run(job, logs ? kernels().log_softmax_vjp : kernels().softmax_vjp, to.bytes());
 }
 
-// outputs: labels, confidence, margin, entropy, top_labels, top_probs; None where not asked for.
-void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
-             int label_bytes, int top_k) {
+// outputs: labels, confidence, margin, entropy, top_labels, top_probs; None where not asked for. Returns how
+// many pixels have no probabilities if the outputs are labels and nothing else.
+int64_t segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
+                int label_bytes, int top_k) {
     const View from(logits, false);
     const AffineViews affine(map);
     std::unique_ptr<View> views[6];
@@ -97,10 +100,15 @@ void segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle 
     Job job{};
     lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
     job.affine = affine.affine();
-    job.segment = {data_of(views[0]), data_of(views[1]), data_of(views[2]), data_of(views[3]),
-                   data_of(views[4]), data_of(views[5]), label_bytes,       top_k};
+    bool alone = views[0] != nullptr;
+    for (int i = 1; i < 6; ++i) alone = alone && !views[i];
+    int64_t without = 0;
+    job.segment = {data_of(views[0]),         data_of(views[1]), data_of(views[2]), data_of(views[3]),
+                   data_of(views[4]),         data_of(views[5]), label_bytes,       top_k,
+                   alone ? &without : nullptr};
     const WithoutGil released;
     run(job, kernels().segment, 0);
+    return without;
 }
 
 // How often each class occurs in a C-contiguous array of integers; returns how many are ignored and the
@@ -337,6 +345,28 @@ void prior(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle gr
     run(job, kernels().prior, 0);
 }
 
+// As many runs of a file as there are `starts`, int64, from or to memory without gaps; False where the file
+// ends before.
+bool move_runs(bool write, int file, nb::handle starts, nb::handle data) {
+    const View places(starts, false), held(data, !write);
+    const int64_t* at = reinterpret_cast<const int64_t*>(places.data());
+    const ptrdiff_t count = ptrdiff_t(places.bytes() / sizeof(int64_t));
+    if (count == 0) return true;
+    const size_t bytes = held.bytes() / size_t(count);
+    int code;
+    {
+        const WithoutGil released;
+        code = write ? write_runs(file, at, count, bytes, held.data())
+                     : read_runs(file, at, count, bytes, held.data());
+    }
+    if (code > 0) {
+        errno = code;
+        PyErr_SetFromErrno(PyExc_OSError);
+        throw nb::python_error();
+    }
+    return code == 0;
+}
+
 // Memory for a large result, as bytes; what was in it before may still be.
 nb::object new_buffer(size_t bytes) {
     struct Owned {
@@ -427,6 +457,7 @@ NB_MODULE(_core, m) {
           "is_signed"_a, "ignore"_a.none(), "label"_a, "values"_a, "led"_a, "right"_a, "own"_a);
     m.def("prior", &prior, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "weight"_a,
           "sums"_a);
+    m.def("move_runs", &move_runs, "write"_a, "file"_a, "starts"_a, "data"_a);
     m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);
     m.def("elementary", &elementary);

@@ -77,6 +77,7 @@ struct SegmentOut {
     char* top_probs;
     int label_bytes;  // 1, 2 or 4
     int top_k;
+    int64_t* without;  // pixels without probabilities, added to; null where nobody asks
 };
 
 // Class indices, one a pixel in C order (the walk's operand job.pixels); null where there are none.

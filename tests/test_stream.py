@@ -128,7 +128,17 @@ def test_why_a_pixel_has_no_probabilities(size, bias):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, ">f4", np.float64])
 @pytest.mark.parametrize("axis", [0, 2])
-def test_labels_alone_count_what_confidence_counts(dtype, axis, monkeypatch):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"size": (83, 45)},
+        {"temperature": 1e-3},
+        {"temperature": 2.0, "bias": (0, 1, -np.inf, 0, 2, 0, 0)},
+    ],
+    ids=str,
+)
+def test_labels_alone_count_what_confidence_counts(isa, dtype, axis, how, monkeypatch):
     cut(monkeypatch, 3000)
     z = logits((7, 41, 30))
     large = np.finfo(dtype).max
@@ -138,11 +148,14 @@ def test_labels_alone_count_what_confidence_counts(dtype, axis, monkeypatch):
     z[:, 3:9, 4:20] = -np.inf
     z[:, 20, :5] = large
     z = np.moveaxis(z.astype(dtype), 0, axis)
-    alone, both = np.empty((41, 30), np.uint8), np.empty((41, 30), np.uint8)
-    sure = np.empty((41, 30), np.float64 if z.dtype.itemsize == 8 else np.float32)
-    found = segment_file(z, alone, axis=axis)
+    size = how.get("size", (41, 30))
+    alone, both = np.empty(size, np.uint8), np.empty(size, np.uint8)
+    sure = np.empty(size, np.float64 if z.dtype.itemsize == 8 else np.float32)
+    found = segment_file(z, alone, axis=axis, **how)
     results = {"labels": both, "confidence": sure}
-    expected = segment_file(z, results, axis=axis, outputs=("labels", "confidence"))
+    expected = segment_file(z, results, axis=axis, outputs=("labels", "confidence"), **how)
+    without = np.count_nonzero(np.isnan(sure))
+    assert found.counts.nan + found.counts.minus_inf == without
     assert found.counts == expected.counts
     assert found.counts.nan and found.counts.minus_inf
     np.testing.assert_array_equal(alone, both)
@@ -356,12 +369,17 @@ def test_the_class_axis_of_arrays_that_name_their_axes(kind):
             segment_file(xarray.DataArray(z, dims=("a", "b", "e")), found)
 
 
-@pytest.mark.parametrize("size", [0, 1, 1000, (1 << 17) - 1, 1 << 17, (1 << 17) + 1])
+@pytest.mark.parametrize("shape", [(0,), (1,), (25, 40), (1 << 19,)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_areas(size, dtype):
-    labels = rng.integers(0, 200, size).astype(dtype)
-    counts = np.bincount(labels, minlength=200)
-    assert _account.areas(labels) == {c: n for c, n in enumerate(counts.tolist()) if n}
+@pytest.mark.parametrize("empty", [None, 255])
+def test_areas(shape, dtype, empty):
+    labels = rng.integers(0, 200, shape).astype(dtype)
+    if empty is not None:
+        labels[labels > 180] = empty
+    labels = labels.T
+    counts = np.bincount(labels.ravel(), minlength=200)[:200]
+    expected = {c: n for c, n in enumerate(counts.tolist()) if n}
+    assert _account.areas(labels, 200, empty) == expected
 
 
 def test_nothing_at_all():

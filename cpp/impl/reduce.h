@@ -42,15 +42,15 @@ inline void maxima_block(Tile<T>& t, ptrdiff_t p, Feed& feeder) {
 }
 
 // numpy.argmax says that the first NaN wins. `row` is NaN for a pixel that has one (and perhaps for a
-// few more, looked at in vain).
+// few more, looked at in vain). Says whether `row` has any NaN.
 template <class T>
-inline void label_nans(Tile<T>& t, const T* row) {
+inline bool label_nans(Tile<T>& t, const T* row) {
     IntVec<T> any = {};
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
         const Vec<T> v = load<Vec<T>>(row + p);
         any |= v != v;
     }
-    if (!any_lane(any)) return;
+    if (!any_lane(any)) return false;
     for (ptrdiff_t p = 0; p < t.count; ++p) {
         if (row[p] == row[p]) continue;
         for (ptrdiff_t k = 0; k < t.classes; ++k) {
@@ -60,6 +60,7 @@ inline void label_nans(Tile<T>& t, const T* row) {
             break;
         }
     }
+    return true;
 }
 
 // Feeds nothing: for a pass that is not the last.

@@ -20,6 +20,16 @@ inline void mapped_maxima(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap be
     }
 }
 
+// The same where nobody needs the other logits: a map that keeps the order is left to the largest.
+template <class T, class Feed, class BeforeMap>
+inline void largest_mapped(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap before_map) {
+    const Affine& a = job.affine;
+    if (a.active && !a.keeps_order) apply_affine(t, a);
+    maxima<T, true, false, true>(t, feeder);
+    before_map();
+    if (a.active && a.keeps_order) map_like_first(t, a, t.largest());
+}
+
 // p_k = e_k / Z
 // log p_k = (z_k - m) - log Σ exp(z - m): both terms negative, nothing cancels.
 template <class Source, class S, bool logs>

@@ -107,6 +107,25 @@ inline void store_best(Tile<T>& t, const Job& job, const Best<T>& b) {
     }
 }
 
+// Adds to `without` the pixels that have no probabilities: the logit of the label, the largest or the
+// first NaN, is not finite. `nans` says whether there may be a NaN.
+template <class T>
+inline void count_without(const Tile<T>& t, bool nans, int64_t* without) {
+    const T* top = t.largest();
+    IntVec<T> odd = {};
+    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
+        const Vec<T> v = load<Vec<T>>(top + p);
+        odd |= v - v != v - v;
+    }
+    if (!nans && !any_lane(odd)) return;
+    int64_t found = 0;
+    for (ptrdiff_t p = 0; p < t.count; ++p) {
+        const T z = t.z[t.label()[p] * t.ld + p];
+        found += z != z || top[p] - top[p] != 0;
+    }
+    __atomic_fetch_add(without, found, __ATOMIC_RELAXED);
+}
+
 // The largest T not above the limit, which rounding may have passed.
 template <class T>
 inline T at_most(double limit) {
@@ -130,13 +149,14 @@ inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>
     else if (sums)
         mapped_maxima<T, true, false, false>(t, job, none, before_map);
     else
-        mapped_maxima<T, true, false, true>(t, job, feeder, before_map);
+        largest_mapped<T>(t, job, feeder, before_map);
     if (out.entropy)
         exp_sum<T, Keep::entropy>(t, feeder);
     else if (sums)
         exp_sum<T, Keep::sums>(t, feeder);
     // A NaN has made the normaliser NaN; where there is none, the sum of the logits.
-    label_nans(t, t.row(sums ? kNormHigh : kSum));
+    const bool nans = label_nans(t, t.row(sums ? kNormHigh : kSum));
+    if (out.without) count_without(t, nans, out.without);
     if (out.labels) store_label<T>(t.label(), out.labels, job, t);
     if (out.confidence) confidence(t), write(out.confidence);
     if (out.margin) margin(t), write(out.margin);

@@ -343,6 +343,15 @@ def segmented(
     return Segmentation(labels, *values, *moved)
 
 
+def labelled(source: Grid, axis: int, affine: Map | None) -> tuple[Array, int]:
+    """Labels alone, and how many pixels have no probabilities."""
+    classes, own = source.logits.shape[axis], source.logits.dtype
+    labels = _arrays.new_array(source.shape, np.min_scalar_type(classes - 1))
+    code, nothing = code_of(own), (None,) * 5
+    args = exported(source.logits, code), code, axis, affine, source.tables, (labels, *nothing)
+    return labels, core.segment(*args, labels.dtype.itemsize, 0)
+
+
 def decoded(
     source: Grid,
     axis: int,

@@ -13,8 +13,10 @@ from typing import IO, Any
 import numpy as np
 
 from softmax2d._files._errors import Failed, Path, failing
-from softmax2d._files._source import Array, Box, Scratch, Source, bands
+from softmax2d._files._source import Array, Box, Scratch, Source, aligned, bands
+from softmax2d._native import core
 
+_TRUNCATED = "was truncated while it was read."
 _SHORT = 1 << 12  # bytes: shorter runs are read together with what lies between them ...
 _BLOCK = 1 << 24  # bytes copied at a time
 _WASTE = 4  # ... if that is at most so many times what is wanted
@@ -38,26 +40,23 @@ def runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
     return length, starts.ravel()
 
 
-def fill(number: int, data: memoryview, at: int, path: Path) -> None:
-    """Read into ``data`` what lies at ``at``.
+def read_runs(
+    number: int, offset: int, shape: tuple[int, ...], box: Box, found: Array, path: Path
+) -> None:
+    """Fill ``found`` with the box of an array that begins at ``offset`` of an open file.
 
     Raises
     ------
     Failed
-        The file ends before.
+        The file ends before, or the system fails.
     """
-    while data:
-        done = os.preadv(number, [data], at)
-        if not done:
-            raise Failed(path, "was truncated while it was read.")
-        data, at = data[done:], at + done
-
-
-def put(number: int, data: memoryview, at: int) -> None:
-    """Write ``data`` at ``at``."""
-    while data:
-        done = os.pwrite(number, data, at)
-        data, at = data[done:], at + done
+    if not found.size:
+        return
+    _, starts = runs(shape, box)
+    places = starts * found.dtype.itemsize + offset
+    with failing(path):
+        if not core.move_runs(False, number, places, found.reshape(-1).view(np.uint8)):
+            raise Failed(path, _TRUNCATED)
 
 
 def copied(staged: Any, file: IO[bytes]) -> None:
@@ -133,22 +132,11 @@ class RawSource(Source):
             self._fill(self.shape, box, found)
 
     def _fill(self, shape: tuple[int, ...], box: Box, found: Array) -> None:
-        if not found.size:
-            return
-        length, starts = runs(shape, box)
-        step = length * self.dtype.itemsize
-        data = found.reshape(-1).view(np.uint8).data
-        number, offset, size = self._number, self._offset, self.dtype.itemsize
-        with failing(self.path):
-            for first, start in zip(range(0, len(data), step), starts.tolist(), strict=True):
-                part, at = data[first : first + step], offset + start * size
-                done = os.preadv(number, (part,), at)
-                if done < step:
-                    fill(number, part[done:], at + done, self.path)
+        read_runs(self._number, self._offset, shape, box, found, self.path)
 
     def _read(self, shape: tuple[int, ...], box: Box) -> Array:
         wide = _widened(shape, box, self.dtype.itemsize)
-        found = np.empty(tuple(s.stop - s.start for s in wide), self.dtype)
+        found = aligned(tuple(s.stop - s.start for s in wide), self.dtype)
         self._fill(shape, wide, found)
         if wide == box:
             return found

@@ -161,6 +161,21 @@ def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
     return tuple(names)
 
 
+_PAGE = 4096
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A new array that begins where a page does.
+
+    On AMD's processors the system copies from a file at a quarter of the speed to where memory lies
+    a few bytes further into its page than the file's bytes in theirs, as malloc's memory does.
+    """
+    size = prod(shape) * dtype.itemsize
+    held = np.empty(size + _PAGE, np.uint8)
+    first = -held.ctypes.data % _PAGE
+    return held[first : first + size].view(dtype).reshape(shape)
+
+
 class Scratch(threading.local):
     """Memory of each thread that is used again for every piece it reads.
 
@@ -174,7 +189,7 @@ class Scratch(threading.local):
         size = prod(shape) * dtype.itemsize
         if self.held is None or self.held.nbytes < size:
             self.held = None  # before the larger one is there
-            self.held = np.empty(size, np.uint8)
+            self.held = aligned((size,), np.dtype(np.uint8))
         return self.held[:size].view(dtype).reshape(shape)
 
 

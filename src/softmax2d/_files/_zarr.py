@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files._inflate import HEAD, declared
 from softmax2d._files._look import Look
-from softmax2d._files._raw import RawSource, fill
-from softmax2d._files._source import Array, Box, Scratch, Source, class_axis_of
+from softmax2d._files._raw import RawSource, read_runs
+from softmax2d._files._source import Array, Box, Scratch, Source, aligned, class_axis_of
 from softmax2d._files._zarr_metadata import Metadata, read_metadata
 
 _INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
@@ -62,7 +62,7 @@ class ZarrSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        return self._read(box, np.empty)
+        return self._read(box, aligned)
 
     def read_again(self, box: Box) -> Array:
         """:meth:`read` into memory that the next such call in this thread overwrites."""
@@ -153,8 +153,8 @@ class ZarrSource(Source):
         except FileNotFoundError:  # it went just now
             self._check(place)
             return False
-        with file, failing(self.path):
-            fill(file.fileno(), packed.data, 0, self.path)
+        with file:
+            read_runs(file.fileno(), 0, (size,), (slice(0, size),), packed, self.path)
         if declared("zstd", packed[:HEAD].tobytes()) != chunk.nbytes:
             return False
         self._decompress(packed, chunk.reshape(-1).view(np.uint8))

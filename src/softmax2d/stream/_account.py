@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from softmax2d._checks import Map
 from softmax2d._files._source import Array
+from softmax2d._native import core
 from softmax2d._resample import Tables
 
 Mask = NDArray[np.bool_]
-
-_MANY = 1 << 17
 
 
 @dataclass
@@ -61,19 +60,10 @@ class Counts:
         return cls(said["pixels"], said["nan"], said["minus_inf"], said["ignored"], areas)
 
 
-def areas(labels: Array) -> dict[int, int]:
-    """Pixels of each label that occurs; ``labels`` of one axis, contiguous.
-
-    NumPy counts eight bytes a pixel. Many labels of one byte are counted two at a time, as numbers
-    of two bytes, in half of the time.
-    """
-    if labels.dtype.itemsize == 1 and labels.size >= _MANY:
-        even = labels.size // 2 * 2
-        pairs = np.bincount(labels[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
-        counts = pairs.sum(0) + pairs.sum(1)
-        counts += np.bincount(labels[even:], minlength=256)
-    else:
-        counts = np.bincount(labels)
+def areas(labels: Array, classes: int, empty: int | None) -> dict[int, int]:
+    """Pixels of each label that occurs; ``empty`` stands for no label."""
+    counts = np.zeros(classes, np.int64)
+    core.count_targets(np.ascontiguousarray(labels), False, classes, empty, counts)
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
 
 

@@ -123,13 +123,7 @@ class Operation:
         """
         shape = tuple(s.stop - s.start for s in box)
         geometry, grid = self.geometry, Grid(logits, tables, shape)
-        names = tuple(n for n in self.outputs if n in _checks.OUTPUTS)
-        alone = self.outputs == ("labels",) and self._maxima_tell(logits, tables)
-        sure = names if alone else tuple(dict.fromkeys((*names, "confidence")))
-        best = self.top_k if any(n in TOP for n in self.outputs) else 0
-        found = self._segmented(grid, box, sure, best)
-        nan = _without(logits.max(geometry.axis) if alone else found.confidence)
-        values: dict[str, Any] = {n: getattr(found, n) for n in self.outputs if n != "probs"}
+        values, nan = self._computed(grid, box)
         if "probs" in self.outputs:
             dtype = logits.dtype.newbyteorder("=")
             values["probs"] = np.empty(grid.class_shape(geometry.axis), dtype)
@@ -137,11 +131,33 @@ class Operation:
         counts = Counts(pixels=int(np.prod(shape)))
         if ignored is None:
             ignored = self._ignored(logits, tables)
-        self._count(nan, logits, tables, ignored, counts)
+        if ignored is not None:
+            counts.ignored = int(np.count_nonzero(ignored))
+        if nan is not None:
+            self._count(nan if ignored is None else nan & ~ignored, logits, tables, counts)
         stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
         if areas:
             counts.areas = self.areas(stored)
         return Found(stored, counts)
+
+    def _computed(self, grid: Grid, box: Box) -> tuple[dict[str, Any], Array | None]:
+        """Every result but probabilities, and which pixels have none; None where all have.
+
+        The core counts such pixels where it makes labels alone, for which it needs no exponentials.
+        """
+        values: dict[str, Any] = {}
+        if self.outputs == ("labels",) and not self.rules:
+            values["labels"], without = _ops.labelled(grid, self.geometry.axis, self.affine)
+            if not without:
+                return values, None
+        names = tuple(n for n in self.outputs if n in _checks.OUTPUTS and n not in values)
+        best = self.top_k if any(n in TOP for n in self.outputs) else 0
+        found = self._segmented(grid, box, tuple(dict.fromkeys((*names, "confidence"))), best)
+        rest = (n for n in self.outputs if n not in values and n != "probs")
+        values |= {n: getattr(found, n) for n in rest}
+        confidence: Any = found.confidence
+        nan = np.isnan(confidence)
+        return values, nan if nan.any() else None
 
     def _segmented(
         self, grid: Grid, box: Box, names: tuple[str, ...], best: int
@@ -157,24 +173,7 @@ class Operation:
         """Pixels of each class in results that hold labels."""
         if "labels" not in stored:
             return {}
-        labels = stored["labels"].ravel()
-        return _account.areas(labels if self.empty is None else labels[labels != self.empty])
-
-    def _maxima_tell(self, logits: Array, tables: Tables | None) -> bool:
-        """Whether the largest logit of a pixel says as much as its confidence, and is found sooner.
-
-        Without a map, and without neighbours, a pixel has probabilities where that is finite.
-        Exponentials take three times as long as the labels. NumPy is quick where classes are whole
-        rows, in its own numbers.
-        """
-        plain = (
-            not self.rules
-            and self.affine is None
-            and tables is None
-            and logits.shape[self.geometry.axis] > 0
-        )
-        quick = logits.dtype.kind == "f" and logits.dtype.itemsize >= 4 and logits.dtype.isnative
-        return plain and quick and not self.geometry.last
+        return _account.areas(stored["labels"], self.geometry.classes, self.empty)
 
     def _ignored(self, logits: Array, tables: Tables | None) -> Array | None:
         if self.nodata is None:
@@ -182,21 +181,10 @@ class Operation:
         mask = _account.without_data(logits, self.geometry.axis, self.nodata)
         return _account.touched(mask, tables, self.geometry.batch) if mask.any() else None
 
-    def _count(
-        self,
-        nan: Array,
-        logits: Array,
-        tables: Tables | None,
-        ignored: Array | None,
-        counts: Counts,
-    ) -> None:
+    def _count(self, nan: Array, logits: Array, tables: Tables | None, counts: Counts) -> None:
         """Count pixels without probabilities, which ``nan`` marks, by the cause."""
-        geometry = self.geometry
-        if ignored is not None:
-            counts.ignored = int(np.count_nonzero(ignored))
-            nan &= ~ignored
         if nan.any():
-            args = geometry.axis, self.affine, tables, geometry.batch, nan
+            args = self.geometry.axis, self.affine, tables, self.geometry.batch, nan
             counts.minus_inf = _account.minus_inf(logits, *args)
             counts.nan = int(np.count_nonzero(nan)) - counts.minus_inf
 
@@ -222,11 +210,6 @@ class Found:
 
     stored: dict[str, Array]
     counts: Counts
-
-
-def _without(values: Any) -> Array:
-    """Where there are no probabilities: a confidence of NaN, a largest logit that is not finite."""
-    return np.asarray(~np.isfinite(values))
 
 
 def _itemsize(name: str) -> int:

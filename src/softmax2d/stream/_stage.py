@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from softmax2d._files._errors import Failed, StreamError, failing
-from softmax2d._files._raw import fill, put, runs
-from softmax2d._files._source import Array, Box
+from softmax2d._files._raw import read_runs, runs
+from softmax2d._files._source import Array, Box, aligned
+from softmax2d._native import core
 
 _ALIGNED = 64  # where the numbers of a .npy file begin
 _SENT = 1 << 23  # bytes that are stored before the disk hears of them
@@ -76,15 +77,15 @@ class RawStage:
 
     def write(self, box: Box, values: Array) -> None:
         """Store ``values`` at ``box``."""
-        size, (length, starts) = self.dtype.itemsize, runs(self.shape, box)
-        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
-        step = length * size
+        if not values.size:
+            return
+        length, starts = runs(self.shape, box)
+        places = starts * self.dtype.itemsize + self._start
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         with failing(self._name):
-            for i, start in enumerate(starts.tolist()):
-                put(self._number, data[i * step : (i + 1) * step], self._start + start * size)
-            if starts.size:
-                first, last = (self._start + int(s) * size for s in (starts[0], starts[-1]))
-                self._send(first, last + step, len(data))
+            core.move_runs(True, self._number, places, data)
+            end = int(places[-1]) + length * self.dtype.itemsize
+            self._send(int(places[0]), end, data.nbytes)
 
     def _send(self, first: int, end: int, count: int) -> None:
         """Have the system begin to write to the disk what was stored, while tiles are computed.
@@ -102,13 +103,8 @@ class RawStage:
 
     def read(self, box: Box) -> Array:
         """What was stored there."""
-        found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
-        size, (length, starts) = self.dtype.itemsize, runs(self.shape, box)
-        data, step = found.reshape(-1).view(np.uint8).data, length * size
-        with failing(self._name):
-            for i, start in enumerate(starts.tolist()):
-                at = self._start + start * size
-                fill(self._number, data[i * step : (i + 1) * step], at, self._name)
+        found = aligned(tuple(s.stop - s.start for s in box), self.dtype)
+        read_runs(self._number, self._start, self.shape, box, found, self._name)
         return found
 
     def __getitem__(self, box: Any) -> Array:
