@@ -45,9 +45,9 @@ class Place:
     def __init__(self, result: Path) -> None:
         self.result = result
         self.folder = place_of(result)
-        with failing(result):
-            self.found = self.folder.exists()  # somebody's, who did not finish
         self._lock = self._locked()
+        with failing(result):  # somebody's, who did not finish; looked at when it is ours
+            self.found = any(entry.name != "lock" for entry in self.folder.iterdir())
 
     def _locked(self) -> IO[str]:
         path = self.folder / "lock"
