@@ -401,3 +401,33 @@ def test_a_damaged_tiff_is_one_line_of_the_real_process(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"softmax2d: {tmp_path}/truth.tif: is not a usable TIFF file: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_resuming_on_the_command_line(cli, tmp_path, monkeypatch):
+    cut(monkeypatch, 300)
+    logits, truth = scene((5, 17, 23))
+    source, labels = saved(tmp_path / "in.npy", logits), saved(tmp_path / "truth.npy", truth)
+    code, out, err = cli(source, labels, "--resume")
+    assert (code, out) == (2, "")
+    assert "--resume needs --report or --summary" in err
+    report, account = tmp_path / "r.json", tmp_path / "a.json"
+    assert cli(source, labels, "--report", report, "--summary", report)[0] == 2
+    assert cli(source, labels, "--summary", account, "--resume", "--quiet") == (0, "", "")
+    place = tmp_path / ".r.json.softmax2d"
+    place.mkdir()
+    (place / "checkpoint").write_bytes(b"torn")
+    code, out, err = cli(source, labels, "--report", report, "--resume", "--quiet")
+    said = f"softmax2d: {report}: what was kept is damaged; all tiles are counted again.\n"
+    assert (code, out, err) == (0, "", said)
+    assert not place.exists()
+    before = report.read_bytes()
+    asked = source, labels, "--report", report, "--quiet"
+    assert cli(*asked)[0] == 2  # exists
+    assert cli(*asked, "--resume") == (0, "", "")  # the same bytes
+    code, _, err = cli(*asked, "--resume", "--bins", "4")
+    assert (code, report.read_bytes()) == (2, before)
+    assert "exists and is not what this run makes; add --overwrite to replace it" in err
+    assert cli(*asked, "--resume", "--bins", "4", "--overwrite")[0] == 0
+    assert report.read_bytes() != before
+    names = {"in.npy", "truth.npy", "r.json", "a.json", ".r.json.softmax2d"}
+    assert {p.name for p in tmp_path.iterdir()} <= names

@@ -12,7 +12,14 @@ import pytest
 import zarr
 
 from softmax2d.cli import app
-from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file
+from softmax2d.stream import (
+    Failed,
+    Refused,
+    Unusable,
+    _checkpoint,
+    evaluate_files,
+    segment_file,
+)
 from tests.tiles import cut
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -161,6 +168,29 @@ def test_an_evaluation_outlives_a_killed_worker(source, truth):
         found = evaluate_files(source, truth, ignore_index=255, scheduler=address, progress=kill)
     assert killed
     assert found == evaluate_files(source, truth, ignore_index=255)
+
+
+def test_an_evaluation_goes_on_after_a_stop(cluster, source, truth, tmp_path, monkeypatch):
+    monkeypatch.setattr(_checkpoint, "SECONDS", 0)
+    monkeypatch.setattr(_checkpoint, "_SHARE", 0)
+    calls, account = [], tmp_path / "account.json"
+    asked = {"ignore_index": 255, "summary": account, "scheduler": cluster.scheduler_address}
+
+    class Stop(Exception):  # noqa: N818 - no error
+        pass
+
+    def stop(done, total, seconds):
+        calls.append(done)
+        if len(calls) == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        evaluate_files(source, truth, **asked, progress=stop)
+    found = evaluate_files(source, truth, **asked, resume=True)
+    assert found == evaluate_files(source, truth, ignore_index=255)
+    told = json.loads(account.read_text())["tiles"]
+    assert told["resumed"] >= 5
+    assert told["resumed"] + told["done"] == told["total"]
 
 
 def test_an_evaluation_on_a_cluster_needs_files_and_names_a_wrong_truth(cluster, source, truth):

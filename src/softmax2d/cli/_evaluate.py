@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +13,7 @@ import click
 import numpy as np
 
 from softmax2d import Statistics, _report
-from softmax2d._files._errors import Refused, failing, needed
+from softmax2d._files._errors import Refused, Unusable, failing, needed
 from softmax2d._files._formats import open_any
 from softmax2d._report import text
 from softmax2d.cli import _colour
@@ -20,11 +21,13 @@ from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
-from softmax2d.cli._streaming import account_path, bounded, cluster_of, distributed
+from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results
+from softmax2d.stream import _request
+from softmax2d.stream._checkpoint import kept_beside
 from softmax2d.stream._counting import Plan
 from softmax2d.stream._evaluate import evaluated, evaluation
-from softmax2d.stream._evaluation import job_of
+from softmax2d.stream._evaluation import header_of, job_of
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._segment import workers_of
@@ -58,6 +61,17 @@ def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
         click.echo(f"and {len(names) - len(rows)} classes of higher IoU, or without pixels")
 
 
+def _results(
+    report: Path | None, summary: Path | None, inputs: list[Path], overwrite: bool, resume: bool
+) -> tuple[Results, Path | None]:
+    """The report and the account, refused where they cannot be written."""
+    made = [] if report is None else [report]
+    account = _request.account_path(account_path(summary), [*inputs, *made])
+    if resume and not made and account is None:
+        raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
+    return Results(made, inputs, overwrite, resume), account
+
+
 @click.command()
 @click.argument("logits", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
@@ -82,7 +96,7 @@ def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
 @click.option("--key", metavar="NAME", help="Which array of LOGITS, if it has several.")
 @click.option("--truth-key", metavar="NAME", help="Which array of TRUTH, if it has several.")
 @bounded
-@distributed
+@resumable
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @click.option("--quiet", is_flag=True, help="Print nothing, no progress bar.")
 def evaluate(
@@ -94,6 +108,7 @@ def evaluate(
     truth_key: str | None,
     missing_as_fill: bool,
     overwrite: bool,
+    resume: bool,
     quiet: bool,
     workers: int | None,
     scheduler: str | None,
@@ -120,8 +135,9 @@ def evaluate(
       .png   the two diagrams; needs matplotlib
       .json  every measure, and the counts, which Statistics.from_dict reads
 
-    Nothing is written before the end, so there is nothing to go on with: a run that was stopped
-    starts again.
+    The report appears complete or not at all. Until then what is counted is kept in a hidden folder
+    beside it, or beside the --summary: a run that was stopped, killed or failed goes on with the
+    same command and --resume, and ends with the same numbers.
 
     \b
     Examples:
@@ -137,10 +153,8 @@ def evaluate(
     """
     started = perf_counter()
     _checked_report(report)
-    account = account_path(summary)
-    beside = [Path(p) for p in (classes, calibration) if p is not None]
-    inputs = [logits, truth, *beside]
-    results = Results([] if report is None else [report], inputs, overwrite)
+    inputs = [logits, truth, *(Path(p) for p in (classes, calibration) if p is not None)]
+    results, account = _results(report, summary, inputs, overwrite, resume)
     with ExitStack() as stack:
         room, threads = in_bytes(memory), workers_of(None)
         cluster = cluster_of(scheduler, workers, stack)
@@ -158,14 +172,18 @@ def evaluate(
         total = prod(plan.geometry.shape)
         keys = key, truth_key
         job = job_of(counting, (logits, truth), keys, missing_as_fill, scale) if cluster else None
+        budget = asked["memory"], asked["workers"]
+        header = partial(header_of, counting, keys, missing_as_fill, scale, budget)
+        held = stack.enter_context(kept_beside(report or account, header, resume))
         with results, Progress("evaluate", total, quiet) as progress:
-            found = evaluated(counting, threads, progress, account, cluster, job)
+            found = evaluated(counting, threads, progress, account, cluster, job, held)
             if report is not None:
                 title = f"{logits.name} and {truth.name}"
                 data = _report.rendered(found, report.suffix, listed, title)
                 file = results.create(report)
                 with failing(report):
                     file.write(data)
+    noted([] if held is None else held.notes)
     if not quiet:
         _say(plan, found, listed)
         if report is not None:

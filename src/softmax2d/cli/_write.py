@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from softmax2d._files._errors import failing
 from softmax2d.stream._place import sync_folder
-from softmax2d.stream._work import check_new, check_paths
+from softmax2d.stream._work import check_new, check_paths, check_same
 
 
 class Results:
@@ -31,13 +31,22 @@ class Results:
         Files that must stay as they are.
     overwrite : bool
         Whether existing files may be replaced.
+    resume : bool
+        Whether existing files may be this command's own, named before it was killed: they stay
+        where they are the same.
     """
 
-    def __init__(self, paths: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
-        self._overwrite = overwrite
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        inputs: Sequence[Path],
+        overwrite: bool,
+        resume: bool = False,
+    ) -> None:
+        self._overwrite, self._compared = overwrite, resume and not overwrite
         self._open: dict[Path, tuple[Path, IO[bytes]]] = {}
         self._temporary: list[Path] = []
-        check_paths(paths, inputs, overwrite)
+        check_paths(paths, inputs, overwrite or resume)
 
     def create(self, path: Path) -> IO[bytes]:
         """Open the file that will become ``path``."""
@@ -75,8 +84,11 @@ class Results:
             with failing(path):
                 file.flush()
                 os.fsync(file.fileno())
-        for path in self._open:
-            check_new(path, self._overwrite)
+        for path, (temporary, _) in self._open.items():
+            if self._compared and os.path.lexists(path):
+                check_same(path, temporary)
+            else:
+                check_new(path, self._overwrite)
         for path, (temporary, _) in self._open.items():
             with failing(path):
                 os.replace(temporary, os.path.realpath(path))

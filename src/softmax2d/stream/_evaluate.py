@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from copy import deepcopy
+from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -14,9 +16,10 @@ from softmax2d._files._errors import Unusable, shown
 from softmax2d._files._source import Source
 from softmax2d._statistics import Statistics
 from softmax2d.stream import _account, _engine, _request
+from softmax2d.stream._checkpoint import Checkpoint, kept_beside
 from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._counting import plan_of
-from softmax2d.stream._evaluation import Counted, Evaluation, counting_of, job_of
+from softmax2d.stream._evaluation import Counted, Evaluation, counting_of, header_of, job_of
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._journal import Record
 from softmax2d.stream._memory import in_bytes
@@ -63,6 +66,8 @@ def evaluate_files(
     progress: Progress | None = None,
     scheduler: str | None = None,
     summary: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Statistics:
     """Compare logits with the truth, neither of which need fit in memory.
 
@@ -86,6 +91,13 @@ def evaluate_files(
     missing_as_fill, progress, scheduler, summary
         As in :func:`segment_file`; in the account ``ignored`` are pixels without data and those of
         the ``ignore_index``.
+    checkpoint : path, optional
+        A name beside which to keep what is counted so far, in the hidden folder
+        ``.NAME.softmax2d``, until all of it is. By default that of the ``summary``; without either
+        nothing is kept.
+    resume : bool
+        Go on with what is kept of the same evaluation, where it was killed, stopped or failed: the
+        counts are the same, and only tiles since the last second or so are counted again.
 
     Returns
     -------
@@ -99,7 +111,12 @@ def evaluate_files(
     Unusable
         Arguments that cannot be used.
     Failed
-        Reading failed.
+        Reading failed, or keeping what is counted. What was kept stays for ``resume``.
+
+    Notes
+    -----
+    Resuming refuses another version, input, truth, parameter or tiling and says which; of arrays
+    only shape and dtype are known. A second process with the same ``checkpoint`` is refused.
 
     Examples
     --------
@@ -109,12 +126,17 @@ def evaluate_files(
     0.5
     """
     how = Resampling(None, interpolation, align_corners)
+    beside = summary if checkpoint is None else checkpoint
+    if resume and beside is None:
+        raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
+    account = _request.account_path(summary, [source, target])
+    beside = _request.account_path(beside, [])
     with ExitStack() as stack:
         room, threads, cluster = in_bytes(memory), workers_of(workers), None
         if scheduler is not None:
             cluster = stack.enter_context(Cluster(scheduler))
             room, threads = cluster.share(room), cluster.threads
-        fill = missing_as_fill
+        fill, asked = missing_as_fill, threads
         logits = stack.enter_context(_request.opened(source, key, fill))
         truth = stack.enter_context(_request.opened(target, target_key, fill))
         mapped = {"temperature": temperature, "bias": bias, "bins": bins}
@@ -129,11 +151,12 @@ def evaluate_files(
             workers=threads,
             **mapped,
         )
-        job = None
+        job, keys = None, (key, target_key)
         if cluster is not None:
-            job = job_of(counting, (source, target), (key, target_key), fill, mapped)
-        account = None if summary is None else Path(summary)
-        return evaluated(counting, threads, progress, account, cluster, job)
+            job = job_of(counting, (source, target), keys, fill, mapped)
+        header = partial(header_of, counting, keys, fill, mapped, (room, asked))
+        held = stack.enter_context(kept_beside(beside, header, resume))
+        return evaluated(counting, threads, progress, account, cluster, job, held)
 
 
 def evaluated(
@@ -143,30 +166,51 @@ def evaluated(
     account: Path | None = None,
     cluster: Cluster | None = None,
     job: Counted | None = None,
+    held: Checkpoint | None = None,
 ) -> Statistics:
     """Count every tile, in threads or on a cluster, and account for them, well or not."""
     plan, started = counting.plan, perf_counter()
     total = prod(plan.geometry.shape)
-    tiles = range(len(plan.tiling)) if total else range(0)
-    size = plan.geometry.shape, plan.geometry.classes, total, len(tiles)
-    summary = Summary(shown(plan.source.path), {}, *size)
-    summary.truth = None if plan.truth is None else shown(plan.truth.path)
+    summary = _begun(counting, total, held)
+    before = frozenset(counting.tiles)
+    left = (tile for tile in range(summary.tiles) if tile not in before)
 
     def said(record: Record) -> None:
         summary.tiles_done += 1
         summary.counts += _account.Counts.of_record(record)
         summary.bytes_read += int(record["read"])
+        if held is not None:
+            held.keep(counting.state)
         if progress is not None:
             progress(summary.counts.pixels, total, perf_counter() - started)
 
-    with accounted(summary, None, account):
+    with accounted(summary, held, account), ExitStack() as stack:
+        if held is not None:
+            stack.enter_context(held.kept(counting.state))
         try:
             if cluster is not None and job is not None:
-                cluster(job, tiles, lambda found: said(counting.take(*found)))
+                cluster(job, left, lambda found: said(counting.take(*found)))
             else:
-                _engine.run(counting, tiles, workers, said)
+                _engine.run(counting, left, workers, said)
         except _engine.TileError as error:
             summary.tiles_failed = error.tiles
             raise _engine.plain(error, plan.source.path) from None
     found: Statistics = counting.found.statistics
     return found
+
+
+def _begun(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary:
+    """The account of an evaluation that has counted nothing yet, or what was kept."""
+    plan = counting.plan
+    tiles = len(plan.tiling) if total else 0
+    size = plan.geometry.shape, plan.geometry.classes, total, tiles
+    summary = Summary(shown(plan.source.path), {}, *size)
+    summary.truth = None if plan.truth is None else shown(plan.truth.path)
+    if held is None or held.state is None:
+        return summary
+    try:
+        counting.go_on(held.state)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        held.drop()
+    summary.tiles_resumed, summary.counts = len(counting.tiles), deepcopy(counting.counts)
+    return summary

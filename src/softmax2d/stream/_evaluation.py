@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d import _checks, _ops
+from softmax2d import __version__, _checks, _ops, _runtime
 from softmax2d._evaluate import counted
 from softmax2d._files._errors import Unusable
 from softmax2d._files._formats import open_any
@@ -41,6 +42,15 @@ class Found:
         """Of parts of an image."""
         return Found(self.statistics.as_one_image(), self.minus_inf)
 
+    def to_json(self) -> Record:
+        """JSON values; :meth:`from_json` reads them."""
+        return {"statistics": self.statistics.to_dict(), "minus_inf": self.minus_inf}
+
+    @classmethod
+    def from_json(cls, said: Record) -> Found:
+        """What :meth:`to_json` wrote."""
+        return cls(Statistics.from_dict(said["statistics"]), int(said["minus_inf"]))
+
 
 def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
     """What is counted in a part."""
@@ -57,19 +67,80 @@ def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> F
 
 
 class Evaluation(Counting):
-    """Counts tiles, and accounts for their pixels."""
+    """Counts tiles, and accounts for their pixels: each tile as a whole, or not at all.
+
+    Attributes
+    ----------
+    tiles : set of int
+        Those that are counted.
+    counts : Counts
+        Of their pixels.
+    """
+
+    def __init__(self, mapped: Mapped, bins: int) -> None:
+        super().__init__(mapped, mapped.plan)
+        self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
+        self.tiles: set[int] = set()
+        self.counts = _account.Counts()
+        self._turn, self._whole = threading.Lock(), True
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
         """Add up parts; the record counts their pixels by what they are."""
         parts, counts, read = list(parts), _account.Counts(), 0
-        record = super().take(tile, parts)
         for box, found in parts:
             all_, valid = prod(shape_of(box)), found.statistics.pixels
             nan = found.statistics.undefined - found.minus_inf
             counts += _account.Counts(all_, nan, found.minus_inf, all_ - valid)
             logits, _ = self.plan.geometry.reads(box)
             read += prod(shape_of(logits)) * self.plan.source.dtype.itemsize
+        with self._turn:
+            self._whole = False  # until all is added: a signal may end this at any point
+            record = super().take(tile, parts)
+            self.tiles.add(tile)
+            self.counts += counts
+            self._whole = True
         return {**record, **counts.to_json(), "read": read}
+
+    def state(self) -> Record | None:
+        """What is counted so far, JSON values; None if that stopped in the middle of a tile."""
+        with self._turn:
+            if not self._whole:
+                return None
+            tiles, counts, found = spans(self.tiles), self.counts.to_json(), self.found
+            parts = list(self._parts.items())
+        images = [[list(at), part.to_json(), pixels] for at, (part, pixels) in parts]
+        return {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
+
+    def go_on(self, state: Record) -> None:
+        """Begin with what :meth:`state` said.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            It is not of this plan; then nothing has changed.
+        """
+        known = range(len(self.plan.tiling))
+        tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
+        if not tiles or spans(tiles) != state["tiles"]:
+            raise ValueError("other tiles")
+        counts, found = _account.Counts.of_record(state["counts"]), self.found
+        found = found + Found.from_json(state["found"])
+        parts = {tuple(at): (Found.from_json(p), int(n)) for at, p, n in state["images"]}
+        held = [found, *(part for part, _ in parts.values())]
+        if sum(f.statistics.pixels for f in held) + counts.ignored != counts.pixels:
+            raise ValueError("pixels are missing")
+        self.tiles, self.counts, self.found, self._parts = tiles, counts, found, parts
+
+
+def spans(tiles: Iterable[int]) -> list[list[int]]:
+    """Numbers as half-open spans, in order."""
+    found: list[list[int]] = []
+    for tile in sorted(tiles):
+        if found and found[-1][1] == tile:
+            found[-1][1] = tile + 1
+        else:
+            found.append([tile, tile + 1])
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,9 +174,37 @@ def _opened(job: Counted) -> Evaluation:
 def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int) -> Evaluation:
     """The counts of a plan, of nothing yet."""
     affine = map_of(plan, temperature, bias)
-    found = Evaluation(Mapped(plan, affine, partial(found_in, bins=bins)), plan)
-    found.found = Found(Statistics.empty(plan.geometry.classes, bins))
-    return found
+    return Evaluation(Mapped(plan, affine, partial(found_in, bins=bins)), bins)
+
+
+def header_of(
+    counting: Evaluation, keys: Any, fill: bool, mapped: dict[str, Any], budget: tuple[int, int]
+) -> Record:
+    """What an evaluation that goes on compares; JSON values."""
+    plan, geometry = counting.plan, counting.plan.geometry
+    scale = mapped["temperature"], mapped["bias"]
+    temperature, bias = _checks.unpacked("evaluate", *scale, geometry.classes)
+    return {
+        "version": __version__,
+        "input": plan.source.identity(),
+        "truth": None if plan.truth is None else plan.truth.identity(),
+        "parameters": {
+            "axis": geometry.axis,
+            "interpolation": list(geometry.interpolation),
+            "align_corners": geometry.align_corners,
+            "temperature": _request.numbers(temperature),
+            "bias": _request.numbers(bias),
+            "ignore_index": plan.ignore_index,
+            "nodata": repr(plan.nodata),
+            "bins": mapped["bins"],
+            "key": keys[0],
+            "target_key": keys[1],
+            "missing_as_fill": fill,
+            "instruction_set": _runtime.instruction_set(),
+        },
+        "tiling": plan.tiling.described(),
+        "budget": dict(zip(("memory", "workers"), budget, strict=True)),
+    }
 
 
 def job_of(

@@ -18,12 +18,13 @@ from softmax2d._files._errors import Refused, failing
 Record = dict[str, Any]
 
 
-def _line(record: Record) -> bytes:
+def line_of(record: Record) -> bytes:
+    """JSON and its checksum."""
     text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def _record(line: bytes) -> Record | None:
+def record_in(line: bytes) -> Record | None:
     """The record in a line; None where it is torn."""
     if not line.endswith(b"\n") or line[8:9] != b" ":
         return None
@@ -58,7 +59,7 @@ class Journal:
             return records
         with failing(self._result), open(self._path, "rb") as file:
             for line in file:
-                record = _record(line)
+                record = record_in(line)
                 if record is None:
                     break
                 records.append(record)
@@ -80,7 +81,7 @@ class Journal:
 
     def append(self, record: Record, sync: bool = False) -> None:
         """Write a line, whole before the next."""
-        data = _line(record)
+        data = line_of(record)
         with self._lock, failing(self._result):
             done = os.write(self._number, data)
             if done != len(data):  # a disk that is full to the byte: the rest says so
@@ -101,10 +102,10 @@ def compared(result: Path, before: Record, now: Record) -> None:
     Raises
     ------
     Refused
-        Version, input, parameters or tiling differ.
+        Version, input, truth, parameters or tiling differ.
     """
     kinds = {"version": "version of softmax2d", "input": "input", "parameters": "parameter"}
-    for kind in ("version", "input", "parameters", "tiling"):
+    for kind in ("version", "input", "truth", "parameters", "tiling"):
         old, new = before.get(kind), now.get(kind)
         if old == new:
             continue

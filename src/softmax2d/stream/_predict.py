@@ -328,7 +328,7 @@ def predicted(
         told = _request.checked(style(plan.blend.classes), plan.blend.classes)
         work = _work(source, plan, asked, paths, told, resume, overwrite)
         run = _Prediction(plan, source, work, arrays, progress)
-        return run(_request.account_path(summary, image, work))
+        return run(_request.account_path(summary, [image], work))
 
 
 def _work(

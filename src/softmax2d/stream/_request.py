@@ -76,8 +76,10 @@ def given(*inputs: Any) -> list[Path]:
     return found
 
 
-def account_path(path: Any, source: Any, work: Work | None) -> Path | None:
+def account_path(path: Any, held: Sequence[Any], work: Work | None = None) -> Path | None:
     """Where the account goes: a file that is neither read nor written by the run itself.
+
+    ``held`` are paths and arrays that stay as they are, or become something else.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def account_path(path: Any, source: Any, work: Work | None) -> Path | None:
     if not account.parent.is_dir():
         raise Refused(account, f"there is no folder {account.parent}.")
     results = [] if work is None else [t.path for t in work.targets]
-    for other in (*given(source), *results):
+    for other in (*given(*held), *results):
         if same_file(account, other) or account.is_dir():
             raise Refused(account, "is no place for the account; choose another name.")
     return account

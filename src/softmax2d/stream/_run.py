@@ -15,6 +15,7 @@ from softmax2d._files._errors import StreamError, Unusable, shown
 from softmax2d._files._source import Source
 from softmax2d.stream import _decoding, _engine
 from softmax2d.stream._account import Counts
+from softmax2d.stream._checkpoint import Checkpoint
 from softmax2d.stream._cluster import Stored
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
@@ -41,7 +42,9 @@ def begun(
 
 
 @contextmanager
-def accounted(summary: Summary, work: Work | None, path: Path | None) -> Iterator[None]:
+def accounted(
+    summary: Summary, work: Work | Checkpoint | None, path: Path | None
+) -> Iterator[None]:
     """Say how the block ended, in the account and, if something is kept, in the error."""
     started = perf_counter()
     try:

@@ -332,7 +332,7 @@ def _done(
         if scheduler is not None:
             options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
         run = stack.enter_context(planned_run(source, result, wanted, options))
-        return run(_request.account_path(path, source, run.work))
+        return run(_request.account_path(path, [source], run.work))
 
 
 def softmax2d_file(

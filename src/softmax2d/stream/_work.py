@@ -129,6 +129,15 @@ def check_new(path: Path, overwrite: bool) -> None:
         raise Refused(path, "exists; add --overwrite to replace it.")
 
 
+def check_same(path: Path, made: Path) -> None:
+    """Refuse to replace anything but the same bytes where nobody said to."""
+    with failing(path):
+        same = _same_bytes(made, path)
+    if not same:
+        cause = "exists and is not what this run makes; add --overwrite to replace it."
+        raise Refused(path, cause)
+
+
 @dataclass
 class Work:
     """The results of one run, from the first tile to their final names.
@@ -251,11 +260,7 @@ class Work:
 
     def _kept_as_it_is(self, path: Path, part: Path) -> None:
         """An existing result of the same bytes stays; another one is not replaced."""
-        with failing(path):
-            same = _same_bytes(part, path)
-        if not same:
-            cause = "exists and is not what this run makes; add --overwrite to replace it."
-            raise Refused(path, cause)
+        check_same(path, part)
         removed(part, path)
         self.notes.append(f"{path}: was there, complete, and is the same.")
 
