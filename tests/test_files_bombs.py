@@ -14,8 +14,9 @@ import numcodecs
 import numpy as np
 import pytest
 
-from softmax2d._files import _inflate
-from softmax2d.stream import Refused, Unusable, segment_file
+from softmax2d._files import _inflate, _png
+from softmax2d.balance import class_counts
+from softmax2d.stream import Refused, Unusable, evaluate_files, predict, segment_file
 
 h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")
@@ -198,3 +199,131 @@ def test_pages_in_another_file(tmp_path):
     ome(tmp_path / "other.ome.tif", str)
     ome(path, lambda said: re.sub("<TiffData[^>]*>", f'<TiffData IFD="0">{place}', said))
     refused(path, "has OME metadata of pages in other files, which are not opened")
+
+
+@pytest.fixture
+def blank(tmp_path):
+    """A picture of 36 million zeros in 35 KB, and what decodes it."""
+    images, path = pytest.importorskip("PIL.Image"), tmp_path / "blank.png"
+    images.new("L", (6000, 6000)).save(path)
+    return path
+
+
+@pytest.fixture
+def undecoded(monkeypatch):
+    """Nothing may be decoded."""
+
+    def decoded(self):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(_png.PictureSource, "_decoded", decoded)
+
+
+@pytest.mark.usefixtures("undecoded")
+def test_a_picture_far_larger_than_its_logits(blank):
+    text = r"expands from \d+ to 36000000 bytes, as a bomb does, and is 750 times as large as the"
+    with pytest.raises(Refused, match=text):
+        evaluate_files(np.zeros((3, 8, 8), np.float32), blank)
+
+
+@pytest.mark.usefixtures("undecoded")
+def test_a_picture_larger_than_the_budget(blank, tmp_path):
+    logits, image = np.zeros((3, 200, 200), np.float32), np.zeros((6000, 6000), np.uint8)
+    text = "memory of 70 MB is too small: .*blank.png is decoded as a whole, which takes 72 MB; "
+    with pytest.raises(Unusable, match=text + "give memory='73MB'"):
+        evaluate_files(logits, blank, memory="70MB")
+    with pytest.raises(Unusable, match=text):
+        predict(lambda batch: batch, blank, image, memory="70MB")
+    with pytest.raises(Unusable, match=text):
+        segment_file(blank, tmp_path / "out.npy", axis=0, memory="70MB")
+    with pytest.raises(Unusable, match="which takes 90 MB; give memory='91MB'"):
+        class_counts(blank, memory="72MB")
+
+
+def test_a_picture_within_the_budget(blank):
+    logits = np.zeros((3, 100, 100), np.float32)
+    assert evaluate_files(logits, blank, memory="100MB").pixels == 36_000_000
+    assert class_counts([blank, blank], memory="100MB").pixels.tolist() == [72_000_000]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "RGB", "RGBA", "LA", "CMYK"])
+def test_pictures_are_decoded_in_strips(tmp_path, monkeypatch, mode):
+    images = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(_png, "_STRIP", 100)
+    rng, path = np.random.default_rng(0), tmp_path / ("in.jpg" if mode == "CMYK" else "in.png")
+    image = images.fromarray(rng.integers(0, 2, (23, 17), np.uint8)).convert(mode)
+    image.save(path)
+    with images.open(path) as held:
+        known = held.mode in (*_png._LABEL_MODES, "RGB", "RGBA")
+        want = np.asarray(held if known else held.convert("RGB"))
+    with _png.open_source(path, None) as source:
+        found = source.read((slice(3, 20), slice(0, 17)))
+        assert (source.shape, source.dtype) == (want.shape, found.dtype)
+    np.testing.assert_array_equal(found, want[3:20])
+
+
+def test_a_picture_that_changes_before_it_is_decoded(tmp_path):
+    images, path = pytest.importorskip("PIL.Image"), tmp_path / "in.png"
+    images.new("L", (5, 4)).save(path)
+    with _png.open_source(path, None) as source:
+        images.new("L", (5000, 4)).save(path)
+        with pytest.raises(Refused, match="changed while it was open"):
+            source.read((slice(0, 4), slice(0, 5)))
+
+
+def with_tile(path, compression, data):
+    """A TIFF of one tile of 64 × 64 whose bytes are these."""
+    tifffile.imwrite(
+        path, np.zeros((64, 64), np.uint8), compression=compression, tile=(64, 64),
+        photometric="minisblack",
+    )  # fmt: skip
+    with open(path, "r+b") as file:
+        page, place = tifffile.TiffFile(file).pages[0], file.seek(0, 2)
+        file.write(data)
+        page.tags["TileOffsets"].overwrite(place)
+        page.tags["TileByteCounts"].overwrite(len(data))
+
+
+def test_tiles_of_tiff(tmp_path):
+    path, logits = tmp_path / "truth.tif", np.zeros((3, 64, 64), np.float32)
+    with_tile(path, "zlib", zlib.compress(ZEROS))
+    with pytest.raises(Refused, match="page 0, tile 0 expands to far more than it should, as a"):
+        evaluate_files(logits, path)
+    pytest.importorskip("imagecodecs")
+    picture = io.BytesIO()
+    pytest.importorskip("PIL.Image").new("L", (6000, 6000)).save(picture, "png")
+    with_tile(path, "png", picture.getvalue())
+    with pytest.raises(Refused, match="page 0, tile 0 expands to far more than it should, as a"):
+        evaluate_files(logits, path)
+    with_tile(path, "lerc", b"")
+    with pytest.raises(Refused, match="is compressed by LERC; store it with deflate"):
+        evaluate_files(logits, path)
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "jpeg2000", "png"])
+def test_what_tiles_that_are_pictures_declare(tmp_path, codec):
+    pytest.importorskip("imagecodecs")
+    array = np.random.default_rng(0).integers(0, 255, (40, 70, 3)).astype(np.uint8)
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, array, compression=codec, tile=(48, 80), photometric="rgb")
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        file.filehandle.seek(page.dataoffsets[0])
+        data = file.filehandle.read(page.databytecounts[0])
+    assert _inflate.picture_size(data) == (48, 80)
+    assert _inflate.picture_size(data[:20]) is None
+    assert _inflate.picture_size(b"") is None
+    found = np.empty((40, 70), np.uint8)
+    predict(lambda batch: batch, path, found, window=32)
+
+
+def test_chunks_of_a_truth_larger_than_the_budget(tmp_path):
+    path = tmp_path / "truth.zarr"
+    zarr.create_array(path, shape=(3000, 3000), dtype="u1", chunks=(3000, 3000), fill_value=0)[
+        :
+    ] = 1
+    logits = np.zeros((3, 3000, 3000), np.float16)
+    text = "is decoded in pieces of 3000 × 3000 numbers, which takes 18 MB; give memory='19MB'"
+    with pytest.raises(Unusable, match=text):
+        evaluate_files(logits, path, memory="17MB")
+    assert evaluate_files(logits, path, memory="60MB").pixels == 9_000_000

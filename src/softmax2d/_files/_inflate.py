@@ -114,3 +114,27 @@ def is_bomb(codec: str, data: bytes, expected: int) -> bool:
     if codec in ("gzip", "zlib") and len(data) * DEFLATE <= limit:
         return False
     return _passes(codec, data, limit)
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, PNG or JPEG 2000 stream declares; None where it does not."""
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
+        columns, rows = struct.unpack_from(">II", data, 16)
+        return rows, columns
+    at = data.find(b"\xff\x4f\xff\x51", 0, 1 << 10)  # SOC and SIZ; JP2 has boxes before it
+    if at >= 0 and len(data) >= at + 24:
+        columns, rows, left, top = struct.unpack_from(">IIII", data, at + 8)
+        return max(0, rows - top), max(0, columns - left)
+    return _jpeg_size(data) if data[:2] == b"\xff\xd8" else None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """What the frame header (SOF) of a JPEG says."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = struct.unpack_from(">BH", data, at + 1)
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # tables, not frames
+            rows, columns = struct.unpack_from(">HH", data, at + 5)
+            return rows, columns
+        at += 2 + length
+    return None

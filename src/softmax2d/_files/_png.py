@@ -4,38 +4,79 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import zlib
 from math import prod
 from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._errors import Path, Refused, failing, needed
 from softmax2d._files._look import Look
 from softmax2d._files._pictures import damaged, opened_image
 from softmax2d._files._source import Array, Box, Source
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # Pillow's bytes a pixel
+_COEFFICIENTS = 6  # bytes a pixel that libjpeg keeps of a progressive picture, two a sample
+_STRIP = 1 << 24  # bytes of rows copied at a time
 _LEVEL = 6  # of deflate
 _BLOCK = 1 << 24  # bytes of rows compressed at a time
 
 
 class PictureSource(Source):
-    """A picture, decoded when it is opened: its format has no pieces."""
+    """A picture, decoded when it is first read, as a whole: its format has no pieces.
 
-    def __init__(self, path: Path, pixels: Array) -> None:
-        self.path, self._pixels = path, pixels
-        self.shape, self.dtype = pixels.shape, pixels.dtype
-        self.axes = ("y", "x", "sample")[: pixels.ndim]
+    Until then only its header was looked at, so that what it declares can be compared with what can
+    be.
+    """
+
+    def __init__(self, path: Path, image: Any) -> None:
+        self.path, self._lock = path, threading.Lock()
+        self._pixels: Array | None = None
+        self._declared = image.mode, image.size
+        sample = _numbers(needed("PIL.Image", "cli").new(image.mode, (1, 1)))
+        self.shape = (image.height, image.width, *sample.shape[2:])
+        self.dtype = sample.dtype
+        self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
+        self.packed = os.path.getsize(path)
+        decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * (image.format == "JPEG")
+        self.whole = image.height * image.width * (decoder + sample.nbytes)
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        return self._pixels[box]
+        with self._lock:
+            pixels = self._pixels
+            if pixels is None:
+                pixels = self._pixels = self._decoded()
+        return pixels[box]
+
+    def _decoded(self) -> Array:
+        """All pixels; the decoder's own come over in strips, which take less than a second copy."""
+        found = np.empty(self.shape, self.dtype)
+        with opened_image(self.path) as image:
+            if (image.mode, image.size) != self._declared:
+                raise Refused(self.path, "changed while it was open.")
+            step = max(1, _STRIP // max(1, found[:1].nbytes))
+            try:
+                for top in range(0, image.height, step):
+                    bottom = min(top + step, image.height)
+                    found[top:bottom] = _numbers(image.crop((0, top, image.width, bottom)))
+            except Exception as error:  # whatever a damaged file does to a decoder
+                raise damaged(self.path, "picture", error) from error
+        return found
+
+
+def _numbers(image: Any) -> Array:
+    """Numbers, or red, green and blue."""
+    known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
+    pixels = np.asarray(image if known else image.convert("RGB"))
+    return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001
-    """The pixels of a picture: numbers, or red, green and blue.
+    """A picture whose pixels are not decoded yet.
 
     Raises
     ------
@@ -45,12 +86,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSo
     if key is not None:
         raise Refused(path, "is a single array; key (--key) is for files with several.")
     with opened_image(path) as image:
-        try:
-            known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
-            pixels = np.asarray(image if known else image.convert("RGB"))
-        except Exception as error:  # whatever a damaged file does to a decoder
-            raise damaged(path, "picture", error) from error
-    return PictureSource(path, pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels)
+        return PictureSource(path, image)
 
 
 def size_of(path: Path) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from softmax2d._files import _ome
 from softmax2d._files._errors import Path, Refused, failing, needed
+from softmax2d._files._inflate import HARMLESS, is_bomb, picture_size
 from softmax2d._files._look import Look, Space
 from softmax2d._files._pictures import opened_tiff, reading_tiff
 from softmax2d._files._png import check_palette
@@ -21,6 +22,11 @@ from softmax2d._files._source import Array, Box, Source
 
 _GEO_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+# By TIFF's numbers: streams of bytes; what becomes a hundred times as much at most, or is bounded
+# by its rows; pictures, which declare a size of their own.
+_STREAMS = {8: "zlib", 32946: "zlib", 50013: "zlib", 34925: "lzma", 50000: "zstd", 34926: "zstd"}
+_BOUNDED = (1, 2, 3, 4, 5, 32773)
+_PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)  # JPEG, JPEG 2000, PNG
 
 
 class TiffSource(Source):
@@ -42,6 +48,10 @@ class TiffSource(Source):
         self.dtype = np.dtype(self._series.dtype)
         _named(self, self._series)
         self._page = self._series.keyframe
+        codec = self._page.compression
+        if int(codec) not in (*_STREAMS, *_BOUNDED, *_PICTURES):
+            known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
+            raise Refused(path, f"is compressed by {codec.name}; store it with {known}, or plain.")
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
@@ -118,6 +128,8 @@ class TiffSource(Source):
             data = os.pread(self._file.fileno(), counts[segment], starts[segment])
         if len(data) < counts[segment]:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
+        if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
+            raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
         with reading_tiff(self.path, logging.ERROR):
             try:
                 values, place, _ = self._page.decode(data, segment)
@@ -176,6 +188,20 @@ def _check_size(path: Path, source: Source, packed: int) -> None:
             f"expands from {packed} to {size} bytes, as a bomb does; "
             "store it uncompressed if it is to be trusted.",
         )
+
+
+def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
+    """Whether a strip or tile would become far more than a plane of so many bytes a sample.
+
+    Not every decoder that tifffile finds keeps to what it should become.
+    """
+    codec, expected = int(page.compression), plane * max(1, int(page.samplesperpixel))
+    if codec in _STREAMS:
+        return is_bomb(_STREAMS[codec], data, expected)
+    if codec in _BOUNDED:
+        return False
+    size = picture_size(data)
+    return size is None or prod(size) * page.dtype.itemsize > max(HARMLESS, 4 * plane)
 
 
 def _geographic(path: Path) -> bool:

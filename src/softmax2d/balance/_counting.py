@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from itertools import product
 from math import prod
@@ -18,7 +20,7 @@ from softmax2d._files._source import Box, Source, bands
 from softmax2d._native import core
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream._counting import check_labels
-from softmax2d.stream._memory import in_bytes
+from softmax2d.stream._memory import beside, decoded_bytes, in_bytes
 from softmax2d.stream._request import is_path, opened
 from softmax2d.stream._samples import nested_numbers
 from softmax2d.stream._segment import workers_of
@@ -33,6 +35,10 @@ class _Asked(NamedTuple):
     spatial_dims: int
     key: str | None
     piece: int  # pixels
+    memory: int
+    pieces: int  # bytes of it that the pieces of all threads take
+    share: int  # of these, for one thread
+    turn: threading.Lock  # of files of which a pixel takes more
 
     def doubts(self, dtype: np.dtype[Any]) -> bool:
         """Whether 255 may be a class, or the usual mark of none: nobody said."""
@@ -110,8 +116,11 @@ def class_counts(
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
     threads = workers_of(workers)
-    piece = max(1, in_bytes(memory) // _PIXEL // threads)
-    asked = _Asked(classes, ignore, dims, key, piece)
+    room = in_bytes(memory)
+    pieces = room // 4
+    share = pieces // threads
+    held = room, pieces, share, threading.Lock()
+    asked = _Asked(classes, ignore, dims, key, max(1, share // _PIXEL), *held)
     total = np.zeros((3, classes or _MOST), np.int64)
     images = ignored = 0
     for part, seen, left_out in _parts(labels, asked, threads):
@@ -186,19 +195,26 @@ def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
 def _of_file(path: Any, asked: _Asked) -> _Part:
     with opened(path, asked.key, False) as source:
         check_labels(source)
-        batch = max(0, len(source.shape) - asked.spatial_dims)
-        images = _Images(asked, prod(source.shape[batch:]))
-        for box in _boxes(source, asked.piece):
-            piece = source.read(box)
-            for index in np.ndindex(piece.shape[:batch]):
-                image = tuple(s.start + i for s, i in zip(box, index, strict=False))
-                try:
-                    images.add(image, piece[index])
-                except _Bad as bad:
-                    corner = (s.start for s in box)
-                    place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
-                    raise Refused(source.path, bad.told(place)) from None
-        return images.total
+        beside(source, asked.memory, asked.pieces)
+        large = decoded_bytes(source) > asked.share
+        with asked.turn if large else nullcontext():
+            return _of_source(source, asked)
+
+
+def _of_source(source: Source, asked: _Asked) -> _Part:
+    batch = max(0, len(source.shape) - asked.spatial_dims)
+    images = _Images(asked, prod(source.shape[batch:]))
+    for box in _boxes(source, asked.piece):
+        piece = source.read(box)
+        for index in np.ndindex(piece.shape[:batch]):
+            image = tuple(s.start + i for s, i in zip(box, index, strict=False))
+            try:
+                images.add(image, piece[index])
+            except _Bad as bad:
+                corner = (s.start for s in box)
+                place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
+                raise Refused(source.path, bad.told(place)) from None
+    return images.total
 
 
 def _boxes(source: Source, piece: int) -> Iterator[Box]:

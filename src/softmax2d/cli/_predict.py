@@ -69,6 +69,10 @@ def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
     help="Pixels of this value in all channels are no data.  [default: what the file says]",
 )  # fmt: skip
 @click.option("--key", metavar="NAME", help="Which array of a file with several.")
+@click.option(
+    "--memory", default="512MB", show_default=True, metavar="SIZE",
+    help="What decoding IMAGE may take.",
+)  # fmt: skip
 @click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped or killed.")
 @click.option(
@@ -119,7 +123,7 @@ def predict(
         colours = None if palette is None else _colour.palette(palette, count)
         return Style(tuple(names) or None, colours, cog)
 
-    run = {name: rest.pop(name) for name in ("key", "resume", "overwrite")}
+    run = {name: rest.pop(name) for name in ("key", "memory", "resume", "overwrite")}
     rest["temperature"] = map_of(rest["temperature"], rest.pop("calibration"))
     asked = rest | {"outputs": wanted, "encoding": encoding} | _FIXED
     with Progress("predict", 1, quiet) as progress:

@@ -18,6 +18,7 @@ from softmax2d import _checks, _options, _targets
 from softmax2d._checks import Map
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import suffix_of
+from softmax2d._files._inflate import HARMLESS
 from softmax2d._files._source import Array, Box, Source
 from softmax2d._targets import Logits, Target
 from softmax2d.stream import _account
@@ -25,11 +26,14 @@ from softmax2d.stream._cache import cached
 from softmax2d.stream._engine import shape_of
 from softmax2d.stream._geometry import Geometry, Resampling, laid, piece
 from softmax2d.stream._journal import Record
+from softmax2d.stream._memory import beside, decoded_bytes
 from softmax2d.stream._tiles import Costs, Tiling, planned
 
 Count = Callable[[Logits, Target | None, int], Any]
 
 _TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
+_RATIO = 200  # how far a picture of labels shrinks that is not one label nearly everywhere
+_CELL = 64  # pixels along an axis that networks give one cell of scores, at most
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,17 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
     raise Refused(truth.path, f"has {shapes} need labels of shape {own}, or of another size.")
 
 
+def _check_bomb(truth: Source, geometry: Geometry) -> None:
+    """Refuse a picture that unpacks to far more than its file and the logits make plausible."""
+    size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
+    pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
+    times = max(n / max(1, m) for n, m in pairs)
+    if truth.whole and size > max(HARMLESS, _RATIO * truth.packed) and times > _CELL:
+        cause = f"expands from {truth.packed} to {size} bytes, as a bomb does, and is {times:.0f} "
+        hint = "times as large as the logits; store it as .tif or .npy if it is to be trusted."
+        raise Refused(truth.path, cause + hint)
+
+
 def plan_of(
     logits: Source,
     truth: Source | None,
@@ -284,9 +299,14 @@ def plan_of(
         if size is not None:
             resized = Resampling(size, how.interpolation, how.align_corners)
             geometry = laid(logits, axis, resized, where=where)
+    chunks = [] if truth is None else _truth_chunks(truth, geometry)
+    if truth is not None and not chunks:  # decoded beside the tiles, by each worker
+        _check_bomb(truth, geometry)
+        memory, least = beside(truth, memory), 0 if truth.whole else decoded_bytes(truth)
+        others = min(workers - 1, memory // (2 * least) if least else workers)
+        workers, memory = 1 + others, memory - others * least
     source, left = cached(logits, geometry, memory)
     costs = Costs(geometry, source, _TRUTH_BYTES)
-    chunks = [] if truth is None else _truth_chunks(truth, geometry)
     tiling, workers = planned(costs, chunks, False, left, workers)
     nodata = source.nodata if nodata is None else nodata
     return Plan(source, truth, geometry, tiling, ignore_index, nodata), workers

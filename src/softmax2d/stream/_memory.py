@@ -1,10 +1,12 @@
-"""Sizes of memory in words: ``"512MB"``."""
+"""Sizes of memory in words, ``"512MB"``, and what of them decoders take."""
 
 from __future__ import annotations
 
 import re
+from math import ceil, prod
 
-from softmax2d._files._errors import Unusable
+from softmax2d._files._errors import Unusable, shown
+from softmax2d._files._source import Source
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -30,3 +32,33 @@ def in_bytes(memory: str | int) -> int:
     if count < LEAST:
         raise Unusable(f"memory={memory}: at least 1 MB is needed.")
     return count
+
+
+def decoded_bytes(source: Source) -> int:
+    """What reading one pixel takes: its chunk, unpacked and as numbers, or all of a picture."""
+    if source.whole or source.chunks is None or source.bare:
+        return source.whole
+    return 2 * prod(source.chunks) * source.dtype.itemsize
+
+
+def beside(source: Source, memory: int, held: int = 0) -> int:
+    """What is left of a budget, of which ``held`` bytes are in use, while a pixel is decoded.
+
+    Raises
+    ------
+    Unusable
+        Nothing is; the message says how much that needs. Nothing was decoded.
+    """
+    least = decoded_bytes(source) + held
+    if least < memory:
+        return memory - least
+    pieces = "as a whole"
+    hint = "store it as .tif or .npy"
+    if not source.whole:
+        pieces = f"in pieces of {' × '.join(map(str, source.chunks or ()))} numbers"
+        hint = "store it in smaller pieces"
+    raise Unusable(
+        f"memory of {memory / 1e6:.0f} MB is too small: {shown(source.path)} is decoded {pieces}, "
+        f"which takes {least / 1e6:.0f} MB; give memory='{ceil(least / 1e6) + 1}MB' (--memory), or "
+        f"{hint}."
+    )

@@ -19,6 +19,7 @@ from softmax2d.stream import _engine, _model, _request, _windows
 from softmax2d.stream._account import Counts
 from softmax2d.stream._blend import Blend, into_probabilities
 from softmax2d.stream._geometry import Geometry
+from softmax2d.stream._memory import beside, in_bytes
 from softmax2d.stream._operation import Operation, free_label
 from softmax2d.stream._request import Style
 from softmax2d.stream._run import accounted, begun
@@ -204,6 +205,7 @@ def predict(
     outputs: str | Sequence[str] = ("labels",),
     encoding: Literal["float", "float32", "float16", "uint8"] = "float",
     key: str | None = None,
+    memory: str | int = "512MB",
     resume: bool = False,
     overwrite: bool = False,
     names: Sequence[str] | None = None,
@@ -250,6 +252,8 @@ def predict(
         Windows without any data are skipped.
     nodata_label : int, optional
         As in :func:`segment_file`.
+    memory : str or int
+        What decoding the image may take: of a picture (.png, .jpg) all of it, else a chunk.
     temperature, bias
         As in :func:`softmax2d.segment`; before blending where probabilities are blended.
     outputs, encoding, key, resume, overwrite, names, palette, cog, progress, summary
@@ -292,7 +296,9 @@ def predict(
         "outputs": checked_outputs(outputs, None, encoding),
     }  # fmt: skip
     style = Style(None if names is None else tuple(names), palette, cog)
-    run: dict[str, Any] = {"key": key, "resume": resume, "overwrite": overwrite}
+    run: dict[str, Any] = {
+        "key": key, "memory": memory, "resume": resume, "overwrite": overwrite
+    }  # fmt: skip
     return predicted(
         model, image, result, asked, lambda _: style, progress=progress, summary=summary, **run
     )
@@ -306,6 +312,7 @@ def predicted(
     style: Callable[[int], Style],
     *,
     key: str | None = None,
+    memory: str | int = "512MB",
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -318,7 +325,9 @@ def predicted(
     check_paths(list(paths.values()), given, overwrite or resume)
     if resume and not paths:
         raise Unusable("resume=True needs results that are files.")
+    room = in_bytes(memory)
     with _request.opened(image, key, False) as source:
+        beside(source, room)
         plan = _planned(model, source, asked)
         arrays = {n: a for n, a in held.items() if n not in paths}
         for name, array in arrays.items():
