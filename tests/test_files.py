@@ -386,6 +386,40 @@ def test_a_disk_that_fills(cli, tmp_path, small_disk, suffix):
     assert len(list(small_disk.iterdir())) == 2
 
 
+def test_a_full_disk_is_one_line_beside_gdal(tmp_path, small_disk):
+    """libtiff itself prints what the system says, to the terminal, past every log."""
+    rasterio = pytest.importorskip("rasterio")
+    rng, source, out = np.random.default_rng(0), tmp_path / "in.tif", small_disk / "out.tif"
+    profile = {"driver": "GTiff", "height": 400, "width": 500, "count": 4, "dtype": "float32"}
+    profile |= {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)}
+    with rasterio.open(source, "w", **profile) as file:
+        file.write(rng.normal(size=(4, 400, 500)).astype(np.float32))
+    words = [sys.executable, "-m", "softmax2d", "segment", source, "-o", out, "--outputs", "labels"]
+    words += ["--cog", "--quiet", "--resume"]
+    for size in (256, 272, 288, 300):  # full in the draft, then in the overviews and the copy
+        subprocess.run(["mount", "-o", f"remount,size={size}k", str(small_disk)], check=True)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+        assert done.stderr.startswith(f"softmax2d: {out}: No space left on device."), size
+        assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(small_disk.iterdir()) == [out]
+
+
+def test_libtiff_prints_again_when_nothing_is_written():
+    pytest.importorskip("rasterio")
+    from softmax2d._files import _libtiff
+
+    with _libtiff.libtiff_says(), _libtiff.libtiff_says() as said:
+        exchange = _libtiff._setter()
+        ours = exchange(None)
+        exchange(ours)
+    before = exchange(None)
+    exchange(before)
+    assert (said, ours == before) == ([], False)
+
+
 def test_a_failing_last_step_gives_no_name(cli, tmp_path, monkeypatch):
     np.save(tmp_path / "in.npy", np.zeros((3, 4, 4), np.float32))
 

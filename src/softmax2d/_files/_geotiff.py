@@ -7,13 +7,14 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files._libtiff import libtiff_says
 from softmax2d._files._look import Look, Space
 from softmax2d._files._source import Array, Box, Source
 
@@ -36,9 +37,14 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
     """rasterio, in an environment that opens no other file; its errors as ours."""
     rasterio = needed("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    printed: list[str] = []
     try:
-        with rasterio.Env(**_ALONE), warnings.catch_warnings():
+        with ExitStack() as stack:
+            stack.enter_context(rasterio.Env(**_ALONE))
+            stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
+            if doing == "written":
+                printed = stack.enter_context(libtiff_says())
             yield rasterio
     except StreamError:
         raise
@@ -49,7 +55,7 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
             causes.append(str(error))
-        said = " ".join(" ".join(causes[::-1]).split())
+        said = " ".join(" ".join([*causes[::-1], *printed]).split())
         full = "No space left" in said or "not enough space" in said.lower()
         full |= doing == "written" and _full(path)  # GDAL does not always say why
         if full:
