@@ -181,8 +181,10 @@ def test_saved_and_loaded(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
-        {"kind": "statistics"},
+        {"format": 1},
+        {"format": "softmax2d tuned bias"},
+        {"format_version": 2},
+        {"kind": "class_counts"},
         {"pixels": [1, -1]},
         {"pixels": [1.5, 2]},
         {"pixels": [True, 2]},

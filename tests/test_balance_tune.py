@@ -231,6 +231,35 @@ def test_equal_by_value_and_pickled() -> None:
         assert each != 3
         with pytest.raises(TypeError, match="unhashable"):
             hash(each)
+
+
+def test_one_envelope() -> None:
+    logits, target = scene(SHARES, (1, 30, 40))
+    kept = {
+        "softmax2d tuned bias": balance.tune_bias(logits, target),
+        "softmax2d estimated prior": balance.estimate_prior(logits, source_prior=SHARES),
+        "softmax2d class counts": balance.class_counts(target),
+        "softmax2d calibration": CALIBRATION,
+    }
+    for name, each in kept.items():
+        plain = each.to_dict()
+        assert list(plain)[:2] == ["format", "format_version"]
+        assert (plain["format"], plain["format_version"]) == (name, 1)
+        for change, told in (
+            ({"format": "other"}, f'expected an object whose "format" is "{name}"'),
+            ({"format_version": True}, "format_version must be 1, the only one known; got True"),
+            ({"more": 1}, "'more' is not a known field"),
+        ):
+            with pytest.raises(ValueError, match=told):
+                type(each).from_dict(plain | change)
+        del plain["pixels"]
+        with pytest.raises(ValueError, match="pixels is missing"):
+            type(each).from_dict(plain)
+
+
+def test_a_result_is_no_bias() -> None:
+    logits, target = scene(SHARES, (1, 30, 40))
+    tuned = balance.tune_bias(logits, target)
     for wrong, told in ((tuned, "got TunedBias"), (CALIBRATION, "Give it as temperature=")):
         with pytest.raises(TypeError, match=f"segment: bias .*{told}"):
             s2d.segment(logits, bias=wrong)

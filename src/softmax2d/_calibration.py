@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d import _json
-from softmax2d._files._errors import Path
 from softmax2d._json import Field
+from softmax2d._saved import Saved
 
 Array = NDArray[Any]
 
-FORMAT = "softmax2d calibration"
 METHODS = ("temperature", "vector", "bias")
 
 
@@ -32,7 +31,7 @@ def _numbers(value: Any, classes: int, name: str) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Saved):
     """The map z / temperature + bias that makes probabilities say what they mean.
 
     Made by :func:`softmax2d.calibrate.fit`, kept as a small JSON file, and taken wherever there is
@@ -92,6 +91,8 @@ class Calibration:
     [[0.731]]
     """
 
+    _FORMAT: ClassVar[str] = "softmax2d calibration"
+
     temperature: float | Array
     bias: Array | None
     method: str
@@ -150,16 +151,9 @@ class Calibration:
     def __reduce__(self) -> Any:
         return type(self).from_dict, (self.to_dict(),)  # so that arrays stay read-only
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Calibration):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
-
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return {"format": FORMAT, "format_version": 1} | _json.plain(self, _FIELDS)
+        return self._enveloped(_json.plain(self, _FIELDS))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -171,24 +165,7 @@ class Calibration:
             Another format or version; fields that are missing, unknown, of a wrong type or out of
             range.
         """
-        return cls(**_json.fields_of(cls.__name__, plain, FORMAT, _FIELDS))
-
-    def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all; a file of that name is replaced."""
-        _json.save(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        Refused
-            No such file, or one that holds something else; a ValueError.
-        Failed
-            Reading failed; an OSError.
-        """
-        return _json.loaded(path, cls.from_dict)
+        return cls(**cls._checked(plain, _FIELDS))
 
 
 _FIELDS: Sequence[Field] = (

@@ -105,30 +105,6 @@ def plain(held: Any, fields: Sequence[Field]) -> dict[str, Any]:
     return found
 
 
-def fields_of(name: str, given: Any, form: str, fields: Sequence[Field]) -> dict[str, Any]:
-    """The values of ``fields``, all there, none besides, each of its type.
-
-    Raises
-    ------
-    ValueError
-        What is wrong, in one line.
-    """
-    if not isinstance(given, dict) or given.get("format") != form:
-        raise ValueError(f'{name}: expected an object whose "format" is "{form}".')
-    if given.get("format_version") != 1 or isinstance(given["format_version"], bool):
-        told = repr(given.get("format_version"))[:40]
-        raise ValueError(f"{name}: format_version must be 1, the only one known; got {told}.")
-    known = [field.name for field in fields]
-    if missing := [n for n in known if n not in given]:
-        raise ValueError(f"{name}: {', '.join(missing)} is missing.")
-    extra = [n for n in given if n not in (*known, "format", "format_version")]
-    if extra:
-        raise ValueError(f"{name}: {ascii(extra[0])[:60]} is not a known field.")
-    for field in fields:
-        field.check(name, given[field.name])
-    return {n: given[n] for n in known}
-
-
 def save(path: Path, values: dict[str, Any]) -> None:
     """Write JSON under a temporary name beside ``path``, and rename the file when it is whole.
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d import _json
 from softmax2d._arrays import Array
-from softmax2d._files._errors import Path
 from softmax2d.balance import _saved
 
-_KIND, _FORMAT = "class_counts", 1
+if TYPE_CHECKING:
+    from softmax2d._report.figure import Figure
+
 _ARRAYS = ("pixels", "images_with", "pixels_with")
 
 
 @dataclass(frozen=True, eq=False)
-class ClassCounts:
+class ClassCounts(_saved.Reported):
     """How often each class occurs in labels: what weights and priors are made of.
 
     Made by :func:`class_counts`. ``+`` and ``sum`` put those of parts of a data set together,
@@ -47,6 +47,8 @@ class ClassCounts:
     >>> both.pixels.tolist(), both.images_with.tolist(), both.pixels_with.tolist(), both.ignored
     ([5, 1, 1], [2, 1, 1], [7, 3, 4], 1)
     """
+
+    _FORMAT: ClassVar[str] = "softmax2d class counts"
 
     pixels: Array
     images_with: Array
@@ -106,23 +108,15 @@ class ClassCounts:
     def __radd__(self, other: object) -> Self:
         return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ClassCounts):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
-
     def to_dict(self) -> dict[str, Any]:
         """Lists and integers, which JSON can hold."""
-        return {
-            "kind": _KIND,
-            "format": _FORMAT,
+        fields: dict[str, Any] = {
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
             "images": self.images,
             "ignored": self.ignored,
             "names": None if self.names is None else list(self.names),
         }
+        return self._enveloped(fields)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -131,45 +125,12 @@ class ClassCounts:
         Raises
         ------
         TypeError, ValueError
-            Another kind or format; fields missing, of different lengths, negative or no integers.
+            Another format or version; fields missing, unknown, of different lengths, negative or no
+            integers.
         """
-        fields = (*_ARRAYS, "images", "ignored")
-        plain = _saved.described("ClassCounts", plain, _KIND, _FORMAT, fields)
-        return cls(**{name: plain[name] for name in fields}, names=plain.get("names"))
+        return cls(**cls._fields(plain, (*_ARRAYS, "images", "ignored", "names")))
 
-    def save(self, path: Path) -> None:
-        """Write :meth:`to_dict` as JSON; the file is complete or not there."""
-        _json.save(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        Refused
-            No such file, or one that holds something else; a ValueError.
-        Failed
-            Reading failed; an OSError.
-        """
-        return _json.loaded(path, cls.from_dict)
-
-    def report(self) -> str:
-        """A table in plain text: a row for each class."""
-        from softmax2d.balance._tables import counts_report
-
-        return counts_report(self)
-
-    def save_report(self, path: Path, title: str = "Class counts") -> None:
-        """Write the table and bars of the shares: ``.txt``, ``.html``, ``.png`` or ``.json``.
-
-        Raises
-        ------
-        ValueError
-            Another suffix.
-        ImportError
-            ``.png`` without matplotlib.
-        """
+    def _figure(self) -> Figure:
         from softmax2d.balance._tables import counts_figure
 
-        counts_figure(self, title).save(path)
+        return counts_figure(self)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d import _json
 from softmax2d._arrays import Array
-from softmax2d._files._errors import Path
 from softmax2d.balance import _saved
 
-_KIND, _FORMAT = "estimated_prior", 1
+if TYPE_CHECKING:
+    from softmax2d._report.figure import Figure
+
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
 _COUNTS = ("iterations", "passes", "pixels")
 LEAST = 1e-6  # of a class's source share, that the bias takes it for
 
 
 @dataclass(frozen=True, eq=False)
-class EstimatedPrior:
+class EstimatedPrior(_saved.Reported):
     """The shares of the classes in new data, estimated without labels.
 
     Attributes
@@ -48,6 +48,8 @@ class EstimatedPrior:
         Of the classes.
     """
 
+    _FORMAT: ClassVar[str] = "softmax2d estimated prior"
+
     prior: Array
     source_prior: Array
     mean_posterior: Array
@@ -74,18 +76,9 @@ class EstimatedPrior:
         shares = np.array2string(self.prior, precision=4, threshold=12, separator=", ")
         return f"EstimatedPrior({shares}, {state}, {self.passes} passes, {told})"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, EstimatedPrior):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
-
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return {
-            "kind": _KIND,
-            "format": _FORMAT,
+        fields: dict[str, Any] = {
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
             "log_likelihoods": list(self.log_likelihoods),
             **{name: getattr(self, name) for name in _COUNTS},
@@ -94,6 +87,7 @@ class EstimatedPrior:
             "warnings": list(self.warnings),
             "names": None if self.names is None else list(self.names),
         }
+        return self._enveloped(fields)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -102,11 +96,11 @@ class EstimatedPrior:
         Raises
         ------
         TypeError, ValueError
-            Another kind or format; fields missing or out of range.
+            Another format or version; fields missing, unknown or out of range.
         """
         where = cls.__name__
-        fields = (*_ARRAYS, *_COUNTS, "log_likelihoods", "converged", "rate", "warnings")
-        plain = _saved.described(where, plain, _KIND, _FORMAT, fields)
+        fields = (*_ARRAYS, *_COUNTS, "log_likelihoods", "converged", "rate", "warnings", "names")
+        plain = cls._fields(plain, fields)
         arrays = [_saved.numbers(where, name, plain[name]) for name in _ARRAYS]
         classes, told = len(arrays[0]), plain["warnings"]
         if any(len(a) != classes or (a < 0).any() for a in arrays) or not (arrays[1] > 0).all():
@@ -121,43 +115,11 @@ class EstimatedPrior:
         known: Any = {name: _saved.count(where, name, plain[name]) for name in _COUNTS}
         known |= dict(zip(_ARRAYS, arrays, strict=True))
         known["rate"] = float(_saved.numbers(where, "rate", [plain["rate"]])[0])
-        known["names"] = _saved.class_names(where, plain.get("names"), classes)
+        known["names"] = _saved.class_names(where, plain["names"], classes)
         known |= {"log_likelihoods": tuple(course), "warnings": tuple(told)}
         return cls(converged=plain["converged"], **known)
 
-    def save(self, path: Path) -> None:
-        """Write :meth:`to_dict` as JSON; the file is complete or not there."""
-        _json.save(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        Refused
-            No such file, or one that holds something else; a ValueError.
-        Failed
-            Reading failed; an OSError.
-        """
-        return _json.loaded(path, cls.from_dict)
-
-    def report(self) -> str:
-        """The shares by class, convergence and warnings, in plain text."""
+    def _figure(self) -> Figure:
         from softmax2d.balance._tables import prior_figure
 
-        return prior_figure(self).text()
-
-    def save_report(self, path: Path, title: str = "Estimated prior") -> None:
-        """Write the table, bars and the course: ``.txt``, ``.html``, ``.png`` or ``.json``.
-
-        Raises
-        ------
-        ValueError
-            Another suffix.
-        ImportError
-            ``.png`` without matplotlib.
-        """
-        from softmax2d.balance._tables import prior_figure
-
-        prior_figure(self, title).save(path)
+        return prior_figure(self)

@@ -1,26 +1,44 @@
-"""What ``from_dict`` is given, looked at field by field."""
+"""What the results of this package share: a report, and fields of JSON that are looked at."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from softmax2d._arrays import Array
+from softmax2d._files._errors import Path
+from softmax2d._saved import Saved
+
+if TYPE_CHECKING:
+    from softmax2d._report.figure import Figure
 
 
-def described(where: str, plain: Any, kind: str, version: int, names: Iterable[str]) -> Any:
-    """``plain``, if it is a dictionary of that kind and version with those fields."""
-    if not isinstance(plain, dict) or plain.get("kind") != kind:
-        raise ValueError(f"{where}: expected what to_dict gave, kind {kind!r}.")
-    if plain.get("format") != version:
-        got = repr(plain.get("format"))[:40]
-        raise ValueError(f"{where}: format must be {version}, which this version knows; got {got}.")
-    if missing := [name for name in names if name not in plain]:
-        raise ValueError(f"{where}: misses {', '.join(missing)}.")
-    return plain
+class Reported(Saved):
+    """A result that is also said in words and pictures."""
+
+    def _figure(self) -> Figure:
+        """What its report says."""
+        raise NotImplementedError
+
+    def report(self) -> str:
+        """The tables, and what should be known of them, in plain text."""
+        return self._figure().text()
+
+    def save_report(self, path: Path, title: str | None = None) -> None:
+        """Write the tables and charts: ``.txt``, ``.html``, ``.png`` or ``.json``.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        ImportError
+            ``.png`` without matplotlib.
+        """
+        figure = self._figure()
+        (figure if title is None else replace(figure, title=title)).save(path)
 
 
 def count(where: str, name: str, value: Any) -> int:

@@ -48,11 +48,6 @@ def counts_figure(counts: ClassCounts, title: str = "Class counts") -> Figure:
     return Figure(title, lines, [("", rows)], [bars], {"counts": counts.to_dict()})
 
 
-def counts_report(counts: ClassCounts) -> str:
-    """The table alone."""
-    return counts_figure(counts).text()
-
-
 def _ratio(above: Any, below: Any) -> Any:
     with np.errstate(invalid="ignore"):
         return np.true_divide(above, below)

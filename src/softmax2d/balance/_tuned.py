@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d import __version__, _json
+from softmax2d import __version__
 from softmax2d._arrays import Array
 from softmax2d._calibration import Calibration
-from softmax2d._files._errors import Path
 from softmax2d.balance import _saved
 from softmax2d.balance._measured import Candidate, Goal
 
-_KIND, _FORMAT = "tuned_bias", 1
+if TYPE_CHECKING:
+    from softmax2d._report.figure import Figure
+
 _FIELDS = (
     *("temperature", "goal", "family", "before", "after", "curve", "pixels", "images"),
-    *("nll", "passes", "converged"),
+    *("nll", "passes", "converged", "names"),
 )
 
 
 @dataclass(frozen=True, eq=False)
-class TunedBias:
+class TunedBias(_saved.Reported):
     """A bias chosen on held-out data, and the whole trade-off it was chosen from.
 
     Attributes
@@ -52,6 +53,8 @@ class TunedBias:
     names : tuple of str or None
         Of the classes.
     """
+
+    _FORMAT: ClassVar[str] = "softmax2d tuned bias"
 
     after: Candidate
     before: Candidate
@@ -87,19 +90,10 @@ class TunedBias:
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
         return f"TunedBias(goal={told!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TunedBias):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
-
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
         goal = {"name": self.goal.name, "classes": list(self.goal.classes)}
-        return {
-            "kind": _KIND,
-            "format": _FORMAT,
+        fields: dict[str, Any] = {
             "temperature": np.asarray(self.temperature, np.float64).tolist(),
             "goal": {**goal, "at_least_accuracy": self.goal.bound},
             "family": self.family,
@@ -113,6 +107,7 @@ class TunedBias:
             "converged": self.converged,
             "names": None if self.names is None else list(self.names),
         }
+        return self._enveloped(fields)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -121,10 +116,10 @@ class TunedBias:
         Raises
         ------
         TypeError, ValueError
-            Another kind or format; fields missing or out of range.
+            Another format or version; fields missing, unknown or out of range.
         """
         where = cls.__name__
-        plain = _saved.described(where, plain, _KIND, _FORMAT, _FIELDS)
+        plain = cls._fields(plain, _FIELDS)
         pixels = _saved.counts(where, "pixels", plain["pixels"])
         classes, curve = len(pixels), plain["curve"]
         if not isinstance(curve, list) or plain["family"] not in ("tau", "classes"):
@@ -147,25 +142,8 @@ class TunedBias:
             nll=_pair(where, plain["nll"]),
             passes=_saved.count(where, "passes", plain["passes"]),
             converged=plain["converged"],
-            names=_saved.class_names(where, plain.get("names"), classes),
+            names=_saved.class_names(where, plain["names"], classes),
         )
-
-    def save(self, path: Path) -> None:
-        """Write :meth:`to_dict` as JSON; the file is complete or not there."""
-        _json.save(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        Refused
-            No such file, or one that holds something else; a ValueError.
-        Failed
-            Reading failed; an OSError.
-        """
-        return _json.loaded(path, cls.from_dict)
 
     def calibration(self) -> Calibration:
         """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.
@@ -191,25 +169,10 @@ class TunedBias:
             note=f"tuned for {self.goal.told(self.class_names)}: better labels, not probabilities",
         )
 
-    def report(self) -> str:
-        """Before and after in plain text: totals, a row for each class, the trade-off."""
+    def _figure(self) -> Figure:
         from softmax2d.balance._tables import tuned_figure
 
-        return tuned_figure(self).text()
-
-    def save_report(self, path: Path, title: str = "Tuned bias") -> None:
-        """Write the tables, the trade-off curve and bars: ``.txt``, ``.html``, ``.png``, ``.json``.
-
-        Raises
-        ------
-        ValueError
-            Another suffix.
-        ImportError
-            ``.png`` without matplotlib.
-        """
-        from softmax2d.balance._tables import tuned_figure
-
-        tuned_figure(self, title).save(path)
+        return tuned_figure(self)
 
 
 def _goal(where: str, plain: Any, classes: int) -> Goal:

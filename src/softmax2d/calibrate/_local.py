@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from softmax2d._json import Field
 from softmax2d._native import core
 from softmax2d._ops import Segmentation
 from softmax2d._resample import Grid
+from softmax2d._saved import Saved
 from softmax2d._targets import Logits, Target
 from softmax2d.calibrate import _newton
 from softmax2d.calibrate._fitted import range_of
@@ -37,12 +37,11 @@ from softmax2d.stream._samples import Samples, names_of
 
 By = Literal["confidence", "boundary"]
 _WHERE = "calibrate.fit_local"
-_FORMAT = "softmax2d local calibration"
 _USUAL = {"confidence": (0.5, 0.7, 0.9, 0.99), "boundary": (1.5, 3.0, 6.0, 12.0)}
 
 
 @dataclass(frozen=True, eq=False)
-class LocalCalibration:
+class LocalCalibration(Saved):
     """A temperature for each range of confidence, or of the distance to a boundary of the labels.
 
     Made by :func:`fit_local`. Every pixel has one temperature for all its classes, so that no label
@@ -66,6 +65,8 @@ class LocalCalibration:
     nll_before, nll_after : float
         Mean negative log-likelihood without and with the temperatures.
     """
+
+    _FORMAT: ClassVar[str] = "softmax2d local calibration"
 
     by: str
     edges: tuple[float, ...]
@@ -101,13 +102,6 @@ class LocalCalibration:
             raise ValueError(
                 f"LocalCalibration: temperatures must be positive; got {min(self.temperatures)}."
             )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, LocalCalibration):
-            return NotImplemented
-        return self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # equal by value
 
     def segment(
         self,
@@ -162,21 +156,12 @@ class LocalCalibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return {"format": _FORMAT, "format_version": 1} | _json.plain(self, _FIELDS)
+        return self._enveloped(_json.plain(self, _FIELDS))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
         """What :meth:`to_dict` described; a ValueError says what is wrong."""
-        return cls(**_json.fields_of(cls.__name__, plain, _FORMAT, _FIELDS))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON, whole or not at all; a file of that name is replaced."""
-        _json.save(path, self.to_dict())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what :meth:`save` wrote; a ValueError names the file and what is wrong."""
-        return _json.loaded(path, cls.from_dict)
+        return cls(**cls._checked(plain, _FIELDS))
 
 
 _FIELDS: Sequence[Field] = (

@@ -57,11 +57,7 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
     counting = Counting(counted, plan, apart=True, made=made)
     tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
     try:
-        _engine.run(counting, tiles, workers, _ignored)
+        _engine.run(counting, tiles, workers, _engine.untold)
     except _engine.TileError as error:
         raise _engine.plain(error, source.path) from None
     return tuple(counting.images[index] for index in sorted(counting.images))
-
-
-def _ignored(record: Any) -> None:
-    """How far this pass is belongs to no result."""

@@ -164,6 +164,10 @@ class _Crew:
         return left
 
 
+def untold(record: Record) -> None:
+    """Takes what is said of a tile where nobody asks."""
+
+
 class TileError(Exception):
     """Tiles failed; the cause is the first of their errors."""
 

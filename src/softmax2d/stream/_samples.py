@@ -189,7 +189,7 @@ class Samples:
                 yield counting
                 continue
             try:
-                _engine.run(counting, tiles, workers, _ignored)
+                _engine.run(counting, tiles, workers, _engine.untold)
             except _engine.TileError as error:
                 raise _engine.plain(error, plan.source.path) from None
             yield counting
@@ -289,7 +289,3 @@ def names_of(
 def _resident(source: Source) -> bool:
     """Whether its values lie in memory."""
     return isinstance(source, ArraySource) and isinstance(source.held, np.ndarray)
-
-
-def _ignored(record: Any) -> None:
-    """Nobody asks how far a pass is."""
