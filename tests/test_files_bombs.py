@@ -14,7 +14,8 @@ import numcodecs
 import numpy as np
 import pytest
 
-from softmax2d._files import _inflate, _png
+from softmax2d._files import _inflate, _png, _unpacked
+from softmax2d._files._formats import open_any
 from softmax2d.balance import class_counts
 from softmax2d.stream import Refused, Unusable, evaluate_files, predict, segment_file
 
@@ -327,3 +328,44 @@ def test_chunks_of_a_truth_larger_than_the_budget(tmp_path):
     with pytest.raises(Unusable, match=text):
         evaluate_files(logits, path, memory="17MB")
     assert evaluate_files(logits, path, memory="60MB").pixels == 9_000_000
+
+
+@pytest.mark.parametrize("suffix", ["npz", "nii.gz"])
+def test_a_truth_is_compared_with_its_logits_before_it_is_unpacked(tmp_path, monkeypatch, suffix):
+    path, zeros = tmp_path / f"truth.{suffix}", np.zeros((1, 6000, 6000), np.uint8)
+    if suffix == "npz":
+        np.savez_compressed(path, zeros)
+    else:
+        nibabel = pytest.importorskip("nibabel")
+        nibabel.Nifti1Image(zeros.T, np.eye(4)).to_filename(path)
+
+    def unpacked(self):
+        raise AssertionError("unpacked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_unpacked.UnpackedSource, "_source", unpacked)
+        text = r"expands from \d+ to 36000000 bytes, as a bomb does, and is 750 times as large as"
+        with pytest.raises(Refused, match=text):
+            evaluate_files(np.zeros((3, 1, 8, 8), np.float32), path, axis=0)
+    found = evaluate_files(np.zeros((3, 1, 100, 100), np.float32), path, axis=0)
+    assert found.pixels == 36_000_000
+
+
+@pytest.mark.parametrize("suffix", ["npz", "nii.gz"])
+def test_an_archive_that_changes_before_it_is_unpacked(tmp_path, suffix):
+    path, logits = tmp_path / f"in.{suffix}", np.zeros((3, 1, 8, 8), np.float32)
+
+    def write(shape):
+        if suffix == "npz":
+            np.savez_compressed(path, np.zeros(shape, np.uint8))
+            return
+        nibabel = pytest.importorskip("nibabel")
+        nibabel.Nifti1Image(np.zeros(shape, np.uint8).T, np.eye(4)).to_filename(path)
+
+    write((1, 8, 8))
+    with open_any(path) as source:
+        write((1, 9, 9))  # in place
+        with pytest.raises(Refused, match="changed while it was open"):
+            source.read((slice(0, 1), slice(0, 8), slice(0, 8)))
+    write((1, 8, 8))
+    assert evaluate_files(logits, path, axis=0).pixels == 64

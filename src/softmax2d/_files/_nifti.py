@@ -1,7 +1,8 @@
 """NIfTI volumes, .nii and .nii.gz: nibabel reads the header, the numbers are read by position.
 
 NIfTI lets the first axis run fastest: an image (X, Y, Z, C) is a C-order array (C, Z, Y, X), and so
-it appears here, without a copy. A .nii.gz cannot be read in the middle; it is unpacked once.
+it appears here, without a copy. A .nii.gz cannot be read in the middle; it is unpacked once, when
+it is first read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import gzip
 import os
 import tempfile
 import zlib
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from math import prod
 from typing import IO, Any
 
@@ -23,6 +26,7 @@ from softmax2d._files._look import Look, Space
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source
+from softmax2d._files._unpacked import UnpackedSource
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
@@ -84,17 +88,17 @@ class _Head:
 class NiftiSource(Source):
     """An image with its axes turned round: (C, Z, Y, X), or (Z, Y, X) without classes."""
 
-    def __init__(self, path: Path, number: int, start: int, head: _Head) -> None:
+    def __init__(self, path: Path, head: _Head, raw: Callable[[tuple[int, ...]], Source]) -> None:
         shape = head.shape
         if len(shape) > _FLAT + 1:  # (X, Y, Z, 1, C): vectors; time must be one
             self._extra = tuple(n for n in shape[_FLAT:] if n != 1)
             if len(self._extra) > 1:
-                os.close(number)
                 raise Refused(
                     path, f"has {len(shape)} axes, {shape}; at most one may count classes."
                 )
             shape = (*shape[:_FLAT], *self._extra)
-        self._raw = RawSource(path, number, start, shape[::-1], head.dtype)
+        self._raw = raw(shape[::-1])
+        self.packed = self._raw.packed
         self.path, self.shape, self._scale = path, shape[::-1], head.scale
         self.dtype = np.dtype(np.float32) if head.scale is not None else head.dtype
         names = ("class", "z", "y", "x")
@@ -129,35 +133,50 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
         raise Refused(path, "is a single array; key (--key) is for files with several.")
     with open_regular(path) as file:
         if suffix_of(path) == ".nii.gz":
-            return _unpacked(path, file)
+            return _packed(path, file)
         with failing(path):
             head = _Head(path, file)
         held = os.fstat(file.fileno()).st_size - head.offset
         if head.nbytes > held:
             cause = f"is truncated: {head.nbytes} bytes are claimed, {max(held, 0)} are there."
             raise Refused(path, cause)
-        return NiftiSource(path, os.dup(file.fileno()), head.offset, head)
+
+        def raw(shape: tuple[int, ...]) -> Source:
+            return RawSource(path, os.dup(file.fileno()), head.offset, shape, head.dtype)
+
+        return NiftiSource(path, head, raw)
 
 
-def _unpacked(path: Path, file: IO[bytes]) -> NiftiSource:
+def _packed(path: Path, file: IO[bytes]) -> NiftiSource:
+    """What the header of a .nii.gz says; its numbers are unpacked when they are first read."""
+    packed, head = os.fstat(file.fileno()).st_size, _head_of(path)
+    if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
+        raise Refused(
+            path, f"expands from {packed} to {head.nbytes} bytes, as a bomb does; "
+                  "unpack it if it is to be trusted.")  # fmt: skip
+
+    def raw(shape: tuple[int, ...]) -> Source:
+        return UnpackedSource(path, file, shape, head.dtype, partial(_unpacked, path, head, shape))
+
+    return NiftiSource(path, head, raw)
+
+
+def _unpacked(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
     """Unpack into a file without a name, beside this one if that can be."""
-    packed = os.fstat(file.fileno()).st_size
     beside = os.path.dirname(os.path.abspath(path))
     folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
     try:
         with gzip.GzipFile(fileobj=file) as stream, ExitStack() as stack:
             head = _Head(path, stream)  # type: ignore[arg-type]  # has read()
-            if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
-                raise Refused(
-                    path, f"expands from {packed} to {head.nbytes} bytes, as a bomb does; "
-                          "unpack it if it is to be trusted.")  # fmt: skip
+            if head.raw != known.raw:
+                raise Refused(path, "changed while it was open.")
             skip = head.offset - len(head.raw)
             if skip > _CHUNK or len(stream.read(skip)) < skip:
                 raise Refused(path, "is truncated inside its header.")
             with failing(folder):
                 scratch = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             _copy(path, stream, scratch, head.nbytes, folder)
-            return NiftiSource(path, os.dup(scratch.fileno()), 0, head)
+            return RawSource(path, os.dup(scratch.fileno()), 0, shape, head.dtype)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refused(path, f"is damaged: {error}.") from error
 

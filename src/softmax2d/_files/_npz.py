@@ -1,6 +1,6 @@
 """Arrays in .npz files, which are zip archives of .npy files.
 
-A stored member is read where it lies; a compressed one is unpacked once.
+A stored member is read where it lies; a compressed one is unpacked once, when it is first read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from math import prod
 from typing import IO, Any
 
@@ -29,6 +31,8 @@ from softmax2d._files._npy import (
 )
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
+from softmax2d._files._source import Source
+from softmax2d._files._unpacked import UnpackedSource
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
@@ -114,7 +118,7 @@ def _free_bytes(folder: Path) -> int:
     return known.f_bavail * known.f_frsize
 
 
-def _open_member(path: Path, file: IO[bytes], key: str | None) -> RawSource:
+def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         info = _member(path, archive, key)
@@ -123,15 +127,41 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> RawSource:
         with archive.open(info) as source:
             header = read_header(path, source)
             check_size(path, header, info.file_size - header.length)
-            if info.compress_type != zipfile.ZIP_STORED:
-                _check_ratio(path, header, info.compress_size)
-                return _unpack(path, source, header)
+        if info.compress_type != zipfile.ZIP_STORED:
+            _check_ratio(path, header, info.compress_size)
+            unpack = partial(_unpacked, path, key, header)
+            return UnpackedSource(path, file, header.shape, header.dtype, unpack)
         start = _stored_start(path, file, info) + header.length
         check_size(path, header, size - start)
         return source_in(path, os.dup(file.fileno()), header, start)
 
 
-def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
+def _unpacked(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
+    """The compressed member that was looked at, unpacked."""
+    with (
+        _refusing(path),
+        zipfile.ZipFile(file) as archive,
+        archive.open(_member(path, archive, key)) as source,
+    ):
+        if read_header(path, source) != header:
+            raise Refused(path, "changed while it was open.")
+        return _unpack(path, source, header)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What a damaged archive does to zipfile, as errors that name the file."""
+    try:
+        yield
+    except StreamError:
+        raise
+    except _BAD_ZIP as error:
+        raise Refused(path, f"is not a usable .npz file: {error}.") from error
+    except OSError as error:
+        raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  # noqa: ARG001
     """An array of a .npz file: the only one, or the one named ``key``.
 
     Raises
@@ -139,17 +169,11 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
     Refused
         Not a regular file, not such an archive, or not one that holds such an array.
     Failed
-        The operating system failed, or a compressed array finds no room among temporary files.
+        The operating system failed. Later, when it is read: a compressed array finds no room among
+        temporary files.
     """
-    with open_regular(path) as file:
-        try:
-            return _open_member(path, file, key)
-        except StreamError:
-            raise
-        except _BAD_ZIP as error:
-            raise Refused(path, f"is not a usable .npz file: {error}.") from error
-        except OSError as error:
-            raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
+    with open_regular(path) as file, _refusing(path):
+        return _open_member(path, file, key)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:

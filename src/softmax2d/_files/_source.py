@@ -55,7 +55,7 @@ class Source:
         Bytes that decoding takes where the format has no pieces (.png), at the first reading; 0
         where it has some.
     packed : int
-        Bytes of such a file.
+        Bytes of a file that is unpacked as a whole, there or on the disk; 0 of others.
     """
 
     path: Path = "array"

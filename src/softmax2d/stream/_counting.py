@@ -32,7 +32,7 @@ from softmax2d.stream._tiles import Costs, Tiling, planned
 Count = Callable[[Logits, Target | None, int], Any]
 
 _TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
-_RATIO = 200  # how far a picture of labels shrinks that is not one label nearly everywhere
+_RATIO = 200  # how far a file of labels shrinks that is not one label nearly everywhere
 _CELL = 64  # pixels along an axis that networks give one cell of scores, at most
 
 
@@ -254,11 +254,11 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
 
 
 def _check_bomb(truth: Source, geometry: Geometry) -> None:
-    """Refuse a picture that unpacks to far more than its file and the logits make plausible."""
+    """Refuse a truth that unpacks to far more than its file and the logits make plausible."""
     size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
     pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
     times = max(n / max(1, m) for n, m in pairs)
-    if truth.whole and size > max(HARMLESS, _RATIO * truth.packed) and times > _CELL:
+    if truth.packed and size > max(HARMLESS, _RATIO * truth.packed) and times > _CELL:
         cause = f"expands from {truth.packed} to {size} bytes, as a bomb does, and is {times:.0f} "
         hint = "times as large as the logits; store it as .tif or .npy if it is to be trusted."
         raise Refused(truth.path, cause + hint)

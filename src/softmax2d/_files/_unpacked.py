@@ -1,0 +1,67 @@
+"""Arrays that must be unpacked before a piece of them can be read: at the first reading, once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._files._errors import Path, failing
+from softmax2d._files._source import Array, Box, Source
+
+
+class UnpackedSource(Source):
+    """What a compressed file declares; its numbers are unpacked when somebody asks for some.
+
+    Until then others can compare the declaration with what can be.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    file : file
+        The compressed file, whose descriptor this source duplicates.
+    shape, dtype
+        Of the array.
+    unpack : callable
+        Takes the compressed file, from its beginning, and gives the source of what is in it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: IO[bytes],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        unpack: Callable[[IO[bytes]], Source],
+    ) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self.packed = os.fstat(file.fileno()).st_size
+        self._file = os.fdopen(os.dup(file.fileno()), "rb")
+        self._unpack, self._lock = unpack, threading.Lock()
+        self._found: Source | None = None
+
+    def _source(self) -> Source:
+        with self._lock:
+            if self._found is None:
+                with failing(self.path):
+                    self._file.seek(0)
+                self._found = self._unpack(self._file)
+            return self._found
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._source().read(box)
+
+    def read_again(self, box: Box) -> Array:
+        """As that of what was unpacked."""
+        return self._source().read_again(box)
+
+    def close(self) -> None:
+        """Close the file, and what was unpacked."""
+        self._file.close()
+        if self._found is not None:
+            self._found.close()
