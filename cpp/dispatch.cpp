@@ -26,7 +26,17 @@ struct Build {
     const Kernels* table;
     bool (*runs)();
 };
-const Build builds[] = {{&kernels_v2, has_v2}, {&kernels_v3, has_v3}, {&kernels_v4, has_v4}};
+const Build builds[] = {
+#ifdef SOFTMAX2D_BUILD_V2
+    {&kernels_v2, has_v2},
+#endif
+#ifdef SOFTMAX2D_BUILD_V3
+    {&kernels_v3, has_v3},
+#endif
+#ifdef SOFTMAX2D_BUILD_V4
+    {&kernels_v4, has_v4},
+#endif
+};
 
 }  // namespace
 #else

@@ -222,7 +222,8 @@ def test_quick_run_measures_what_it_lists(kept: Path) -> None:
     assert "scipy" not in libraries, "the filter lets none of its ways through"
     for row in found.rows:
         assert 0 < row["q1"] <= row["median"] <= row["q3"] and row["ratio"] > 0, row
-        assert row["rounds"] == 2 and row["floor"] > 0 and row["gb_per_s"] > 0, row
+        assert 1 <= row["rounds"] <= 2, "slow ones take fewer turns"
+        assert row["floor"] > 0 and row["gb_per_s"] > 0, row
     assert found.content["machine"]["processor"] and found.content["settings"]["threads"] == 2
     from softmax2d import _core
 

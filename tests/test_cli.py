@@ -15,7 +15,8 @@ from softmax2d.cli import app
 
 SLOW_SEGMENT = """
 import os, signal, sys, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so ...
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ... as this is in the background
 from softmax2d import _ops
 from softmax2d.stream import _tiles
 real = _ops.segmented

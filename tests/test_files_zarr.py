@@ -15,7 +15,7 @@ import zarr
 import softmax2d as s2d
 from softmax2d._files._inflate import HEAD, declared
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
-from tests.tiles import cut
+from tests.tiles import after_each_tile, cut
 
 Z = np.random.default_rng(1).normal(0, 4, (6, 70, 90)).astype(np.float32)
 WHOLE = s2d.segment(Z)
@@ -430,8 +430,9 @@ def test_a_store_that_vanishes_meanwhile(tmp_path, monkeypatch):
     cut(monkeypatch, 1 << 14)
     stored(tmp_path / "in.zarr")
 
-    def vanish(*progress):
+    def vanish():
         shutil.rmtree(tmp_path / "in.zarr/c", ignore_errors=True)
 
+    after_each_tile(monkeypatch, vanish)
     with pytest.raises((Refused, Failed), match="is missing"):
-        segment_file(tmp_path / "in.zarr", tmp_path / "o.npy", workers=1, progress=vanish)
+        segment_file(tmp_path / "in.zarr", tmp_path / "o.npy", workers=1)

@@ -15,7 +15,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Summary, _journal, _place, _tiles, _work, segment_file
-from tests.tiles import cut
+from tests.tiles import after_each_tile, cut
 
 OUTPUTS = ("labels", "confidence")
 
@@ -407,13 +407,11 @@ def test_a_lock_of_another_machine_names_the_file_to_delete(scores, tmp_path):
     assert segment_file(scores, out).status == "done"
 
 
-def test_an_input_truncated_meanwhile(scores, tmp_path):
-    def shorten(done, total, seconds):
-        os.truncate(scores, 20_000)
-
+def test_an_input_truncated_meanwhile(scores, tmp_path, monkeypatch):
+    after_each_tile(monkeypatch, lambda: os.truncate(scores, 20_000))
     out = tmp_path / "out.npy"
     with pytest.raises(Failed, match=r"scores.npy: was truncated while it was read\."):
-        segment_file(scores, out, progress=shorten, workers=1)
+        segment_file(scores, out, workers=1)
     assert not out.exists()
 
 

@@ -22,7 +22,7 @@ from softmax2d.stream import (
     segment_file,
     softmax2d_file,
 )
-from tests.tiles import cut
+from tests.tiles import after_each_tile, cut
 
 zarr = pytest.importorskip("zarr")
 Z = np.random.default_rng(4).normal(0, 3, (5, 200, 120)).astype(np.float32)
@@ -86,16 +86,18 @@ def test_accounts_that_would_replace_something(tmp_path, scores, name):
     assert not (tmp_path / "out.npy").exists()
 
 
-def test_an_account_that_cannot_be_written_hides_no_other_error(tmp_path, scores):
+def test_an_account_that_cannot_be_written_hides_no_other_error(tmp_path, scores, monkeypatch):
     account = tmp_path / "folder/account.json"
     account.parent.mkdir()
 
-    def broken(done, total, seconds):
+    def broken():
         shutil.rmtree(account.parent, ignore_errors=True)
         os.truncate(scores, 20_000)
 
-    with pytest.raises(Failed, match="was truncated while it was read"):
-        segment_file(scores, tmp_path / "out.npy", summary=account, progress=broken, workers=1)
+    with monkeypatch.context() as patch:
+        after_each_tile(patch, broken)
+        with pytest.raises(Failed, match="was truncated while it was read"):
+            segment_file(scores, tmp_path / "out.npy", summary=account, workers=1)
     np.save(scores, Z)
     account.parent.mkdir()
 
@@ -108,15 +110,12 @@ def test_an_account_that_cannot_be_written_hides_no_other_error(tmp_path, scores
 
 
 @pytest.mark.parametrize("suffix", ["npy", "zarr", "tif", "h5"])
-def test_a_folder_that_is_deleted_meanwhile(tmp_path, scores, suffix):
+def test_a_folder_that_is_deleted_meanwhile(tmp_path, scores, suffix, monkeypatch):
     folder = tmp_path / "results"
     folder.mkdir()
-
-    def gone(done, total, seconds):
-        shutil.rmtree(folder, ignore_errors=True)
-
+    after_each_tile(monkeypatch, lambda: shutil.rmtree(folder, ignore_errors=True))
     with pytest.raises(Failed) as error:
-        segment_file(scores, folder / f"out.{suffix}", progress=gone, workers=1)
+        segment_file(scores, folder / f"out.{suffix}", workers=1)
     assert "--resume" not in str(error.value)  # nothing is left to go on with
     assert not list(folder.glob("out*"))
 
@@ -155,15 +154,16 @@ except Failed as error:
 
 
 @pytest.mark.parametrize("chunks", [None, (5, 20, 120)])
-def test_truncated_hdf5_is_no_zeros(tmp_path, chunks):
+def test_truncated_hdf5_is_no_zeros(tmp_path, chunks, monkeypatch):
     h5py = pytest.importorskip("h5py")
     path, found = tmp_path / "in.h5", np.empty(LABELS.shape, np.uint8)
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=Z, chunks=chunks)
     segment_file(path, found)
     np.testing.assert_array_equal(found, LABELS)
+    after_each_tile(monkeypatch, lambda: os.truncate(path, 30_000))
     with pytest.raises(Failed, match=r"in\.h5: was truncated while it was read"):
-        segment_file(path, found, progress=lambda *said: os.truncate(path, 30_000), workers=1)
+        segment_file(path, found, workers=1)
 
 
 HDF5 = """
