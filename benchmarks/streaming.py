@@ -5,12 +5,11 @@
 
 Writes a raster of random scores of 19 classes as .npy, as uncompressed and as zstd Zarr, one
 after the other, into a temporary folder, and runs in turn, each in a process of its own: reading
-the file alone in the pieces in which it is stored, and ``segment_file`` to labels. Bare numbers
-are read alone by the system's calls into one buffer that begins where a page does, several times
-faster than libraries do; zstd by zarr.
-Peak memory is the process's (VmHWM) less what importing takes. "Cold" has the system forget the
-file first, where it may; "cached" is left out where the file does not fit into the memory that is
-free.
+the file alone with NumPy or zarr, in the pieces in which it is stored; where nothing encodes it, by
+the system's calls alone, into one buffer that begins where a page does; and ``segment_file`` to
+labels, once for the confidence too. Peak memory is the process's (VmHWM) less what importing takes.
+"Cold" has the system forget the file first, where it may; "cached" is left out where the file does
+not fit into the memory that is free.
 """
 
 from __future__ import annotations
@@ -75,14 +74,21 @@ def generate(folder: Path, gigabytes: float, kind: str) -> Path:
     return path
 
 
+def read_bytes(path: Path) -> None:
+    """Every byte by the system's calls, file after file."""
+    held = mmap(-1, 1 << 24)
+    for name in files_of(path):
+        with open(name, "rb", buffering=0) as file:
+            while file.readinto(held):
+                pass
+
+
 def read_alone(path: Path) -> None:
-    """Every byte, in the pieces in which it is stored; one after the other."""
-    if ".zstd." not in path.name:
-        held = mmap(-1, 1 << 24)
-        for name in files_of(path):
-            with open(name, "rb", buffering=0) as file:
-                while file.readinto(held):
-                    pass
+    """Every number with the format's library, in the pieces in which it is stored."""
+    if path.suffix == ".npy":
+        array = np.load(path, mmap_mode="r")
+        for y in range(0, array.shape[1], TILE):
+            array[:, y : y + TILE].copy()
         return
     import zarr
 
@@ -91,6 +97,10 @@ def read_alone(path: Path) -> None:
     for y in range(0, rows, TILE):
         for x in range(0, columns, TILE):
             array[:, y : y + TILE, x : x + TILE]
+
+
+READ = {"library": read_alone, "bytes": read_bytes}
+ENCODED = ("library", "labels", "both")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -129,10 +139,12 @@ def child(job: str, path: Path) -> None:
         import zarr  # noqa: F401 - its import is not what is measured
     before = peak()
     started = perf_counter()
-    if job == "alone":
-        read_alone(path)
+    if job in READ:
+        READ[job](path)
     else:
-        segment_file(path, path.parent / "labels.npy", memory=BUDGET, overwrite=True)
+        outputs = ("labels", "confidence") if job == "both" else ("labels",)
+        result = path.parent / "labels.npy"
+        segment_file(path, result, outputs=outputs, memory=BUDGET, overwrite=True)
     print(json.dumps({"s": perf_counter() - started, "bytes": peak() - before}))
 
 
@@ -159,18 +171,23 @@ def rows_of(kind: str, path: Path, size: float, rounds: int) -> list[list[str]]:
         if not cold and sum(name.stat().st_size for name in files_of(path)) > 0.8 * free():
             print(f"{kind}: too large to be cached", file=sys.stderr)
             continue
-        runs: dict[str, list[dict[str, float]]] = {"alone": [], "segment": []}
+        jobs = ("library", "bytes", "labels", "both") if kind != "Zarr, zstd" else ENCODED
+        runs: dict[str, list[dict[str, float]]] = {job: [] for job in jobs}
         if not cold:
-            read_alone(path)
+            read_bytes(path)
         for _ in range(rounds):
             for job, found in runs.items():
                 found.append(measured(job, path, cold))
-        alone, ours = (median(f["s"] for f in found) for found in runs.values())
-        memory = max(found["bytes"] for found in runs["segment"])
+        seconds = {job: median(f["s"] for f in found) for job, found in runs.items()}
+        ours = seconds["labels"]
+        memory = max(found["bytes"] for job in ("labels", "both") for found in runs[job])
         hours = 4e3 * CLASSES * ours / size / 3600  # 10¹² pixels, in GB of logits
+        alone = [seconds.get(job) for job in READ]
+        rates = [None if s is None else size / s for s in (*alone, ours, seconds["both"])]
         body.append([
-            f"{kind}, {'cold' if cold else 'cached'}", f"{size / alone:.2f} GB/s",
-            f"{size / ours:.2f} GB/s", f"{100 * alone / ours:.0f} %",
+            f"{kind}, {'cold' if cold else 'cached'}",
+            *("" if rate is None else f"{rate:.2f} GB/s" for rate in rates),
+            *("" if s is None else f"{100 * s / ours:.0f} %" for s in alone),
             f"{memory / 1e6:.0f} MB", f"{hours:.1f} h",
         ])  # fmt: skip
         print(body[-1], file=sys.stderr)
@@ -179,7 +196,8 @@ def rows_of(kind: str, path: Path, size: float, rounds: int) -> list[list[str]]:
 
 def table(body: list[list[str]], size: float) -> str:
     """The table, and what it was measured on."""
-    head = ["source", "reading alone", "labels, file to file", "of reading", "memory",
+    head = ["source", "read with its library", "read by the system", "to labels",
+            "and confidence", "labels, of the library", "of the system", "memory",
             "10¹² pixels, 19 classes"]  # fmt: skip
     facts = machine.describe()
     about = (

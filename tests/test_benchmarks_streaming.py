@@ -13,7 +13,9 @@ def test_a_small_raster(tmp_path, monkeypatch):
     paths = {kind: streaming.generate(tmp_path, 0.01, kind) for kind in streaming.KINDS}
     body = streaming.rows_of("npy", paths["npy"], 0.04, rounds=1)
     assert [row[0] for row in body] == ["npy, cached", "npy, cold"]
-    assert all(row[3].endswith(" %") for row in body)
+    assert all(cell.endswith(" %") for row in body for cell in row[5:7])
+    (encoded, _) = streaming.rows_of("Zarr, zstd", paths["Zarr, zstd"], 0.04, rounds=1)
+    assert encoded[2] == encoded[6] == "", "nothing but its library reads it"
     expected = np.load(paths["npy"])
     assert streaming.logits_of(paths["npy"]) == expected.size
     for path in paths.values():
