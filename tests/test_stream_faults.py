@@ -140,6 +140,31 @@ def test_resuming_what_is_complete_keeps_it(scores, tmp_path, suffix):
     assert not work_of(out).exists()
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".tif", ".zarr"])
+def test_what_is_complete_stays_however_often_resuming_is_killed(
+    scores, tmp_path, suffix, monkeypatch
+):
+    out = tmp_path / f"out{suffix}"
+    tiles = segment_file(scores, out, outputs=OUTPUTS).tiles
+    before = {p: p.read_bytes() for p in files_of(tmp_path)}
+    with monkeypatch.context() as patch:
+        after_each_tile(patch, lambda: time.sleep(0.1))
+        for _ in range(min(2, tiles)):
+            interrupted(scores, out, after=1, resume=True)
+    with monkeypatch.context() as patch:  # when the bytes were compared
+
+        def killed(*args):
+            raise Stop
+
+        patch.setattr(_work, "removed", killed)
+        with pytest.raises(Stop):
+            segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    found = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert found.tiles_resumed == found.tiles
+    assert {p: p.read_bytes() for p in files_of(tmp_path)} == before
+    assert not work_of(out).exists()
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".zarr"])
 def test_resuming_does_not_replace_another_result(scores, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"

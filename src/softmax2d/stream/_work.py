@@ -172,8 +172,10 @@ class Work:
             self._journal = Journal(self._places[0] / "journal", self.targets[0].path)
             records = self._journal.read()
             # Resumed without anything unfinished, results that exist may be this run's own: it was
-            # killed after their naming. They stay if it makes the same bytes again.
-            self._compared = self.resume and not records and not self.overwrite
+            # killed after their naming. They stay if it makes the same bytes again; this, too, may
+            # be killed and gone on with.
+            anew = not records or bool(records[0].get("compared"))
+            self._compared = self.resume and anew and not self.overwrite
             if not self._compared and not (self.resume and records and "commit" in records[-1]):
                 for target in self.targets:  # before anything is computed
                     check_new(target.path, self.overwrite)
@@ -198,7 +200,7 @@ class Work:
             else:
                 create = chunked_format(target.path).create_result
                 create(Path(at.path), target.shape, target.dtype, target.chunks, target.look)
-        self._journal.start(self.header)
+        self._journal.start(self.header | ({"compared": True} if self._compared else {}))
 
     def _go_on(self, records: list[Record]) -> None:
         first = self.targets[0].path
@@ -241,14 +243,19 @@ class Work:
             parts = [self._completed(i) for i in range(len(self.targets))]
             if finish is not None:
                 finish()
+            same = []
             for target, place, part in zip(self.targets, self._places, parts, strict=True):
                 if self._compared and os.path.lexists(target.path):
-                    self._kept_as_it_is(target.path, part)
+                    check_same(target.path, part)
+                    same.append((target.path, part))
                 else:
                     check_new(target.path, self.overwrite)
                 place.check()
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
+            for path, part in same:  # killed before this, the next run names it: the same bytes
+                removed(part, path)
+                self.notes.append(f"{path}: was there, complete, and is the same.")
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
                 _named(part, place)
@@ -257,12 +264,6 @@ class Work:
         for folder in {place.result.parent for place in self._places}:
             sync_folder(folder)
         self._finished = True
-
-    def _kept_as_it_is(self, path: Path, part: Path) -> None:
-        """An existing result of the same bytes stays; another one is not replaced."""
-        check_same(path, part)
-        removed(part, path)
-        self.notes.append(f"{path}: was there, complete, and is the same.")
 
     def _parts(self) -> list[Path]:
         each = zip(self.targets, self._places, self.stages(), strict=True)
