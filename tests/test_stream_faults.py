@@ -165,6 +165,19 @@ def test_what_is_complete_stays_however_often_resuming_is_killed(
     assert not work_of(out).exists()
 
 
+def test_what_a_killed_writer_left_is_not_part_of_the_result(scores, tmp_path, monkeypatch):
+    out, whole = tmp_path / "out.zarr", tmp_path / "whole.zarr"
+    segment_file(scores, whole)
+    after_each_tile(monkeypatch, lambda: time.sleep(0.1))
+    with pytest.raises(Stop):
+        segment_file(scores, out, progress=lambda *said: (_ for _ in ()).throw(Stop()))
+    chunk = next(p for p in files_of(work_of(out) / "stage.zarr/c"))
+    chunk.with_suffix(".0123456789abcdef.partial").write_bytes(b"half of a chunk")
+    segment_file(scores, out, resume=True)
+    names = [{p.relative_to(top): p.read_bytes() for p in files_of(top)} for top in (out, whole)]
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".zarr"])
 def test_resuming_does_not_replace_another_result(scores, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"

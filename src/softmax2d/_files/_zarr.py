@@ -339,6 +339,14 @@ def create_result(
         )
 
 
+def tidy(target: Path) -> None:
+    """Remove what writers that were killed left: zarr fills a chunk under another name first."""
+    for folder, _, names in os.walk(target):
+        for name in names:
+            if name.endswith(".partial"):
+                os.unlink(os.path.join(folder, name))
+
+
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Make the complete store ``target`` from a staged array, chunk by chunk."""
     depth = () if look.class_axis is None else (look.class_axis,)

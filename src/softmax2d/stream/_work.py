@@ -276,6 +276,8 @@ class Work:
         """The complete file of a result, still under a temporary name."""
         target, at, part = self.targets[number], self.stages()[number], self._parts()[number]
         if at.kind == "zarr":
+            with failing(target.path):
+                chunked_format(target.path).tidy(part)
             sync_tree(part, target.path)
             return part
         if not _bare(target.path):
