@@ -174,8 +174,8 @@ _PAGE = 4096
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array that begins where a page does.
 
-    On AMD's processors the system copies from a file at a quarter of the speed to where memory lies
-    a few bytes further into its page than the file's bytes in theirs, as malloc's memory does.
+    On AMD's processors the system takes several times as long to copy from a file to memory that
+    lies a few bytes further into its page than the file's bytes in theirs, as malloc's does.
     """
     size = prod(shape) * dtype.itemsize
     held = np.empty(size + _PAGE, np.uint8)
