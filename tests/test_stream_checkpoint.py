@@ -383,3 +383,16 @@ def test_it_is_kept_as_often_as_it_costs_little(files, tmp_path, monkeypatch):
 def test_spans():
     assert spans([]) == []
     assert spans({5, 0, 1, 2, 7, 8}) == [[0, 3], [5, 6], [7, 9]]
+
+
+def test_numbers_of_numpy_are_numbers(files, tmp_path):
+    asked = {"ignore_index": np.uint8(IGNORE), "bins": np.int64(7), "align_corners": np.bool_(True)}
+    found = evaluate_files(*files, summary=tmp_path / "account.json", **asked)
+    assert found == evaluate_files(*files, ignore_index=IGNORE, bins=7, align_corners=True)
+
+
+def test_a_header_that_cannot_be_kept_fails_at_once(tmp_path):
+    held = _checkpoint.Checkpoint(tmp_path / "kept", {"parameters": {"bins": np.int64(7)}})
+    with pytest.raises(TypeError, match="not JSON serializable"), held:
+        pytest.fail("entered")
+    assert not work_of(tmp_path / "kept").exists()

@@ -61,6 +61,7 @@ class Checkpoint:
         self.resumable = False
 
     def __enter__(self) -> Checkpoint:
+        self._head = line_of(self._header)  # what JSON cannot say fails here
         self._place = Place(Path(os.path.realpath(self._beside)))
         self._path, self._part = self._place / "checkpoint", self._place / "checkpoint.part"
         try:
@@ -131,7 +132,7 @@ class Checkpoint:
         with failing(self._beside):
             try:
                 with open(self._part, "wb") as file:
-                    file.write(line_of(self._header) + line_of(now))
+                    file.write(self._head + line_of(now))
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(self._part, self._path)

@@ -236,7 +236,7 @@ def header(source: Source, operation: Operation, tiling: Tiling, made: list[Targ
             "axis": geometry.axis,
             "size": list(geometry.shape),
             "interpolation": list(geometry.interpolation),
-            "align_corners": geometry.align_corners,
+            "align_corners": bool(geometry.align_corners),
             "temperature": numbers(operation.temperature),
             "bias": numbers(operation.bias),
             "outputs": list(operation.outputs),
