@@ -540,6 +540,10 @@ def test_refused_truth(truth, text):
         evaluate_files(np.zeros((3, 4, 4)), truth)
 
 
+def test_scores_of_one_pixel_without_axes():
+    assert evaluate_files(np.zeros(3, "f4"), np.zeros((), "u1"), axis=0).pixels == 1
+
+
 def test_truth_with_axes_of_one():
     z = rng.normal(0, 3, (5, 40, 30)).astype(np.float32)
     truth = rng.integers(0, 5, (1, 40, 30))

@@ -257,7 +257,7 @@ def _check_bomb(truth: Source, geometry: Geometry) -> None:
     """Refuse a truth that unpacks to far more than its file and the logits make plausible."""
     size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
     pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
-    times = max(n / max(1, m) for n, m in pairs)
+    times = max((n / max(1, m) for n, m in pairs), default=1)
     if truth.packed and size > max(HARMLESS, _RATIO * truth.packed) and times > _CELL:
         cause = f"expands from {truth.packed} to {size} bytes, as a bomb does, and is {times:.0f} "
         hint = "times as large as the logits; store it as .tif or .npy if it is to be trusted."
