@@ -396,3 +396,18 @@ def test_a_header_that_cannot_be_kept_fails_at_once(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"), held:
         pytest.fail("entered")
     assert not work_of(tmp_path / "kept").exists()
+
+
+def test_nothing_is_kept_of_a_run_without_a_tile(files, tmp_path):
+    scores, beside = np.load(files[0]), tmp_path / "kept"
+
+    class Broken:
+        shape, dtype = scores.shape, scores.dtype
+
+        def __getitem__(self, box):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(Failed) as error:
+        evaluate_files(Broken(), files[1], checkpoint=beside)
+    assert str(error.value) == "source: Input/output error."
+    assert not work_of(beside).exists()

@@ -102,9 +102,9 @@ class Evaluation(Counting):
         return {**record, **counts.to_json(), "read": read}
 
     def state(self) -> Record | None:
-        """What is counted so far, JSON values; None if that stopped in the middle of a tile."""
+        """What is counted so far, JSON values; None without a tile, or in the middle of one."""
         with self._turn:
-            if not self._whole:
+            if not self._whole or not self.tiles:
                 return None
             tiles, counts, found = spans(self.tiles), self.counts.to_json(), self.found
             parts = list(self._parts.items())
