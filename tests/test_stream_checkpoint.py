@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d.stream import Failed, Refused, Unusable, _checkpoint, _tiles, evaluate_files
+from softmax2d.stream import (
+    Failed,
+    Refused,
+    Unusable,
+    _checkpoint,
+    _tiles,
+    evaluate_files,
+    segment_file,
+)
 from softmax2d.stream._evaluation import spans
 from tests.tiles import cut
 
@@ -411,3 +419,16 @@ def test_nothing_is_kept_of_a_run_without_a_tile(files, tmp_path):
         evaluate_files(Broken(), files[1], checkpoint=beside)
     assert str(error.value) == "source: Input/output error."
     assert not work_of(beside).exists()
+
+
+def test_the_work_of_another_run_stays(files, tmp_path):
+    result = tmp_path / "labels.npy"
+    with pytest.raises(Stop):
+        segment_file(files[0], result, progress=lambda *_: (_ for _ in ()).throw(Stop()), axis=1)
+    held = {p.name: p.read_bytes() for p in work_of(result).iterdir()}
+    with pytest.raises(Refused, match="holds an unfinished run of something else; choose another"):
+        whole(files, checkpoint=result)
+    assert {p.name: p.read_bytes() for p in work_of(result).iterdir()} == held
+    segment_file(files[0], result, resume=True, axis=1)
+    with pytest.raises(Refused, match=r"is no place for the checkpoint; choose another name"):
+        whole(files, checkpoint=tmp_path)

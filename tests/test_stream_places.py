@@ -16,6 +16,8 @@ from softmax2d.stream import (
     Failed,
     Refused,
     Unusable,
+    _place,
+    _request,
     _tiles,
     _work,
     evaluate_files,
@@ -309,3 +311,16 @@ def test_sizes_that_are_no_integers_are_refused(tmp_path, size):
         segment_file(np.zeros((2, 3, 3)), tmp_path / "a.npy", size=size)
     found = segment_file(np.zeros((2, 3, 5)), tmp_path / "a.npy", size=4)
     assert found.shape == (4, 4)
+
+
+def test_a_place_that_cannot_be_looked_at_is_given_back(tmp_path, monkeypatch):
+    def broken(folder):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_place.Path, "iterdir", broken)
+        with pytest.raises(Failed, match="Input/output error"):
+            _place.Place(tmp_path / "out.npy")
+    _place.Place(tmp_path / "out.npy").close(keep=False)  # not locked by this process itself
+    with pytest.raises(Refused, match="is no place for the account"):
+        _request.account_path(tmp_path, [])

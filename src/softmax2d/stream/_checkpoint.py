@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from softmax2d._files._errors import Refused, StreamError, failing
+from softmax2d._files._errors import Refused, StreamError, failing, shown
 from softmax2d.stream._journal import Record, compared, line_of, record_in
 from softmax2d.stream._place import Place, sync_folder
 
@@ -51,7 +51,8 @@ class Checkpoint:
     Raises
     ------
     Refused
-        On entering: another process is there, or something else was asked before.
+        On entering: another process is there, something else was asked before, or the unfinished
+        run of something else lies there.
     """
 
     def __init__(self, beside: Path, header: Record, resume: bool = False) -> None:
@@ -68,12 +69,22 @@ class Checkpoint:
             self.state = self._found()
             self.resumable = self.state is not None
             if self.state is None:
-                self._place.clear()
+                self._cleared()
         except BaseException:
             self._place.close(keep=self._place.found)
             raise
         self._last, self._took = monotonic(), 0.0
         return self
+
+    def _cleared(self) -> None:
+        """Remove what earlier checkpoints left; that of a run of another kind is not ours."""
+        own = {"lock", self._path.name, self._part.name}
+        with failing(self._beside):
+            strange = any(entry.name not in own for entry in self._place.folder.iterdir())
+        if strange:
+            cause = f"{shown(self._place.folder)} holds an unfinished run of something else; "
+            raise Refused(self._beside, f"{cause}choose another name, or delete that folder.")
+        self._place.clear()
 
     def _found(self) -> Record | None:
         """What is kept; None where nothing is, or what is damaged or not asked for."""

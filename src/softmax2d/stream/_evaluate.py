@@ -130,7 +130,7 @@ def evaluate_files(
     if resume and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
     account = _request.account_path(summary, [source, target])
-    beside = _request.account_path(beside, [])
+    beside = _request.account_path(beside, [], what="checkpoint")
     with ExitStack() as stack:
         room, threads, cluster = in_bytes(memory), workers_of(workers), None
         if scheduler is not None:

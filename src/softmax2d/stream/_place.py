@@ -46,8 +46,12 @@ class Place:
         self.result = result
         self.folder = place_of(result)
         self._lock = self._locked()
-        with failing(result):  # somebody's, who did not finish; looked at when it is ours
-            self.found = any(entry.name != "lock" for entry in self.folder.iterdir())
+        try:
+            with failing(result):  # somebody's, who did not finish; looked at when it is ours
+                self.found = any(entry.name != "lock" for entry in self.folder.iterdir())
+        except BaseException:
+            self._lock.close()
+            raise
 
     def _locked(self) -> IO[str]:
         path = self.folder / "lock"

@@ -76,15 +76,18 @@ def given(*inputs: Any) -> list[Path]:
     return found
 
 
-def account_path(path: Any, held: Sequence[Any], work: Work | None = None) -> Path | None:
+def account_path(
+    path: Any, held: Sequence[Any], work: Work | None = None, what: str = "account"
+) -> Path | None:
     """Where the account goes: a file that is neither read nor written by the run itself.
 
-    ``held`` are paths and arrays that stay as they are, or become something else.
+    ``held`` are paths and arrays that stay as they are, or become something else; ``what`` the
+    message says belongs there.
 
     Raises
     ------
     Refused
-        It is, or its folder is missing.
+        It is one of them or a folder, or its own folder is missing.
     """
     if path is None:
         return None
@@ -92,9 +95,9 @@ def account_path(path: Any, held: Sequence[Any], work: Work | None = None) -> Pa
     if not account.parent.is_dir():
         raise Refused(account, f"there is no folder {account.parent}.")
     results = [] if work is None else [t.path for t in work.targets]
-    for other in (*given(*held), *results):
-        if same_file(account, other) or account.is_dir():
-            raise Refused(account, "is no place for the account; choose another name.")
+    others = (*given(*held), *results)
+    if account.is_dir() or any(same_file(account, other) for other in others):
+        raise Refused(account, f"is no place for the {what}; choose another name.")
     return account
 
 
