@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import threading
 import zipfile
 import zlib
 
@@ -14,10 +15,11 @@ import numcodecs
 import numpy as np
 import pytest
 
-from softmax2d._files import _inflate, _png, _unpacked
+from softmax2d._files import _inflate, _nifti, _npz, _png, _unpacked
 from softmax2d._files._formats import open_any
 from softmax2d.balance import class_counts
 from softmax2d.stream import Refused, Unusable, evaluate_files, predict, segment_file
+from tests.tiles import cut
 
 h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")
@@ -369,3 +371,41 @@ def test_an_archive_that_changes_before_it_is_unpacked(tmp_path, suffix):
             source.read((slice(0, 1), slice(0, 8), slice(0, 8)))
     write((1, 8, 8))
     assert evaluate_files(logits, path, axis=0).pixels == 64
+
+
+@pytest.mark.parametrize("suffix", ["npz", "nii.gz", "png"])
+def test_what_is_unpacked_as_a_whole_is_so_once_where_signals_come(tmp_path, monkeypatch, suffix):
+    path, threads = tmp_path / f"truth.{suffix}", []
+    rng = np.random.default_rng(0)
+    truth, scores = rng.integers(0, 3, (1, 200, 300)).astype(np.uint8), np.zeros((3, 1, 200, 300))
+    if suffix == "npz":
+        np.savez_compressed(path, truth)
+    elif suffix == "nii.gz":
+        pytest.importorskip("nibabel").Nifti1Image(truth.T, np.eye(4)).to_filename(path)
+    else:
+        pytest.importorskip("PIL.Image").fromarray(truth[0]).save(path)
+        scores = scores[:, 0]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    owner, name = {
+        "npz": (_npz, "_unpacked"),
+        "nii.gz": (_nifti, "_unpacked"),
+        "png": (_png.PictureSource, "_decoded"),
+    }[suffix]
+    real = getattr(owner, name)
+
+    def noted(*args):
+        threads.append(threading.current_thread())
+        return real(*args)
+
+    monkeypatch.setattr(owner, name, noted)
+    cut(monkeypatch, 2400)
+    assert evaluate_files(scores, path, axis=0, workers=3).pixels == 60_000
+    path.write_bytes(data)
+    with pytest.raises(Refused, match=rf"truth\.{suffix}"):
+        evaluate_files(scores, path, axis=0, workers=3)
+    assert threads == [threading.main_thread()] * 2
+    if suffix != "png":
+        with pytest.raises(Refused, match=rf"truth\.{suffix}"):
+            segment_file(path, tmp_path / "out.npy", axis=0, workers=3)
+        assert threads == [threading.main_thread()] * 3

@@ -106,6 +106,10 @@ class NiftiSource(Source):
         self.class_axis = 0 if len(shape) > _FLAT else None
         self.space = head.space()
 
+    def prepare(self) -> None:
+        """Unpack a .nii.gz."""
+        self._raw.prepare()
+
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
         found = self._raw.read(box)

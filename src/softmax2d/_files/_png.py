@@ -44,13 +44,19 @@ class PictureSource(Source):
         decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * (image.format == "JPEG")
         self.whole = image.height * image.width * (decoder + sample.nbytes)
 
+    def prepare(self) -> None:
+        """Decode."""
+        self._whole()
+
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
+        return self._whole()[box]
+
+    def _whole(self) -> Array:
         with self._lock:
-            pixels = self._pixels
-            if pixels is None:
-                pixels = self._pixels = self._decoded()
-        return pixels[box]
+            if self._pixels is None:
+                self._pixels = self._decoded()
+            return self._pixels
 
     def _decoded(self) -> Array:
         """All pixels; the decoder's own come over in strips, which take less than a second copy."""

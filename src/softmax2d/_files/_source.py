@@ -85,6 +85,17 @@ class Source:
         """
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Do what the first reading would: where a file is unpacked as a whole, that.
+
+        In the thread that a signal ends, and once where it fails, not in each of several readers.
+
+        Raises
+        ------
+        Refused, Failed
+            As :meth:`read`.
+        """
+
     def read_again(self, box: Box) -> Array:
         """:meth:`read`, perhaps into memory that the next such call in this thread overwrites."""
         return self.read(box)

@@ -52,6 +52,10 @@ class UnpackedSource(Source):
                 self._found = self._unpack(self._file)
             return self._found
 
+    def prepare(self) -> None:
+        """Unpack."""
+        self._source()
+
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
         return self._source().read(box)

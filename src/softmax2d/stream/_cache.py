@@ -43,6 +43,10 @@ class ChunkCache(Source):
         """That of the source."""
         return self._source.identity()
 
+    def prepare(self) -> None:
+        """As the source."""
+        self._source.prepare()
+
     def close(self) -> None:
         """Forget everything, and close the source."""
         self._kept.clear()

@@ -170,6 +170,12 @@ class Counting:
         self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
+    def prepare(self) -> None:
+        """Unpack what is read from files that are unpacked as a whole."""
+        self.plan.source.prepare()
+        if self.plan.truth is not None:
+            self.plan.truth.prepare()
+
     def __call__(self, tile: int) -> Record:
         return self.take(tile, self.parts(tile))
 

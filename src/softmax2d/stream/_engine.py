@@ -26,6 +26,9 @@ from softmax2d.stream._tiles import Tiling
 class Task(Protocol):
     """What is done for each tile; called from several threads."""
 
+    def prepare(self) -> None:
+        """Called once before, in the calling thread."""
+
     def __call__(self, tile: int) -> Record:
         """Do it, and say what the journal needs to know."""
 
@@ -38,6 +41,10 @@ class Storing:
     operation: Operation
     tiling: Tiling
     stages: dict[str, Stage]
+
+    def prepare(self) -> None:
+        """Unpack a source that is unpacked as a whole."""
+        self.source.prepare()
 
     def __call__(self, tile: int) -> Record:
         counts, sums, read = Counts(), dict.fromkeys(self.stages, 0), 0
@@ -182,7 +189,7 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
     Parameters
     ----------
     task : Task
-        Called with each tile's number.
+        Prepared here, then called with each tile's number.
     tiles : iterable of int
         Which ones.
     workers : int
@@ -193,8 +200,13 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
     Raises
     ------
     TileError
-        From the first error of a tile; the others in hand were finished and said.
+        From the first error of a tile; the others in hand were finished and said. Of no tile where
+        preparing failed.
     """
+    try:
+        task.prepare()
+    except Exception as error:
+        raise TileError([]) from error
     crew = _Crew(task, tiles, workers)
     try:
         for record in crew.records():
