@@ -15,7 +15,7 @@ import numcodecs
 import numpy as np
 import pytest
 
-from softmax2d._files import _inflate, _nifti, _npz, _png, _unpacked
+from softmax2d._files import _inflate, _nifti, _npz, _png, _tiff, _unpacked
 from softmax2d._files._formats import open_any
 from softmax2d.balance import class_counts
 from softmax2d.stream import Refused, Unusable, evaluate_files, predict, segment_file
@@ -301,6 +301,30 @@ def test_tiles_of_tiff(tmp_path):
     with_tile(path, "lerc", b"")
     with pytest.raises(Refused, match="is compressed by LERC; store it with deflate"):
         evaluate_files(logits, path)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_deflate_is_looked_at_only_where_its_decoder_does_not(tmp_path, monkeypatch, own):
+    path, looked, real = tmp_path / "truth.tif", [], _tiff.is_bomb
+    if own:
+        pytest.importorskip("imagecodecs")
+    else:  # what tifffile falls back to
+        from tifffile import _imagecodecs
+
+        monkeypatch.setitem(tifffile.TIFF.DECOMPRESSORS._codecs, 8, _imagecodecs.zlib_decode)
+
+    def noted(*args):
+        looked.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(_tiff, "is_bomb", noted)
+    truth = np.random.default_rng(0).integers(0, 3, (64, 64)).astype(np.uint8)
+    with_tile(path, "zlib", zlib.compress(truth))
+    assert evaluate_files(np.zeros((3, 64, 64), np.float32), path).pixels == 64 * 64
+    assert bool(looked) is not own
+    with_tile(path, "zlib", zlib.compress(ZEROS))
+    with pytest.raises(Refused, match="page 0, tile 0 expands to far more than it should, as a"):
+        evaluate_files(np.zeros((3, 64, 64), np.float32), path)
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "jpeg2000", "png"])

@@ -22,9 +22,11 @@ from softmax2d._files._source import Array, Box, Source
 
 _GEO_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-# By TIFF's numbers: streams of bytes; what becomes a hundred times as much at most, or is bounded
-# by its rows; pictures, which declare a size of their own.
+# By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
+# far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
+# their own.
 _STREAMS = {8: "zlib", 32946: "zlib", 50013: "zlib", 34925: "lzma", 50000: "zstd", 34926: "zstd"}
+_DEFLATE = (8, 32946, 50013)
 _BOUNDED = (1, 2, 3, 4, 5, 32773)
 _PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)  # JPEG, JPEG 2000, PNG
 
@@ -52,6 +54,7 @@ class TiffSource(Source):
         if int(codec) not in (*_STREAMS, *_BOUNDED, *_PICTURES):
             known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
             raise Refused(path, f"is compressed by {codec.name}; store it with {known}, or plain.")
+        self._keeps = _keeps_to_its_room(int(codec))
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
@@ -128,16 +131,21 @@ class TiffSource(Source):
             data = os.pread(self._file.fileno(), counts[segment], starts[segment])
         if len(data) < counts[segment]:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
-        if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
-            raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
+        if not self._keeps:
+            self._check_bomb(what, data)
         with reading_tiff(self.path, logging.ERROR):
             try:
                 values, place, _ = self._page.decode(data, segment)
             except Exception as error:
+                self._check_bomb(what, data)  # of which decoders say less
                 raise ValueError(f"{what}: {error}") from error
         if values is None:
             raise Refused(self.path, f"is damaged: {what} is missing.")
         self._paste(values, place, found, box)
+
+    def _check_bomb(self, what: str, data: bytes) -> None:
+        if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
+            raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
 
     def _paste(self, values: Array, place: Any, found: Array, box: Box) -> None:
         """Put a decoded segment (depth, rows, columns, samples) where the box has it."""
@@ -188,6 +196,18 @@ def _check_size(path: Path, source: Source, packed: int) -> None:
             f"expands from {packed} to {size} bytes, as a bomb does; "
             "store it uncompressed if it is to be trusted.",
         )
+
+
+def _keeps_to_its_room(codec: int) -> bool:
+    """Whether the decoder refuses by itself to become more than it should: imagecodecs' deflate.
+
+    That of the standard library, which tifffile falls back to, does not. Looking first takes as
+    long as decoding.
+    """
+    if codec not in _DEFLATE:
+        return False
+    decoder = needed("tifffile", "cli").TIFF.DECOMPRESSORS[codec]
+    return str(getattr(decoder, "__module__", "")).split(".")[0] == "imagecodecs"
 
 
 def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
