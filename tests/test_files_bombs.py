@@ -243,6 +243,14 @@ def test_a_picture_larger_than_the_budget(blank, tmp_path):
         class_counts(blank, memory="72MB")
 
 
+@pytest.mark.parametrize(("progressive", "size"), [(False, 7), (True, 13)])
+def test_only_progressive_pictures_keep_coefficients(tmp_path, progressive, size):
+    images, path = pytest.importorskip("PIL.Image"), tmp_path / "in.jpg"
+    images.new("RGB", (50, 40)).save(path, progressive=progressive)
+    with _png.open_source(path, None) as source:
+        assert source.whole == 50 * 40 * size
+
+
 def test_a_picture_within_the_budget(blank):
     logits = np.zeros((3, 100, 100), np.float32)
     assert evaluate_files(logits, blank, memory="100MB").pixels == 36_000_000

@@ -41,7 +41,8 @@ class PictureSource(Source):
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
         self.packed = os.path.getsize(path)
-        decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * (image.format == "JPEG")
+        progressive = image.format != "PNG" and bool(image.info.get("progressive"))
+        decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive
         self.whole = image.height * image.width * (decoder + sample.nbytes)
 
     def prepare(self) -> None:
