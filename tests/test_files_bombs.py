@@ -306,6 +306,9 @@ def test_tiles_of_tiff(tmp_path):
     with_tile(path, "png", picture.getvalue())
     with pytest.raises(Refused, match="page 0, tile 0 expands to far more than it should, as a"):
         evaluate_files(logits, path)
+    with_tile(path, "jpeg", b"\xff\xd8" + b"\xff" * 100)
+    with pytest.raises(Refused, match="is damaged: page 0, tile 0 declares no size"):
+        evaluate_files(logits, path)
     with_tile(path, "lerc", b"")
     with pytest.raises(Refused, match="is compressed by LERC; store it with deflate"):
         evaluate_files(logits, path)
@@ -348,6 +351,10 @@ def test_what_tiles_that_are_pictures_declare(tmp_path, codec):
     assert _inflate.picture_size(data) == (48, 80)
     assert _inflate.picture_size(data[:20]) is None
     assert _inflate.picture_size(b"") is None
+    if codec == "jpeg":
+        filled = data[:2] + b"\xff" * 1000 + data[2:]
+        assert _inflate.picture_size(filled) == (48, 80)
+        assert _inflate.picture_size(data[:2] + b"\xff" * 10**7) is None
     found = np.empty((40, 70), np.uint8)
     predict(lambda batch: batch, path, found, window=32)
 

@@ -7,12 +7,14 @@ References
 ----------
 .. [1] "Zstandard Compression and the application/zstd Media Type", RFC 8878, section 3.1.
 .. [2] Blosc, README_CHUNK_FORMAT.rst: bytes 4 to 7 are the unpacked size, little-endian.
+.. [3] ITU-T T.81, section B.1.1.2.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import struct
 import zlib
 from typing import Any
@@ -24,6 +26,7 @@ _ZSTD_BLOCK = 1 << 17  # bytes that a block becomes at most
 _SLACK = 1 << 16
 DEFLATE = 1032  # how far deflate shrinks at most
 HARMLESS = 1 << 25  # bytes that anything may become
+_FILL = re.compile(b"\xff+")
 HEAD = 32  # bytes that declare a size
 
 
@@ -129,9 +132,12 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """What the frame header (SOF) of a JPEG says."""
+    """What the frame header (SOF) of a JPEG says; bytes FF may fill up before a marker [3]_."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    while fill := _FILL.match(data, at):
+        at = fill.end() - 1
+        if at + 9 > len(data):
+            return None
         kind, length = struct.unpack_from(">BH", data, at + 1)
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # tables, not frames
             rows, columns = struct.unpack_from(">HH", data, at + 5)

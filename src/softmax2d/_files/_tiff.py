@@ -144,6 +144,8 @@ class TiffSource(Source):
         self._paste(values, place, found, box)
 
     def _check_bomb(self, what: str, data: bytes) -> None:
+        if int(self._page.compression) in _PICTURES and picture_size(data) is None:
+            raise Refused(self.path, f"is damaged: {what} declares no size.")
         if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
             raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
 
