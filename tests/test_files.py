@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import io
 import os
@@ -19,6 +20,7 @@ import pytest
 from softmax2d._files import _npy, _npz
 from softmax2d._files._errors import Failed, Refused
 from softmax2d.cli import _write, app
+from softmax2d.stream import segment_file
 
 BIG = 2**80
 
@@ -466,3 +468,41 @@ def test_errors_form_a_tree():
     assert str(Refused("f", "c")) == "f: c"
     assert issubclass(Refused, ValueError)
     assert issubclass(Failed, OSError)
+
+
+def test_another_handler_of_libtiff_stays():
+    pytest.importorskip("rasterio")
+    from softmax2d._files import _libtiff
+
+    exchange, other = _libtiff._setter(), _libtiff._HANDLER(lambda *said: None)
+    before = exchange(None)
+    exchange(before)
+    with _libtiff.libtiff_says():
+        first = exchange(other)
+    assert first == _libtiff._OURS
+    with _libtiff.libtiff_says():
+        pass
+    now = exchange(before)
+    assert now == ctypes.cast(other, ctypes.c_void_p).value
+
+
+def test_what_libtiff_says_alone_is_an_error(tmp_path, monkeypatch):
+    """GDAL does not always find out that a write failed."""
+    rasterio = pytest.importorskip("rasterio")
+    from softmax2d._files import _geotiff, _libtiff
+
+    scores, real = tmp_path / "scores.tif", _geotiff._complete
+    none = ctypes.create_string_buffer(64)  # arguments
+    profile = {"driver": "GTiff", "height": 40, "width": 50, "count": 3, "dtype": "float32"}
+    profile |= {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)}
+    with rasterio.open(scores, "w", **profile) as file:
+        file.write(np.random.default_rng(0).normal(size=(3, 40, 50)).astype(np.float32))
+
+    def said(path, bare):
+        real(path, bare)
+        _libtiff._take(b"_tiffWriteProc", b"Input/output error.", ctypes.addressof(none))
+
+    monkeypatch.setattr(_geotiff, "_complete", said)
+    with pytest.raises(Failed, match=r"cannot be written: _tiffWriteProc: Input/output error"):
+        segment_file(scores, tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()

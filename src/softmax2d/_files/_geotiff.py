@@ -46,6 +46,8 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
             if doing == "written":
                 printed = stack.enter_context(libtiff_says())
             yield rasterio
+            if printed:  # by libtiff, though GDAL says nothing
+                raise OSError(printed.pop(0))
     except StreamError:
         raise
     except MemoryError:

@@ -2,11 +2,15 @@
 
 GDAL hands libtiff a function for each file that takes its errors [1]_, but reports of the system's
 own calls (``_tiffWriteProc: No space left on device.``) go to the one for all files, which prints.
-Only while a file of ours is written does another take its place.
+Only while a file of ours is written does another take its place; what libtiff says meanwhile of
+files that other libraries of the process write lands there as well.
 
 References
 ----------
 .. [1] LibTIFF, "TIFFError and TIFFWarning", TIFFSetErrorHandler; "TIFFOpenOptions".
+.. [2] "System V Application Binary Interface, AMD64", section 3.5.7.
+.. [3] "Procedure Call Standard for the Arm 64-bit Architecture".
+.. [4] Apple, "Writing ARM64 code for Apple platforms".
 """
 
 from __future__ import annotations
@@ -22,7 +26,9 @@ from softmax2d._files._errors import needed
 
 _NAMES = ("TIFFSetErrorHandler", "gdal_TIFFSetErrorHandler")  # libtiff's, or GDAL's own copy
 _MOST = 200  # bytes of a message
-# Module, format, and the arguments: a va_list is passed as a pointer by every ABI that wheels know.
+# Module, format, and the arguments. A va_list is passed as a pointer on x86-64, where this is
+# tested (an array [2]_), and by the documents of AArch64 (a structure of 32 bytes, by reference
+# [3]_) and of Apple's arm64 (a char * [4]_).
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 _lock = threading.Lock()
@@ -53,6 +59,7 @@ def _take(module: bytes | None, form: bytes | None, arguments: int | None) -> No
 
 
 _HANDLED = _HANDLER(_take)
+_OURS = ctypes.cast(_HANDLED, ctypes.c_void_p).value
 
 
 @contextmanager
@@ -73,4 +80,6 @@ def libtiff_says() -> Iterator[list[str]]:
         with _lock:
             _listening[:] = [other for other in _listening if other is not said]
             if not _listening:
-                exchange(_before.pop())
+                now = exchange(_before.pop())
+                if now != _OURS:  # somebody else's since then, which stays
+                    exchange(now)
