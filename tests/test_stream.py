@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -538,6 +539,15 @@ def test_evaluation_leaves_out_what_is_no_data():
 def test_refused_truth(truth, text):
     with pytest.raises(Refused, match=text):
         evaluate_files(np.zeros((3, 4, 4)), truth)
+
+
+def test_the_counts_of_many_classes_are_part_of_the_budget():
+    scores, truth = np.zeros((1500, 9, 9), np.float32), np.zeros((9, 9), np.uint16)
+    text = "the counts of all pairs of classes take [0-9]+ MB; give memory='([0-9]+MB)'"
+    with pytest.raises(Unusable, match=text) as error:
+        evaluate_files(scores, truth, memory="32MB")
+    enough = re.search(text, str(error.value))[1]
+    assert evaluate_files(scores, truth, memory=enough).confusion[0, 0] == 81
 
 
 def test_scores_of_one_pixel_without_axes():

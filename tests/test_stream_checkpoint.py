@@ -260,6 +260,8 @@ def test_a_damaged_checkpoint_is_not_trusted(files, tmp_path, damage):
         {"images": []},
         {"images": [1]},
         {"counts": {}},
+        {"found": {"statistics": {"confusion": "AAAA"}, "minus_inf": 0}},
+        {"found": {"statistics": None, "minus_inf": 0}},
     ],
 )
 def test_a_checkpoint_of_something_else_is_not_trusted(files, tmp_path, forged):

@@ -27,7 +27,7 @@ def _frozen(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
                 raise TypeError(f"Statistics: {name} must be integers; got {number!r}.")
     if array.size and array.min() < 0:
         raise ValueError(f"Statistics: {name} must not be negative; got {array.min()}.")
-    array = array.astype(dtype)
+    array = array.astype(dtype, copy=False)  # is a copy
     array.flags.writeable = False
     return array
 
@@ -126,13 +126,8 @@ class Counts:
 
     def to_dict(self) -> dict[str, Any]:
         """Lists and integers, which JSON can hold; the integers may pass 2^53."""
-        plain: dict[str, Any] = {"format": _FORMAT}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, ExactSum):
-                value = value.to_dict()
-            plain[field.name] = value.tolist() if isinstance(value, np.ndarray) else value
-        return plain
+        pairs = with_arrays(self).items()
+        return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in pairs}
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -150,3 +145,12 @@ class Counts:
             raise ValueError(f"Statistics: from_dict misses {', '.join(missing)}.")
         sums = (ExactSum.from_dict(plain[name]) for name in names[-2:])
         return cls(*(plain[name] for name in names[:-2]), *sums)
+
+
+def with_arrays(counts: Counts) -> dict[str, Any]:
+    """What :meth:`Counts.to_dict` says, with arrays in place of lists; ``from_dict`` reads both."""
+    plain: dict[str, Any] = {"format": _FORMAT}
+    for field in fields(counts):
+        value = getattr(counts, field.name)
+        plain[field.name] = value.to_dict() if isinstance(value, ExactSum) else value
+    return plain

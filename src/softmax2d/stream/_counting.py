@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import prod
+from functools import partial
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -281,10 +282,12 @@ def plan_of(
     memory: int,
     workers: int,
     where: str = "evaluate",
+    counted: Callable[[int, int], int] | None = None,
 ) -> tuple[Plan, int]:
     """Check everything, and plan; also the number of workers.
 
     ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
+    ``counted`` gives the bytes that the counts of so many classes take with so many workers.
 
     Raises
     ------
@@ -305,6 +308,8 @@ def plan_of(
         if size is not None:
             resized = Resampling(size, how.interpolation, how.align_corners)
             geometry = laid(logits, axis, resized, where=where)
+    if counted is not None:
+        memory, workers = _beside_counts(partial(counted, geometry.classes), memory, workers)
     chunks = [] if truth is None else _truth_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)
@@ -316,6 +321,19 @@ def plan_of(
     tiling, workers = planned(costs, chunks, False, left, workers)
     nodata = source.nodata if nodata is None else nodata
     return Plan(source, truth, geometry, tiling, ignore_index, nodata), workers
+
+
+def _beside_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
+    """What the counts leave of a budget, and of the workers: they take half of it at most."""
+    while workers > 1 and counted(workers) > memory // 2:
+        workers -= 1
+    held = counted(workers)
+    if held < memory:
+        return memory - held, workers
+    raise Unusable(
+        f"memory of {memory / 1e6:.0f} MB is too small: the counts of all pairs of classes take "
+        f"{held / 1e6:.0f} MB; give memory='{ceil(held / 1e6) + 1}MB' (--memory)."
+    )
 
 
 def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:

@@ -19,7 +19,14 @@ from softmax2d.stream import _account, _engine, _request
 from softmax2d.stream._checkpoint import Checkpoint, kept_beside
 from softmax2d.stream._cluster import Cluster
 from softmax2d.stream._counting import plan_of
-from softmax2d.stream._evaluation import Counted, Evaluation, counting_of, header_of, job_of
+from softmax2d.stream._evaluation import (
+    Counted,
+    Evaluation,
+    counting_of,
+    counts_bytes,
+    header_of,
+    job_of,
+)
 from softmax2d.stream._geometry import Resampling
 from softmax2d.stream._journal import Record
 from softmax2d.stream._memory import in_bytes
@@ -42,7 +49,7 @@ def evaluation(
         bins = number_of_bins("evaluate", bins)
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
-    plan, workers = plan_of(logits, truth, **how)
+    plan, workers = plan_of(logits, truth, counted=partial(counts_bytes, bins), **how)
     return counting_of(plan, temperature, bias, bins), workers
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -13,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from softmax2d import __version__, _checks, _ops, _runtime
+from softmax2d._counts import with_arrays
 from softmax2d._evaluate import counted
 from softmax2d._files._errors import Unusable
 from softmax2d._files._formats import open_any
-from softmax2d._files._source import Box
+from softmax2d._files._source import Array, Box
 from softmax2d._resample import Grid
 from softmax2d._statistics import Statistics
 from softmax2d._targets import Logits, Target
@@ -44,12 +47,54 @@ class Found:
 
     def to_json(self) -> Record:
         """JSON values; :meth:`from_json` reads them."""
-        return {"statistics": self.statistics.to_dict(), "minus_inf": self.minus_inf}
+        said = with_arrays(self.statistics)
+        said["top_sums"] = said["top_sums"].tolist()  # of any length
+        said |= {name: _packed(said[name]) for name in _ARRAYS}
+        return {"statistics": said, "minus_inf": self.minus_inf}
 
     @classmethod
-    def from_json(cls, said: Record) -> Found:
-        """What :meth:`to_json` wrote."""
-        return cls(Statistics.from_dict(said["statistics"]), int(said["minus_inf"]))
+    def from_json(cls, said: Record, classes: int, bins: int) -> Found:
+        """What :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            It is nothing of that, or of other sizes.
+        """
+        shapes = (classes, classes), (classes,), (3, classes, bins)
+        statistics = dict(said["statistics"])
+        for name, shape in zip(_ARRAYS, shapes, strict=True):
+            statistics[name] = _unpacked(statistics[name], shape)
+        return cls(Statistics.from_dict(statistics), int(said["minus_inf"]))
+
+
+_ARRAYS = ("confusion", "image_counts", "class_sums")
+
+
+def _packed(array: Array) -> str:
+    """Integers as text: as bytes, since numbers of many classes would stop all threads for long."""
+    return b64encode(zlib.compress(np.ascontiguousarray(array, "<i8").data, 1)).decode()
+
+
+def _unpacked(text: str, shape: tuple[int, ...]) -> Array:
+    """The integers that :func:`_packed` wrote; no more than they should be."""
+    size = 8 * prod(shape)
+    try:
+        data = zlib.decompressobj().decompress(b64decode(text), size + 1)
+    except zlib.error as error:
+        raise ValueError("damaged") from error
+    if len(data) != size:
+        raise ValueError("other sizes")
+    return np.frombuffer(data, "<i8").reshape(shape)
+
+
+def counts_bytes(bins: int, classes: int, workers: int) -> int:
+    """What counting takes: an image, the sum, the next one; each worker's part, and its source.
+
+    The core counts in numbers of 32 bits for each of its threads.
+    """
+    each = classes * (classes + 3 * bins)
+    return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads())
 
 
 def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
@@ -79,6 +124,7 @@ class Evaluation(Counting):
 
     def __init__(self, mapped: Mapped, bins: int) -> None:
         super().__init__(mapped, mapped.plan)
+        self._bins = bins
         self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
         self.tiles: set[int] = set()
         self.counts = _account.Counts()
@@ -123,9 +169,10 @@ class Evaluation(Counting):
         tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
         if not tiles or spans(tiles) != state["tiles"]:
             raise ValueError("other tiles")
+        sizes = self.plan.geometry.classes, self._bins
         counts, found = _account.Counts.of_record(state["counts"]), self.found
-        found = found + Found.from_json(state["found"])
-        parts = {tuple(at): (Found.from_json(p), int(n)) for at, p, n in state["images"]}
+        found = found + Found.from_json(state["found"], *sizes)
+        parts = {tuple(at): (Found.from_json(p, *sizes), int(n)) for at, p, n in state["images"]}
         held = [found, *(part for part, _ in parts.values())]
         if sum(f.statistics.pixels for f in held) + counts.ignored != counts.pixels:
             raise ValueError("pixels are missing")
