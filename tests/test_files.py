@@ -17,7 +17,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from softmax2d._files import _npy, _npz
+from softmax2d._files import _npy, _npz, _unpacked
 from softmax2d._files._errors import Failed, Refused
 from softmax2d.cli import _write, app
 from softmax2d.stream import segment_file
@@ -304,7 +304,7 @@ def test_a_bomb_is_refused_by_its_declared_size(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(_npz, "BOMB_BYTES", 10**6)
     refused(cli, path, " to 80000000 bytes, as a zip bomb does; unpack it and give the .npy file")
     monkeypatch.undo()
-    monkeypatch.setattr(_npz, "_free_bytes", lambda folder: 10**7)
+    monkeypatch.setattr(_unpacked, "_free_bytes", lambda folder: 10**7)
     refused(cli, path, f"expands to 80000000 bytes; 10000000 bytes are free in {tmp_path}.", code=3)
 
 

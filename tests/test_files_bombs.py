@@ -248,7 +248,7 @@ def test_only_progressive_pictures_keep_coefficients(tmp_path, progressive, size
     images, path = pytest.importorskip("PIL.Image"), tmp_path / "in.jpg"
     images.new("RGB", (50, 40)).save(path, progressive=progressive)
     with _png.open_source(path, None) as source:
-        assert source.whole == 50 * 40 * size
+        assert source.whole_bytes == 50 * 40 * size
 
 
 def test_a_picture_within_the_budget(blank):
@@ -384,7 +384,7 @@ def test_a_truth_is_compared_with_its_logits_before_it_is_unpacked(tmp_path, mon
         raise AssertionError("unpacked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_unpacked.UnpackedSource, "_source", unpacked)
+        patch.setattr(_unpacked.PackedSource, "_source", unpacked)
         text = r"expands from \d+ to 36000000 bytes, as a bomb does, and is 750 times as large as"
         with pytest.raises(Refused, match=text):
             evaluate_files(np.zeros((3, 1, 8, 8), np.float32), path, axis=0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import os
-import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,13 +19,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed, Path, Refused, failing, needed
+from softmax2d._files._errors import Path, Refused, failing, needed
 from softmax2d._files._formats import suffix_of
 from softmax2d._files._look import Look, Space
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source
-from softmax2d._files._unpacked import UnpackedSource
+from softmax2d._files._unpacked import PackedSource, in_scratch
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
@@ -98,7 +97,7 @@ class NiftiSource(Source):
                 )
             shape = (*shape[:_FLAT], *self._extra)
         self._raw = raw(shape[::-1])
-        self.packed = self._raw.packed
+        self.packed_bytes = self._raw.packed_bytes
         self.path, self.shape, self._scale = path, shape[::-1], head.scale
         self.dtype = np.dtype(np.float32) if head.scale is not None else head.dtype
         names = ("class", "z", "y", "x")
@@ -129,9 +128,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
     Raises
     ------
     Refused
-        Not such a file, truncated, damaged, or a bomb.
-    Failed
-        No room to unpack a .nii.gz.
+        Not such a file, truncated, damaged, or a bomb; of a .nii.gz, as far as its header says. Its
+        numbers are unpacked when they are first read, and may be refused there.
     """
     if key is not None:
         raise Refused(path, "is a single array; key (--key) is for files with several.")
@@ -160,49 +158,36 @@ def _packed(path: Path, file: IO[bytes]) -> NiftiSource:
                   "unpack it if it is to be trusted.")  # fmt: skip
 
     def raw(shape: tuple[int, ...]) -> Source:
-        return UnpackedSource(path, file, shape, head.dtype, partial(_unpacked, path, head, shape))
+        return PackedSource(path, file, shape, head.dtype, partial(_unpacked, path, head, shape))
 
     return NiftiSource(path, head, raw)
 
 
 def _unpacked(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
-    """Unpack into a file without a name, beside this one if that can be."""
-    beside = os.path.dirname(os.path.abspath(path))
-    folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
+    """The volume whose header was looked at, unpacked."""
     try:
-        with gzip.GzipFile(fileobj=file) as stream, ExitStack() as stack:
+        with gzip.GzipFile(fileobj=file) as stream:
             head = _Head(path, stream)  # type: ignore[arg-type]  # has read()
             if head.raw != known.raw:
                 raise Refused(path, "changed while it was open.")
             skip = head.offset - len(head.raw)
             if skip > _CHUNK or len(stream.read(skip)) < skip:
                 raise Refused(path, "is truncated inside its header.")
-            with failing(folder):
-                scratch = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            _copy(path, stream, scratch, head.nbytes, folder)
-            return RawSource(path, os.dup(scratch.fileno()), 0, shape, head.dtype)
+            found = RawSource(path, in_scratch(path, stream, head.nbytes), 0, shape, head.dtype)
+            try:
+                _check_end(path, stream)
+            except BaseException:
+                found.close()
+                raise
+            return found
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refused(path, f"is damaged: {error}.") from error
 
 
-def _copy(path: Path, stream: Any, scratch: IO[bytes], left: int, folder: str) -> None:
-    known = os.statvfs(folder)
-    free = known.f_bavail * known.f_frsize
-    if left > free:
-        raise Failed(path, f"expands to {left} bytes; {free} are free in {folder}.")
-    while left:
-        data = stream.read(min(_CHUNK, left))
-        if not data:
-            raise Refused(path, f"is truncated: {left} more bytes are claimed.")
-        with failing(folder):
-            scratch.write(data)
-        left -= len(data)
-    if len(stream.read(_TAIL + 1)) > _TAIL or stream.read(
-        1
-    ):  # to the checksum, which gzip compares
+def _check_end(path: Path, stream: Any) -> None:
+    """Read on to the checksum, which gzip compares; little may stand before it."""
+    if len(stream.read(_TAIL + 1)) > _TAIL or stream.read(1):
         raise Refused(path, "holds more than its header claims; unpack it if it is to be trusted.")
-    with failing(folder):
-        scratch.flush()
 
 
 def _head_of(path: Path) -> _Head:

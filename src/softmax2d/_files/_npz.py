@@ -8,11 +8,10 @@ from __future__ import annotations
 import lzma
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from typing import IO, Any
@@ -32,11 +31,10 @@ from softmax2d._files._npy import (
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Source
-from softmax2d._files._unpacked import UnpackedSource
+from softmax2d._files._unpacked import PackedSource, in_scratch
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-_CHUNK = 1 << 22
 # What zipfile raises for archives that are damaged, hostile or of a kind it does not know.
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -87,37 +85,6 @@ def _check_ratio(path: Path, header: Header, packed: int) -> None:
         )
 
 
-def _unpack(path: Path, source: IO[bytes], header: Header) -> RawSource:
-    """Expand a compressed member into a file without a name, beside the archive if that can be."""
-    beside = os.path.dirname(os.path.abspath(path))
-    folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
-    free = _free_bytes(folder)
-    if header.nbytes > free:
-        raise Failed(
-            path,
-            f"expands to {shown_bytes(header.nbytes)}; "
-            f"{shown_bytes(free)} are free in {os.fspath(folder)}.",
-        )
-    with ExitStack() as stack:
-        with failing(folder):
-            scratch = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        left = header.nbytes
-        while left and (chunk := source.read(min(_CHUNK, left))):
-            with failing(folder):
-                scratch.write(chunk)
-            left -= len(chunk)
-        with failing(folder):
-            scratch.flush()
-        check_size(path, header, header.nbytes - left)
-        return source_in(path, os.dup(scratch.fileno()), header, 0)
-
-
-def _free_bytes(folder: Path) -> int:
-    """What an unprivileged writer may still store in the file system of ``folder``."""
-    known = os.statvfs(folder)
-    return known.f_bavail * known.f_frsize
-
-
 def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
@@ -130,7 +97,7 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
         if info.compress_type != zipfile.ZIP_STORED:
             _check_ratio(path, header, info.compress_size)
             unpack = partial(_unpacked, path, key, header)
-            return UnpackedSource(path, file, header.shape, header.dtype, unpack)
+            return PackedSource(path, file, header.shape, header.dtype, unpack)
         start = _stored_start(path, file, info) + header.length
         check_size(path, header, size - start)
         return source_in(path, os.dup(file.fileno()), header, start)
@@ -145,7 +112,7 @@ def _unpacked(path: Path, key: str | None, header: Header, file: IO[bytes]) -> R
     ):
         if read_header(path, source) != header:
             raise Refused(path, "changed while it was open.")
-        return _unpack(path, source, header)
+        return source_in(path, in_scratch(path, source, header.nbytes), header, 0)
 
 
 @contextmanager

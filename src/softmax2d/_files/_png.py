@@ -40,10 +40,10 @@ class PictureSource(Source):
         self.dtype = sample.dtype
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
-        self.packed = os.path.getsize(path)
+        self.packed_bytes = os.path.getsize(path)
         progressive = image.format != "PNG" and bool(image.info.get("progressive"))
         decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive
-        self.whole = image.height * image.width * (decoder + sample.nbytes)
+        self.whole_bytes = image.height * image.width * (decoder + sample.nbytes)
 
     def prepare(self) -> None:
         """Decode."""

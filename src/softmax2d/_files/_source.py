@@ -51,11 +51,11 @@ class Source:
         Where the pixels lie.
     sequential : bool
         Whether reading backwards means starting again (.nii.gz): boxes should then come in order.
-    whole : int
-        Bytes that decoding takes where the format has no pieces (.png), at the first reading; 0
+    whole_bytes : int
+        What decoding takes where the format has no pieces (.png), at the first reading; 0
         where it has some.
-    packed : int
-        Bytes of a file that is unpacked as a whole, there or on the disk; 0 of others.
+    packed_bytes : int
+        Of a file that is unpacked as a whole, there or on the disk; 0 of others.
     """
 
     path: Path = "array"
@@ -70,8 +70,8 @@ class Source:
     nodata: float | None = None
     space: Space | None = None
     sequential: bool = False
-    whole: int = 0
-    packed: int = 0
+    whole_bytes: int = 0
+    packed_bytes: int = 0
 
     def read(self, box: Box) -> Array:
         """The values in ``box``: slices of step 1 inside the shape, one an axis.

@@ -20,7 +20,7 @@ from softmax2d._files._source import Box, Source, bands
 from softmax2d._native import core
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream._counting import check_labels
-from softmax2d.stream._memory import beside, decoded_bytes, in_bytes
+from softmax2d.stream._memory import decoded_bytes, in_bytes, left_beside
 from softmax2d.stream._request import is_path, opened
 from softmax2d.stream._samples import nested_numbers
 from softmax2d.stream._segment import workers_of
@@ -195,7 +195,7 @@ def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
 def _of_file(path: Any, asked: _Asked) -> _Part:
     with opened(path, asked.key, False) as source:
         check_labels(source)
-        beside(source, asked.memory, asked.pieces)
+        left_beside(source, asked.memory, asked.pieces)
         large = decoded_bytes(source) > asked.share
         with asked.turn if large else nullcontext():
             return _of_source(source, asked)

@@ -96,7 +96,7 @@ class Checkpoint:
             self.notes.append(f"{self._beside}: an unfinished earlier run was discarded.")
             return None
         records = [record_in(line) for line in lines]
-        if len(records) != len(("header", "state")) or None in records:
+        if len(records) != 2 or None in records:
             self.drop()
             return None
         header, state = records

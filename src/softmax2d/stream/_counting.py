@@ -27,7 +27,7 @@ from softmax2d.stream._cache import cached
 from softmax2d.stream._engine import shape_of
 from softmax2d.stream._geometry import Geometry, Resampling, laid, piece
 from softmax2d.stream._journal import Record
-from softmax2d.stream._memory import beside, decoded_bytes
+from softmax2d.stream._memory import decoded_bytes, left_beside
 from softmax2d.stream._tiles import Costs, Tiling, planned
 
 Count = Callable[[Logits, Target | None, int], Any]
@@ -265,8 +265,9 @@ def _check_bomb(truth: Source, geometry: Geometry) -> None:
     size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
     pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
     times = max((n / max(1, m) for n, m in pairs), default=1)
-    if truth.packed and size > max(HARMLESS, _RATIO * truth.packed) and times > _CELL:
-        cause = f"expands from {truth.packed} to {size} bytes, as a bomb does, and is {times:.0f} "
+    packed = truth.packed_bytes
+    if packed and size > max(HARMLESS, _RATIO * packed) and times > _CELL:
+        cause = f"expands from {packed} to {size} bytes, as a bomb does, and is {times:.0f} "
         hint = "times as large as the logits; store it as .tif or .npy if it is to be trusted."
         raise Refused(truth.path, cause + hint)
 
@@ -313,7 +314,7 @@ def plan_of(
     chunks = [] if truth is None else _truth_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)
-        memory, least = beside(truth, memory), 0 if truth.whole else decoded_bytes(truth)
+        memory, least = left_beside(truth, memory), 0 if truth.whole_bytes else decoded_bytes(truth)
         others = min(workers - 1, memory // (2 * least) if least else workers)
         workers, memory = 1 + others, memory - others * least
     source, left = cached(logits, geometry, memory)

@@ -104,8 +104,14 @@ def compared(result: Path, before: Record, now: Record) -> None:
     Refused
         Version, input, truth, parameters or tiling differ.
     """
-    kinds = {"version": "version of softmax2d", "input": "input", "parameters": "parameter"}
-    for kind in ("version", "input", "truth", "parameters", "tiling"):
+    kinds = {
+        "version": "version of softmax2d",
+        "input": "input",
+        "truth": "truth",
+        "parameters": "parameter",
+        "tiling": "tiling",
+    }
+    for kind, called in kinds.items():
         old, new = before.get(kind), now.get(kind)
         if old == new:
             continue
@@ -113,9 +119,9 @@ def compared(result: Path, before: Record, now: Record) -> None:
             names = [n for n in (*old, *new) if old.get(n) != new.get(n)]
             name = names[0]
             old, new = old.get(name), new.get(name)
-            what = f"{kinds.get(kind, kind)} {name}"
+            what = f"{called} {name}"
         else:
-            what = kinds.get(kind, kind)
+            what = called
         raise Refused(
             result,
             f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}"

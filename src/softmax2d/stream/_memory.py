@@ -36,12 +36,12 @@ def in_bytes(memory: str | int) -> int:
 
 def decoded_bytes(source: Source) -> int:
     """What reading one pixel takes: its chunk, unpacked and as numbers, or all of a picture."""
-    if source.whole or source.chunks is None or source.bare:
-        return source.whole
+    if source.whole_bytes or source.chunks is None or source.bare:
+        return source.whole_bytes
     return 2 * prod(source.chunks) * source.dtype.itemsize
 
 
-def beside(source: Source, memory: int, held: int = 0) -> int:
+def left_beside(source: Source, memory: int, held: int = 0) -> int:
     """What is left of a budget, of which ``held`` bytes are in use, while a pixel is decoded.
 
     Raises
@@ -54,7 +54,7 @@ def beside(source: Source, memory: int, held: int = 0) -> int:
         return memory - least
     pieces = "as a whole"
     hint = "store it as .tif or .npy"
-    if not source.whole:
+    if not source.whole_bytes:
         pieces = f"in pieces of {' × '.join(map(str, source.chunks or ()))} numbers"
         hint = "store it in smaller pieces"
     raise Unusable(

@@ -19,7 +19,7 @@ from softmax2d.stream import _engine, _model, _request, _windows
 from softmax2d.stream._account import Counts
 from softmax2d.stream._blend import Blend, into_probabilities
 from softmax2d.stream._geometry import Geometry
-from softmax2d.stream._memory import beside, in_bytes
+from softmax2d.stream._memory import in_bytes, left_beside
 from softmax2d.stream._operation import Operation, free_label
 from softmax2d.stream._request import Style
 from softmax2d.stream._run import accounted, begun
@@ -327,7 +327,7 @@ def predicted(
         raise Unusable("resume=True needs results that are files.")
     room = in_bytes(memory)
     with _request.opened(image, key, False) as source:
-        beside(source, room)
+        left_beside(source, room)
         plan = _planned(model, source, asked)
         arrays = {n: a for n, a in held.items() if n not in paths}
         for name, array in arrays.items():

@@ -19,7 +19,7 @@ import numpy as np
 from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Box, Source, bands
 from softmax2d.stream._geometry import Geometry
-from softmax2d.stream._memory import beside
+from softmax2d.stream._memory import left_beside
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
 BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
@@ -164,8 +164,8 @@ def planned(
         The chunks ask for more memory; the message says how much.
     """
     geometry, source = costs.geometry, costs.source
-    if source.whole:
-        memory = beside(source, memory)
+    if source.whole_bytes:
+        memory = left_beside(source, memory)
     own = chunk_extents(source, geometry)
     if own is None:
         own = _square(geometry.shape) if chunked else (1,) * len(geometry.shape)
