@@ -71,7 +71,7 @@ def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
 @click.option("--key", metavar="NAME", help="Which array of a file with several.")
 @click.option(
     "--memory", default="512MB", show_default=True, metavar="SIZE",
-    help="What decoding IMAGE may take.",
+    help="What decoding IMAGE may take; windows and scores come on top.",
 )  # fmt: skip
 @click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped or killed.")

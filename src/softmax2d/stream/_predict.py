@@ -253,7 +253,8 @@ def predict(
     nodata_label : int, optional
         As in :func:`segment_file`.
     memory : str or int
-        What decoding the image may take: of a picture (.png, .jpg) all of it, else a chunk.
+        What decoding the image may take: of a picture (.png, .jpg) all of it, else a chunk. The
+        windows that the network is given and the band of scores (Notes) come on top.
     temperature, bias
         As in :func:`softmax2d.segment`; before blending where probabilities are blended.
     outputs, encoding, key, resume, overwrite, names, palette, cog, progress, summary
