@@ -6,7 +6,7 @@ import os
 import threading
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import prod
@@ -129,6 +129,29 @@ class Evaluation(Counting):
         self.tiles: set[int] = set()
         self.counts = _account.Counts()
         self._turn, self._whole = threading.Lock(), True
+
+    def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
+        """What is counted in a tile; neighbouring parts are one, or memory holds all."""
+        held: tuple[Box, Any] | None = None
+        for box, found in super().parts(tile):
+            joined = None if held is None else self._joined(*held, box, found)
+            if held is not None and joined is None:
+                yield held
+            held = joined or (box, found)
+        if held is not None:
+            yield held
+
+    def _joined(self, box: Box, found: Found, other: Box, more: Found) -> tuple[Box, Found] | None:
+        """Two parts as one; None where they are no box together."""
+        apart = [d for d, (a, b) in enumerate(zip(box, other, strict=True)) if a != b]
+        if len(apart) != 1 or box[apart[0]].stop != other[apart[0]].start:
+            return None
+        d, batch = apart[0], self.plan.geometry.batch
+        whole = shape_of(box)[batch:] == self.plan.geometry.shape[batch:]
+        if d < batch and not whole:
+            return None
+        both = found + more if d < batch else (found + more).as_one_image()
+        return (*box[:d], slice(box[d].start, other[d].stop), *box[d + 1 :]), both
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
         """Add up parts; the record counts their pixels by what they are."""
