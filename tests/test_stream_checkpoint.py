@@ -24,7 +24,7 @@ from softmax2d.stream import (
     segment_file,
 )
 from softmax2d.stream._evaluation import spans
-from tests.tiles import cut
+from tests.tiles import cut, holder_of
 
 IGNORE = 255
 
@@ -275,22 +275,9 @@ def test_a_checkpoint_of_something_else_is_not_trusted(files, tmp_path, forged):
     assert json.loads(account.read_text())["tiles"]["resumed"] == 0
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from softmax2d.stream import _place
-held = _place.Place(Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(60)
-"""
-
-
 def test_a_second_process_is_refused_and_a_dead_one_is_not(files, tmp_path):
     account = tmp_path / "account.json"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(account)], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout.readline() == b"held\n"
+    with holder_of(account) as process:
         who = f"is being written by process {process.pid} on {socket.gethostname()}"
         with pytest.raises(Refused, match=who):
             whole(files, summary=account, resume=True)

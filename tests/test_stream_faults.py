@@ -15,7 +15,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Summary, _journal, _place, _tiles, _work, segment_file
-from tests.tiles import after_each_tile, cut
+from tests.tiles import after_each_tile, cut, holder_of
 
 OUTPUTS = ("labels", "confidence")
 
@@ -328,22 +328,9 @@ def test_stopped_between_two_names(scores, tmp_path, monkeypatch):
     assert not work_of(second).exists()
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from softmax2d.stream import _place
-held = _place.Place(Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(60)
-"""
-
-
 def test_a_second_process_is_refused_and_a_dead_one_is_not(scores, tmp_path):
     out = tmp_path / "out.npy"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout.readline() == b"held\n"
+    with holder_of(out) as process:
         who = f"is being written by process {process.pid} on {socket.gethostname()}"
         with pytest.raises(Refused, match=who):
             segment_file(scores, out)

@@ -1,4 +1,8 @@
-"""Small tiles for small tests, and what happens between them."""
+"""Small tiles for small tests, what happens between them, and who else is there."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
 
 from softmax2d.stream import _engine, _tiles
 
@@ -19,3 +23,25 @@ def after_each_tile(monkeypatch, action):
         return record
 
     monkeypatch.setattr(_engine.Storing, "__call__", also)
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from softmax2d.stream import _place
+held = _place.Place(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def holder_of(result):
+    """Another process that has the lock on a result, until it is killed."""
+    command = [sys.executable, "-c", _HOLDER, str(result)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"held\n"
+            yield process
+        finally:
+            process.kill()
