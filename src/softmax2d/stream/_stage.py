@@ -90,15 +90,17 @@ class RawStage:
     def _send(self, first: int, end: int, count: int) -> None:
         """Have the system begin to write to the disk what was stored, while tiles are computed.
 
-        Otherwise it does so when everything is done, and the run waits for it.
+        Otherwise it does so when everything is done, and the run waits for it. Only where no gap is
+        left: what is stored in the other half of a page later would have it read again.
         """
         if not hasattr(os, "posix_fadvise"):
             return
         with self._lock:
             low, high, waiting = self._waiting
             low, high, waiting = min(low or first, first), max(high, end), waiting + count
-            self._waiting = (0, 0, 0) if waiting >= _SENT else (low, high, waiting)
-        if waiting >= _SENT:  # Linux begins to write, and keeps what is being written
+            whole = waiting >= max(_SENT, high - low)
+            self._waiting = (0, 0, 0) if whole else (low, high, waiting)
+        if whole:  # Linux begins to write, and keeps what is being written
             os.posix_fadvise(self._number, low, high - low, os.POSIX_FADV_DONTNEED)
 
     def read(self, box: Box) -> Array:
