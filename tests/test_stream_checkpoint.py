@@ -23,8 +23,8 @@ from softmax2d.stream import (
     evaluate_files,
     segment_file,
 )
-from softmax2d.stream._evaluation import spans
-from tests.tiles import cut, holder_of
+from softmax2d.stream._evaluation import Evaluation, spans
+from tests.tiles import Stop, cut, holder_of, stop_after, work_of
 
 IGNORE = 255
 
@@ -51,27 +51,13 @@ def often(monkeypatch):
     monkeypatch.setattr(_checkpoint, "_SHARE", 0)
 
 
-def work_of(path):
-    return path.with_name(f".{path.name}.softmax2d")
-
-
 def whole(files, **options):
     return evaluate_files(*files, ignore_index=IGNORE, **options)
 
 
-class Stop(Exception):  # noqa: N818 - no error
-    """Stands for whatever ends a process."""
-
-
 def interrupted(files, beside, after=7, **options):
     """Evaluate until some tiles are counted, and stop there."""
-    calls = []
-
-    def stop(done, total, seconds):
-        calls.append(done)
-        if len(calls) == after:
-            raise Stop
-
+    calls, stop = stop_after(after)
     with pytest.raises(Stop):
         whole(files, checkpoint=beside, progress=stop, workers=1, **options)
     return calls
@@ -264,10 +250,20 @@ def test_a_damaged_checkpoint_is_not_trusted(files, tmp_path, damage):
         {"found": {"statistics": None, "minus_inf": 0}},
     ],
 )
-def test_a_checkpoint_of_something_else_is_not_trusted(files, tmp_path, forged):
+def test_a_checkpoint_of_something_else_is_not_trusted(files, tmp_path, forged, monkeypatch):
     """Whoever can forge a checksum gains a count from the beginning."""
     beside, account = tmp_path / "kept", tmp_path / "account.json"
-    interrupted(files, beside)
+    take = Evaluation.take
+
+    def stopping(self, tile, parts):
+        if tile == 7:  # in the middle of an image
+            raise Stop
+        return take(self, tile, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluation, "take", stopping)
+        with pytest.raises(Stop):
+            whole(files, checkpoint=beside, workers=1)
     kept = work_of(beside) / "checkpoint"
     header, state = map(_checkpoint.record_in, kept.read_bytes().splitlines(keepends=True))
     kept.write_bytes(_checkpoint.line_of(header) + _checkpoint.line_of(state | forged))

@@ -15,7 +15,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Summary, _journal, _place, _tiles, _work, segment_file
-from tests.tiles import after_each_tile, cut, holder_of
+from tests.tiles import Stop, after_each_tile, cut, holder_of, stop_after, work_of
 
 OUTPUTS = ("labels", "confidence")
 
@@ -36,23 +36,9 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
-def work_of(path):
-    return path.with_name(f".{path.name}.softmax2d")
-
-
-class Stop(Exception):  # noqa: N818 - no error
-    """Stands for whatever ends a process."""
-
-
 def interrupted(scores, out, after=7, **options):
     """Run until some tiles are stored, and stop there."""
-    calls = []
-
-    def stop(done, total, seconds):
-        calls.append(done)
-        if len(calls) == after:
-            raise Stop
-
+    calls, stop = stop_after(after)
     with pytest.raises(Stop):
         segment_file(scores, out, outputs=OUTPUTS, progress=stop, workers=1, **options)
     return calls

@@ -25,6 +25,27 @@ def after_each_tile(monkeypatch, action):
     monkeypatch.setattr(_engine.Storing, "__call__", also)
 
 
+class Stop(Exception):  # noqa: N818 - no error
+    """Stands for whatever ends a process."""
+
+
+def stop_after(count):
+    """A progress callback that raises :class:`Stop` at its ``count``-th call; and its calls."""
+    calls = []
+
+    def stop(done, total, seconds):
+        calls.append(done)
+        if len(calls) == count:
+            raise Stop
+
+    return calls, stop
+
+
+def work_of(path):
+    """The hidden folder in which a result grows."""
+    return path.with_name(f".{path.name}.softmax2d")
+
+
 _HOLDER = """
 import sys, time
 from pathlib import Path
