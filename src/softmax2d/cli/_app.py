@@ -30,11 +30,17 @@ class Stopped(BaseException):
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """Raise :class:`Stopped` at the first stop signal and ignore those that follow."""
+    """Raise :class:`Stopped` at the first stop signal and ignore those that follow.
+
+    It is raised wherever the command is. What does not expect that (Python's own Condition, a
+    library) may come to another error on the way out; the command was stopped all the same.
+    """
+    came: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in before:
             signal.signal(each, signal.SIG_IGN)
+        came.append(number)
         raise Stopped(number)
 
     # A signal that the parent made us ignore (nohup) stays ignored.
@@ -43,6 +49,10 @@ def _stop_signals() -> Iterator[None]:
         for each in before:
             signal.signal(each, stop)
         yield
+    except BaseException as error:
+        if came and not isinstance(error, Stopped):
+            raise Stopped(came[0]) from error
+        raise
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

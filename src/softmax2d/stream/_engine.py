@@ -15,6 +15,7 @@ import numpy as np
 from softmax2d import _runtime
 from softmax2d._files._errors import Failed, StreamError
 from softmax2d._files._source import Array, Box, Source
+from softmax2d.stream import _signals
 from softmax2d.stream._account import Counts
 from softmax2d.stream._geometry import piece
 from softmax2d.stream._journal import Record
@@ -130,8 +131,12 @@ class _Crew:
             threading.Thread(target=self._work, name=f"softmax2d-{i}", daemon=True)
             for i in range(self._busy)
         ]
-        for thread in self._threads:
-            thread.start()
+
+    def start(self) -> None:
+        """Set them to work; not to be interrupted, as a thread's start waits at a Condition."""
+        with _signals.held_back():
+            for thread in self._threads:
+                thread.start()
 
     def _next(self) -> int | None:
         with self._turn:
@@ -162,7 +167,8 @@ class _Crew:
         """Let everybody finish the tile in hand; what was done and not said."""
         self._stop = True
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
         left = []
         while not self._said.empty():
             record = self._said.get()
@@ -209,6 +215,7 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
         raise TileError([]) from error
     crew = _Crew(task, tiles, workers)
     try:
+        crew.start()
         for record in crew.records():
             said(record)
     finally:
