@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import prod
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import xarray
 import zarr
 
 import softmax2d as s2d
+from softmax2d._files._source import ArraySource
 from softmax2d.stream import (
     Failed,
     Refused,
     StreamError,
     Unusable,
     _account,
+    _geometry,
     _memory,
     _tiles,
     evaluate_files,
@@ -426,6 +429,26 @@ def test_parts_of_a_tile_lie_in_one_chunk(inner):
             for s, first, n in zip(part, start, inner, strict=True):
                 assert (s.start - first) // n == (s.stop - 1 - first) // n
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("stored", [1, 5, 76])
+@pytest.mark.parametrize("memory", [3 * 10**7, 512 * 10**6])
+@pytest.mark.parametrize(
+    ("chunks", "bare"), [(None, True), ((19, 512, 512), True), ((19, 256, 256), False)]
+)
+def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
+    source = ArraySource(np.broadcast_to(np.float32(0), (19, 4096, 8192)))
+    source.chunks, source.bare = chunks, bare
+    costs = _tiles.Costs(
+        _geometry.laid(source, None, _geometry.Resampling()), source, 8 + stored, stored
+    )
+    tiling, workers = _tiles.planned(costs, [], False, memory, 2)
+    band = max(prod(s.stop - s.start for s in part) for part in tiling.parts(0))
+    results = prod(tiling.extents) * stored if tiling.held else 0
+    assert workers * (band * costs.of((1, 1)) + results) <= memory
+    if chunks and stored < 76 and memory > 10**8:
+        assert tiling.held, "in rows across chunks, each of one piece of the file"
+        assert tiling.extents[1] >= 2048
 
 
 class Broken(Chunked):

@@ -6,7 +6,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import prod
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -65,11 +64,9 @@ class Storing:
         return {"tile": tile, "crc": sums, "read": read, **counts.to_json()}
 
     def _written(self, tile: int) -> Iterator[tuple[Box, list[Box]]]:
-        """What is stored in one go, and the parts in which it is made: the tile, if it is small."""
+        """What is stored in one go, and the parts in which it is made."""
         whole, parts = self.tiling.box(tile), list(self.tiling.parts(tile))
-        geometry = self.operation.geometry
-        band = self.tiling.band * geometry.classes * self.source.dtype.itemsize
-        if prod(shape_of(whole)) * self.operation.stored_bytes() <= band:
+        if self.tiling.held:
             yield whole, parts
         else:
             yield from ((part, [part]) for part in parts)

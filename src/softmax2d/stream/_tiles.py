@@ -42,12 +42,15 @@ class Tiling:
         Pixels that a task looks at in one go.
     inner : tuple of int or None
         Boxes within tiles, of which such pixels are part: the chunks of a source in chunks.
+    held : bool
+        Whether a tile's results are held until all of them can be stored in one go.
     """
 
     shape: tuple[int, ...]
     extents: tuple[int, ...]
     band: int
     inner: tuple[int, ...] | None = None
+    held: bool = True
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -202,14 +205,18 @@ def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
     """Tiles that are read in bands: of bare numbers of any size, else of whole chunks."""
     geometry, bare = costs.geometry, costs.source.chunks is None or costs.source.bare
     each = max(1, costs.of((1,) * len(geometry.shape)))
-    share = min(BAND_BYTES, memory // (2 * workers))  # as much again for results, held for a tile
+    share = min(BAND_BYTES, memory // (2 * workers))
     band = max(1, share // each, 1 if bare else prod(unit))
     pixels = prod(geometry.shape)
     few = max(LEAST_BYTES // each, ceil(pixels / (_TASKS * workers)))
     most = max(TILE_BYTES // each, band)
-    if prod(unit) > 1 and costs.stored_bytes:  # rows across chunks, written in few pieces
-        most = max(most, share // costs.stored_bytes)
+    room = min(memory // workers - band * each, memory // (4 * workers))  # for results that are held
+    if prod(unit) == 1:
+        room = min(room, share)  # which are in the cache
+    elif costs.stored_bytes:  # rows across chunks, written in few pieces
+        most = max(most, room // costs.stored_bytes)
     most = max(1, min(most, few))
     extents = _grown(unit, geometry.shape, lambda trial: prod(trial) <= most)
     inner = _grown(unit, geometry.shape, lambda trial: prod(trial) <= band)
-    return Tiling(geometry.shape, extents, band, None if prod(unit) == 1 else inner)
+    held = prod(extents) * costs.stored_bytes <= room
+    return Tiling(geometry.shape, extents, band, None if prod(unit) == 1 else inner, held)
