@@ -47,7 +47,7 @@ def cluster(tmp_path: Path) -> Any:
         "distributed.admin.system-monitor.disk": False,
         "distributed.worker.profile.enabled": False,
     }
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         dask.config.set(quiet),
         LocalCluster(processes=True, local_directory=str(tmp_path), **settings) as workers,
