@@ -23,6 +23,7 @@ from softmax2d.stream import (
     _memory,
     _tiles,
     evaluate_files,
+    predict,
     segment_file,
     softmax2d_file,
 )
@@ -277,6 +278,22 @@ def test_no_data_is_ignored(nodata, size):
     whole = s2d.segment(z, size=size)
     np.testing.assert_array_equal(results["labels"][~near], whole.labels[~near])
     assert sum(summary.counts.areas.values()) == np.count_nonzero(~near)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [(np.float16, -99999), (np.float32, -1e300), (np.int16, -99999), (np.int16, np.inf)],
+)
+def test_no_logit_is_a_nodata_beyond_its_dtype(dtype, nodata):
+    z = np.zeros((3, 4, 5), dtype)
+    z[1, 2, 3] = -np.inf if z.dtype.kind == "f" else np.array(-99999).astype(dtype)
+    labels = np.empty((4, 5), np.uint8)
+    assert segment_file(z, labels, nodata=nodata).counts.ignored == 0
+    assert (labels == s2d.segment(z).labels).all()
+    found = evaluate_files(z, labels, nodata=nodata)
+    assert found.confusion.sum() == labels.size
+    seen = np.empty((4, 5), np.uint8)
+    assert predict(lambda batch: batch, z, seen, window=8, nodata=nodata).counts.ignored == 0
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,17 @@ def touched(mask: Mask, tables: Tables | None, batch: int) -> Mask:
     return mask
 
 
+def equal(values: Array, nodata: float) -> Mask:
+    """Where ``values`` are ``nodata``, rounded to their dtype; nowhere if that cannot hold it."""
+    if np.isnan(nodata):
+        return np.asarray(np.isnan(values))
+    with np.errstate(over="ignore"):
+        value = np.asarray(nodata).astype(values.dtype)
+    if np.isinf(value) and not np.isinf(nodata):  # -99999 in float16 is no -inf
+        return np.zeros(values.shape, bool)
+    return np.asarray(values == value)
+
+
 def without_data(logits: Array, axis: int, nodata: float) -> Mask:
     """Where some class is ``nodata``."""
-    if np.isnan(nodata):
-        return np.asarray(np.isnan(logits).any(axis))
-    value = np.asarray(nodata).astype(logits.dtype)
-    return np.asarray((logits == value).any(axis))
+    return np.asarray(equal(logits, nodata).any(axis))

@@ -12,6 +12,7 @@ import numpy as np
 from softmax2d import _ops
 from softmax2d._files._errors import Failed, Refused, StreamError
 from softmax2d._files._source import Array, Box, Source
+from softmax2d.stream._account import equal
 from softmax2d.stream._model import Model
 from softmax2d.stream._windows import Axis
 
@@ -165,11 +166,8 @@ class Blend:
         """Where all channels of a part of the image are "no data"."""
         if self.nodata is None:
             raise ValueError("no number stands for no data")
-        if np.isnan(self.nodata):
-            same = np.isnan(read)
-        else:
-            same = read == np.asarray(self.nodata).astype(read.dtype)
-        return np.asarray(same if self.channels is None else same.all(self.channels))
+        same = equal(read, self.nodata)
+        return same if self.channels is None else np.asarray(same.all(self.channels))
 
     def missing(self, box: Box) -> Array | None:
         """Which pixels of the image have no data; None where none stands for that."""

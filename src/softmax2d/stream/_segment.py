@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from math import isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,7 +88,7 @@ def _operation(
     mapped = options.temperature, options.bias
     temperature, bias = _checks.unpacked("segment_file", *mapped, geometry.classes)
     dtype = source.dtype
-    if nodata is not None and dtype.kind in "iu" and (isnan(nodata) or nodata != int(nodata)):
+    if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
     return Operation(
         geometry=geometry,
