@@ -390,6 +390,26 @@ def test_the_class_axis_of_arrays_that_name_their_axes(kind):
             segment_file(xarray.DataArray(z, dims=("a", "b", "e")), found)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int16"])
+def test_tensors(dtype):
+    torch = pytest.importorskip("torch")
+    z = torch.from_numpy(rng.normal(0, 9, (4, 20, 30)).astype(np.float32)).to(getattr(torch, dtype))
+    z = z[:, ::2].transpose(1, 2)
+    labels = torch.zeros(z.shape[1:], dtype=torch.uint8)
+    found = {"labels": labels, "confidence": torch.zeros(labels.shape, dtype=torch.float64)}
+    segment_file(z, found, outputs=tuple(found))
+    whole = s2d.segment(z)
+    np.testing.assert_array_equal(labels.numpy(), whole.labels)
+    np.testing.assert_array_equal(found["confidence"].numpy(), whole.confidence)
+    assert evaluate_files(z, labels.long()).accuracy == 1
+    if dtype == "float32":
+        with pytest.raises(Unusable, match="is the source itself"):
+            softmax2d_file(z, z[:])
+    for source, result in ((z.to("meta"), labels), (z, labels.to("meta"))):
+        with pytest.raises(Unusable, match=r"must be in the CPU's memory; got a Tensor on another"):
+            segment_file(source, result)
+
+
 @pytest.mark.parametrize("shape", [(0,), (1,), (25, 40), (1 << 19,)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("empty", [None, 255])

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from softmax2d._files._errors import Path, Refused, Unusable
-from softmax2d._files._mapped import mapped
+from softmax2d._files._mapped import in_memory, mapped
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import ArraySource, Source
 
@@ -89,4 +89,5 @@ def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Sour
         )
     if key is not None:
         raise Unusable("key names an array of a file; the source is an array itself.")
+    source = in_memory(source)
     return mapped(source) or ArraySource(source)

@@ -12,9 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Failed
+from softmax2d._arrays import as_array
+from softmax2d._files._errors import Failed, Unusable
 from softmax2d._files._raw import RawSource
 from softmax2d._files._source import Array, ArraySource, Box, Source
+
+
+def in_memory(held: Any, name: str = "source") -> Any:
+    """A NumPy view of a tensor of another library (DLPack), which shares its memory; others as is.
+
+    Raises
+    ------
+    Unusable
+        On another device than the CPU.
+    """
+    if isinstance(held, np.ndarray) or not hasattr(held, "__dlpack__"):
+        return held
+    try:
+        return as_array("stream", name, held)
+    except TypeError as error:
+        raise Unusable(str(error)) from None
 
 
 def _chain(held: Any) -> tuple[np.memmap[Any, Any], mmap.mmap] | None:
@@ -134,6 +151,7 @@ def same_array(one: Any, other: Any) -> bool:
     """Whether what is written to one array may be read from the other."""
     if one is other:
         return True
+    one, other = in_memory(one), in_memory(other)
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return bool(np.may_share_memory(one, other)) or _same_file(one, other)
     if hasattr(one, "file") and hasattr(other, "file"):  # h5py: datasets of one file are many

@@ -14,7 +14,7 @@ from softmax2d import __version__, _runtime
 from softmax2d._files._errors import Refused, Unusable
 from softmax2d._files._formats import format_of, open_any, suffix_of
 from softmax2d._files._look import Look, Space
-from softmax2d._files._mapped import place_of_array, same_array
+from softmax2d._files._mapped import in_memory, place_of_array, same_array
 from softmax2d._files._source import Source
 from softmax2d.stream._geometry import Geometry, Resampling, size_of
 from softmax2d.stream._journal import Record
@@ -127,7 +127,7 @@ def places(result: Any, outputs: Sequence[str]) -> dict[str, Writable]:
                 f"result names {', '.join(map(str, result)) or 'nothing'}; "
                 f"outputs are {', '.join(outputs)}."
             )
-        return {n: Path(result[n]) if is_path(result[n]) else result[n] for n in outputs}
+        return {n: _place(result[n], n) for n in outputs}
     if is_path(result):
         path = Path(result)
         return {n: beside(path, n) if i else path for i, n in enumerate(outputs)}
@@ -135,7 +135,11 @@ def places(result: Any, outputs: Sequence[str]) -> dict[str, Writable]:
         raise Unusable(
             "result is one array, but there are several outputs; give a mapping of output to array."
         )
-    return {outputs[0]: result}
+    return {outputs[0]: _place(result, outputs[0])}
+
+
+def _place(held: Any, name: str) -> Writable:
+    return Path(held) if is_path(held) else in_memory(held, f"result[{name!r}]")
 
 
 def reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | None]:
