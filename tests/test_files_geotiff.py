@@ -70,6 +70,57 @@ def test_no_data_is_carried_over_and_ignored(tmp_path):
         assert np.count_nonzero(np.isnan(found.read(1))) == 400
 
 
+def test_no_data_of_a_raster_without_a_place(tmp_path):
+    z = Z.copy()
+    z[:, 20:40, 30:50] = -9999
+    nowhere = {"crs": None, "transform": None, "nodata": -9999}
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        stored(tmp_path / "in.tif", z, interleave="pixel", **nowhere)
+    summary = segment_file(tmp_path / "in.tif", tmp_path / "out.tif")
+    assert summary.shape == Z.shape[1:]
+    assert summary.counts.ignored == 400
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(tmp_path / "out.tif") as found,
+    ):
+        assert found.nodata == 255
+        assert found.tags()["softmax2d_class_names"].split("\n") == list(NAMES)
+
+
+@pytest.mark.parametrize(("size", "cog"), [(None, False), ((300, 65), True)])
+def test_control_points_are_carried_over(tmp_path, size, cog):
+    corners = [(0, 0), (0, 130), (150, 0), (150, 130)]
+    points = [
+        rasterio.control.GroundControlPoint(row, column, 10 + column / 100, 50 - row / 100)
+        for row, column in corners
+    ]
+    stored(tmp_path / "in.tif", transform=None, gcps=points, crs="EPSG:4326")
+    segment_file(tmp_path / "in.tif", tmp_path / "out.tif", size=size, cog=cog)
+    down, right = (2, 0.5) if size else (1, 1)
+    with rasterio.open(tmp_path / "out.tif") as found:
+        held, crs = found.gcps
+        assert crs == rasterio.CRS.from_epsg(4326)
+        assert [(p.row, p.col) for p in held] == [(r * down, c * right) for r, c in corners]
+        assert [(p.x, p.y) for p in held] == [(p.x, p.y) for p in points]
+
+
+def test_scales_and_offsets_are_applied(tmp_path):
+    stored_as = np.round(Z * 100).astype(np.int16)
+    stored_as[:, 3, 4] = -32768
+    stored(tmp_path / "in.tif", stored_as, nodata=-32768)
+    factors, offsets = (0.01, 0.02, 0.01, 0.01, 0.01), (0, 0, 1, 0, -1)
+    with rasterio.open(tmp_path / "in.tif", "r+") as file:
+        file.scales, file.offsets = factors, offsets
+    found = {"labels": np.empty(Z.shape[1:], np.uint8), "confidence": np.empty(Z.shape[1:])}
+    summary = segment_file(tmp_path / "in.tif", found, outputs=tuple(found), workers=2)
+    meant = stored_as * np.reshape(factors, (5, 1, 1)) + np.reshape(offsets, (5, 1, 1))
+    whole = s2d.segment(meant.astype(np.float32))
+    has = stored_as[0] != -32768
+    assert summary.counts.ignored == 1
+    np.testing.assert_array_equal(found["labels"][has], whole.labels[has])
+    np.testing.assert_array_equal(found["confidence"][has], whole.confidence[has])
+
+
 def test_colours_and_probabilities(tmp_path):
     stored(tmp_path / "in.tif")
     palette = np.arange(15, dtype=np.uint8).reshape(5, 3)

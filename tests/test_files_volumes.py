@@ -170,6 +170,25 @@ def test_labelled_axes_of_a_dataset(tmp_path):
     np.testing.assert_array_equal(labels, s2d.segment(FLAT).labels)
 
 
+def test_axes_named_by_scales_and_numbers_packed_as_netcdf_has_them(tmp_path):
+    path = tmp_path / "in.h5"
+    stored = np.round(np.moveaxis(FLAT, 0, -1) * 100).astype(np.int16)
+    stored[3, 4] = -32768
+    with h5py.File(path, "w") as file:
+        found = file.create_dataset("logits", data=stored, chunks=(8, 8, FLAT.shape[0]))
+        for dim, name in zip(found.dims, ("y", "x", "class"), strict=True):
+            file.create_dataset(name, data=np.arange(len(stored))).make_scale(name)
+            dim.attach_scale(file[name])
+        found.attrs["_FillValue"] = np.array([-32768], np.int16)
+        found.attrs["scale_factor"] = 0.01
+    confidence = np.empty(stored.shape[:2], np.float32)
+    summary = segment_file(path, confidence, outputs="confidence", key="logits")
+    assert summary.counts.ignored == 1
+    meant = s2d.segment((stored * 0.01).astype(np.float32), axis=-1).confidence
+    meant[3, 4] = np.nan
+    np.testing.assert_array_equal(confidence, meant)
+
+
 def hostile(path, kind):
     with h5py.File(path, "w") as file:
         if kind == "external link":

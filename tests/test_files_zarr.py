@@ -10,6 +10,7 @@ import time
 import numcodecs.zstd
 import numpy as np
 import pytest
+import xarray
 import zarr
 
 import softmax2d as s2d
@@ -112,6 +113,50 @@ def test_an_array_of_a_group(tmp_path):
         with pytest.raises(Refused, match="leads out of the store"):
             labels_of(path, key=key)
     np.testing.assert_array_equal(labels_of(path, key="b")[0], WHOLE.labels)
+
+
+def test_an_array_of_a_group_of_a_group(tmp_path):
+    path = tmp_path / "in.zarr"
+    for version in (2, 3):
+        root = zarr.create_group(path, zarr_format=version, overwrite=True)
+        root.create_group("empty")
+        root.create_array("model/logits", data=Z, chunks=(6, 16, 32))
+        np.testing.assert_array_equal(labels_of(path)[0], WHOLE.labels)
+        root.create_array("model/other", data=Z[:2])
+        with pytest.raises(Refused, match=r"holds 2 arrays \(model/logits, model/other\)"):
+            labels_of(path)
+        with pytest.raises(Refused, match=r"a part of the store .*in\.zarr; .* --key model/logits"):
+            labels_of(path / "model" / "logits")
+        assert labels_of(path, key="model/logits")[1].classes == 6
+
+
+def test_an_index_of_the_other_byte_order(tmp_path):
+    big = [zarr.codecs.BytesCodec(endian="big"), zarr.codecs.Crc32cCodec()]
+    shards = zarr.codecs.ShardingCodec(
+        chunk_shape=(6, 16, 32), index_codecs=big, index_location="start"
+    )
+    stored(tmp_path / "in.zarr", chunks=(6, 32, 64), serializer=shards, compressors=None)
+    np.testing.assert_array_equal(labels_of(tmp_path / "in.zarr")[0], WHOLE.labels)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_xarray_says_of_packed_numbers(tmp_path, version):
+    values = Z.copy()
+    values[2, 3, 4] = np.nan
+    held = xarray.Dataset({"logits": (("class", "y", "x"), values)})
+    held.to_zarr(tmp_path / "plain.zarr", zarr_format=version, consolidated=False)
+    summary = segment_file(tmp_path / "plain.zarr", np.empty(Z.shape[1:], np.uint8))
+    assert (summary.counts.nan, summary.counts.ignored) == (1, 0)
+    packed = {"dtype": "i2", "scale_factor": 0.01, "add_offset": 2.0, "_FillValue": -32768}
+    for name, encoding in (("packed", packed), ("filled", {"_FillValue": -9999.0})):
+        path = tmp_path / f"{name}.zarr"
+        held.to_zarr(path, zarr_format=version, consolidated=False, encoding={"logits": encoding})
+        confidence = np.empty(Z.shape[1:], np.float32)
+        summary = segment_file(path, confidence, outputs="confidence")
+        assert (summary.counts.nan, summary.counts.ignored) == (0, 1)
+        meant = xarray.open_zarr(path, consolidated=False).logits.values.astype(np.float32)
+        close = {"rtol": 2e-6} if name == "packed" else {"rtol": 0}
+        np.testing.assert_allclose(confidence, s2d.segment(meant).confidence, **close)
 
 
 def missing(name):

@@ -19,6 +19,7 @@ is ever loaded.
 from __future__ import annotations
 
 import os
+import pathlib
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -57,6 +58,7 @@ def format_of(path: Path, ability: str) -> ModuleType:
     module = _MODULES.get(suffix)
     if module is None:
         if ability == "open_source":
+            _check_store(path)
             with open_regular(path):
                 pass
         known = ", ".join(_MODULES)
@@ -66,6 +68,14 @@ def format_of(path: Path, ability: str) -> ModuleType:
         kind = "read" if ability == "open_source" else "written"
         raise Refused(path, f"{suffix} files are not {kind}.")
     return found
+
+
+def _check_store(path: Path) -> None:
+    """Say how an array in a Zarr store is named."""
+    for above in pathlib.Path(path).parents if os.path.isdir(path) else ():
+        if above.suffix.lower() == ".zarr":
+            key = pathlib.Path(path).relative_to(above).as_posix()
+            raise Refused(path, f"is a part of the store {above}; give that, and --key {key}.")
 
 
 def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:

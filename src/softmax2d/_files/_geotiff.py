@@ -16,6 +16,7 @@ import numpy as np
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files._libtiff import libtiff_says
 from softmax2d._files._look import Look, Space
+from softmax2d._files._scaled import scaled
 from softmax2d._files._source import Array, Box, Source
 
 _BLOCK = 512  # pixels, where nobody says how a result should be tiled
@@ -100,6 +101,7 @@ class GeoSource(Source):
             self.chunks = depth, min(rows, file.height), min(columns, file.width)
             self.nodata = None if file.nodata is None else float(file.nodata)
             self.space = _space(file)
+            self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
             self.names, self.palette = _names(file), _palette(file)
         self._check_size()
         if not fill:
@@ -155,8 +157,15 @@ class GeoSource(Source):
 
 
 def _space(file: Any) -> Space:
-    crs = None if file.crs is None else file.crs.to_wkt()
-    return Space("geotiff", file.shape, {"crs": crs, "transform": list(file.transform)[:6]})
+    points, where = file.gcps
+    crs = where if points and file.crs is None else file.crs
+    fields: dict[str, Any] = {
+        "crs": None if crs is None else crs.to_wkt(),
+        "transform": list(file.transform)[:6],
+    }
+    if points:
+        fields["points"] = [[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]
+    return Space("geotiff", file.shape, fields)
 
 
 def _names(file: Any) -> tuple[str, ...] | None:
@@ -178,7 +187,7 @@ def _palette(file: Any) -> Array | None:
     return np.array([colours[i][:3] for i in sorted(colours)], np.uint8)
 
 
-def open_source(path: Path, *, fill: bool) -> GeoSource:
+def open_source(path: Path, *, fill: bool) -> Source:
     """The bands of a GeoTIFF, which count classes.
 
     Raises
@@ -186,7 +195,8 @@ def open_source(path: Path, *, fill: bool) -> GeoSource:
     Refused
         Not readable by the GTiff driver alone, blocks missing, or a bomb.
     """
-    return GeoSource(path, fill=fill)
+    source = GeoSource(path, fill=fill)
+    return scaled(source, *source.scale)
 
 
 def _planes(shape: tuple[int, ...]) -> int:
@@ -257,7 +267,10 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
     fields = {} if look.space is None else look.space.fields
     if fields.get("crs"):
         profile["crs"] = rasterio.crs.CRS.from_wkt(fields["crs"])
-    if fields:
+    points = [rasterio.control.GroundControlPoint(*p) for p in fields.get("points", ())]
+    if points:
+        profile["gcps"] = points
+    elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # which says nothing
         profile["transform"] = rasterio.Affine(*fields["transform"])
     step = (1,) * (len(shape) - 2) + (profile.get("blockysize", shape[-2]),)
     with rasterio.open(draft, "w", **profile) as file:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
+from math import isnan, prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from softmax2d._files._inflate import DEFLATE, HARMLESS, is_bomb
 from softmax2d._files._look import Look
 from softmax2d._files._raw import RawSource
 from softmax2d._files._regular import open_regular
+from softmax2d._files._scaled import scaled
 from softmax2d._files._source import Array, Box, Source, bands, class_axis_of
 
 _BLOCK = 1 << 24  # bytes written at a time
@@ -64,13 +65,14 @@ class Hdf5Source(Source):
         found = self._dataset
         self.shape, self.dtype = found.shape, found.dtype
         self.chunks = found.chunks
-        labels = [dim.label for dim in found.dims]
+        labels = [dim.label or _scale_of(dim) for dim in found.dims]
         self.axes = tuple(labels) if labels and all(labels) else None
         self.class_axis = class_axis_of(self.axes)
         names = found.attrs.get("class_names")
         self.names = None if names is None else tuple(str(name) for name in names)
-        nodata = found.attrs.get("nodata")
-        self.nodata = None if nodata is None else float(nodata)
+        self.nodata = _nodata(found.attrs)
+        factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
+        self.scale = 1.0 if factor is None else factor, 0.0 if offset is None else offset
         made = found.id.get_create_plist()
         codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
         self._deflated = 1 in codes
@@ -142,6 +144,27 @@ class Hdf5Source(Source):
                 os.close(number)
 
 
+def _scale_of(dim: Any) -> str:
+    """The name of the scale attached to an axis, as netCDF-4 names its dimensions."""
+    held = dim.values()
+    return os.path.basename(held[0].name or "") if held else ""
+
+
+def _number(attributes: Any, name: str) -> float | None:
+    """An attribute that is one number, alone or in an array."""
+    value = np.asarray(attributes.get(name, ""))
+    return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
+
+
+def _nodata(attributes: Any) -> float | None:
+    """The number for no data: ours, or CF's; NaN there only says that nobody said anything."""
+    value = _number(attributes, "nodata")
+    if value is not None:
+        return value
+    value = _number(attributes, "_FillValue")
+    return None if value is None or isnan(value) else value
+
+
 def _datasets(h5py: Any, group: Any) -> list[str]:
     """The first datasets that lie in this file, by their path."""
     found: list[str] = []
@@ -194,7 +217,7 @@ def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
     return found
 
 
-def open_source(path: Path, key: str | None, *, fill: bool = False) -> Hdf5Source:
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """A dataset of an HDF5 file: the only one, or the one named ``key``.
 
     Raises
@@ -203,7 +226,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Hdf5Sourc
         Not a regular file, not HDF5, or a dataset of other files, of no numbers, or damaged.
     """
     with open_regular(path):
-        return Hdf5Source(path, key, fill=fill)
+        source = Hdf5Source(path, key, fill=fill)
+        return scaled(source, *source.scale)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001

@@ -23,8 +23,10 @@ class Space:
         The spatial size, slowest axis first, of the grid that the fields describe.
     fields : dict
         JSON values only. geotiff: ``crs`` (WKT or None), ``transform`` (6 numbers, as
-        ``affine.Affine`` orders them). nifti: ``affine`` (4 rows of 4 numbers), ``header`` (the
-        348 or 540 bytes as base64). ome: ``spacing`` (a number or None an axis), ``units``.
+        ``affine.Affine`` orders them), ``points`` (ground control points: row, column, x, y, z;
+        where there are some they stand for the transform). nifti: ``affine`` (4 rows of 4
+        numbers), ``header`` (the 348 or 540 bytes as base64). ome: ``spacing`` (a number or None
+        an axis), ``units``.
     """
 
     kind: str
@@ -41,6 +43,9 @@ class Space:
             a, b, c, d, e, f = fields["transform"]
             rows, columns = scale
             fields["transform"] = [a * columns, b * rows, c, d * columns, e * rows, f]
+            if "points" in fields:
+                moved = [[p[0] / rows, p[1] / columns, *p[2:]] for p in fields["points"]]
+                fields["points"] = moved
         elif self.kind == "nifti":
             # Voxel centres: x = A i + t; the new centres lie (scale - 1) / 2 old voxels further.
             matrix = np.array(fields["affine"], np.float64)

@@ -20,7 +20,8 @@ from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source
 
-_GEO_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
+# Pixel scale, tie points, transformation, keys; GDAL's metadata and its number for no data.
+_GEO_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
 # far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
@@ -227,7 +228,7 @@ def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
 
 
 def _geographic(path: Path) -> bool:
-    """Whether the first page says where on Earth it lies."""
+    """Whether the first page says where on Earth it lies, or anything else to GDAL alone."""
     with open_regular(path) as file, reading_tiff(path, logging.ERROR) as tifffile:
         tags = tifffile.TiffFile(file, name=os.path.basename(path)).pages[0].tags
         return any(code in tags for code in _GEO_TAGS)

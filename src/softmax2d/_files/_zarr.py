@@ -17,6 +17,7 @@ from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files._inflate import HEAD, declared
 from softmax2d._files._look import Look
 from softmax2d._files._raw import RawSource, read_runs
+from softmax2d._files._scaled import scaled
 from softmax2d._files._source import Array, Box, Scratch, Source, aligned, class_axis_of
 from softmax2d._files._zarr_metadata import Metadata, read_metadata
 
@@ -252,7 +253,7 @@ def _named(path: Path, kind: type[StreamError] = Refused) -> Iterator[None]:
         raise Refused(path, f"is not a usable Zarr array: {said}.") from error
 
 
-def open_source(path: Path, key: str | None, *, fill: bool = False) -> ZarrSource:
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """An array of a Zarr store: the only one, or the one named ``key``.
 
     Raises
@@ -260,7 +261,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> ZarrSourc
     Refused
         No store, none of such a name, damaged metadata, a codec that runs code, missing chunks.
     """
-    return ZarrSource(path, read_metadata(path, key), fill=fill)
+    found = read_metadata(path, key)
+    return scaled(ZarrSource(path, found, fill=fill), *found.scale)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:

@@ -34,6 +34,8 @@ class Packing:
         Of a shard's index.
     index_first : bool
         Whether it stands at the shard's start.
+    index_dtype : str
+        Of its numbers, with their byte order.
     """
 
     codec: str | None
@@ -42,6 +44,7 @@ class Packing:
     inner: tuple[int, ...] | None = None
     index_bytes: int = 0
     index_first: bool = False
+    index_dtype: str = "<u8"
 
     def check(
         self,
@@ -104,7 +107,7 @@ class Packing:
         data = os.pread(number, self.index_bytes, start)
         if len(data) < self.index_bytes:
             raise Refused(path, f"chunk {key} is cut short.")
-        index = np.frombuffer(data, "<u8", 2 * prod(counts)).reshape(*counts, 2)
+        index = np.frombuffer(data, self.index_dtype, 2 * prod(counts)).reshape(*counts, 2)
         gone = (index == _GONE).all(-1)
         if inside is not None:
             needed = tuple(slice(0, -(-n // i)) for n, i in zip(inside, inner, strict=True))

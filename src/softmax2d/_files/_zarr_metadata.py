@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import struct
 import sys
 from dataclasses import dataclass
-from math import prod
+from math import isnan, prod
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ _NUMBERS_3 = (
     *(f"uint{bits}" for bits in _WIDTHS),
     *(f"float{bits}" for bits in _WIDTHS[1:]),
 )
+_LISTED, _DEEP = 8, 8
 _STORES = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -46,6 +49,8 @@ class Metadata:
         Before them.
     axes, names, nodata
         As a source has them.
+    scale : tuple of float
+        What stored numbers are multiplied by, and what is added then (CF).
     bare : int or None
         Bytes of every chunk's file, where nothing shrinks them.
     direct : bool
@@ -63,6 +68,7 @@ class Metadata:
     axes: tuple[str, ...] | None
     names: tuple[str, ...] | None
     nodata: float | None
+    scale: tuple[float, float]
     bare: int | None
     direct: bool
     zstd: bool
@@ -95,11 +101,30 @@ def _has(folder: str, *names: str) -> bool:
     return any(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
-def _arrays(folder: str) -> list[str]:
-    """Names of the arrays right below a group."""
+def _arrays(folder: str, within: str = "") -> list[str]:
+    """The first arrays of a group and of the groups in it, by their path."""
     with os.scandir(folder) as entries:
-        folders = [entry for entry in entries if entry.is_dir()]
-    return sorted(e.name for e in folders if _has(e.path, "zarr.json", ".zarray"))
+        folders = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
+    found: list[str] = []
+    for entry in folders:
+        name = f"{within}{entry.name}"
+        if _is_array(entry.path):
+            found.append(name)
+        elif _has(entry.path, "zarr.json", ".zgroup") and not entry.is_symlink():
+            found += _arrays(entry.path, f"{name}/") if within.count("/") < _DEEP else []
+        if len(found) > _LISTED:
+            break
+    return found
+
+
+def _is_array(folder: str) -> bool:
+    if _has(folder, ".zarray"):
+        return True
+    name = os.path.join(folder, "zarr.json")
+    return (
+        os.path.isfile(name)
+        and _json(folder, name, os.path.realpath(folder)).get("node_type") != "group"
+    )
 
 
 def _folder(path: Path, key: str | None) -> str:
@@ -116,7 +141,7 @@ def _folder(path: Path, key: str | None) -> str:
             raise Refused(path, f"key {key!r} leads out of the store.")
         folder = os.path.join(root, *parts)
         if not _has(folder, "zarr.json", ".zarray"):
-            listed = ", ".join(_arrays(root)[:8]) or "none"
+            listed = ", ".join(_arrays(root)[:_LISTED]) or "none"
             raise Refused(path, f"holds no array {key!r}; it holds {listed}.")
         return folder
     if _has(root, ".zarray"):
@@ -127,10 +152,12 @@ def _folder(path: Path, key: str | None) -> str:
             return root
     names = _arrays(root)
     if len(names) != 1:
-        listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        several = f"holds {len(names)} arrays ({listed}); choose one with --key NAME."
+        more = len(names) > _LISTED
+        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
+        count = f"more than {_LISTED}" if more else len(names)
+        several = f"holds {count} arrays ({listed}); choose one with --key NAME."
         raise Refused(path, several if names else "holds no array.")
-    return os.path.join(root, names[0])
+    return os.path.join(root, *names[0].split("/"))
 
 
 def read_metadata(path: Path, key: str | None) -> Metadata:
@@ -204,6 +231,7 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         axes=_axes(dimensions or _ome_axes(attributes), len(shape)),
         names=_names(attributes),
         nodata=_nodata(attributes),
+        scale=_scale(attributes),
         bare=size if names == ["bytes"] else None,
         direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
         zstd=names == ["bytes", "zstd"] and (itemsize == 1 or _native(codecs[0])),
@@ -251,7 +279,9 @@ def _packing(path: Path, codecs: Any, chunks: tuple[int, ...], itemsize: int) ->
         raise Refused(path, "is damaged: its shards are no whole chunks.")
     count = prod(c // i for c, i in zip(chunks, inner, strict=True))
     length = 16 * count + (4 if "crc32c" in index else 0)
-    return Packing(_compressor(path, within), 0, nbytes, inner, length, first)
+    order = inside["index_codecs"][0].get("configuration", {}).get("endian")
+    order = ">u8" if order == "big" else "<u8"
+    return Packing(_compressor(path, within), 0, nbytes, inner, length, first, order)
 
 
 def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
@@ -278,7 +308,8 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         prefix="",
         axes=_axes(attributes.get("_ARRAY_DIMENSIONS") or _ome_axes(attributes), len(shape)),
         names=_names(attributes),
-        nodata=_nodata(attributes),
+        nodata=_nodata(attributes, said.get("fill_value")),
+        scale=_scale(attributes),
         bare=None if used else size,
         direct=not used and said.get("order", "C") == "C",
         zstd=[c["id"] for c in used] == ["zstd"] and said.get("order", "C") == "C",
@@ -323,6 +354,33 @@ def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _nodata(attributes: dict[str, Any]) -> float | None:
-    value = attributes.get("nodata", attributes.get("_FillValue"))
-    return float(value) if isinstance(value, int | float) else None
+def _number(value: Any) -> float | None:
+    """A JSON number, or the bytes of a float64 as xarray writes it to Zarr 3."""
+    if isinstance(value, str):
+        try:
+            (value,) = struct.unpack("<d", base64.b64decode(value, validate=True))
+        except (ValueError, struct.error):
+            return None
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known else None
+
+
+def _nodata(attributes: dict[str, Any], fill: Any = None) -> float | None:
+    """The number for no data: ours, or CF's ``_FillValue``, if that is a number.
+
+    NaN there is what xarray writes where nobody said anything. In Zarr 2 xarray keeps it as the
+    array's ``fill_value``, which is 0 where nobody said anything.
+    """
+    if "nodata" in attributes:
+        return _number(attributes["nodata"])
+    if "_FillValue" not in attributes and "_ARRAY_DIMENSIONS" in attributes:
+        value = _number(fill) or None
+    else:
+        value = _number(attributes.get("_FillValue"))
+    return None if value is None or isnan(value) else value
+
+
+def _scale(attributes: dict[str, Any]) -> tuple[float, float]:
+    """CF's ``scale_factor`` and ``add_offset``."""
+    factor, offset = (_number(attributes.get(n)) for n in ("scale_factor", "add_offset"))
+    return 1.0 if factor is None else factor, 0.0 if offset is None else offset
