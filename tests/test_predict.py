@@ -473,7 +473,7 @@ def test_onnx_files_that_are_none(tmp_path):
     with pytest.raises(Refused, match="is no model; give an .onnx file"):
         predict(tmp_path / "net.pt", image, labels)
     onnx_model(tmp_path / "net.onnx", fixed=32)
-    with pytest.raises(Failed, match=r"does not take windows of shape \(1, 3, 16, 16\)"):
+    with pytest.raises(Refused, match=r"does not take windows of shape \(1, 3, 16, 16\)"):
         predict(tmp_path / "net.onnx", image, labels, window=16)
 
 
@@ -481,6 +481,8 @@ def test_onnx_files_that_are_none(tmp_path):
     ("options", "text"),
     [
         ({"window": 0}, "window must be positive"),
+        ({"window": 2.5}, r"window must be whole numbers of pixels; got \(2.5, 2.5\)"),
+        ({"window": "16"}, "window must be whole numbers"),
         ({"window": (8, 8, 8)}, "one for each of 2 axes"),
         ({"overlap": 1.0}, "overlap must be at least 0 and below 1; got 1.0"),
         ({"weighting": "cosine"}, "weighting must be one of gaussian, hann, flat"),
@@ -498,6 +500,15 @@ def test_refused_arguments(options, text):
     image = rng.random((3, 30, 30), np.float32)
     with pytest.raises((Unusable, ValueError), match=text):
         predict(pointwise, image, np.empty((30, 30), np.uint8), **{"window": 16, **options})
+
+
+@pytest.mark.parametrize("shape", [(30, 40, 3), (30, 40, 1), (9, 30, 40, 4)])
+def test_channels_that_may_be_the_last(shape):
+    image, labels = rng.random(shape, np.float32), np.empty(shape[:-1], np.uint8)
+    with pytest.raises(Refused, match=r"may have its channels first or last: .* axis= \(--axis\)"):
+        predict(pointwise, image, labels, window=16)
+    predict(lambda batch: batch, image, labels, window=16, axis=-1)
+    np.testing.assert_array_equal(labels, image.argmax(-1))
 
 
 @pytest.mark.parametrize(
@@ -570,7 +581,7 @@ def test_onnx_files_of_fixed_sizes(tmp_path):
         predict(path, image, found, window=32, batch=batch)
         np.testing.assert_array_equal(found, whole)
     text = r"it takes windows of 32x32 only; give window=\(32, 32\) \(--window 32x32\)"
-    with pytest.raises(Failed, match=text):
+    with pytest.raises(Refused, match=text):
         predict(path, image, whole, window=16)
 
 

@@ -125,8 +125,10 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
         try:
             (found, *_) = session.run([outputs[0].name], {inputs[0].name: batch})
         except Exception as error:
-            hint = _fixed_window(fixed, batch.shape) or f"{_said(error)}."
-            raise Failed(path, f"does not take windows of shape {batch.shape}: {hint}") from error
+            cause = f"does not take windows of shape {batch.shape}: "
+            if hint := _fixed_window(fixed, batch.shape):
+                raise Refused(path, cause + hint) from error
+            raise Failed(path, f"{cause}{_said(error)}.") from error
         return scores(found)
 
     def run(batch: Array) -> Array:

@@ -21,7 +21,7 @@ from softmax2d.stream._blend import Blend, into_probabilities
 from softmax2d.stream._geometry import Geometry
 from softmax2d.stream._memory import in_bytes, left_beside
 from softmax2d.stream._operation import Operation, free_label
-from softmax2d.stream._request import Style
+from softmax2d.stream._request import COLOURS, Style
 from softmax2d.stream._run import accounted, begun
 from softmax2d.stream._segment import checked_outputs
 from softmax2d.stream._stage import ArrayStage, Stage
@@ -73,6 +73,9 @@ def _spatial(image: Source, axis: int | None) -> tuple[int | None, tuple[int, ..
         channels = counting[0] if counting else None
     else:
         channels = 0 if rank > 2 else None
+        if rank > 2 and image.shape[-1] in COLOURS and image.shape[0] not in COLOURS:
+            raise Refused(image.path, f"may have its channels first or last: shape {image.shape}; "
+                                      "say which with axis= (--axis), -1 for last.")  # fmt: skip
     sizes = tuple(n for d, n in enumerate(image.shape) if d != channels)
     if len(sizes) not in (2, 3) or 0 in sizes:
         text = f"is no image of two or three spatial axes: shape {image.shape}, channel axis "
@@ -241,7 +244,8 @@ def predict(
     batch : int
         Windows that the model takes at a time.
     axis : int, optional
-        The image's channel axis. Taken from the file where it says so; else the first of three.
+        The image's channel axis. Taken from the file where it says so; else the first of three,
+        and to be given where the last one has the length of colours.
     scale : float, "auto" or None
         What the image's numbers are multiplied by; "auto" brings uint8 and uint16 to [0, 1].
     pad : "reflect", "edge", "constant"

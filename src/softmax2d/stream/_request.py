@@ -22,7 +22,7 @@ from softmax2d.stream._operation import Operation
 from softmax2d.stream._tiles import Tiling, chunk_extents
 from softmax2d.stream._work import Target, Work, same_file
 
-_COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
+COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
 _VOLUME = 3
 Writable = Any  # a path, or anything with __setitem__
 
@@ -162,7 +162,7 @@ def reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | N
             counting = source.class_axis
         if counting is not None:
             size = size[:counting] + size[counting + 1 :]
-        elif len(size) == spatial + 1 and size[-1] in _COLOURS:
+        elif len(size) == spatial + 1 and size[-1] in COLOURS:
             size = size[:-1]
     if len(size) != spatial and not (geometry.last and len(size) == _VOLUME):
         shown = " × ".join(map(str, size))

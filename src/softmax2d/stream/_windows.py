@@ -97,6 +97,8 @@ def checked(window: tuple[int, ...], overlap: float, weighting: str) -> None:
     Unusable
         With the cause.
     """
+    if not all(isinstance(n, int | np.integer) for n in window):
+        raise Unusable(f"window must be whole numbers of pixels; got {window}.")
     if min(window) < 1:
         raise Unusable(f"window must be positive; got {window}.")
     if not 0 <= overlap < 1:
