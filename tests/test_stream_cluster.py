@@ -66,6 +66,27 @@ def test_the_bytes_of_one_machine(cluster, source, tmp_path, suffix, size):
     assert files(folders[0]) == files(folders[1])
 
 
+@pytest.mark.parametrize("size", [None, (160, 240), (20, 15)])
+def test_the_bytes_whatever_the_workers(tmp_path, size):
+    chunk, z = (19, 64, 64), np.ones((19, 640, 640), np.float32)
+    z[7, 100:300, 200:] = 2
+    array = zarr.create_array(tmp_path / "in.zarr", shape=z.shape, dtype="f4", chunks=chunk)
+    array[:] = z
+    found = []
+    for workers, memory in ((1, "512MB"), (2, "256MB"), (7, "2GB")):
+        out = tmp_path / f"{workers}" / "out.zarr"
+        out.parent.mkdir()
+        run = {"workers": workers, "memory": memory, "size": size}
+        summary = segment_file(tmp_path / "in.zarr", out, **run)
+        found.append((summary.tiles, files(out.parent)))
+    assert found[0][1] == found[1][1] == found[2][1]
+    made = zarr.open_array(out)
+    if size is None:
+        assert found[0][0] < found[2][0]
+        assert made.chunks == (64, 64)
+    assert np.prod(made.chunks) >= 60  # not a file a pixel, as (20, 15) would be of such chunks
+
+
 @pytest.mark.parametrize("suffix", ["npy", "zarr"])
 def test_a_killed_worker_is_replaced(source, tmp_path, suffix):
     killed = []

@@ -223,7 +223,7 @@ def targets(
 ) -> list[Target]:
     """The results that are files, checked against what their formats hold."""
     found = []
-    whole = tuple(slice(0, n) for n in tiling.extents)
+    whole = tuple(slice(0, n) for n in tiling.chunk or tiling.extents)
     for name, path in paths.items():
         shape, dtype = operation.result_shape(name), operation.result_dtype(name)
         chunks = tuple(s.stop for s in operation.result_box(name, whole))

@@ -24,6 +24,8 @@ from softmax2d.stream._memory import left_beside
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
 BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
+_LEAST_CHUNK = 1 << 12  # pixels of a chunk of a result, if their logits are not more than ...
+_CHUNK_BYTES = 1 << 24  # ... these: numbers that no budget or number of workers changes
 _TASKS = 8  # at least, for each worker: or one is idle while another ends ...
 LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
 
@@ -44,6 +46,10 @@ class Tiling:
         Boxes within tiles, of which such pixels are part: the chunks of a source in chunks.
     held : bool
         Whether a tile's results are held until all of them can be stored in one go.
+    chunk : tuple of int or None
+        What of a result that is stored in chunks is one, of which a tile has a whole number. It
+        depends on the source alone, so that the bytes are the same whatever the workers; None
+        stands for the tile.
     """
 
     shape: tuple[int, ...]
@@ -51,6 +57,7 @@ class Tiling:
     band: int
     inner: tuple[int, ...] | None = None
     held: bool = True
+    chunk: tuple[int, ...] | None = None
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -190,6 +197,8 @@ def planned(
     if apart:
         return _banded(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
+    if chunked:
+        unit = _large(unit, costs, share)
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
     few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
     most = max(prod(unit), few)
@@ -198,7 +207,18 @@ def planned(
         return costs.of(trial) <= share and prod(trial) <= most
 
     extents = _grown(unit, geometry.shape, fits)
-    return Tiling(geometry.shape, extents, max(1, prod(geometry.shape))), workers
+    everything = max(1, prod(geometry.shape))
+    return Tiling(geometry.shape, extents, everything, chunk=tuple(unit)), workers
+
+
+def _large(unit: list[int], costs: Costs, share: int) -> list[int]:
+    """Chunks of a result that are no files of a few pixels, as of logits shrunk to a thumbnail."""
+
+    def fits(trial: Sequence[int]) -> bool:
+        return prod(trial) <= _LEAST_CHUNK and costs.of(trial) <= _CHUNK_BYTES
+
+    found = unit if prod(unit) >= _LEAST_CHUNK else list(_grown(unit, costs.geometry.shape, fits))
+    return found if costs.of(found) <= share else unit
 
 
 def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
