@@ -82,7 +82,7 @@ def thinned(labels: Stage) -> Any:
     required=True,
     type=click.Path(path_type=Path),
     metavar="OUT",
-    help="Labels: .png, .tif or .npy.",
+    help="Labels; the suffix decides the format.",
 )
 @click.option(
     "--axis",

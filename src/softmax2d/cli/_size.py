@@ -35,7 +35,7 @@ def sized(command: Any) -> Any:
         "--like",
         type=click.Path(path_type=Path),
         metavar="IMAGE",
-        help="Interpolate them to the size of this .png, .jpg, .tif or .npy.",
+        help="Interpolate them to the size of this image or array, in any format.",
     )
     return size(like(interpolated(command)))
 
