@@ -225,6 +225,17 @@ def test_chunks_beyond_the_memory_name_what_is_needed():
         segment_file(source, np.empty((4096, 4096), np.uint8), memory="100MB")
 
 
+def test_what_is_needed_counts_the_chunks_that_tiles_share():
+    z = np.broadcast_to(np.float32(0), (19, 1024, 1024))
+    source, labels = Chunked(z, (19, 512, 512)), np.empty((1500, 1500), np.uint8)
+    with pytest.raises(
+        Unusable, match=r"memory of 50 MB is too small.*several tiles share"
+    ) as told:
+        segment_file(source, labels, size=labels.shape, memory="50MB")
+    (asked,) = re.findall(r"give memory='(.*)'", str(told.value))
+    segment_file(source, labels, size=labels.shape, memory=asked)
+
+
 def test_more_workers_than_the_memory_allows():
     z = logits((19, 256, 256))
     source = Chunked(z, (19, 128, 128))

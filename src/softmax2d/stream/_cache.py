@@ -26,10 +26,12 @@ class ChunkCache(Source):
         With ``chunks``.
     budget : int
         Bytes of decoded chunks to keep.
+    wanted : int
+        Of which more would not help.
     """
 
-    def __init__(self, source: Source, budget: int) -> None:
-        self._source, self._budget = source, budget
+    def __init__(self, source: Source, budget: int, wanted: int) -> None:
+        self._source, self.budget, self.wanted = source, budget, wanted
         self.path, self.shape, self.dtype = source.path, source.shape, source.dtype
         self.chunks, self.axes, self.class_axis = source.chunks, source.axes, source.class_axis
         self.names, self.palette, self.nodata = source.names, source.palette, source.nodata
@@ -91,7 +93,7 @@ class ChunkCache(Source):
             self._kept[place] = chunk
             self._bytes += chunk.nbytes
             self._reading.pop(place, None)
-            while self._bytes > self._budget and len(self._kept) > 1:
+            while self._bytes > self.budget and len(self._kept) > 1:
                 _, old = self._kept.popitem(last=False)
                 self._bytes -= old.nbytes
 
@@ -109,4 +111,4 @@ def cached(source: Source, geometry: Geometry, memory: int) -> tuple[Source, int
     classes = -(-geometry.classes // source.chunks[geometry.axis])
     wanted = own * classes * (across + 2) * _ROWS
     budget = min(wanted, memory // 2)
-    return ChunkCache(source, budget), memory - budget
+    return ChunkCache(source, budget, wanted), memory - budget

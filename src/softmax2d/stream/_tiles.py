@@ -18,6 +18,7 @@ import numpy as np
 
 from softmax2d._files._errors import Unusable
 from softmax2d._files._source import Box, Source, bands
+from softmax2d.stream._cache import ChunkCache
 from softmax2d.stream._geometry import Geometry
 from softmax2d.stream._memory import left_beside
 
@@ -187,11 +188,15 @@ def planned(
         return _banded(costs, unit, memory, workers), workers
     least = costs.of(unit)
     if least > memory:
+        given, needed, beside = memory, least, ""
+        if isinstance(source, ChunkCache):  # which has taken its part
+            given, needed = memory + source.budget, least + min(source.wanted, least)
+            beside = f" and {(needed - least) / 1e6:.0f} MB for chunks that several tiles share"
         raise Unusable(
-            f"memory of {memory / 1e6:.0f} MB is too small: the chunks of {source.path} and of the "
+            f"memory of {given / 1e6:.0f} MB is too small: the chunks of {source.path} and of the "
             f"result meet in pieces of {' × '.join(map(str, unit))} pixels, {geometry.classes} "
-            f"classes, which take {least / 1e6:.0f} MB; give memory='{ceil(least / 1e6)}MB' or "
-            "smaller chunks."
+            f"classes, which take {least / 1e6:.0f} MB{beside}; give "
+            f"memory='{ceil(needed / 1e6)}MB' or smaller chunks."
         )
     workers = max(1, min(workers, memory // least))
     if apart:
@@ -230,7 +235,7 @@ def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
     pixels = prod(geometry.shape)
     few = max(LEAST_BYTES // each, ceil(pixels / (_TASKS * workers)))
     most = max(TILE_BYTES // each, band)
-    room = min(memory // workers - band * each, memory // (4 * workers))  # for results that are held
+    room = min(memory // workers - band * each, memory // (4 * workers))  # for held results
     if prod(unit) == 1:
         room = min(room, share)  # which are in the cache
     elif costs.stored_bytes:  # rows across chunks, written in few pieces
