@@ -79,10 +79,9 @@ def test_no_data_of_a_raster_without_a_place(tmp_path):
     summary = segment_file(tmp_path / "in.tif", tmp_path / "out.tif")
     assert summary.shape == Z.shape[1:]
     assert summary.counts.ignored == 400
-    with (
-        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
-        rasterio.open(tmp_path / "out.tif") as found,
-    ):
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        found = rasterio.open(tmp_path / "out.tif")
+    with found:
         assert found.nodata == 255
         assert found.tags()["softmax2d_class_names"].split("\n") == list(NAMES)
 
