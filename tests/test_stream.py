@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import types
 from math import prod
 
 import numpy as np
@@ -373,6 +374,10 @@ def test_refused_arguments(options, text):
         (np.zeros((3, 4, 4), complex), "must be float16, bfloat16, float32, float64 or integer"),
         (np.zeros((0, 4, 4)), "at least one class"),
         (np.zeros((4, 4)), "axis"),
+        (
+            types.SimpleNamespace(shape=(3, np.nan, 4), dtype=np.float32, __getitem__=0),
+            r"must have a known shape and a dtype of NumPy's; got shape \(3, nan, 4\)",
+        ),
     ],
 )
 def test_refused_sources(source, text):

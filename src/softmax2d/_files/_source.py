@@ -220,8 +220,12 @@ class ArraySource(Source):
             raise Refused(name, cause)
         self.path = name
         self.held = held
-        self.shape = tuple(operator.index(n) for n in held.shape)
-        self.dtype = np.dtype(held.dtype)
+        try:
+            self.shape = tuple(operator.index(n) for n in held.shape)
+            self.dtype = np.dtype(held.dtype)
+        except (TypeError, ValueError):  # a dask array of unknown chunks, for one
+            cause = "must have a known shape and a dtype of NumPy's; got shape "
+            raise Refused(name, f"{cause}{held.shape} and dtype {held.dtype}.") from None
         chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
         regular = isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks)
         self.chunks = chunks if regular and len(chunks) == len(self.shape) else None

@@ -202,7 +202,7 @@ def planned(
     if apart:
         return _banded(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
-    if chunked:
+    if chunked and geometry.resampled:
         unit = _large(unit, costs, share)
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
     few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
