@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -314,6 +315,40 @@ def test_stopped_between_two_names(scores, tmp_path, monkeypatch):
     assert not work_of(second).exists()
 
 
+def all_bytes(path):
+    if path.is_file():
+        return path.read_bytes()
+    return {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_what_came_in_the_place_of_a_result_meanwhile_stays(scores, tmp_path, monkeypatch, suffix):
+    out, real = tmp_path / f"out{suffix}", _work._named
+
+    def stopped(part, place):
+        raise Stop
+
+    segment_file(scores, out, outputs=OUTPUTS)
+    whole = all_bytes(out)
+    for path in (out, tmp_path / f"out.confidence{suffix}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.setattr(_work, "_named", stopped)  # complete, and not named yet
+    with pytest.raises(Stop):
+        segment_file(scores, out, outputs=OUTPUTS)
+    monkeypatch.setattr(_work, "_named", real)
+    if suffix == ".zarr":
+        out.mkdir()
+        (out / "zarr.json").write_text("{}")
+    else:
+        out.write_text("somebody's")
+    before = all_bytes(out)
+    with pytest.raises(Refused, match="exists and is not what this run makes"):
+        segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert all_bytes(out) == before
+    segment_file(scores, out, outputs=OUTPUTS, resume=True, overwrite=True)
+    assert all_bytes(out) == whole
+
+
 def test_a_second_process_is_refused_and_a_dead_one_is_not(scores, tmp_path):
     out = tmp_path / "out.npy"
     with holder_of(out) as process:
@@ -471,7 +506,10 @@ def test_a_journal_takes_only_whole_lines(tmp_path):
     journal = _journal.Journal(tmp_path / "journal", tmp_path / "out")
     assert journal.read() == []
     journal.start({"version": "1"})
-    journal.append({"tile": 0})
+    tile = {"tile": 0, "crc": {}, "areas": {}} | dict.fromkeys(
+        ("pixels", "nan", "minus_inf", "ignored"), 0
+    )
+    journal.append(tile)
     journal.close()
     again = _journal.Journal(tmp_path / "journal", tmp_path / "out")
-    assert again.read() == [{"version": "1"}, {"tile": 0}]
+    assert again.read() == [{"version": "1"}, tile]

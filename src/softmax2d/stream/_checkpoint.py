@@ -89,7 +89,7 @@ class Checkpoint:
     def _found(self) -> Record | None:
         """What is kept; None where nothing is, or what is damaged or not asked for."""
         with failing(self._beside):
-            if not self._path.exists():
+            if not self._path.is_file():
                 return None
             lines = self._path.read_bytes().splitlines(keepends=True)
         if not self._resume:

@@ -31,8 +31,27 @@ def record_in(line: bytes) -> Record | None:
     text = line[9:-1]
     if b"%08x" % zlib.crc32(text) != line[:8]:
         return None
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # of this length and sum, but none of our lines
+        return None
     return found if isinstance(found, dict) else None
+
+
+def _known(record: Record, first: bool) -> bool:
+    """Whether a line says what one in its place does."""
+    if first:
+        return "version" in record
+    if "commit" in record:
+        return True
+    numbers = [record.get(name) for name in ("tile", "pixels", "nan", "minus_inf", "ignored")]
+    areas, sums = record.get("areas"), record.get("crc")
+    return (
+        all(type(n) is int and n >= 0 for n in numbers)
+        and isinstance(sums, dict)
+        and isinstance(areas, dict)
+        and all(label.isdecimal() and type(n) is int for label, n in areas.items())
+    )
 
 
 class Journal:
@@ -57,10 +76,12 @@ class Journal:
         self._whole = 0
         if not self._path.exists():
             return records
+        if not self._path.is_file():
+            raise Refused(self._result, f"{self._path} is in the way: it is no regular file.")
         with failing(self._result), open(self._path, "rb") as file:
             for line in file:
                 record = record_in(line)
-                if record is None:
+                if record is None or not _known(record, first=not records):
                     break
                 records.append(record)
                 self._whole += len(line)

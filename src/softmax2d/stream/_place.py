@@ -19,6 +19,12 @@ except ImportError:  # no POSIX: the lock is the text in it alone
     fcntl = None  # type: ignore[assignment]
 
 _TRIES = 1000
+# A link or a FIFO that somebody laid there between a look and the opening is no lock either.
+_CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | _CAREFUL, 0o666)
 
 
 def place_of(result: Path) -> Path:
@@ -48,7 +54,10 @@ class Place:
         self._lock = self._locked()
         try:
             with failing(result):  # somebody's, who did not finish; looked at when it is ours
-                self.found = any(entry.name != "lock" for entry in self.folder.iterdir())
+                entries = list(self.folder.iterdir())
+            for entry in entries:
+                self._check_no_link(entry)
+            self.found = any(entry.name != "lock" for entry in entries)
         except BaseException:
             self._lock.close()
             raise
@@ -56,10 +65,19 @@ class Place:
     def _locked(self) -> IO[str]:
         path = self.folder / "lock"
         for _ in range(_TRIES):
+            for entry, kind, fits in (
+                (self.folder, "folder", os.path.isdir),
+                (path, "regular file", os.path.isfile),
+            ):
+                self._check_no_link(entry)
+                if os.path.lexists(entry) and not fits(entry):
+                    raise Refused(self.result, f"{entry} is in the way: it is no {kind}.")
             with failing(self.result):
                 self.folder.mkdir(exist_ok=True)
                 try:
-                    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held until close()
+                    file = open(  # noqa: SIM115 - held until close()
+                        path, "a+", encoding="utf-8", errors="replace", opener=_opened
+                    )
                 except FileNotFoundError:  # somebody ended between these two steps
                     continue
             try:
@@ -70,6 +88,11 @@ class Place:
                 raise
             file.close()
         raise Refused(self.result, _occupied(None, path, held=False))
+
+    def _check_no_link(self, entry: Path) -> None:
+        """Refuse a link, by which somebody would have us overwrite what lies elsewhere."""
+        if os.path.islink(entry):
+            raise Refused(self.result, f"{entry} is in the way: it is a symbolic link.")
 
     def _taken(self, file: IO[str], path: Path) -> bool:
         """Whether the lock is ours now; False where somebody ended, and took the file with them."""

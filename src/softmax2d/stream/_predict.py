@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from softmax2d import __version__, _checks, _resample
-from softmax2d._files._errors import Refused, Unusable
+from softmax2d._files._errors import Refused, StreamError, Unusable
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream import _engine, _model, _request, _windows
 from softmax2d.stream._account import Counts
@@ -440,7 +440,10 @@ class _Prediction:
         if box[0].start == box[0].stop:
             return True
         for name, stage in stages.items():
-            values = np.ascontiguousarray(stage.read(operation.result_box(name, box)))
+            try:
+                values = np.ascontiguousarray(stage.read(operation.result_box(name, box)))
+            except StreamError:
+                return False
             if _engine.checksum(values, 0) != record["crc"].get(name):
                 return False
         return True

@@ -160,7 +160,7 @@ class Run:
     def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)
         for tile, record in done.items():
-            if storing.stored(record):
+            if tile < self._tiles() and storing.stored(record):
                 summary.tiles_resumed += 1
                 summary.counts += Counts.of_record(record)
             elif self.work is not None:

@@ -75,6 +75,22 @@ class RawStage:
             file.write(head)
             file.truncate(len(head) + prod(shape) * dtype.itemsize)
 
+    @staticmethod
+    def mend(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Give a file that somebody else may have changed its head and its length again.
+
+        What is wrong with its numbers, their checksums tell.
+        """
+        head = _header(shape, dtype)
+        if not path.is_file():
+            RawStage.create(path, name, shape, dtype)
+            return
+        with failing(name), open(path, "r+b") as file:
+            if file.read(len(head)) != head:
+                file.seek(0)
+                file.write(head)
+            file.truncate(len(head) + prod(shape) * dtype.itemsize)
+
     def write(self, box: Box, values: Array) -> None:
         """Store ``values`` at ``box``."""
         if not values.size:

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +195,7 @@ class Work:
             self.notes.append(f"{first}: an unfinished earlier run was discarded.")
         for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
             place.clear()
-            if at.kind == "raw":
-                RawStage.create(Path(at.path), target.path, target.shape, target.dtype)
-            else:
-                create = chunked_format(target.path).create_result
-                create(Path(at.path), target.shape, target.dtype, target.chunks, target.look)
+            _created(target, at)
         self._journal.start(self.header | ({"compared": True} if self._compared else {}))
 
     def _go_on(self, records: list[Record]) -> None:
@@ -208,6 +204,9 @@ class Work:
         self._keep = True
         self.committed = "commit" in records[-1]
         self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
+        if not self.committed:
+            for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
+                _mended(target, place, at)
         self._journal.go_on()
 
     def stages(self) -> list[StageAt]:
@@ -258,6 +257,8 @@ class Work:
                 self.notes.append(f"{path}: was there, complete, and is the same.")
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
+                if os.path.lexists(place.result) and not self.overwrite:  # came while we were gone
+                    check_same(place.result, part)
                 _named(part, place)
             elif not os.path.lexists(place.result):
                 raise Failed(place.result, f"is complete, but {part} is gone; start anew.")
@@ -311,6 +312,28 @@ class Work:
         """Whether what is left can be gone on with."""
         kept = self._keep and not self._finished
         return kept and (self._places[0] / "journal").exists()  # or somebody took the folder away
+
+
+def _created(target: Target, at: StageAt) -> None:
+    """Make a stage, of which nothing is stored yet."""
+    if at.kind == "raw":
+        RawStage.create(Path(at.path), target.path, target.shape, target.dtype)
+    else:
+        create = chunked_format(target.path).create_result
+        create(Path(at.path), target.shape, target.dtype, target.chunks, target.look)
+
+
+def _mended(target: Target, place: Place, at: StageAt) -> None:
+    """Give a stage that is gone on with what no checksum covers: its head, its metadata."""
+    if at.kind == "raw":
+        RawStage.mend(Path(at.path), target.path, target.shape, target.dtype)
+        return
+    fresh = place / "fresh.zarr"
+    if os.path.lexists(fresh):
+        removed(fresh, target.path)
+    _created(target, replace(at, path=str(fresh)))
+    chunked_format(target.path).mend(Path(at.path), fresh)
+    removed(fresh, target.path)
 
 
 def _bare(path: Path) -> bool:
