@@ -240,6 +240,33 @@ def test_a_changed_input_is_named(scores, tmp_path):
         segment_file(scores, out, outputs=OUTPUTS, resume=True)
 
 
+@pytest.mark.parametrize("how", ["written", "replaced"])
+def test_an_input_of_the_same_size_and_time(scores, tmp_path, how):
+    interrupted(scores, tmp_path / "out.npy")
+    known, other = os.stat(scores), scores if how == "written" else tmp_path / "new.npy"
+    if how == "replaced":
+        shutil.copy2(scores, other)
+    with open(other, "r+b") as file:
+        file.seek(4000)
+        file.write(b"\1\2\3\4")
+    os.utime(other, ns=(known.st_atime_ns, known.st_mtime_ns))
+    os.replace(other, scores)
+    with pytest.raises(Refused, match=r"input inode_changed_ns was \d+, now it is \d+"):
+        segment_file(scores, tmp_path / "out.npy", outputs=OUTPUTS, resume=True)
+
+
+def test_a_chunk_replaced_by_an_older_one(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    source = tmp_path / "in.zarr"
+    made = {"shape": (5, 64, 96), "chunks": (5, 16, 16), "dtype": "f4", "compressors": None}
+    zarr.create_array(source, **made)[:] = np.random.default_rng(0).normal(0, 3, (5, 64, 96))
+    interrupted(source, tmp_path / "out.npy", after=3)
+    os.replace(source / "c/0/0/0", tmp_path / "first")
+    shutil.copy2(source / "c/0/1/1", source / "c/0/0/0")
+    with pytest.raises(Refused, match="cannot be resumed: input"):
+        segment_file(source, tmp_path / "out.npy", outputs=OUTPUTS, resume=True)
+
+
 def test_a_changed_version_is_named(scores, tmp_path, monkeypatch):
     out = tmp_path / "out.npy"
     interrupted(scores, out)
