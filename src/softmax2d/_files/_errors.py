@@ -21,6 +21,11 @@ def shown(path: Path) -> str:
     return os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def unicode(text: str) -> str:
+    """``text`` as it can be stored: JSON may hold halves of characters, which are replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class StreamError(Exception):
     """The root of what files and streams raise; the message is one line."""
 

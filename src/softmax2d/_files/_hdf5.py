@@ -65,8 +65,7 @@ class Hdf5Source(Source):
         found = self._dataset
         self.shape, self.dtype = found.shape, found.dtype
         self.chunks = found.chunks
-        labels = [dim.label or _scale_of(dim) for dim in found.dims]
-        self.axes = tuple(labels) if labels and all(labels) else None
+        self.axes = _axis_names(found)
         self.class_axis = class_axis_of(self.axes)
         names = found.attrs.get("class_names")
         self.names = None if names is None else tuple(str(name) for name in names)
@@ -142,6 +141,27 @@ class Hdf5Source(Source):
             number, self._number = self._number, -1
             if number >= 0:
                 os.close(number)
+
+
+def _axis_names(found: Any) -> tuple[str, ...] | None:
+    """The axes' names, labels or those of their scales, where all have one.
+
+    HDF5's own functions take memory for one an axis, and fill it with as many as are stored.
+    """
+    names = [""] * len(found.shape)
+    if _one_an_axis(found, "DIMENSION_LABELS"):
+        names = [_text(label) for label in found.attrs["DIMENSION_LABELS"]]
+    if _one_an_axis(found, "DIMENSION_LIST"):
+        names = [name or _scale_of(found.dims[d]) for d, name in enumerate(names)]
+    return tuple(names) if names and all(names) else None
+
+
+def _one_an_axis(found: Any, name: str) -> bool:
+    return name in found.attrs and found.attrs.get_id(name).shape == (len(found.shape),)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _scale_of(dim: Any) -> str:

@@ -68,6 +68,8 @@ class _Head:
             raise Refused(path, f"holds {self.dtype}; numbers of 8 to 64 bits are needed.")
         if not shape or len(shape) > 7 or min(shape) < 0 or self.offset < size:
             raise Refused(path, "is damaged: its NIfTI header gives no valid shape.")
+        if slope != 0 and np.isfinite(slope) and not np.isfinite(inter):
+            raise Refused(path, f"is damaged: its NIfTI header adds {inter} to every number.")
         self.shape = shape
         scaled = np.isfinite(slope) and slope != 0 and (slope, inter) != (1.0, 0.0)
         self.scale = (slope, inter) if scaled else None

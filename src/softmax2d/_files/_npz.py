@@ -123,7 +123,7 @@ def _refusing(path: Path) -> Iterator[None]:
     except StreamError:
         raise
     except _BAD_ZIP as error:
-        raise Refused(path, f"is not a usable .npz file: {error}.") from error
+        raise Refused(path, f"is not a usable .npz file: {str(error)[:120]}.") from error
     except OSError as error:
         raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import struct
+from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._errors import Path, Refused, failing, unicode
 from softmax2d._files._look import Look
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
@@ -87,6 +88,14 @@ def _dtype(path: Path, code: Any) -> np.dtype[Any]:
     return np.dtype(_DTYPES[code])
 
 
+def _overlaps(header: dict[str, Any]) -> bool:
+    """Whether two tensors claim the same bytes."""
+    claimed = [e.get("data_offsets") for e in header.values() if isinstance(e, dict)]
+    pairs = [p for p in claimed if isinstance(p, list) and [type(n) for n in p] == [int, int]]
+    spans = sorted(p for p in pairs if p[0] < p[1])
+    return any(after[0] < before[1] for before, after in pairwise(spans))
+
+
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
     """A tensor of a .safetensors file: the only one, or the one named ``key``.
 
@@ -111,6 +120,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
             whole = False
         if not whole or len(shape) > 32 or last - first != prod(shape) * dtype.itemsize:
             raise Refused(path, "is damaged: a tensor's shape and place do not agree.")
+        if _overlaps(header):
+            raise Refused(path, "is damaged: its tensors lie over one another.")
         if start + last > size:
             raise Refused(
                 path, f"is truncated: {start + last} bytes are claimed, {size} are there."
@@ -118,7 +129,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
         source = RawSource(path, os.dup(number), start + first, shape, dtype)
     told = header.get("__metadata__")
     names = told.get(_NAMES) if isinstance(told, dict) else None
-    source.names = tuple(names.split("\n")) if isinstance(names, str) else None
+    source.names = tuple(map(unicode, names.split("\n"))) if isinstance(names, str) else None
     return source
 
 

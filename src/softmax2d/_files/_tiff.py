@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import threading
@@ -17,11 +18,12 @@ from softmax2d._files._look import Look, Space
 from softmax2d._files._pictures import opened_tiff, reading_tiff
 from softmax2d._files._png import check_palette
 from softmax2d._files._raw import RawSource, copied
-from softmax2d._files._regular import open_regular
+from softmax2d._files._regular import MAX_TEXT, open_regular
 from softmax2d._files._source import Array, Box, Source
 
 # Pixel scale, tie points, transformation, keys; GDAL's metadata and its number for no data.
 _GEO_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
+_GDAL_TAG = 42112  # its metadata: text, in XML
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
 # far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
@@ -39,7 +41,8 @@ class TiffSource(Source):
         self.path, self._lock = path, threading.Lock()
         self._file = open_regular(path)
         try:
-            self._lay_out()
+            with reading_tiff(path, logging.CRITICAL):  # damaged tags are of any kind
+                self._lay_out()
         except BaseException:
             self._file.close()
             raise
@@ -54,7 +57,8 @@ class TiffSource(Source):
         codec = self._page.compression
         if int(codec) not in (*_STREAMS, *_BOUNDED, *_PICTURES):
             known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
-            raise Refused(path, f"is compressed by {codec.name}; store it with {known}, or plain.")
+            used = getattr(codec, "name", codec)
+            raise Refused(path, f"is compressed by {used}; store it with {known}, or plain.")
         self._keeps = _keeps_to_its_room(int(codec))
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
@@ -63,6 +67,8 @@ class TiffSource(Source):
                 min(self._page.rowsperstrip, self._page.imagelength),
                 self._page.imagewidth,
             )
+        if min(self._cut) < 1:
+            raise Refused(path, f"is damaged: its strips or tiles are {self._cut} pixels.")
         packed = sum(sum(page.databytecounts) for page in self._pages())
         _check_size(path, self, packed)
         self.chunks = self._chunk_shape()
@@ -231,6 +237,14 @@ def _geographic(path: Path) -> bool:
     """Whether the first page says where on Earth it lies, or anything else to GDAL alone."""
     with open_regular(path) as file, reading_tiff(path, logging.ERROR) as tifffile:
         tags = tifffile.TiffFile(file, name=os.path.basename(path)).pages[0].tags
+        told = tags.get(_GDAL_TAG)
+        if told is not None:
+            file.seek(told.valueoffset)
+            data = file.read(min(told.count, MAX_TEXT))
+            try:
+                codecs.getincrementaldecoder("utf-8")().decode(data)
+            except UnicodeDecodeError:  # rasterio prints a traceback, and goes on
+                raise Refused(path, "is damaged: its GDAL metadata are no UTF-8.") from None
         return any(code in tags for code in _GEO_TAGS)
 
 

@@ -43,7 +43,7 @@ class ZarrSource(Source):
         self.path, self._found, self._fill = path, found, fill
         with _named(path):
             store = zarr.storage.LocalStore(os.path.realpath(found.folder), read_only=True)
-            self._array = zarr.open_array(store, mode="r")
+            self._array = zarr.open_array(store, mode="r", zarr_format=found.version)
         self.shape = tuple(int(n) for n in self._array.shape)
         self.dtype = np.dtype(self._array.dtype)
         self.chunks = tuple(map(int, self._array.shards or self._array.chunks))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files._errors import Path, Refused, failing
+from softmax2d._files._errors import Path, Refused, failing, unicode
 from softmax2d._files._regular import open_regular
 from softmax2d._files._zarr_chunks import Packing
 
@@ -171,12 +171,16 @@ def read_metadata(path: Path, key: str | None) -> Metadata:
     folder, root = _folder(path, key), os.path.realpath(path)
     if os.path.commonpath([os.path.realpath(folder), root]) != root:
         raise Refused(path, f"array {key!r} is a link that leads out of the store.")
+    for name in (*_STORES, ".zattrs"):  # zarr would read a device without end
+        said = os.path.join(folder, name)
+        if os.path.lexists(said) and not os.path.isfile(said):
+            raise Refused(path, f"is damaged: its {name} is no file.")
     outer = _group_attributes(path, folder, root)
     try:
         if _has(folder, "zarr.json"):
             return _version_3(path, folder, root, outer)
         return _version_2(path, folder, root, outer)
-    except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
         if isinstance(error, Refused):
             raise
         raise Refused(path, "is damaged: its Zarr metadata cannot be understood.") from error
@@ -351,7 +355,7 @@ def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
     names = attributes.get("class_names")
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         return None
-    return tuple(names)
+    return tuple(map(unicode, names))
 
 
 def _number(value: Any) -> float | None:

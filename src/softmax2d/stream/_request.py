@@ -194,10 +194,13 @@ def looks(
             own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
         space = source.space.resized(own) if fits else None
+    names = source.names  # of whatever the file says: of another axis, or of fewer classes
+    if len(names or ()) != geometry.classes:
+        names = None
     chunk = chunk_extents(source, geometry)
     common = Look(
         classes=geometry.classes,
-        names=style.names or source.names,
+        names=style.names or names,
         space=space,
         block=chunk[-2:] if chunk else None,
         cog=style.cog,
