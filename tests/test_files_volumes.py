@@ -14,6 +14,7 @@ import pytest
 import safetensors.numpy
 
 import softmax2d as s2d
+from softmax2d._files._formats import open_any
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
 
 Z = np.random.default_rng(1).normal(0, 4, (4, 9, 20, 31)).astype(np.float32)  # C, Z, Y, X
@@ -72,13 +73,18 @@ def test_probabilities_in_8_bits_say_their_scale(tmp_path):
     np.testing.assert_allclose(found.get_fdata().T, s2d.softmax2d(Z, axis=0), atol=1 / 500)
 
 
-def test_scaled_integers(tmp_path):
-    image = nibabel.Nifti1Image(np.ascontiguousarray((Z * 10).astype(np.int16).T), AFFINE)
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_scaled_integers(tmp_path, dtype):
+    image = nibabel.Nifti1Image(np.ascontiguousarray((Z * 10).astype(dtype).T), AFFINE)
     image.header.set_slope_inter(0.5, 3)
     nibabel.save(image, tmp_path / "in.nii")
     found = np.empty(LABELS.shape, np.uint8)
     segment_file(tmp_path / "in.nii", found)
-    scaled = nibabel.load(tmp_path / "in.nii").get_fdata().astype(np.float32).T
+    scaled = nibabel.load(tmp_path / "in.nii").get_fdata().T
+    with open_any(tmp_path / "in.nii") as source:
+        assert source.dtype == np.result_type(dtype, np.float32)
+        assert source.converted == np.dtype(dtype).itemsize + 8
+        np.testing.assert_array_equal(source[:], scaled.astype(source.dtype))
     np.testing.assert_array_equal(found, s2d.segment(scaled, axis=0).labels)
 
 

@@ -24,6 +24,7 @@ from softmax2d._files._formats import suffix_of
 from softmax2d._files._look import Look, Space
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
+from softmax2d._files._scaled import scaled
 from softmax2d._files._source import Array, Box, Source
 from softmax2d._files._unpacked import PackedSource, in_scratch
 
@@ -71,8 +72,7 @@ class _Head:
         if slope != 0 and np.isfinite(slope) and not np.isfinite(inter):
             raise Refused(path, f"is damaged: its NIfTI header adds {inter} to every number.")
         self.shape = shape
-        scaled = np.isfinite(slope) and slope != 0 and (slope, inter) != (1.0, 0.0)
-        self.scale = (slope, inter) if scaled else None
+        self.scale = (slope, inter) if np.isfinite(slope) and slope != 0 else (1.0, 0.0)
 
     @property
     def nbytes(self) -> int:
@@ -98,10 +98,9 @@ class NiftiSource(Source):
                     path, f"has {len(shape)} axes, {shape}; at most one may count classes."
                 )
             shape = (*shape[:_FLAT], *self._extra)
-        self._raw = raw(shape[::-1])
-        self.packed_bytes = self._raw.packed_bytes
-        self.path, self.shape, self._scale = path, shape[::-1], head.scale
-        self.dtype = np.dtype(np.float32) if head.scale is not None else head.dtype
+        self._raw = scaled(raw(shape[::-1]), *head.scale)
+        self.packed_bytes, self.converted = self._raw.packed_bytes, self._raw.converted
+        self.path, self.shape, self.dtype = path, shape[::-1], self._raw.dtype
         names = ("class", "z", "y", "x")
         self.axes = names[-len(shape) :]
         self.class_axis = 0 if len(shape) > _FLAT else None
@@ -113,11 +112,11 @@ class NiftiSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        found = self._raw.read(box)
-        if self._scale is None:
-            return found
-        slope, inter = self._scale
-        return (found.astype(np.float64) * slope + inter).astype(np.float32)
+        return self._raw.read(box)
+
+    def read_again(self, box: Box) -> Array:
+        """:meth:`read`, into memory that is used again."""
+        return self._raw.read_again(box)
 
     def close(self) -> None:
         """Close the file."""

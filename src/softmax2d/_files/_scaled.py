@@ -1,4 +1,4 @@
-"""Numbers that a file stores as integers, with a factor and an offset that say what they mean."""
+"""Numbers that are stored with a factor and an offset, which say what they mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from softmax2d._files._source import Array, Box, Source
 
 _TOLD = (
     "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "space",
-    "sequential", "whole_bytes", "packed_bytes",
+    "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 
@@ -24,7 +24,8 @@ class ScaledSource(Source):
     stored : Source
         What lies in the file.
     factor, offset : float, or one per band: array, shape (C, 1, 1)
-        As CF's ``scale_factor`` and ``add_offset``, and GDAL's scales and offsets.
+        As CF's ``scale_factor`` and ``add_offset``, GDAL's scales and offsets, NIfTI's
+        ``scl_slope`` and ``scl_inter``.
     """
 
     def __init__(self, stored: Source, factor: Any, offset: Any) -> None:
@@ -33,6 +34,7 @@ class ScaledSource(Source):
         self._stored = stored
         self._factor, self._offset = np.float64(factor), np.float64(offset)
         self.dtype = np.result_type(stored.dtype, np.float32).newbyteorder("=")
+        self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
         self.nodata = None if stored.nodata is None else np.nan
 
     def prepare(self) -> None:
@@ -41,7 +43,7 @@ class ScaledSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        held = self._stored.read(box)
+        held = self._stored.read_again(box)
         found = held.astype(np.float64)
         found *= self._of(self._factor, box)
         found += self._of(self._offset, box)

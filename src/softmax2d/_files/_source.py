@@ -49,8 +49,9 @@ class Source:
         The number that stands for "nothing here".
     space : Space or None
         Where the pixels lie.
-    sequential : bool
-        Whether reading backwards means starting again (.nii.gz): boxes should then come in order.
+    converted : int
+        Bytes that reading takes beside each number that it returns, where these are not the
+        numbers that are stored.
     whole_bytes : int
         What decoding takes where the format has no pieces (.png), at the first reading; 0
         where it has some.
@@ -69,7 +70,7 @@ class Source:
     palette: Array | None = None
     nodata: float | None = None
     space: Space | None = None
-    sequential: bool = False
+    converted: int = 0
     whole_bytes: int = 0
     packed_bytes: int = 0
 

@@ -35,7 +35,7 @@ class ChunkCache(Source):
         self.path, self.shape, self.dtype = source.path, source.shape, source.dtype
         self.chunks, self.axes, self.class_axis = source.chunks, source.axes, source.class_axis
         self.names, self.palette, self.nodata = source.names, source.palette, source.nodata
-        self.space, self.sequential = source.space, source.sequential
+        self.space, self.converted = source.space, source.converted
         self._kept: OrderedDict[Place, Array] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()

@@ -38,7 +38,7 @@ def decoded_bytes(source: Source) -> int:
     """What reading one pixel takes: its chunk, unpacked and as numbers, or all of a picture."""
     if source.whole_bytes or source.chunks is None or source.bare:
         return source.whole_bytes
-    return 2 * prod(source.chunks) * source.dtype.itemsize
+    return prod(source.chunks) * (2 * source.dtype.itemsize + source.converted)
 
 
 def left_beside(source: Source, memory: int, held: int = 0) -> int:

@@ -110,7 +110,7 @@ class Costs:
     def unit(self) -> int:
         """Bytes of one logit while it is read and looked at."""
         size = self.source.dtype.itemsize
-        converted = 8 if self.source.dtype.kind in "iu" else 0
+        converted = 8 if self.source.dtype.kind in "iu" else self.source.converted
         decoded = self.source.chunks is not None and not self.source.bare
         return size * (2 if decoded else 1) + converted
 
