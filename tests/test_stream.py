@@ -504,6 +504,21 @@ def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
         assert tiling.extents[1] >= 2048
 
 
+@pytest.mark.parametrize("workers", [1, 2, 16])
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [((19, 64, 64), (256, 256)), ((19, 1, 4096), (32, 4096)), ((19, 512, 512), (512, 512))],
+)
+def test_chunks_of_a_result_are_no_small_files(chunks, expected, workers):
+    source = ArraySource(np.broadcast_to(np.float32(0), (19, 2048, 4096)))
+    source.chunks = chunks
+    geometry = _geometry.laid(source, None, _geometry.Resampling())
+    costs = _tiles.Costs(geometry, source, 9, 1)
+    tiling, _ = _tiles.planned(costs, [], True, 512 * 10**6, workers)
+    assert tiling.chunk == expected
+    assert all(e % c == 0 for e, c in zip(tiling.extents, expected, strict=True))
+
+
 class Broken(Chunked):
     def __getitem__(self, box):
         if box[1].start >= 48:

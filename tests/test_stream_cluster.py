@@ -67,7 +67,8 @@ def test_the_bytes_of_one_machine(cluster, source, tmp_path, suffix, size):
 
 
 @pytest.mark.parametrize("size", [None, (160, 240), (20, 15)])
-def test_the_bytes_whatever_the_workers(tmp_path, size):
+def test_the_bytes_whatever_the_workers(tmp_path, size, monkeypatch):
+    monkeypatch.setattr("softmax2d.stream._tiles.CHUNK", 64)
     chunk, z = (19, 32, 32), np.ones((19, 640, 640), np.float32)
     z[7, 100:300, 200:] = 2
     array = zarr.create_array(tmp_path / "in.zarr", shape=z.shape, dtype="f4", chunks=chunk)
@@ -83,7 +84,7 @@ def test_the_bytes_whatever_the_workers(tmp_path, size):
     made = zarr.open_array(out)
     if size is None:
         assert found[0][0] < found[2][0]
-        assert made.chunks == (32, 32)
+        assert made.chunks == (64, 64)
     assert np.prod(made.chunks) >= 60  # not a file a pixel, as (20, 15) would be of such chunks
 
 

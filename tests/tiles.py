@@ -9,7 +9,7 @@ from softmax2d.stream import _engine, _tiles
 
 def cut(monkeypatch, budget):
     """Let tiles and bands take about ``budget`` bytes."""
-    for name in ("BAND_BYTES", "TILE_BYTES", "LEAST_BYTES"):
+    for name in ("BAND_BYTES", "TILE_BYTES", "LEAST_BYTES", "CHUNK_BYTES"):
         monkeypatch.setattr(_tiles, name, budget)
 
 

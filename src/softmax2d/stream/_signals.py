@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 _STOPPING = [
@@ -31,7 +31,8 @@ def held_back() -> Iterator[None]:
             signal.signal(number, lambda *signalled: came.append(signalled))
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        with ExitStack() as stack:  # all of them, even if one that is back raises at once
+            for number, handler in handlers.items():
+                stack.callback(signal.signal, number, handler)
         for number, frame in came:
             handlers[signal.Signals(number)](number, frame)

@@ -25,8 +25,7 @@ from softmax2d.stream._memory import left_beside
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
 BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
-_LEAST_CHUNK = 1 << 12  # pixels of a chunk of a result, if their logits are not more than ...
-_CHUNK_BYTES = 1 << 24  # ... these: numbers that no budget or number of workers changes
+CHUNK_BYTES = 1 << 25  # what a chunk of a result may take, if it is larger than the source's
 _TASKS = 8  # at least, for each worker: or one is idle while another ends ...
 LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
 
@@ -48,9 +47,9 @@ class Tiling:
     held : bool
         Whether a tile's results are held until all of them can be stored in one go.
     chunk : tuple of int or None
-        What of a result that is stored in chunks is one, of which a tile has a whole number. It
-        depends on the source alone, so that the bytes are the same whatever the workers; None
-        stands for the tile.
+        What of a result that is stored in chunks is one, of which a tile has a whole number. The
+        number of workers does not change it, so that the bytes are the same; None stands for the
+        tile.
     """
 
     shape: tuple[int, ...]
@@ -198,12 +197,13 @@ def planned(
             f"classes, which take {least / 1e6:.0f} MB{beside}; give "
             f"memory='{ceil(needed / 1e6)}MB' or smaller chunks."
         )
+    if chunked:
+        unit = _large(unit, costs, min(memory // 4, CHUNK_BYTES))
+        least = costs.of(unit)
     workers = max(1, min(workers, memory // least))
     if apart:
         return _banded(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
-    if chunked and geometry.resampled:
-        unit = _large(unit, costs, share)
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
     few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
     most = max(prod(unit), few)
@@ -216,14 +216,18 @@ def planned(
     return Tiling(geometry.shape, extents, everything, chunk=tuple(unit)), workers
 
 
-def _large(unit: list[int], costs: Costs, share: int) -> list[int]:
-    """Chunks of a result that are no files of a few pixels, as of logits shrunk to a thumbnail."""
-
-    def fits(trial: Sequence[int]) -> bool:
-        return prod(trial) <= _LEAST_CHUNK and costs.of(trial) <= _CHUNK_BYTES
-
-    found = unit if prod(unit) >= _LEAST_CHUNK else list(_grown(unit, costs.geometry.shape, fits))
-    return found if costs.of(found) <= share else unit
+def _large(unit: list[int], costs: Costs, most: int) -> list[int]:
+    """Chunks of a result that are no files of a few pixels: whole ones of the source, together
+    about CHUNK pixels along each of the last two axes, or fewer where they cost more than ``most``.
+    """
+    near, side = len(unit) - 2, CHUNK
+    while side > 1:
+        each = zip(unit, costs.geometry.shape, strict=True)
+        found = [min(u * max(1, side // u), n) if d >= near else u for d, (u, n) in enumerate(each)]
+        if costs.of(found) <= most:
+            return found
+        side //= 2
+    return unit
 
 
 def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
