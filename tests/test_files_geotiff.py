@@ -11,11 +11,20 @@ import tifffile
 from rasterio.transform import Affine
 
 import softmax2d as s2d
+from softmax2d import balance
 from softmax2d._files import _geotiff
-from softmax2d.stream import Failed, Refused, evaluate_files, segment_file, softmax2d_file
+from softmax2d.stream import (
+    Failed,
+    Refused,
+    evaluate_files,
+    predict,
+    segment_file,
+    softmax2d_file,
+)
 from tests.tiles import cut
 
 Z = np.random.default_rng(1).normal(0, 4, (5, 150, 130)).astype(np.float32)
+rng = np.random.default_rng(2)
 PLACE = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000, 0, -10, 5_500_000)}
 NAMES = ("water", "forest", "field", "town", "road")
 
@@ -29,6 +38,14 @@ def stored(path, values=Z, **options):
         file.write(values)
         if values.shape[0] == len(NAMES):
             file.descriptions = NAMES
+
+
+def packed(path, values, factors, offsets, **options):
+    """Integers with a factor and an offset for each band."""
+    stored(path, values, **options)
+    with rasterio.open(path, "r+") as file:
+        file.scales = np.broadcast_to(factors, file.count).tolist()
+        file.offsets = np.broadcast_to(offsets, file.count).tolist()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +135,102 @@ def test_scales_and_offsets_are_applied(tmp_path):
     assert summary.counts.ignored == 1
     np.testing.assert_array_equal(found["labels"][has], whole.labels[has])
     np.testing.assert_array_equal(found["confidence"][has], whole.confidence[has])
+
+
+@pytest.mark.parametrize("own", [None, -32768, 7])
+@pytest.mark.parametrize("size", [None, (64, 48)])
+def test_a_nodata_that_is_asked_for_is_the_stored_number(tmp_path, own, size):
+    held = rng.integers(-3000, 3000, (5, 32, 24)).astype(np.int16)
+    held[2, :8, :16] = -32768
+    options = {"nodata": own, "tiled": True, "blockxsize": 16, "blockysize": 16}
+    packed(tmp_path / "in.tif", held, 1e-3, 0, **options)
+    packed(tmp_path / "declared.tif", held, 1e-3, 0, **(options | {"nodata": -32768}))
+    asked = {"nodata": -32768, "memory": "1MB"}
+    runs = []
+    for name, how in (("in", asked), ("declared", {})):
+        labels = np.empty(size or (32, 24), np.uint8)
+        counts = segment_file(tmp_path / f"{name}.tif", labels, size=size, **how).counts
+        runs.append((labels, counts.ignored))
+    assert runs[0][1] == runs[1][1] >= 8 * 16
+    np.testing.assert_array_equal(runs[0][0], runs[1][0])
+    assert (runs[0][0] == 255).sum() == runs[0][1]
+    found = evaluate_files(tmp_path / "in.tif", np.zeros(labels.shape, np.uint8), **asked)
+    assert found.confusion.sum() == labels.size - runs[0][1]
+
+
+@pytest.mark.parametrize("factor", [1, 1e-2])
+@pytest.mark.parametrize("size", [None, (64, 48)])
+def test_the_shares_of_classes_leave_out_what_is_no_data(tmp_path, factor, size):
+    held = rng.integers(-300, 300, (5, 32, 24)).astype(np.int16)
+    held[2, :8, :16] = -32768
+    packed(tmp_path / "in.tif", held, factor, 0, nodata=-32768)
+    labels = np.empty(size or (32, 24), np.uint8)
+    counts = segment_file(tmp_path / "in.tif", labels, size=size).counts
+    how = {"source_prior": np.full(5, 0.2), "max_passes": 3, "size": size}
+    found = balance.estimate_prior(tmp_path / "in.tif", **how)
+    assert found.pixels == labels.size - counts.ignored < labels.size
+    meant = np.where(held == -32768, np.nan, held * factor)
+    whole = balance.estimate_prior(meant.astype(np.float64 if factor == 1 else np.float32), **how)
+    np.testing.assert_array_equal(found.prior, whole.prior)
+
+
+@pytest.mark.parametrize("factors", [(1e-4, 1e-4), (1e-4, 3e-4)])
+def test_a_network_sees_numbers_where_only_some_bands_have_no_data(tmp_path, factors):
+    held = rng.integers(1, 60000, (2, 64, 64)).astype(np.uint16)
+    held[:, :20, :20] = 0
+    held[0, 40, 40] = 0
+    packed(tmp_path / "in.tif", held, factors, 0.5, nodata=0)
+    meant = (held * np.reshape(factors, (2, 1, 1)) + 0.5).astype(np.float32)
+    gone = (held == 0).all(0)
+    np.save(tmp_path / "plain.npy", np.where(gone, -1, meant).astype(np.float32))
+
+    def average(batch):
+        return np.broadcast_to(batch.mean((2, 3), keepdims=True), batch.shape).copy()
+
+    results = []
+    for name, nodata in (("in.tif", None), ("in.tif", 0), ("plain.npy", -1)):
+        one = {"labels": np.empty((64, 64), np.uint8), "confidence": np.empty((64, 64), np.float32)}
+        how = {"outputs": tuple(one), "window": 32, "nodata": nodata}
+        counts = predict(average, tmp_path / name, one, **how).counts
+        assert (counts.nan, counts.ignored) == (0, gone.sum())
+        results.append(one)
+    for one in results[:2]:
+        np.testing.assert_array_equal(one["labels"], results[2]["labels"])
+        np.testing.assert_array_equal(one["confidence"], results[2]["confidence"])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "factor", "offset", "ignored"),
+    [
+        (np.float16, -99999, 2, 0, 0),  # which float16 does not hold, and is no -inf
+        (np.int16, -99999, 2, 0, 0),
+        (np.int16, 0.5, 2, 0, 0),
+        (np.int16, np.nan, 2, 0, 0),
+        (np.float32, -3.4028234663852886e38, 3, 0, 1),  # beyond float32 once scaled; no -inf either
+        (np.float32, -9999.9, 0.1, 1e-3, 1),
+        (np.uint16, 40000, 1e-4, 1e4, 1),  # where float32 knows no step of a factor
+        (np.float32, np.nan, 2, 0, 1),
+    ],
+)
+def test_scaled_numbers_are_no_data_where_the_stored_ones_are(
+    tmp_path, dtype, nodata, factor, offset, ignored
+):
+    h5py = pytest.importorskip("h5py")
+    held = np.arange(3 * 4 * 5).reshape(3, 4, 5).astype(dtype)
+    nan = minus_inf = 0
+    if held.dtype.kind == "f":
+        held[1, 2, 3], held[:, 0, 0] = np.nan, -np.inf
+        nan, minus_inf = int(not np.isnan(nodata)), 1
+    elif ignored:
+        held[1, 2, 3] = nodata + 1
+    if ignored and not np.isnan(nodata):
+        held[0, 1, 1] = nodata
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["logits"] = held
+        file["logits"].attrs.update(scale_factor=float(factor), add_offset=float(offset))
+    labels = np.empty((4, 5), np.uint8)
+    found = segment_file(tmp_path / "in.h5", labels, axis=0, nodata=nodata).counts
+    assert (found.nan, found.minus_inf, found.ignored) == (nan, minus_inf, ignored)
 
 
 def test_colours_and_probabilities(tmp_path):

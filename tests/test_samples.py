@@ -9,7 +9,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d._evaluate import counted
-from softmax2d.stream._samples import Samples
+from softmax2d.stream._samples import Samples, names_of
 
 COUNT = partial(counted, bins=7)
 
@@ -171,3 +171,17 @@ def test_a_map_that_does_not_fit(data):
     samples = Samples("fit", *data, ignore_index=255)
     with pytest.raises(ValueError, match=r"^logits: temperature must be a number or one value per"):
         samples.total(COUNT, temperature=[1.0, 2.0])
+
+
+def test_names_of_a_file_that_are_not_one_a_class(data, tmp_path):
+    h5py = pytest.importorskip("h5py")
+    logits, target = data
+    count = logits.shape[-3]
+    for wrong, names in enumerate((list(map(str, range(count))), ["one", "two"])):
+        with h5py.File(tmp_path / f"{wrong}.h5", "w") as file:
+            file["logits"] = logits
+            file["logits"].attrs["class_names"] = names
+        samples = Samples("f", tmp_path / f"{wrong}.h5", target, axis=-3)
+        assert names_of("f", "names", None, samples) == (None if wrong else tuple(names))
+        with pytest.raises(ValueError, match=f"names must be one for each of {count} classes; got"):
+            names_of("f", "names", ["one", "two"], samples)

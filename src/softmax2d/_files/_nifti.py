@@ -22,6 +22,7 @@ import numpy as np
 from softmax2d._files._errors import Path, Refused, failing, needed
 from softmax2d._files._formats import suffix_of
 from softmax2d._files._look import Look, Space
+from softmax2d._files._nodata import Mask
 from softmax2d._files._raw import RawSource, copied
 from softmax2d._files._regular import open_regular
 from softmax2d._files._scaled import scaled
@@ -117,6 +118,10 @@ class NiftiSource(Source):
     def read_again(self, box: Box) -> Array:
         """:meth:`read`, into memory that is used again."""
         return self._raw.read_again(box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """As the numbers in the file."""
+        return self._raw.lacks(values, box, nodata)
 
     def close(self) -> None:
         """Close the file."""

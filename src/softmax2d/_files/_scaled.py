@@ -6,18 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files._nodata import Mask, held_as
 from softmax2d._files._source import Array, Box, Source
 
 _TOLD = (
-    "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "space",
+    "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata", "space",
     "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 
 class ScaledSource(Source):
     """Another source times ``factor`` plus ``offset``, computed in float64 and rounded once.
-
-    What is stored for no data becomes NaN: one number for bands of different factors.
 
     Parameters
     ----------
@@ -26,6 +25,16 @@ class ScaledSource(Source):
     factor, offset : float, or one per band: array, shape (C, 1, 1)
         As CF's ``scale_factor`` and ``add_offset``, GDAL's scales and offsets, NIfTI's
         ``scl_slope`` and ``scl_inter``.
+
+    Notes
+    -----
+    What stands for no data is scaled as any other number, so that a network which sees it in some
+    bands sees what the file means. ``nodata`` stays the number that is stored, whoever names it;
+    :meth:`lacks` scales it, in the same arithmetic, and compares. That is as good as comparing
+    what is stored as long as no other number becomes the same, hence two rules: integers are read
+    in float64 where float32 would take two of them for one, and a finite number that leaves the
+    range becomes the largest, not infinite. Floats that differ from nodata by one rounding may be
+    taken for it.
     """
 
     def __init__(self, stored: Source, factor: Any, offset: Any) -> None:
@@ -33,9 +42,8 @@ class ScaledSource(Source):
             setattr(self, name, getattr(stored, name))
         self._stored = stored
         self._factor, self._offset = np.float64(factor), np.float64(offset)
-        self.dtype = np.result_type(stored.dtype, np.float32).newbyteorder("=")
+        self.dtype = _telling_apart(stored.dtype, self._factor, self._offset)
         self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
-        self.nodata = None if stored.nodata is None else np.nan
 
     def prepare(self) -> None:
         """As the source."""
@@ -43,12 +51,26 @@ class ScaledSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        held = self._stored.read_again(box)
+        return self._meant(self._stored.read_again(box), box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """Where ``values``, read from ``box``, are what ``nodata`` is stored for."""
+        value = held_as(nodata, self._stored.dtype)
+        if value is None:
+            return np.zeros(values.shape, bool)
+        if np.isnan(nodata):
+            return np.asarray(np.isnan(values))
+        each = np.broadcast_to(value, np.shape(self._of(self._factor, box)))  # a band
+        return np.asarray(values == self._meant(each, box))
+
+    def _meant(self, held: Array, box: Box) -> Array:
+        """Stored numbers of ``box``, or one for each of its bands, scaled."""
         found = held.astype(np.float64)
-        found *= self._of(self._factor, box)
-        found += self._of(self._offset, box)
-        if self._stored.nodata is not None:
-            found[held == self._stored.nodata] = np.nan
+        most = np.finfo(self.dtype).max
+        with np.errstate(over="ignore", invalid="ignore"):
+            found *= self._of(self._factor, box)
+            found += self._of(self._offset, box)
+            np.clip(found, -most, most, out=found, where=np.isfinite(held))
         return found.astype(self.dtype)
 
     def _of(self, values: Any, box: Box) -> Any:
@@ -57,6 +79,18 @@ class ScaledSource(Source):
     def close(self) -> None:
         """As the source."""
         self._stored.close()
+
+
+def _telling_apart(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
+    """The dtype of what is read: float32 or float64, which keeps stored integers apart."""
+    found = np.result_type(stored, np.float32).newbyteorder("=")
+    if stored.kind in "iu":
+        known = np.iinfo(stored)
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = np.maximum(abs(factor * known.min + offset), abs(factor * known.max + offset))
+            if np.any(abs(factor) <= np.spacing(largest.astype(found))):
+                return np.dtype(np.float64)
+    return found
 
 
 def scaled(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source:

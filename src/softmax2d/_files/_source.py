@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from softmax2d._files._errors import Failed, Path, Refused, StreamError
 from softmax2d._files._look import Space
+from softmax2d._files._nodata import Mask, equal
 
 Array = NDArray[Any]
 Box = tuple[slice, ...]
@@ -46,7 +47,7 @@ class Source:
     palette : array, shape (n, 3), uint8, or None
         Colours of labels.
     nodata : float or None
-        The number that stands for "nothing here".
+        The number that stands for "nothing here", as it is stored; :meth:`lacks` finds it.
     space : Space or None
         Where the pixels lie.
     converted : int
@@ -100,6 +101,10 @@ class Source:
     def read_again(self, box: Box) -> Array:
         """:meth:`read`, perhaps into memory that the next such call in this thread overwrites."""
         return self.read(box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
+        """Where ``values``, read from ``box``, are stored as ``nodata``."""
+        return equal(values, nodata)
 
     def close(self) -> None:
         """Give back what is open; also after an error."""

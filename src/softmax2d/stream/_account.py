@@ -8,14 +8,13 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softmax2d._checks import Map
-from softmax2d._files._source import Array
+from softmax2d._files._nodata import Mask
+from softmax2d._files._source import Array, Box, Source
 from softmax2d._native import core
 from softmax2d._resample import Tables
-
-Mask = NDArray[np.bool_]
+from softmax2d.stream._geometry import Geometry
 
 
 @dataclass
@@ -120,17 +119,20 @@ def touched(mask: Mask, tables: Tables | None, batch: int) -> Mask:
     return mask
 
 
-def equal(values: Array, nodata: float) -> Mask:
-    """Where ``values`` are ``nodata``, rounded to their dtype; nowhere if that cannot hold it."""
-    if np.isnan(nodata):
-        return np.asarray(np.isnan(values))
-    with np.errstate(over="ignore"):
-        value = np.asarray(nodata).astype(values.dtype)
-    if np.isinf(value) and not np.isinf(nodata):  # -99999 in float16 is no -inf
-        return np.zeros(values.shape, bool)
-    return np.asarray(values == value)
+def without_data(
+    source: Source,
+    geometry: Geometry,
+    box: Box,
+    logits: Array,
+    tables: Tables | None,
+    nodata: float | None,
+) -> Mask | None:
+    """The pixels in ``box`` of which some class, where it weighs in, is no data; None if none is.
 
-
-def without_data(logits: Array, axis: int, nodata: float) -> Mask:
-    """Where some class is ``nodata``."""
-    return np.asarray(equal(logits, nodata).any(axis))
+    ``logits`` and ``tables`` are what :func:`softmax2d.stream._geometry.piece` gave for the box.
+    """
+    if nodata is None:
+        return None
+    lacking = source.lacks(logits, geometry.reads(box)[0], nodata)
+    mask = np.asarray(lacking.any(geometry.axis))
+    return touched(mask, tables, geometry.batch) if mask.any() else None

@@ -12,7 +12,6 @@ import numpy as np
 from softmax2d import _ops
 from softmax2d._files._errors import Failed, Refused, StreamError
 from softmax2d._files._source import Array, Box, Source
-from softmax2d.stream._account import equal
 from softmax2d.stream._model import Model
 from softmax2d.stream._windows import Axis
 
@@ -48,7 +47,7 @@ class Blend:
     pad : str
         How the image goes on beyond its end.
     nodata : float or None
-        Where all channels have this value there is no data: the model sees 0, and windows of
+        Where all channels are stored as this there is no data: the model sees 0, and windows of
         nothing else are not shown to it.
     """
 
@@ -154,7 +153,7 @@ class Blend:
         found = read.astype(np.float32) * np.float32(self.scale)
         found = found[None] if self.channels is None else np.moveaxis(found, self.channels, 0)
         if self.nodata is not None:  # one more channel: where there are no data
-            gone = self.gone(read)[None]
+            gone = self.gone(read, tuple(box))[None]
             found = np.concatenate([np.where(gone, np.float32(0), found), gone], dtype=np.float32)
         extra = [(0, 0), (0, back)]
         extra += [(0, axis.padded - axis.size) for axis in self.axes[1:]]
@@ -162,11 +161,11 @@ class Blend:
             found = _padded(found, extra, self.pad)
         return found[:, found.shape[1] - (last - first) :]
 
-    def gone(self, read: Array) -> Array:
-        """Where all channels of a part of the image are "no data"."""
+    def gone(self, read: Array, box: Box) -> Array:
+        """Where all channels of what was read from ``box`` are "no data"."""
         if self.nodata is None:
             raise ValueError("no number stands for no data")
-        same = equal(read, self.nodata)
+        same = self.image.lacks(read, box, self.nodata)
         return same if self.channels is None else np.asarray(same.all(self.channels))
 
     def missing(self, box: Box) -> Array | None:
@@ -176,7 +175,7 @@ class Blend:
         where = list(box)
         if self.channels is not None:
             where.insert(self.channels, slice(0, self.image.shape[self.channels]))
-        return self.gone(self.image.read(tuple(where)))
+        return self.gone(self.image.read(tuple(where)), tuple(where))
 
     def _empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
         """Whether a window shows no data, and no pixel beside it is interpolated from its cells."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files._nodata import Mask
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream._geometry import Geometry
 
@@ -48,6 +49,10 @@ class ChunkCache(Source):
     def prepare(self) -> None:
         """As the source."""
         self._source.prepare()
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """As the source."""
+        return self._source.lacks(values, box, nodata)
 
     def close(self) -> None:
         """Forget everything, and close the source."""

@@ -52,7 +52,9 @@ class Plan:
     ignore_index : int or None
         The truth of pixels that count nowhere.
     nodata : float or None
-        Logits of this value in any class: such a pixel counts nowhere.
+        Logits stored as this in any class: such a pixel counts nowhere.
+    blank : bool
+        Make such logits NaN, for what looks at no truth, not even at one that leaves pixels out.
     """
 
     source: Source
@@ -61,6 +63,7 @@ class Plan:
     tiling: Tiling
     ignore_index: int | None
     nodata: float | None
+    blank: bool = False
 
     def read(self, box: Box) -> tuple[Logits, Target | None]:
         """The logits that the pixels of a box need, without a map, and their truth.
@@ -72,10 +75,11 @@ class Plan:
         """
         logits, tables = piece(self.source, self.geometry, box)
         scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
-        ignored = None
-        if self.nodata is not None:
-            mask = _account.without_data(logits, self.geometry.axis, self.nodata)
-            ignored = _account.touched(mask, tables, self.geometry.batch) if mask.any() else None
+        where = self.source, self.geometry, box
+        ignored = _account.without_data(*where, logits, tables, self.nodata)
+        if self.blank and ignored is not None and self.nodata is not None:
+            lacking = self.source.lacks(logits, self.geometry.reads(box)[0], self.nodata)
+            scores = scores._replace(array=np.where(lacking, logits.dtype.type(np.nan), logits))
         if self.truth is None:
             return scores, None if ignored is None else _only(~ignored)
         truth, ignore = self._truth(box), self.ignore_index
@@ -318,10 +322,12 @@ def plan_of(
         others = min(workers - 1, memory // (2 * least) if least else workers)
         workers, memory = 1 + others, memory - others * least
     source, left = cached(logits, geometry, memory)
-    costs = Costs(geometry, source, _TRUTH_BYTES)
-    tiling, workers = planned(costs, chunks, False, left, workers)
+    blank = truth is None
     nodata = source.nodata if nodata is None else nodata
-    return Plan(source, truth, geometry, tiling, ignore_index, nodata), workers
+    copied = 8 * geometry.classes if blank and nodata is not None else 0
+    costs = Costs(geometry, source, _TRUTH_BYTES + copied)
+    tiling, workers = planned(costs, chunks, False, left, workers)
+    return Plan(source, truth, geometry, tiling, ignore_index, nodata, blank), workers
 
 
 def _beside_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from softmax2d import _runtime
 from softmax2d._files._errors import Failed, StreamError
 from softmax2d._files._source import Array, Box, Source
 from softmax2d.stream import _signals
-from softmax2d.stream._account import Counts
+from softmax2d.stream._account import Counts, without_data
 from softmax2d.stream._geometry import piece
 from softmax2d.stream._journal import Record
 from softmax2d.stream._operation import Operation
@@ -51,8 +51,10 @@ class Storing:
         for box, parts in self._written(tile):
             held: dict[str, Array] = {}
             for part in parts:
-                logits, tables = piece(self.source, self.operation.geometry, part)
-                found = self.operation.run(logits, tables, part, areas=False)
+                where = self.source, self.operation.geometry, part
+                logits, tables = piece(*where)
+                ignored = without_data(*where, logits, tables, self.operation.nodata)
+                found = self.operation.run(logits, tables, part, ignored, areas=False)
                 counts += found.counts
                 read += logits.nbytes
                 self._hold(held, found.stored, part, box)

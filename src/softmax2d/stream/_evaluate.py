@@ -94,7 +94,8 @@ def evaluate_files(
     target_key : str, optional
         Which array of a target with several.
     nodata : float, optional
-        Logits that are no data, in any class: such a pixel counts nowhere. The file's own if None.
+        Logits that are no data, in any class, as :func:`segment_file` takes it: such a pixel counts
+        nowhere. The file's own if None.
     missing_as_fill, progress, scheduler, summary
         As in :func:`segment_file`; in the account ``ignored`` are pixels without data and those of
         the ``ignore_index``.

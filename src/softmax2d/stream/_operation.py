@@ -42,7 +42,7 @@ class Operation:
     encoding : "float", "float32", "float16", "uint8"
         Of everything that is not a label; "float" is the library's own.
     nodata : float or None
-        Logits that are no data.
+        Logits that are no data, as they are stored.
     empty : int or None
         The label where there is none.
     decode : "argmax", "dice", "iou"
@@ -118,8 +118,8 @@ class Operation:
     ) -> Found:
         """The results of the pixels in ``box``, as they are stored, and what its pixels are.
 
-        ``ignored`` marks pixels without data where the logits do not. Without ``areas`` the
-        classes' pixels are left to :meth:`areas`, of several pieces at once.
+        ``ignored`` marks pixels without data, if there are some. Without ``areas`` the classes'
+        pixels are left to :meth:`areas`, of several pieces at once.
         """
         shape = tuple(s.stop - s.start for s in box)
         geometry, grid = self.geometry, Grid(logits, tables, shape)
@@ -129,8 +129,6 @@ class Operation:
             values["probs"] = np.empty(grid.class_shape(geometry.axis), dtype)
             _ops.fill_probs(grid, geometry.axis, self.affine, values["probs"], False)
         counts = Counts(pixels=int(np.prod(shape)))
-        if ignored is None:
-            ignored = self._ignored(logits, tables)
         if ignored is not None:
             counts.ignored = int(np.count_nonzero(ignored))
         if nan is not None:
@@ -174,12 +172,6 @@ class Operation:
         if "labels" not in stored:
             return {}
         return _account.areas(stored["labels"], self.geometry.classes, self.empty)
-
-    def _ignored(self, logits: Array, tables: Tables | None) -> Array | None:
-        if self.nodata is None:
-            return None
-        mask = _account.without_data(logits, self.geometry.axis, self.nodata)
-        return _account.touched(mask, tables, self.geometry.batch) if mask.any() else None
 
     def _count(self, nan: Array, logits: Array, tables: Tables | None, counts: Counts) -> None:
         """Count pixels without probabilities, which ``nan`` marks, by the cause."""

@@ -251,9 +251,9 @@ def predict(
     pad : "reflect", "edge", "constant"
         How an image goes on that is smaller than a window, or no multiple of a cell.
     nodata : float, optional
-        The image's number for no data; the file's own if None. Where all channels have it, the
-        network sees 0, and the pixel is ignored: its label is ``nodata_label``, its confidence NaN.
-        Windows without any data are skipped.
+        The number that the image stores for no data; the file's own if None. Where all channels
+        have it, the network sees 0, and the pixel is ignored: its label is ``nodata_label``, its
+        confidence NaN. Windows without any data are skipped.
     nodata_label : int, optional
         As in :func:`segment_file`.
     memory : str or int

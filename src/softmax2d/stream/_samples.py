@@ -276,14 +276,16 @@ class Samples:
 def names_of(
     where: str, argument: str, given: Sequence[str] | None, samples: Samples
 ) -> tuple[str, ...] | None:
-    """The names of the classes, those of the file if none are given."""
-    names = samples.names if given is None else _checks.names_of(where, argument, given)
-    if names is not None and len(names) != samples.classes:
+    """The names of the classes; if none are given those of the file, where they are one a class."""
+    if given is None:
+        return samples.names if len(samples.names or ()) == samples.classes else None
+    names = _checks.names_of(where, argument, given)
+    if len(names) != samples.classes:
         raise ValueError(
             f"{where}: {argument} must be one for each of {samples.classes} classes; "
             f"got {len(names)}."
         )
-    return None if names is None else tuple(map(str, names))
+    return tuple(map(str, names))
 
 
 def _resident(source: Source) -> bool:

@@ -248,7 +248,8 @@ def segment_file(
     overwrite : bool
         Replace existing results, when the new ones are complete.
     nodata : float, optional
-        Logits that are no data, in any class: such a pixel is ignored. The file's own if None.
+        Logits that are no data, in any class: such a pixel is ignored. The number as it is stored,
+        before a factor and an offset; the file's own if None.
     nodata_label : int, optional
         Label of ignored pixels; by default the largest number that labels hold. Never a class.
     missing_as_fill : bool
