@@ -217,8 +217,10 @@ def planned(
 
 
 def _large(unit: list[int], costs: Costs, most: int) -> list[int]:
-    """Chunks of a result that are no files of a few pixels: whole ones of the source, together
-    about CHUNK pixels along each of the last two axes, or fewer where they cost more than ``most``.
+    """Chunks of a result that are no files of a few pixels.
+
+    Whole ones of the source, together about CHUNK pixels along each of the last two axes, or fewer
+    where they cost more than ``most``.
     """
     near, side = len(unit) - 2, CHUNK
     while side > 1:
