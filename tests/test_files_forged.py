@@ -104,7 +104,7 @@ def test_geotiff_whose_metadata_are_no_text(tmp_path, capfd):
         assert source.shape == (2, 8, 9)
     data = path.read_bytes()
     path.write_bytes(data.replace(b"</Item>", b"\x80\xff/Item>", 1))
-    with pytest.raises(Refused, match="its GDAL metadata are no UTF-8"):
+    with pytest.raises(Refused, match="its GDAL metadata are neither UTF-8 nor XML"):
         open_any(path)
     assert capfd.readouterr().err == ""
 

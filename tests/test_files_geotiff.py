@@ -103,6 +103,121 @@ def test_no_data_of_a_raster_without_a_place(tmp_path):
         assert found.tags()["softmax2d_class_names"].split("\n") == list(NAMES)
 
 
+def holed():
+    z = Z.copy()
+    z[:, 20:40, 30:50] = -9999
+    return z
+
+
+NOTHING = [(42113, "s", 0, "-9999", True)]
+UPRIGHT = [(33550, "d", 3, (1.0, 1.0, 0.0), True), (33922, "d", 6, (0.0,) * 6, True)]
+LATIN = '<GDALMetadata>\n  <Item name="AUTHOR">Universität</Item>\n%s</GDALMetadata>\n'
+
+
+def latin(inside=""):
+    """GDAL's metadata as older programs write them."""
+    data = (LATIN % inside).encode("latin-1") + b"\0"
+    return [(42112, "s", len(data), data, True)]
+
+
+def pages(path, values, **options):
+    with tifffile.TiffWriter(path) as file:
+        for page in values:
+            file.write(page, photometric="minisblack", metadata=None, **options)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("kind", ["one by one", "shaped", "ome", "behind one page"])
+def test_pages_that_tell_gdal_of_no_data(tmp_path, kind, compression):
+    path = tmp_path / ("in.ome.tif" if kind == "ome" else "in.tif")
+    options = {"photometric": "minisblack", "extratags": NOTHING, "compression": compression}
+    if kind == "behind one page":
+        if compression:
+            pytest.skip("such are not compressed")
+        options["metadata"] = {"truncate": True}
+        options.pop("compression")
+    if kind == "ome":
+        options["metadata"] = {"axes": "CYX", "PhysicalSizeX": 0.5}
+    if kind == "one by one":
+        options.pop("photometric")
+        pages(path, holed(), **options)
+    else:
+        tifffile.imwrite(path, holed(), **options)
+    summary = segment_file(path, tmp_path / "out.npy", axis=0)
+    expected = s2d.segment(holed()).labels
+    expected[20:40, 30:50] = 255
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+    assert summary.counts.ignored == 400
+
+
+@pytest.mark.parametrize("text", ["", "none", "1_0", "1 2"])
+def test_no_data_that_is_no_number(tmp_path, text):
+    pages(tmp_path / "in.tif", Z, extratags=[(42113, "s", 0, text, True)])
+    summary = segment_file(tmp_path / "in.tif", tmp_path / "out.npy", axis=0)
+    assert (summary.classes, summary.counts.ignored) == (5, 0)
+
+
+@pytest.mark.parametrize("said", ['{"shape": [1]}', "ImageJ=1.11a\nimages=50\nslices=50\n"])
+def test_a_description_that_was_copied_from_another_file(tmp_path, capfd, said):
+    options = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+    tags = [*UPRIGHT, (42113, "s", 0, b"-9999\xe4", True)]
+    tifffile.imwrite(tmp_path / "in.tif", holed(), description=said, extratags=tags, **options)
+    assert segment_file(tmp_path / "in.tif", tmp_path / "out.npy").counts.ignored == 400
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("truth", [False, True])
+def test_several_pages_with_a_place(tmp_path, truth):
+    """GDAL reads the first of them, and says nothing."""
+    path, other = tmp_path / "in.tif", tmp_path / "z.npy"
+    pages(path, np.zeros((2, 150, 130), np.uint8) if truth else Z, extratags=UPRIGHT)
+    np.save(other, Z)
+    with pytest.raises(Refused, match="several pages, .* store them as the bands of one page"):
+        if truth:
+            evaluate_files(other, path)
+        else:
+            segment_file(path, tmp_path / "out.npy")
+    with pytest.raises(Refused, match="a GeoTIFF of several pages"):
+        segment_file(other, tmp_path / "out.npy", like=path)
+
+
+@pytest.mark.parametrize("place", [{}, {"crs": None, "transform": None, "nodata": -9999}])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_overviews_and_masks_are_no_pages(tmp_path, place):
+    path = tmp_path / "in.tif"
+    stored(path, **place)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        file.write_mask(np.full(Z.shape[1:], 255, np.uint8))
+        file.build_overviews([2, 4])
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) > 3
+    assert segment_file(path, tmp_path / "out.npy").classes == 5
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), s2d.segment(Z).labels)
+
+
+@pytest.mark.parametrize("place", [[], UPRIGHT])
+@pytest.mark.parametrize(
+    ("inside", "factor"),
+    [
+        ("", 1),
+        ('<Item name="SCALE" sample="0" role="scale">0.5</Item>\n', 0.5),
+        ('<Item name="DESCRIPTION" sample="0" role="description">Wälder</Item>\n', 1),
+        ('<Item name="softmax2d_class_names">Wälder</Item>\n', 1),
+    ],
+)
+def test_metadata_of_older_programs(tmp_path, capfd, place, inside, factor):
+    path = tmp_path / "in.tif"
+    options = {"photometric": "minisblack", "planarconfig": "separate", "metadata": None}
+    tifffile.imwrite(path, Z, extratags=latin(inside) + place, **options)
+    segment_file(path, tmp_path / "out.npy", like=path)
+    scaled = Z * np.array([factor, 1, 1, 1, 1], np.float32)[:, None, None]
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), s2d.segment(scaled).labels)
+    tifffile.imwrite(path, np.ones(Z.shape[1:], np.uint8), extratags=latin() + place, metadata=None)
+    np.save(tmp_path / "z.npy", Z)
+    evaluate_files(tmp_path / "z.npy", path)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("size", "cog"), [(None, False), ((300, 65), True)])
 def test_control_points_are_carried_over(tmp_path, size, cog):
     corners = [(0, 0), (0, 130), (150, 0), (150, 130)]

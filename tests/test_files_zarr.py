@@ -130,6 +130,25 @@ def test_an_array_of_a_group_of_a_group(tmp_path):
         assert labels_of(path, key="model/logits")[1].classes == 6
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_labels_beside_an_array(tmp_path, version):
+    path = tmp_path / "in.zarr"
+    root = zarr.create_group(path, zarr_format=version)
+    root.create_array("0", data=Z, chunks=(6, 16, 32))
+    root.create_array("labels/seg/0", data=np.zeros(Z.shape[1:], np.uint8))
+    np.testing.assert_array_equal(labels_of(path)[0], WHOLE.labels)
+    np.testing.assert_array_equal(labels_of(path, key="0")[0], WHOLE.labels)
+    with pytest.raises(Refused, match="holds no array '1'; it holds 0, labels/seg/0"):
+        labels_of(path, key="1")
+    root.create_array("1", data=Z[:, ::2, ::2])
+    with pytest.raises(Refused, match=r"holds 2 arrays \(0, 1\); choose one with --key"):
+        labels_of(path)
+    deep = zarr.create_group(tmp_path / "deep.zarr", zarr_format=version)
+    deep.create_array("image/0", data=Z, chunks=(6, 16, 32))
+    deep.create_array("image/labels/seg/0", data=np.zeros(Z.shape[1:], np.uint8))
+    np.testing.assert_array_equal(labels_of(tmp_path / "deep.zarr")[0], WHOLE.labels)
+
+
 def test_an_index_of_the_other_byte_order(tmp_path):
     big = [zarr.codecs.BytesCodec(endian="big"), zarr.codecs.Crc32cCodec()]
     shards = zarr.codecs.ShardingCodec(

@@ -237,8 +237,8 @@ class Stop(Exception):  # noqa: N818 - no error
 
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("suffix", ["npy", "tif", "zarr"])
-@pytest.mark.parametrize("after", [1, 2, 5])
-def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after):
+@pytest.mark.parametrize(("after", "dated"), [(1, False), (2, False), (5, False), (2, True)])
+def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after, dated):
     image = rng.random((2, 100, 61), np.float32)
     np.save(tmp_path / "image.npy", image)
     model, options = coarse(stride), {"outputs": OUTPUTS, "window": 32, "overlap": 0.7}
@@ -259,8 +259,10 @@ def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after):
     with pytest.raises(Refused, match="parameter overlap was"):
         changed = options | {"overlap": 0.69}
         predict(model, tmp_path / "image.npy", out, resume=True, **changed)
+    if dated:
+        (tmp_path / "image.npy").chmod(0o640)
     summary = predict(model, tmp_path / "image.npy", out, resume=True, **options)
-    assert summary.tiles_resumed == after
+    assert summary.tiles_resumed == (0 if dated else after)
     files = [
         {str(p.relative_to(tmp_path / n)): p.read_bytes()
          for p in (tmp_path / n).rglob("*") if p.is_file()}

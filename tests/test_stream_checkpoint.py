@@ -24,7 +24,7 @@ from softmax2d.stream import (
     segment_file,
 )
 from softmax2d.stream._evaluation import Evaluation, spans
-from tests.tiles import Stop, cut, holder_of, stop_after, work_of
+from tests.tiles import Stop, cut, holder_of, in_step, stop_after, work_of
 
 IGNORE = 255
 
@@ -133,7 +133,8 @@ def test_only_the_tiles_that_are_missing_are_counted(files, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(40, 45), (31, 60)])
-def test_images_in_parts_and_another_size(files, tmp_path, size):
+def test_images_in_parts_and_another_size(files, tmp_path, size, monkeypatch):
+    in_step(monkeypatch)
     np.save(files[1], np.random.default_rng(1).integers(0, 5, (3, *size)).astype(np.uint8))
     beside = tmp_path / "kept"
     for after in (1, 5, 3):
@@ -192,6 +193,30 @@ def test_a_changed_input_is_named(files, tmp_path, which, name):
     os.utime(files[which], ns=(now, now))
     with pytest.raises(Refused, match=rf"{name} changed_ns was \d+, now it is \d+"):
         whole(files, checkpoint=tmp_path / "kept", resume=True)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize(("which", "name"), [(0, "input"), (1, "truth")])
+def test_what_may_have_been_dated_back_is_counted_again(files, tmp_path, which, name, changed):
+    kept, account = tmp_path / "kept.json", tmp_path / "account.json"
+    interrupted(files, kept)
+    known = os.stat(files[which])
+    if changed:
+        values = np.load(files[which])
+        np.save(files[which], values[..., ::-1].copy())
+    files[which].chmod(0o640)
+    os.utime(files[which], ns=(known.st_atime_ns, known.st_mtime_ns))
+    words = ["evaluate", *files, "--ignore-index", IGNORE, "--report", kept, "--resume"]
+    words += ["--summary", account, "--overwrite", "--workers", 1]
+    command = [sys.executable, "-c", SLOW.replace("1200", "2400"), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = f"the {name}'s file may have been changed and dated back; everything is made again."
+    assert f"softmax2d: {kept}: {said}" in done.stderr.splitlines()
+    assert json.loads(account.read_text())["tiles"]["resumed"] == 0
+    interrupted(files, tmp_path / "other")
+    files[which].chmod(0o600)
+    assert whole(files, checkpoint=tmp_path / "other", resume=True) == whole(files)
 
 
 def test_a_changed_version_or_tiling_is_named(files, tmp_path, monkeypatch):

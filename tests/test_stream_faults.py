@@ -16,7 +16,9 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Summary, _journal, _place, _tiles, _work, segment_file
-from tests.tiles import Stop, after_each_tile, cut, holder_of, stop_after, work_of
+from softmax2d.stream._request import places
+from softmax2d.stream._segment import Options, planned_run
+from tests.tiles import Stop, after_each_tile, cut, holder_of, in_step, stop_after, work_of
 
 OUTPUTS = ("labels", "confidence")
 
@@ -135,7 +137,7 @@ def test_what_is_complete_stays_however_often_resuming_is_killed(
     tiles = segment_file(scores, out, outputs=OUTPUTS).tiles
     before = {p: p.read_bytes() for p in files_of(tmp_path)}
     with monkeypatch.context() as patch:
-        after_each_tile(patch, lambda: time.sleep(0.1))
+        in_step(patch)
         for _ in range(min(2, tiles)):
             interrupted(scores, out, after=1, resume=True)
     with monkeypatch.context() as patch:  # when the bytes were compared
@@ -155,7 +157,7 @@ def test_what_is_complete_stays_however_often_resuming_is_killed(
 def test_what_a_killed_writer_left_is_not_part_of_the_result(scores, tmp_path, monkeypatch):
     out, whole = tmp_path / "out.zarr", tmp_path / "whole.zarr"
     segment_file(scores, whole)
-    after_each_tile(monkeypatch, lambda: time.sleep(0.1))
+    in_step(monkeypatch)
     with pytest.raises(Stop):
         segment_file(scores, out, progress=lambda *said: (_ for _ in ()).throw(Stop()))
     chunk = next(p for p in files_of(work_of(out) / "stage.zarr/c"))
@@ -251,8 +253,82 @@ def test_an_input_of_the_same_size_and_time(scores, tmp_path, how):
         file.write(b"\1\2\3\4")
     os.utime(other, ns=(known.st_atime_ns, known.st_mtime_ns))
     os.replace(other, scores)
-    with pytest.raises(Refused, match=r"input inode_changed_ns was \d+, now it is \d+"):
-        segment_file(scores, tmp_path / "out.npy", outputs=OUTPUTS, resume=True)
+    made_again(scores, tmp_path / "out.npy")
+
+
+def assert_same(out, whole):
+    for a, b in zip(*(places(path, OUTPUTS).values() for path in (out, whole)), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+
+
+def made_again(scores, out):
+    """Resumed, nothing kept is trusted: the results are those of the input as it is."""
+    with planned_run(scores, out, OUTPUTS, Options(resume=True, workers=1)) as run:
+        found = run()
+        said = "the input's file may have been changed and dated back; everything is made again."
+        assert run.work.notes == [f"{out}: {said}"]
+    assert (found.tiles_resumed, found.tiles_done) == (0, found.tiles)
+    whole = out.with_name(f"whole{out.suffix}")
+    segment_file(scores, whole, outputs=OUTPUTS)
+    assert_same(out, whole)
+    assert not work_of(out).exists()
+
+
+@pytest.mark.parametrize("how", ["chmod", "ln", "mv", "cp"])
+def test_an_input_that_only_looks_changed(scores, tmp_path, how):
+    out, other = tmp_path / "out.npy", tmp_path / "other.npy"
+    interrupted(scores, out)
+    if how == "chmod":
+        scores.chmod(0o640)
+    elif how == "ln":
+        os.link(scores, other)
+    elif how == "mv":
+        os.replace(scores, other)
+        os.replace(other, scores)
+    else:
+        shutil.copy2(scores, other)
+        os.replace(other, scores)
+    made_again(scores, out)
+
+
+def test_doubts_hide_no_difference(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    interrupted(scores, out)
+    scores.chmod(0o640)
+    with pytest.raises(Refused, match="cannot be resumed: parameter temperature was"):
+        segment_file(scores, out, outputs=OUTPUTS, temperature=2, resume=True)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_doubts_of_a_complete_run(scores, tmp_path, monkeypatch, changed, overwrite):
+    """Stopped when one of its results had its name."""
+    out, named = tmp_path / "out.npy", _work._named
+
+    def stopping(part, place):
+        if "confidence" in str(place.result):
+            raise Stop
+        named(part, place)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(_work, "_named", stopping)
+        segment_file(scores, out, outputs=OUTPUTS)
+    before = out.read_bytes()
+    known = os.stat(scores)
+    if changed:
+        z = np.load(scores)
+        np.save(scores, -z)
+    scores.chmod(0o640)
+    os.utime(scores, ns=(known.st_atime_ns, known.st_mtime_ns))
+    again = {"outputs": OUTPUTS, "resume": True, "overwrite": overwrite}
+    if changed and not overwrite:
+        with pytest.raises(Refused, match="is not what this run makes; add --overwrite"):
+            segment_file(scores, out, **again)
+        assert out.read_bytes() == before
+        return
+    assert segment_file(scores, out, **again).tiles_resumed == 0
+    segment_file(scores, tmp_path / "whole.npy", outputs=OUTPUTS)
+    assert_same(out, tmp_path / "whole.npy")
 
 
 def test_a_chunk_replaced_by_an_older_one(tmp_path):
@@ -263,8 +339,7 @@ def test_a_chunk_replaced_by_an_older_one(tmp_path):
     interrupted(source, tmp_path / "out.npy", after=3)
     os.replace(source / "c/0/0/0", tmp_path / "first")
     shutil.copy2(source / "c/0/1/1", source / "c/0/0/0")
-    with pytest.raises(Refused, match="cannot be resumed: input"):
-        segment_file(source, tmp_path / "out.npy", outputs=OUTPUTS, resume=True)
+    made_again(source, tmp_path / "out.npy")
 
 
 def test_a_changed_version_is_named(scores, tmp_path, monkeypatch):

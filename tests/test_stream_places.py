@@ -324,3 +324,24 @@ def test_a_place_that_cannot_be_looked_at_is_given_back(tmp_path, monkeypatch):
     _place.Place(tmp_path / "out.npy").close(keep=False)  # not locked by this process itself
     with pytest.raises(Refused, match="is no place for the account"):
         _request.account_path(tmp_path, [])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_process_that_ends_while_another_looks(tmp_path, monkeypatch, number):
+    result, looks, real = tmp_path / "out.npy", [], os.lstat
+    folder = _place.place_of(result)
+    folder.mkdir()
+    (folder / "lock").touch()
+
+    def looked(path, *args, **kwargs):
+        found = real(path, *args, **kwargs)
+        looks.append(path)
+        if len(looks) == number:
+            shutil.rmtree(folder)
+        return found
+
+    monkeypatch.setattr(os, "lstat", looked)
+    held = _place.Place(result)
+    monkeypatch.undo()
+    held.close(keep=False)
+    assert not folder.exists()

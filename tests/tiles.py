@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import contextmanager
+from threading import Semaphore
 
 from softmax2d.stream import _engine, _tiles
 
@@ -23,6 +24,31 @@ def after_each_tile(monkeypatch, action):
         return record
 
     monkeypatch.setattr(_engine.Storing, "__call__", also)
+
+
+def in_step(monkeypatch):
+    """Have a thread that stored a tile wait until the run was told, before it takes the next one.
+
+    Threads run ahead of the run that counts their tiles: on a busy machine by any number.
+    """
+    take, records, told = _engine._Crew._next, _engine._Crew.records, Semaphore(0)
+
+    def waiting(self):
+        while not told.acquire(timeout=0.01) and not self._stop:
+            pass
+        tile = take(self)
+        if tile is None:  # the others may ask, too
+            told.release()
+        return tile
+
+    def telling(self):
+        told.release()
+        for record in records(self):
+            yield record
+            told.release()
+
+    monkeypatch.setattr(_engine._Crew, "_next", waiting)
+    monkeypatch.setattr(_engine._Crew, "records", telling)
 
 
 class Stop(Exception):  # noqa: N818 - no error

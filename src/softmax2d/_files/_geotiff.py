@@ -16,6 +16,7 @@ import numpy as np
 from softmax2d._files._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files._libtiff import libtiff_says
 from softmax2d._files._look import Look, Space
+from softmax2d._files._pictures import reading_tiff
 from softmax2d._files._scaled import scaled
 from softmax2d._files._source import Array, Box, Source
 
@@ -118,9 +119,7 @@ class GeoSource(Source):
 
     def _check_blocks(self) -> None:
         """Refuse blocks that were never written: they would be read as zeros, or as nodata."""
-        import tifffile
-
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb") as file, reading_tiff(self.path, logging.CRITICAL) as tifffile:
             page = tifffile.TiffFile(file, name=os.path.basename(self.path)).pages[0]
             counts = np.asarray(page.databytecounts)
         gone = np.flatnonzero(counts == 0)
@@ -169,11 +168,14 @@ def _space(file: Any) -> Space:
 
 
 def _names(file: Any) -> tuple[str, ...] | None:
-    told = file.tags().get(_NAMES)
+    try:
+        told, described = file.tags().get(_NAMES), file.descriptions
+    except UnicodeDecodeError:  # Latin-1, of older programs
+        return None
     if told:
         return tuple(told.split("\n"))
-    if file.count > 1 and all(file.descriptions):
-        return tuple(file.descriptions)
+    if file.count > 1 and all(described):
+        return tuple(described)
     return None
 
 

@@ -161,7 +161,8 @@ def bands(box: Box, pixels: int) -> Iterator[Box]:
 def stamp(path: Path) -> dict[str, Any]:
     """Size and times of change of a file; of a folder's files together.
 
-    The second time is the inode's: programs set the first (``touch -d``, ``cp -p``), not this one.
+    The second time is the inode's: programs set the first (``touch -d``, ``cp -p``), not this one,
+    which other rights or another name change as well.
     """
     known = os.stat(path)
     if not os.path.isdir(path):

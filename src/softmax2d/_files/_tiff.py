@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 import threading
@@ -13,17 +12,15 @@ import numpy as np
 
 from softmax2d._files import _ome
 from softmax2d._files._errors import Path, Refused, failing, needed
+from softmax2d._files._gdal_tags import is_raster, nodata_of
 from softmax2d._files._inflate import HARMLESS, is_bomb, picture_size
 from softmax2d._files._look import Look, Space
 from softmax2d._files._pictures import opened_tiff, reading_tiff
 from softmax2d._files._png import check_palette
 from softmax2d._files._raw import RawSource, copied
-from softmax2d._files._regular import MAX_TEXT, open_regular
+from softmax2d._files._regular import open_regular
 from softmax2d._files._source import Array, Box, Source
 
-# Pixel scale, tie points, transformation, keys; GDAL's metadata and its number for no data.
-_GEO_TAGS = (33550, 33922, 34264, 34735, 42112, 42113)
-_GDAL_TAG = 42112  # its metadata: text, in XML
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
 # far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
@@ -181,7 +178,7 @@ class TiffSource(Source):
 def _named(source: Source, series: Any) -> None:
     """The axes as tifffile gives them; channels and samples count classes."""
     axes = series.axes
-    source.space = _space(series)
+    source.space, source.nodata = _space(series), nodata_of(series.keyframe)
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
         return  # pages in a row (I, Q) that nobody named
@@ -233,32 +230,17 @@ def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
     return size is None or prod(size) * page.dtype.itemsize > max(HARMLESS, 4 * plane)
 
 
-def _geographic(path: Path) -> bool:
-    """Whether the first page says where on Earth it lies, or anything else to GDAL alone."""
-    with open_regular(path) as file, reading_tiff(path, logging.ERROR) as tifffile:
-        tags = tifffile.TiffFile(file, name=os.path.basename(path)).pages[0].tags
-        told = tags.get(_GDAL_TAG)
-        if told is not None:
-            file.seek(told.valueoffset)
-            data = file.read(min(told.count, MAX_TEXT))
-            try:
-                codecs.getincrementaldecoder("utf-8")().decode(data)
-            except UnicodeDecodeError:  # rasterio prints a traceback, and goes on
-                raise Refused(path, "is damaged: its GDAL metadata are no UTF-8.") from None
-        return any(code in tags for code in _GEO_TAGS)
-
-
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """The first series of a TIFF file; of a GeoTIFF the bands.
 
     Raises
     ------
     Refused
-        Not a regular file, not a TIFF, damaged, or a bomb.
+        Not a regular file, not a TIFF, damaged, a bomb, or a GeoTIFF of several pages.
     """
     if key is not None:
         raise Refused(path, "is a single array; key (--key) is for files with several.")
-    if _geographic(path):
+    if is_raster(path):
         from softmax2d._files import _geotiff
 
         return _geotiff.open_source(path, fill=fill)
@@ -288,7 +270,7 @@ def size_of(path: Path) -> tuple[int, ...]:
 
 def space_of(path: Path) -> Space | None:
     """Where its pixels lie, if it says so."""
-    if not _geographic(path):
+    if not is_raster(path):
         with open_regular(path) as file:
             return _space(opened_tiff(path, file))
     with open_source(path, None, fill=True) as source:

@@ -101,19 +101,29 @@ def _has(folder: str, *names: str) -> bool:
     return any(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
-def _arrays(folder: str, within: str = "") -> list[str]:
-    """The first arrays of a group and of the groups in it, by their path."""
+def _arrays(folder: str, within: str = "", *, every: bool = False) -> list[str]:
+    """The first arrays of a group, by their path; where it has none, of the groups in it.
+
+    With ``every`` of the groups in any. Those beside an array hold what was made of it: the labels
+    of an OME-Zarr image.
+    """
     with os.scandir(folder) as entries:
         folders = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
     found: list[str] = []
+    groups = []
     for entry in folders:
-        name = f"{within}{entry.name}"
         if _is_array(entry.path):
-            found.append(name)
+            found.append(f"{within}{entry.name}")
         elif _has(entry.path, "zarr.json", ".zgroup") and not entry.is_symlink():
-            found += _arrays(entry.path, f"{name}/") if within.count("/") < _DEEP else []
+            groups.append(entry)
         if len(found) > _LISTED:
             break
+    if within.count("/") >= _DEEP or (found and not every):
+        return found
+    for entry in groups:
+        if len(found) > _LISTED:
+            break
+        found += _arrays(entry.path, f"{within}{entry.name}/", every=every)
     return found
 
 
@@ -141,7 +151,7 @@ def _folder(path: Path, key: str | None) -> str:
             raise Refused(path, f"key {key!r} leads out of the store.")
         folder = os.path.join(root, *parts)
         if not _has(folder, "zarr.json", ".zarray"):
-            listed = ", ".join(_arrays(root)[:_LISTED]) or "none"
+            listed = ", ".join(_arrays(root, every=True)[:_LISTED]) or "none"
             raise Refused(path, f"holds no array {key!r}; it holds {listed}.")
         return folder
     if _has(root, ".zarray"):

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any
 
 from softmax2d._files._errors import Refused, StreamError, failing, shown
-from softmax2d.stream._journal import Record, compared, line_of, record_in
+from softmax2d.stream._journal import Record, compared, dated_back, line_of, record_in
 from softmax2d.stream._place import Place, sync_folder
 
 SECONDS = 1.0  # between two checkpoints, at least ...
@@ -87,7 +87,7 @@ class Checkpoint:
         self._place.clear()
 
     def _found(self) -> Record | None:
-        """What is kept; None where nothing is, or what is damaged or not asked for."""
+        """What is kept; None where nothing is, or what is damaged, in doubt or not asked for."""
         with failing(self._beside):
             if not self._path.is_file():
                 return None
@@ -101,7 +101,9 @@ class Checkpoint:
             return None
         header, state = records
         compared(self._beside, header or {}, self._header)
-        return state
+        doubts = dated_back(self._beside, header or {}, self._header)
+        self.notes += doubts
+        return None if doubts else state
 
     def drop(self) -> None:
         """Take what is kept for damaged: everything is counted again."""

@@ -17,6 +17,8 @@ from softmax2d._files._errors import Refused, failing
 
 Record = dict[str, Any]
 
+_UNSETTABLE = "inode_changed_ns"  # of a source's identity
+
 
 def line_of(record: Record) -> bytes:
     """JSON and its checksum."""
@@ -137,7 +139,9 @@ def compared(result: Path, before: Record, now: Record) -> None:
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            names = [n for n in (*old, *new) if old.get(n) != new.get(n)]
+            names = [n for n in (*old, *new) if n != _UNSETTABLE and old.get(n) != new.get(n)]
+            if not names:
+                continue
             name = names[0]
             old, new = old.get(name), new.get(name)
             what = f"{called} {name}"
@@ -149,6 +153,21 @@ def compared(result: Path, before: Record, now: Record) -> None:
             f"{_because(before, now) if kind == 'tiling' else ''}. Start anew "
             "without resume (--resume), or go back to what it was.",
         )
+
+
+def dated_back(result: Path, before: Record, now: Record) -> list[str]:
+    """What to say where :func:`compared` finds no difference and files may have changed yet.
+
+    The inode's time of change is that of the file's rights, names and links as well; all else is
+    the same if somebody wrote to the file and set its other time back. Neither is refused, and
+    nothing that was made before is trusted.
+    """
+    return [
+        f"{result}: the {kind}'s file may have been changed and dated back; "
+        "everything is made again."
+        for kind in ("input", "truth")
+        if (before.get(kind) or {}).get(_UNSETTABLE) != (now.get(kind) or {}).get(_UNSETTABLE)
+    ]
 
 
 def _because(before: Record, now: Record) -> str:

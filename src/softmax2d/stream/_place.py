@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,7 @@ class Place:
             with failing(result):  # somebody's, who did not finish; looked at when it is ours
                 entries = list(self.folder.iterdir())
             for entry in entries:
-                self._check_no_link(entry)
+                self._check_no_link(entry, os.lstat(entry).st_mode)
             self.found = any(entry.name != "lock" for entry in entries)
         except BaseException:
             self._lock.close()
@@ -65,13 +67,8 @@ class Place:
     def _locked(self) -> IO[str]:
         path = self.folder / "lock"
         for _ in range(_TRIES):
-            for entry, kind, fits in (
-                (self.folder, "folder", os.path.isdir),
-                (path, "regular file", os.path.isfile),
-            ):
-                self._check_no_link(entry)
-                if os.path.lexists(entry) and not fits(entry):
-                    raise Refused(self.result, f"{entry} is in the way: it is no {kind}.")
+            self._check_kind(self.folder, "folder", stat.S_ISDIR)
+            self._check_kind(path, "regular file", stat.S_ISREG)
             with failing(self.result):
                 self.folder.mkdir(exist_ok=True)
                 try:
@@ -89,9 +86,19 @@ class Place:
             file.close()
         raise Refused(self.result, _occupied(None, path, held=False))
 
-    def _check_no_link(self, entry: Path) -> None:
+    def _check_kind(self, entry: Path, kind: str, fits: Callable[[int], bool]) -> None:
+        """Refuse what is there and of another kind, by one look: somebody may end meanwhile."""
+        try:
+            mode = os.lstat(entry).st_mode
+        except OSError:  # not there, or opening it says why
+            return
+        self._check_no_link(entry, mode)
+        if not fits(mode):
+            raise Refused(self.result, f"{entry} is in the way: it is no {kind}.")
+
+    def _check_no_link(self, entry: Path, mode: int) -> None:
         """Refuse a link, by which somebody would have us overwrite what lies elsewhere."""
-        if os.path.islink(entry):
+        if stat.S_ISLNK(mode):
             raise Refused(self.result, f"{entry} is in the way: it is a symbolic link.")
 
     def _taken(self, file: IO[str], path: Path) -> bool:

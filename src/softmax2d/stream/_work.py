@@ -22,7 +22,7 @@ import numpy as np
 from softmax2d._files._errors import Failed, Refused, failing
 from softmax2d._files._formats import format_of
 from softmax2d._files._look import Look
-from softmax2d.stream._journal import Journal, Record, compared
+from softmax2d.stream._journal import Journal, Record, compared, dated_back
 from softmax2d.stream._place import Place, removed, sync_folder, sync_tree
 from softmax2d.stream._stage import RawStage, Stage, chunked_format
 
@@ -174,33 +174,42 @@ class Work:
             # Resumed without anything unfinished, results that exist may be this run's own: it was
             # killed after their naming. They stay if it makes the same bytes again; this, too, may
             # be killed and gone on with.
-            anew = not records or bool(records[0].get("compared"))
+            complete = bool(records) and "commit" in records[-1]
+            doubts = self._doubts(records)
+            anew = not records or bool(records[0].get("compared")) or (complete and bool(doubts))
             self._compared = self.resume and anew and not self.overwrite
-            if not self._compared and not (self.resume and records and "commit" in records[-1]):
+            if not self._compared and not (self.resume and complete):
                 for target in self.targets:  # before anything is computed
                     check_new(target.path, self.overwrite)
-            if self.resume and records:
+            if self.resume and records and not doubts:
                 self._go_on(records)
             else:
-                self._start(bool(records))
+                self._start(doubts or ([self._discarded()] if records else []))
         except BaseException:
             for place in self._places:
                 place.close(keep=place.found)
             raise
         return self
 
-    def _start(self, leftover: bool) -> None:
+    def _doubts(self, records: list[Record]) -> list[str]:
+        """Why nothing of a run that could be gone on with is trusted."""
         first = self.targets[0].path
-        if leftover:
-            self.notes.append(f"{first}: an unfinished earlier run was discarded.")
+        if not self.resume or not records:
+            return []
+        compared(first, records[0], self.header)
+        return dated_back(first, records[0], self.header)
+
+    def _discarded(self) -> str:
+        return f"{self.targets[0].path}: an unfinished earlier run was discarded."
+
+    def _start(self, notes: list[str]) -> None:
+        self.notes += notes
         for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
             place.clear()
             _created(target, at)
         self._journal.start(self.header | ({"compared": True} if self._compared else {}))
 
     def _go_on(self, records: list[Record]) -> None:
-        first = self.targets[0].path
-        compared(first, records[0], self.header)
         self._keep = True
         self.committed = "commit" in records[-1]
         self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
