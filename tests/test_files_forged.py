@@ -18,31 +18,27 @@ tifffile = pytest.importorskip("tifffile")
 zarr = pytest.importorskip("zarr")
 
 
+def forged_tiff(path, name, data, *, count=False, **options):
+    """A compressed TIFF in which a tag's value, or how many there are, is overwritten."""
+    made = {"compression": "zlib", "photometric": "minisblack", **options}
+    tifffile.imwrite(path, np.zeros((3, 8, 8), np.float32), **made)
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags[name]
+    with open(path, "r+b") as file:
+        file.seek(tag.offset + 4 if count else tag.valueoffset)
+        file.write(data)
+    return path
+
+
 @pytest.mark.parametrize("value", [60000, 65535])
 def test_tiff_of_an_unknown_codec(tmp_path, value):
-    path = tmp_path / "in.tif"
-    tifffile.imwrite(
-        path, np.zeros((3, 8, 8), np.float32), compression="zlib", photometric="minisblack"
-    )
-    with tifffile.TiffFile(path) as file:
-        at = file.pages[0].tags["Compression"].valueoffset
-    with open(path, "r+b") as file:
-        file.seek(at)
-        file.write(struct.pack("<H", value))
+    path = forged_tiff(tmp_path / "in.tif", "Compression", struct.pack("<H", value))
     with pytest.raises(Refused, match=f"is compressed by {value}"):
         open_any(path)
 
 
 def test_tiff_whose_codec_is_several(tmp_path):
-    path = tmp_path / "in.tif"
-    tifffile.imwrite(
-        path, np.zeros((3, 8, 8), np.float32), compression="zlib", photometric="minisblack"
-    )
-    with tifffile.TiffFile(path) as file:
-        at = file.pages[0].tags["Compression"].offset
-    with open(path, "r+b") as file:
-        file.seek(at + 4)
-        file.write(struct.pack("<I", 2))
+    path = forged_tiff(tmp_path / "in.tif", "Compression", struct.pack("<I", 2), count=True)
     with pytest.raises(Refused, match="is not a usable TIFF file"):
         open_any(path)
 
@@ -80,14 +76,7 @@ def test_names_that_are_not_one_a_class_are_not_carried_over(tmp_path, names, su
 
 
 def test_tiff_of_strips_without_rows(tmp_path):
-    path = tmp_path / "in.tif"
-    made = {"compression": "zlib", "photometric": "minisblack", "rowsperstrip": 4}
-    tifffile.imwrite(path, np.zeros((3, 8, 8), np.float32), **made)
-    with tifffile.TiffFile(path) as file:
-        at = file.pages[0].tags["RowsPerStrip"].valueoffset
-    with open(path, "r+b") as file:
-        file.seek(at)
-        file.write(b"\0\0")
+    path = forged_tiff(tmp_path / "in.tif", "RowsPerStrip", b"\0\0", rowsperstrip=4)
     with pytest.raises(Refused, match="its strips or tiles are"):
         open_any(path)
 
