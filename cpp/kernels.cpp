@@ -1,19 +1,19 @@
 // THE file compiled once per instruction set. SOFTMAX2D_TABLE names the one symbol it exports.
 #include "kernels.h"
 
-#include "impl/resample.h"
-#include "impl/sink_decide.h"
-#include "impl/sink_fit.h"
-#include "impl/sink_histogram.h"
-#include "impl/sink_loss.h"
-#include "impl/sink_prior.h"
-#include "impl/sink_probs.h"
-#include "impl/sink_region.h"
-#include "impl/sink_segment.h"
-#include "impl/sink_shift.h"
-#include "impl/sink_soft.h"
-#include "impl/sink_statistics.h"
-#include "impl/vjp.h"
+#include "impl/sinks/decide.h"
+#include "impl/sinks/fit.h"
+#include "impl/sinks/histogram.h"
+#include "impl/sinks/loss.h"
+#include "impl/sinks/prior.h"
+#include "impl/sinks/probs.h"
+#include "impl/sinks/region.h"
+#include "impl/sinks/segment.h"
+#include "impl/sinks/shift.h"
+#include "impl/sinks/soft.h"
+#include "impl/sinks/statistics.h"
+#include "impl/sinks/vjp.h"
+#include "impl/sources/resample.h"
 
 namespace {
 

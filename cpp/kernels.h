@@ -115,7 +115,7 @@ struct Counts {
     ptrdiff_t bins;
 };
 
-// How often each class's probability lies where (sink_histogram.h); both are classes x kHistogramBins and
+// How often each class's probability lies where (sinks/histogram.h); both are classes x kHistogramBins and
 // added to.
 struct Histogram {
     int64_t* count;  // pixels
@@ -130,7 +130,7 @@ struct Decision {
     ptrdiff_t count;
 };
 
-// What a fit of temperatures and biases to class indices needs; all are added to (sink_fit.h).
+// What a fit of temperatures and biases to class indices needs; all are added to (sinks/fit.h).
 struct Fit {
     int64_t* sums;       // exact sums of loss, slope upwards, downwards, curvature, one after the other
     int64_t* left_out;   // by class: pixels without probabilities, then those of infinite loss

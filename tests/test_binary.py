@@ -44,7 +44,8 @@ def recipes() -> dict[str, list[str]]:
 def sources() -> list[Path]:
     """What a kernel object is made from."""
     cpp = ROOT / "cpp"
-    return [cpp / "kernels.cpp", cpp / "kernels.h", ROOT / "CMakeLists.txt", *cpp.glob("impl/*.h")]
+    headers = cpp.glob("impl/**/*.h")
+    return [cpp / "kernels.cpp", cpp / "kernels.h", ROOT / "CMakeLists.txt", *headers]
 
 
 def built_object(name: str) -> Path | None:

@@ -19,7 +19,7 @@ from softmax2d import _core
 from tests import cases
 from tests.ulp import ulp_errors
 
-IMPL = Path(__file__).parents[1] / "cpp" / "impl"
+IMPL = Path(__file__).parents[1] / "cpp" / "impl" / "math"
 CHUNK = 1 << 15  # fits the caches
 
 
@@ -34,14 +34,14 @@ def exp_bounds() -> tuple[float, float, float, float]:
     pair = r"([0-9.]+e-[0-9]+) \(([0-9.]+) ulp\)"
     pattern = rf"error of exp: {pair} in float32.*?{pair} in float64"
     found = re.search(pattern, comment("exp.h"))
-    assert found, "cpp/impl/exp.h does not state its bound"
+    assert found, "cpp/impl/math/exp.h does not state its bound"
     return tuple(map(float, found.groups()))  # type: ignore[return-value]
 
 
 def log_bounds() -> tuple[float, float]:
     """ulp in float32 and in float64."""
     found = re.search(r"error ([0-9.]+) ulp in float32, ([0-9.]+) ulp in float64", comment("log.h"))
-    assert found, "cpp/impl/log.h does not state its bound"
+    assert found, "cpp/impl/math/log.h does not state its bound"
     return float(found[1]), float(found[2])
 
 

@@ -1,4 +1,4 @@
-"""Fit the polynomials of ``cpp/impl/exp.h`` and ``cpp/impl/log.h`` and print them as C++.
+"""Fit the polynomials of ``cpp/impl/math/exp.h`` and ``cpp/impl/math/log.h`` and print them as C++.
 
     python tools/fit_exp.py            # prints the constants and their largest relative error
 

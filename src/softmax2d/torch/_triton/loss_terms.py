@@ -15,7 +15,7 @@ import triton.language as tl
 
 BOOST = tl.constexpr(2.0**64)
 UNBOOST = tl.constexpr(2.0**-64)
-# The constants of cpp/impl/exp.h, made by tools/fit_exp.py.
+# The constants of cpp/impl/math/exp.h, made by tools/fit_exp.py.
 INVERSE_LN2 = tl.constexpr(float.fromhex("0x1.715476p+0"))
 LN2_HIGH = tl.constexpr(float.fromhex("0x1.62ep-1"))
 LN2_LOW = tl.constexpr(float.fromhex("0x1.0bfbe8p-15"))

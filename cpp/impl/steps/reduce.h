@@ -5,8 +5,8 @@
 // Memory traffic: each pass reads the tile once, from cache; the last pass over a tile feeds the next
 // one meanwhile (Feeder), so that memory and arithmetic overlap.
 #pragma once
-#include "log.h"
-#include "source.h"
+#include "../math/log.h"
+#include "../sources/direct.h"
 
 namespace {
 

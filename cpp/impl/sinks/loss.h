@@ -9,9 +9,9 @@
 //
 // Memory traffic: one read of the logits and, for the gradient, one write; the target is read once.
 #pragma once
-#include "exact_sum.h"
-#include "sink_probs.h"
-#include "target.h"
+#include "../steps/exact_sum.h"
+#include "../steps/target.h"
+#include "probs.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
 // a tail and a pixel's bits do not depend on its place; only sources and sinks touch the caller's
 // arrays, and they to the element.
 #pragma once
-#include "../kernels.h"
-#include "vec.h"
+#include "../../kernels.h"
+#include "../math/vec.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 // equal to the bit however they are split. float64
 // are halved to 27 and 26 bits first, or, where their last bits do not matter, added as two float32.
 #pragma once
-#include "vec.h"
+#include "../math/vec.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 //
 // Memory traffic: one read and one write of the logits' size.
 #pragma once
-#include "reduce.h"
+#include "../steps/reduce.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 //
 // Memory traffic: each logit is read once from memory and written once to the tile, in cache.
 #pragma once
-#include "store.h"
+#include "../tiles/store.h"
 
 namespace {
 

@@ -3,8 +3,8 @@
 // Reading is exact; writing rounds once, to nearest even. Half precision uses the F16C and AVX-512
 // instructions where the build has them and integer arithmetic elsewhere: the same bits.
 #pragma once
+#include "../math/wide.h"
 #include "tile.h"
-#include "wide.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 //
 // Memory traffic: one read of the logits and, where pixels are ignored, of the target.
 #pragma once
-#include "sink_probs.h"
-#include "target.h"
+#include "../steps/target.h"
+#include "probs.h"
 
 namespace {
 

@@ -16,7 +16,7 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "sink_region.h"
+#include "region.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "sink_segment.h"
-#include "target.h"
+#include "../steps/target.h"
+#include "segment.h"
 
 namespace {
 

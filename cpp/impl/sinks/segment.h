@@ -4,7 +4,7 @@
 //   confidence = p_max = e_max / Z                      margin  = p_max (1 - exp(z_2nd - m))
 //   entropy    = log Σ exp(z - m) + Σ p_k (m - z_k)     every term positive: nothing cancels
 #pragma once
-#include "sink_probs.h"
+#include "probs.h"
 
 namespace {
 

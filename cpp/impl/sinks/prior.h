@@ -5,7 +5,7 @@
 //
 // Memory traffic: one read of the logits.
 #pragma once
-#include "sink_region.h"
+#include "region.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "sink_loss.h"
+#include "loss.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 //
 // Memory traffic: one read of the logits (and of target probabilities) and, for the gradient, one write.
 #pragma once
-#include "sink_loss.h"
+#include "loss.h"
 
 namespace {
 

@@ -7,8 +7,8 @@
 //
 // Memory traffic: one read of the logits; results of a few bytes a pixel.
 #pragma once
-#include "sink_histogram.h"
-#include "sink_segment.h"
+#include "histogram.h"
+#include "segment.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 //
 // Memory traffic: two reads and one write of the logits' size.
 #pragma once
-#include "reduce.h"
-#include "twofold.h"
+#include "../math/twofold.h"
+#include "../steps/reduce.h"
 
 namespace {
 

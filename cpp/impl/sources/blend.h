@@ -4,7 +4,7 @@
 // an ulp of itself: with the nearer neighbour as the base, |w| <= 1/2, a blend of float32 is within 1.5 ulp
 // of the larger neighbour; in float64 what is rounded is carried along.
 #pragma once
-#include "source.h"
+#include "direct.h"
 
 namespace {
 
