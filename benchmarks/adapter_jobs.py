@@ -28,7 +28,7 @@ class Job(NamedTuple):
 def _nnunet(kind: str) -> Callable[[Any, Shape], tuple[Call, Call]]:
     def make(logits: Any, size: Shape) -> tuple[Call, Call]:
         from softmax2d.adapters import nnunet
-        from tests.test_adapters_nnunet import DEFAULT, NAME, TORCH, managers
+        from tests.adapters.test_nnunet import DEFAULT, NAME, TORCH, managers
 
         options = DEFAULT if kind == "resample_data_or_seg_to_shape" else TORCH
         names = {"background": 0} | {f"c{i}": i for i in range(1, logits.shape[0])}

@@ -19,8 +19,8 @@ cp "$folder"/_core*.so "$folder/package/softmax2d/"
 echo 'import sys
 sys.meta_path[:] = [f for f in sys.meta_path if "_editable" not in getattr(f, "__module__", "")]
 ' >"$folder/package/sitecustomize.py"
-tests=(tests/test_special.py tests/test_same_bits.py tests/test_layouts.py tests/test_derivatives.py
-       tests/test_accuracy.py tests/test_sanitized.py tests/test_resample.py tests/test_random.py
+tests=(tests/core/test_special.py tests/core/test_same_bits.py tests/core/test_layouts.py tests/ops/test_derivatives.py
+       tests/core/test_accuracy.py tests/core/test_sanitized.py tests/ops/test_resample.py tests/core/test_random.py
        tests/test_{resample_gradients,losses,region_losses,statistics,fit_sums,shift,shares,decode}.py)
 preload="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libubsan.so)"
 SOFTMAX2D_SANITIZED="$PWD/$folder/package" PYTHONPATH="$PWD/$folder/package" \

@@ -2,6 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore_glob = [] if find_spec("triton") else ["softmax2d/torch/_triton/*"]
+collect_ignore_glob = [] if find_spec("triton") else ["softmax2d/torch/triton/*"]
 if not find_spec("torch"):
     collect_ignore_glob.append("softmax2d/torch/*")

@@ -13,7 +13,7 @@ import softmax2d as s2d
 from softmax2d import _core
 
 # pytest looks for examples in every module here.
-collect_ignore_glob = [] if find_spec("triton") else ["triton_loss.py"]
+collect_ignore_glob = [] if find_spec("triton") else ["torch/triton_loss.py"]
 # Triton reads it when kernels are decorated: they then run on tensors of the CPU.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
@@ -28,17 +28,17 @@ hypothesis.settings.load_profile("seeded")
 # module's tests stay in one process).
 LONG = (
     "test_guard_pages.py",
-    "test_torch_operators.py",
+    "test_operators.py",
     "test_triton_loss.py",
     "test_triton_pixels.py",
-    "test_stream_checkpoint.py",
-    "test_stream_faults.py",
-    "test_benchmarks_streaming.py",
-    "test_adapters_documents.py",
+    "test_checkpoint.py",
+    "test_faults.py",
+    "test_streaming.py",
+    "test_documents.py",
     "test_examples.py",
-    "test_torch_linear.py",
+    "test_linear.py",
     "test_predict.py",
-    "test_stream_cluster.py",
+    "test_cluster.py",
     "test_demo.py",
     "test_adapters.py",
     "test_resample.py",

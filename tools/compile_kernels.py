@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from softmax2d.torch._triton import cross_entropy, probs, segment, vjp
+from softmax2d.torch.triton import cross_entropy, probs, segment, vjp
 
 
 class NoDevice:

@@ -10,17 +10,9 @@ last place, in one pass over memory.
 array([0.665, 0.245, 0.09 ])
 """
 
-from softmax2d._derivatives import (
-    log_softmax2d_vjp,
-    softmax2d_jacobian,
-    softmax2d_jvp,
-    softmax2d_vjp,
-)
-from softmax2d._evaluate import evaluate
-from softmax2d._losses import cross_entropy2d, cross_entropy2d_with_grad
-from softmax2d._lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
-from softmax2d._ops import Segmentation, log_softmax2d, segment, softmax2d
-from softmax2d._region import (
+from softmax2d._losses.cross_entropy import cross_entropy2d, cross_entropy2d_with_grad
+from softmax2d._losses.lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
+from softmax2d._losses.regions import (
     dice_loss2d,
     dice_loss2d_with_grad,
     jaccard_loss2d,
@@ -28,8 +20,16 @@ from softmax2d._region import (
     tversky_loss2d,
     tversky_loss2d_with_grad,
 )
+from softmax2d._ops.derivatives import (
+    log_softmax2d_vjp,
+    softmax2d_jacobian,
+    softmax2d_jvp,
+    softmax2d_vjp,
+)
+from softmax2d._ops.segment import Segmentation, log_softmax2d, segment, softmax2d
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
-from softmax2d._statistics import Statistics
+from softmax2d._statistics.evaluate import evaluate
+from softmax2d._statistics.statistics import Statistics
 
 __version__ = "0.1.0"
 

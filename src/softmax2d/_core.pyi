@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from softmax2d._checks import Map
-from softmax2d._resample import Tables
+from softmax2d._gate.checks import Map
+from softmax2d._gate.grids import Tables
 
 def probs(
     logs: bool,

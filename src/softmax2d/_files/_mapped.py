@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._arrays import as_array
-from softmax2d._files._errors import Failed, Unusable
-from softmax2d._files._raw import RawSource
-from softmax2d._files._source import Array, ArraySource, Box, Source
+from softmax2d._errors import Failed, Unusable
+from softmax2d._files.source.raw import RawSource
+from softmax2d._files.source.source import Array, ArraySource, Box, Source
+from softmax2d._gate.arrays import as_array
 
 
 def in_memory(held: Any, name: str = "source") -> Any:

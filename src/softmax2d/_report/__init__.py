@@ -11,7 +11,7 @@ import numpy as np
 from softmax2d._report import page, picture, text
 
 if TYPE_CHECKING:
-    from softmax2d._statistics import Statistics
+    from softmax2d._statistics.statistics import Statistics
 
 SUFFIXES = (".txt", ".html", ".png", ".json")
 

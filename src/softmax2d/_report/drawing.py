@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from softmax2d._statistics import Statistics
+    from softmax2d._statistics.statistics import Statistics
 
 _SIDE, _LOW, _LEFT = 360, 70, 50  # diagram's side, height of the histogram below, left margin
 _NAMED = 60  # classes, at most, whose names are written beside the matrix

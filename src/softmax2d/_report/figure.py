@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from softmax2d._files._errors import Path, failing
+from softmax2d._errors import Path, failing
 from softmax2d._report import charts, page, text
 from softmax2d._report.charts import Bars, Curve
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from softmax2d._report import drawing, text
 
 if TYPE_CHECKING:
-    from softmax2d._statistics import Statistics
+    from softmax2d._statistics.statistics import Statistics
 
 # Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008; lighter on dark.
 _STYLE = """

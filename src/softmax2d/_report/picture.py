@@ -12,7 +12,7 @@ import numpy as np
 from softmax2d._report import text
 
 if TYPE_CHECKING:
-    from softmax2d._statistics import Statistics
+    from softmax2d._statistics.statistics import Statistics
 
 # M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE = "#0072b2", "#d55e00"

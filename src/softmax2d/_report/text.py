@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from softmax2d._statistics import Statistics
+    from softmax2d._statistics.statistics import Statistics
 
 Rows = list[list[str]]
 

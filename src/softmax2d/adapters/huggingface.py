@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from softmax2d._ops import Segmentation
+from softmax2d._ops.segment import Segmentation
 from softmax2d.torch import segment
 
 Score = Literal["confidence", "margin", "entropy"]

@@ -148,7 +148,7 @@ def convert_predicted_logits_to_segmentation_with_correct_shape(
     thick slices, ``resample_torch_fornnunet`` and ``no_resampling_hack``; labels and regions.
     nnU-Net rounds resampled half precision logits to half precision, and its argmax then takes the
     first of classes that have become equal; here the larger one wins. Labels differ there and
-    nowhere else (tests/test_adapters_nnunet.py).
+    nowhere else (tests/adapters/test_nnunet.py).
     """
     why = _not_reproduced(configuration_manager, label_manager, return_probabilities)
     if why is not None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d.balance import _saved
+from softmax2d._gate.arrays import Array
+from softmax2d._records import reported
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
@@ -17,7 +17,7 @@ _ARRAYS = ("pixels", "images_with", "pixels_with")
 
 
 @dataclass(frozen=True, eq=False)
-class ClassCounts(_saved.Reported):
+class ClassCounts(reported.Reported):
     """How often each class occurs in labels: what weights and priors are made of.
 
     Made by :func:`class_counts`. ``+`` and ``sum`` put those of parts of a data set together,
@@ -60,19 +60,19 @@ class ClassCounts(_saved.Reported):
     def __post_init__(self) -> None:
         where, set_field = "ClassCounts", object.__setattr__
         for name in _ARRAYS:
-            set_field(self, name, _saved.counts(where, name, getattr(self, name)))
+            set_field(self, name, reported.counts(where, name, getattr(self, name)))
             if len(getattr(self, name)) != self.classes:
                 got = len(getattr(self, name))
                 raise ValueError(f"{where}: {name} must hold {self.classes} counts; got {got}.")
         for name in ("images", "ignored"):
-            _saved.count(where, name, getattr(self, name))
+            reported.count(where, name, getattr(self, name))
         if not self.classes:
             raise ValueError(f"{where}: pixels must hold at least one class.")
         if (self.images_with > self.images).any():
             raise ValueError(f"{where}: images_with must not pass images, {self.images}.")
         if (self.pixels_with < self.pixels).any():
             raise ValueError(f"{where}: pixels_with must not be below pixels.")
-        set_field(self, "names", _saved.class_names(where, self.names, self.classes))
+        set_field(self, "names", reported.class_names(where, self.names, self.classes))
 
     @property
     def classes(self) -> int:

@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _arrays, _checks, _options, _targets
-from softmax2d._arrays import Array, describe
-from softmax2d._files._errors import Refused
-from softmax2d._files._source import Box, Source, bands
+from softmax2d._errors import Refused
+from softmax2d._files.source.source import Box, Source, bands
+from softmax2d._gate import arrays, checks, losses, targets
+from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d.balance._class_counts import ClassCounts
-from softmax2d.stream._counting import check_labels
-from softmax2d.stream._memory import decoded_bytes, in_bytes, left_beside
-from softmax2d.stream._request import is_path, opened
-from softmax2d.stream._samples import nested_numbers
 from softmax2d.stream._segment import workers_of
+from softmax2d.stream.counting.counting import check_labels
+from softmax2d.stream.counting.samples import nested_numbers
+from softmax2d.stream.plan.inputs import is_path, opened
+from softmax2d.stream.plan.memory import decoded_bytes, in_bytes, left_beside
 
 _MOST = 4096  # classes that are found without being told
 _PIXEL = 24  # bytes that a pixel takes while it is counted: as read, as the core takes it, room
@@ -108,11 +108,11 @@ def class_counts(
     """
     where = "class_counts"
     if classes is not None:
-        classes = _checks.whole(where, "classes", classes, "an integer or None")
+        classes = checks.whole(where, "classes", classes, "an integer or None")
         if not 1 <= classes <= 1 << 20:
             raise ValueError(f"{where}: classes must be between 1 and {1 << 20}; got {classes}.")
-    ignore = _options.ignored_class(where, ignore_index)
-    dims = _checks.whole(where, "spatial_dims", spatial_dims)
+    ignore = losses.ignored_class(where, ignore_index)
+    dims = checks.whole(where, "spatial_dims", spatial_dims)
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
     threads = workers_of(workers)
@@ -129,7 +129,7 @@ def class_counts(
         ignored += left_out
     if classes is None:
         total = total[:, : 1 + int(np.flatnonzero(total[0]).max(initial=0))]
-    listed = None if names is None else tuple(map(str, _checks.names_of(where, "names", names)))
+    listed = None if names is None else tuple(map(str, checks.names_of(where, "names", names)))
     pixels, images_with, pixels_with = total
     return ClassCounts(pixels, images_with, pixels_with, images, ignored, listed)
 
@@ -177,7 +177,7 @@ def _second(item: Any) -> Any:
 
 
 def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
-    array = _arrays.as_array("class_counts", name, labels, "255")
+    array = arrays.as_array("class_counts", name, labels, "255")
     if array.dtype.kind not in "iu":
         raise TypeError(
             f"class_counts: {name} must be integer class indices; got {describe(array)}."
@@ -263,7 +263,7 @@ class _Images:
     def add(self, image: tuple[int, ...], labels: Array) -> None:
         """Count a piece of an image."""
         counts = np.zeros(self._sums.shape[1], np.int64)
-        target = _targets.unchecked_labels(labels, self._asked.ignore)
+        target = targets.unchecked_labels(labels, self._asked.ignore)
         array, signed, ignore, *_ = target
         ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
         if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d._shares import ShareSums
+from softmax2d._gate.arrays import Array
+from softmax2d.balance._weighted_sums import ShareSums
 
 _RATE_MOST = 1 - 1e-6
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d import _checks
-from softmax2d._arrays import Array
+from softmax2d._gate import checks
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.losses import number_between
+from softmax2d._gate.targets import Logits, Target
 from softmax2d._native import core
-from softmax2d._options import number_between
-from softmax2d._shares import ShareSums, shares
-from softmax2d._targets import Logits, Target
 from softmax2d.balance._em import Course
 from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._tables import listed
 from softmax2d.balance._tune import split
-from softmax2d.stream._samples import Samples, names_of
+from softmax2d.balance._weighted_sums import ShareSums, shares
+from softmax2d.stream.counting.samples import Samples, names_of
 
 _ABSENT = 0.01  # of the source's share: below, a class may as well be absent
 _SLOW = 0.95  # rate of EM from which on the data hardly determine the shares
@@ -132,7 +132,7 @@ def estimate_prior(
         raise ValueError(f"{where}: source_prior must have {classes} classes; got {len(source)}.")
     scale, begin = split(where, temperature, "bias", bias, classes)
     tolerance = number_between(where, "tolerance", tolerance, 0)
-    most = _checks.whole(where, "max_passes", max_passes)
+    most = checks.whole(where, "max_passes", max_passes)
     if not 1 <= most <= _MOST:
         raise ValueError(f"{where}: max_passes must be between 1 and {_MOST}; got {most}.")
     given = names_of(where, "names", names, samples)

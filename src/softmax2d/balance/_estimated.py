@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d.balance import _saved
+from softmax2d._gate.arrays import Array
+from softmax2d._records import reported
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
@@ -19,7 +19,7 @@ LEAST = 1e-6  # of a class's source share, that the bias takes it for
 
 
 @dataclass(frozen=True, eq=False)
-class EstimatedPrior(_saved.Reported):
+class EstimatedPrior(reported.Reported):
     """The shares of the classes in new data, estimated without labels.
 
     Attributes
@@ -101,7 +101,7 @@ class EstimatedPrior(_saved.Reported):
         where = cls.__name__
         fields = (*_ARRAYS, *_COUNTS, "log_likelihoods", "converged", "rate", "warnings", "names")
         plain = cls._fields(plain, fields)
-        arrays = [_saved.numbers(where, name, plain[name]) for name in _ARRAYS]
+        arrays = [reported.numbers(where, name, plain[name]) for name in _ARRAYS]
         classes, told = len(arrays[0]), plain["warnings"]
         if any(len(a) != classes or (a < 0).any() for a in arrays) or not (arrays[1] > 0).all():
             raise ValueError(f"{where}: {', '.join(_ARRAYS)} must be shares, one for each class.")
@@ -109,13 +109,13 @@ class EstimatedPrior(_saved.Reported):
             raise ValueError(f"{where}: converged must be true or false.")
         if not isinstance(told, list) or not all(isinstance(line, str) for line in told):
             raise ValueError(f"{where}: warnings must be a list of strings.")
-        course = _saved.numbers(where, "log_likelihoods", plain["log_likelihoods"]).tolist()
+        course = reported.numbers(where, "log_likelihoods", plain["log_likelihoods"]).tolist()
         if not course:
             raise ValueError(f"{where}: log_likelihoods must not be empty.")
-        known: Any = {name: _saved.count(where, name, plain[name]) for name in _COUNTS}
+        known: Any = {name: reported.count(where, name, plain[name]) for name in _COUNTS}
         known |= dict(zip(_ARRAYS, arrays, strict=True))
-        known["rate"] = float(_saved.numbers(where, "rate", [plain["rate"]])[0])
-        known["names"] = _saved.class_names(where, plain["names"], classes)
+        known["rate"] = float(reported.numbers(where, "rate", [plain["rate"]])[0])
+        known["names"] = reported.class_names(where, plain["names"], classes)
         known |= {"log_likelihoods": tuple(course), "warnings": tuple(told)}
         return cls(converged=plain["converged"], **known)
 

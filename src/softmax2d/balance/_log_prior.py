@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d._options import number_between
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.losses import number_between
 from softmax2d.balance._class_counts import ClassCounts
 
 

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d._checks import whole
-from softmax2d._margins import Margins
-from softmax2d._options import number_between
-from softmax2d.balance import _saved
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.checks import whole
+from softmax2d._gate.losses import number_between
+from softmax2d._records import reported
+from softmax2d.balance._margins import Margins
 
 _FIELDS = ("bias", "tau", "accuracy", "mean_accuracy", "mean_iou", "recall", "iou")
 
@@ -57,14 +57,14 @@ class Candidate:
         """What :meth:`to_dict` described."""
         if not isinstance(plain, dict) or any(name not in plain for name in _FIELDS):
             raise ValueError(f"{where}: a candidate has {', '.join(_FIELDS)}.")
-        bias = _saved.numbers(where, "bias", plain["bias"])
+        bias = reported.numbers(where, "bias", plain["bias"])
         rows = [_or_nan(where, name, plain[name]) for name in ("recall", "iou")]
         if any(len(row) != classes for row in (bias, *rows)):
             raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
         tau = plain["tau"]
         sums = _or_nan(where, "a candidate", [plain[name] for name in _FIELDS[2:5]]).tolist()
         if tau is not None:
-            tau = float(_saved.numbers(where, "tau", [tau])[0])
+            tau = float(reported.numbers(where, "tau", [tau])[0])
         return cls(bias, tau, *sums, *rows)
 
 
@@ -79,7 +79,7 @@ def _or_nan(where: str, name: str, values: Any) -> Array:
     if not isinstance(values, list):
         raise ValueError(f"{where}: {name} must be a list of numbers and nulls.")
     missing = np.array([v is None for v in values], bool)
-    array = _saved.numbers(where, name, [0.0 if v is None else v for v in values]).copy()
+    array = reported.numbers(where, name, [0.0 if v is None else v for v in values]).copy()
     array[missing] = np.nan
     return array
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d._margins import Margins
-from softmax2d._shift import ShiftCounts, shifted
-from softmax2d._targets import Logits, Target
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.targets import Logits, Target
+from softmax2d.balance._bias_sweep import ShiftCounts, shifted
+from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, Goal
 
 # What is tried around a class's bias: ±1/64 to ±8, each a fourth root of two further, in steps of

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softmax2d import _checks
-from softmax2d._arrays import Array
-from softmax2d._evaluate import counted
-from softmax2d._margins import Margins
-from softmax2d._options import number_between, one_of
-from softmax2d._statistics import Statistics
+from softmax2d._gate import checks
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.losses import number_between, one_of
+from softmax2d._statistics.evaluate import counted
+from softmax2d._statistics.statistics import Statistics
 from softmax2d.balance._log_prior import shares_of
+from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, goal_of
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.stream._samples import Samples, names_of
+from softmax2d.stream.counting.samples import Samples, names_of
 
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
 _MOST_TAUS, _MOST_SWEEPS = 1000, 1000
@@ -134,7 +134,7 @@ def tune_bias(
     scale, begin = split(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)
     grid = _taus(where, taus)
-    sweeps = _checks.whole(where, "sweeps", sweeps)
+    sweeps = checks.whole(where, "sweeps", sweeps)
     if not 1 <= sweeps <= _MOST_SWEEPS:
         raise ValueError(f"{where}: sweeps must be between 1 and {_MOST_SWEEPS}; got {sweeps}.")
     tolerance = number_between(where, "tolerance", tolerance, 0)
@@ -183,11 +183,11 @@ def split(where: str, temperature: Any, name: str, bias: Any, classes: int) -> t
 
     ``name`` is the bias's in messages.
     """
-    begin = np.zeros(classes) if bias is None else _checks.per_class(where, name, bias, classes)
+    begin = np.zeros(classes) if bias is None else checks.per_class(where, name, bias, classes)
     if not np.isfinite(begin).all():
         raise ValueError(f"{where}: {name} must be finite; got {begin[~np.isfinite(begin)][0]}.")
-    temperature, begin = _checks.unpacked(where, temperature, begin, classes)
-    _checks.affine(where, temperature, begin, classes)
+    temperature, begin = checks.unpacked(where, temperature, begin, classes)
+    checks.affine(where, temperature, begin, classes)
     if np.ndim(temperature) == 0:
         return float(temperature), begin
     return np.asarray(temperature, np.float64), begin

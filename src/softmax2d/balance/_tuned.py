@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from softmax2d import __version__
-from softmax2d._arrays import Array
-from softmax2d._calibration import Calibration
-from softmax2d.balance import _saved
+from softmax2d._gate.arrays import Array
+from softmax2d._records import reported
 from softmax2d.balance._measured import Candidate, Goal
+from softmax2d.calibrate._calibration import Calibration
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
@@ -23,7 +23,7 @@ _FIELDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class TunedBias(_saved.Reported):
+class TunedBias(reported.Reported):
     """A bias chosen on held-out data, and the whole trade-off it was chosen from.
 
     Attributes
@@ -120,7 +120,7 @@ class TunedBias(_saved.Reported):
         """
         where = cls.__name__
         plain = cls._fields(plain, _FIELDS)
-        pixels = _saved.counts(where, "pixels", plain["pixels"])
+        pixels = reported.counts(where, "pixels", plain["pixels"])
         classes, curve = len(pixels), plain["curve"]
         if not isinstance(curve, list) or plain["family"] not in ("tau", "classes"):
             raise ValueError(f"{where}: curve must be a list, and family 'tau' or 'classes'.")
@@ -138,11 +138,11 @@ class TunedBias(_saved.Reported):
             temperature=_temperature(where, plain["temperature"], classes),
             curve=tuple(tried),
             pixels=pixels,
-            images=_saved.count(where, "images", plain["images"]),
+            images=reported.count(where, "images", plain["images"]),
             nll=_pair(where, plain["nll"]),
-            passes=_saved.count(where, "passes", plain["passes"]),
+            passes=reported.count(where, "passes", plain["passes"]),
             converged=plain["converged"],
-            names=_saved.class_names(where, plain["names"], classes),
+            names=reported.class_names(where, plain["names"], classes),
         )
 
     def calibration(self) -> Calibration:
@@ -186,7 +186,7 @@ def _goal(where: str, plain: Any, classes: int) -> Goal:
 
 def _temperature(where: str, value: Any, classes: int) -> Any:
     single = not isinstance(value, list)
-    found = _saved.numbers(where, "temperature", [value] if single else value)
+    found = reported.numbers(where, "temperature", [value] if single else value)
     if not (found > 0).all() or (not single and len(found) != classes):
         raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
     return float(found[0]) if single else found
@@ -195,6 +195,6 @@ def _temperature(where: str, value: Any, classes: int) -> Any:
 def _pair(where: str, values: Any) -> tuple[float, float]:
     if not isinstance(values, list) or len(values) != len(("before", "after")):
         raise ValueError(f"{where}: nll must be two numbers.")
-    known = _saved.numbers(where, "nll", [0.0 if v is None else v for v in values])
+    known = reported.numbers(where, "nll", [0.0 if v is None else v for v in values])
     first, second = (float("nan") if v is None else k for v, k in zip(values, known, strict=True))
     return float(first), float(second)

@@ -1,10 +1,11 @@
 """Probabilities that say what they mean: fit a map of the logits, and measure how well it does.
 
-Two guarantees (tests/test_calibrate_laws.py). One temperature for all classes of a pixel keeps its
-label, bit for bit: labels are taken before the map, so that not even a tie that the division makes
-can change one. A constant added to all of a pixel's logits changes nothing: wherever the sum itself
-is exact, labels are the same and probabilities agree to their own bound, 4 ulp on either side; with
-a temperature other than 1 each mapped logit is rounded once, |z / T| ulp of a probability more.
+Two guarantees (tests/calibrate/test_calibrate_laws.py). One temperature for all classes of a pixel
+keeps its label, bit for bit: labels are taken before the map, so that not even a tie that the
+division makes can change one. A constant added to all of a pixel's logits changes nothing: wherever
+the sum itself is exact, labels are the same and probabilities agree to their own bound, 4 ulp on
+either side; with a temperature other than 1 each mapped logit is rounded once, |z / T| ulp of a
+probability more.
 
 >>> import numpy as np
 >>> from softmax2d import calibrate
@@ -19,9 +20,9 @@ True
 True
 """
 
-from softmax2d._calibration import Calibration
 from softmax2d.calibrate._bootstrap import Interval, bootstrap, compare
-from softmax2d.calibrate._fitted import fit
+from softmax2d.calibrate._calibration import Calibration
+from softmax2d.calibrate._fit import fit
 from softmax2d.calibrate._local import LocalCalibration, fit_local
 from softmax2d.calibrate._measures import MEASURES, adaptive_calibration_error
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _checks, _options
-from softmax2d._arrays import Array
-from softmax2d._evaluate import MAX_BINS, counted, number_of_bins
-from softmax2d._exact import ExactSum
-from softmax2d._statistics import Statistics
-from softmax2d._targets import Logits
+from softmax2d._exact_sums import ExactSum
+from softmax2d._gate import checks, losses
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.targets import Logits
+from softmax2d._statistics.evaluate import MAX_BINS, counted, number_of_bins
+from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._measures import bins_for, coarse, named, value_of
-from softmax2d.stream._samples import Samples
+from softmax2d.stream.counting.samples import Samples
 
 _USUAL = ("nll", "ece", "ace", "adaptive_ece", "mce", "classwise_ece")
 
@@ -80,10 +80,10 @@ def _asked(
     if bins_for(names, bins) > MAX_BINS:
         most = MAX_BINS * bins // bins_for(names, bins)
         raise ValueError(f"{where}: adaptive_ece takes at most {most} bins; got {bins}.")
-    number = _checks.whole(where, "replicates", replicates)
+    number = checks.whole(where, "replicates", replicates)
     if number < 1:
         raise ValueError(f"{where}: replicates must be at least 1; got {number}.")
-    level = _options.number_between(where, "level", level, 0, 1)
+    level = losses.number_between(where, "level", level, 0, 1)
     return names, bins, number, level
 
 

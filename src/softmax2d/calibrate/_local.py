@@ -11,29 +11,23 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from softmax2d import (
-    __version__,
-    _arrays,
-    _checks,
-    _fit,
-    _json,
-    _ops,
-    _options,
-    _resample,
-    _targets,
-)
-from softmax2d._arrays import Array
-from softmax2d._files._errors import needed
-from softmax2d._fit import FitSums
-from softmax2d._json import Field
+from softmax2d import __version__
+from softmax2d._errors import needed
+from softmax2d._gate import arrays, checks, grids, targets
+from softmax2d._gate import losses as _options
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.grids import Grid
+from softmax2d._gate.targets import Logits, Target
 from softmax2d._native import core
-from softmax2d._ops import Segmentation
-from softmax2d._resample import Grid
-from softmax2d._saved import Saved
-from softmax2d._targets import Logits, Target
-from softmax2d.calibrate import _newton
-from softmax2d.calibrate._fitted import range_of
-from softmax2d.stream._samples import Samples, names_of
+from softmax2d._ops import segment as _ops
+from softmax2d._ops.segment import Segmentation
+from softmax2d._records import json_files
+from softmax2d._records.json_files import Field
+from softmax2d._records.saved import Saved
+from softmax2d.calibrate import _newton, _sums
+from softmax2d.calibrate._fit import range_of
+from softmax2d.calibrate._sums import FitSums
+from softmax2d.stream.counting.samples import Samples, names_of
 
 By = Literal["confidence", "boundary"]
 _WHERE = "calibrate.fit_local"
@@ -135,15 +129,15 @@ class LocalCalibration(Saved):
         Reads the logits once for the labels and once for each range.
         """
         where = "LocalCalibration.segment"
-        array = _arrays.as_floats(where, "logits", logits)
-        axis = _checks.class_axis(where, "logits", array, axis)
+        array = arrays.as_floats(where, "logits", logits)
+        axis = checks.class_axis(where, "logits", array, axis)
         if array.shape[axis] != self.classes:
             raise ValueError(
                 f"{where}: this is a calibration of {self.classes} classes; "
                 f"the logits have {array.shape[axis]}."
             )
         how = size, interpolation, align_corners, spatial_dims
-        grid = _resample.grid(where, array, axis, *how)
+        grid = grids.grid(where, array, axis, *how)
         source = Logits(grid.logits, axis, None, grid.tables, grid.shape)
         found = _segmented(source, 1.0)
         at = _places(source, self.by, self.edges, found, _spatial(array, axis, spatial_dims))
@@ -156,7 +150,7 @@ class LocalCalibration(Saved):
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return self._enveloped(_json.plain(self, _FIELDS))
+        return self._enveloped(json_files.plain(self, _FIELDS))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -165,18 +159,18 @@ class LocalCalibration(Saved):
 
 
 _FIELDS: Sequence[Field] = (
-    Field("by", "a string", _json.text),
-    Field("edges", "numbers", _json.numbers),
-    Field("temperatures", "a number for each range", _json.numbers),
-    Field("pixels", "a count for each range", _json.some(_json.count)),
-    Field("classes", "a count", _json.count),
-    Field("class_names", "null, or a string for each class", _json.optional(_json.texts)),
-    Field("data_date", "null or a string", _json.optional(_json.text)),
-    Field("version", "a string", _json.text),
-    Field("nll_before", "a finite number", _json.number),
-    Field("nll_after", "a finite number", _json.number),
-    Field("converged", "true or false", _json.flag),
-    Field("bounds", "two numbers", _json.pair),
+    Field("by", "a string", json_files.text),
+    Field("edges", "numbers", json_files.numbers),
+    Field("temperatures", "a number for each range", json_files.numbers),
+    Field("pixels", "a count for each range", json_files.some(json_files.count)),
+    Field("classes", "a count", json_files.count),
+    Field("class_names", "null, or a string for each class", json_files.optional(json_files.texts)),
+    Field("data_date", "null or a string", json_files.optional(json_files.text)),
+    Field("version", "a string", json_files.text),
+    Field("nll_before", "a finite number", json_files.number),
+    Field("nll_after", "a finite number", json_files.number),
+    Field("converged", "true or false", json_files.flag),
+    Field("bounds", "two numbers", json_files.pair),
 )
 
 
@@ -198,7 +192,7 @@ def _spatial(array: Array, axis: int, spatial_dims: int | None) -> int:
 
 
 def _segmented(source: Logits, temperature: float) -> Segmentation:
-    affine = _checks.affine(_WHERE, temperature, None, source.classes)
+    affine = checks.affine(_WHERE, temperature, None, source.classes)
     grid = Grid(source.array, source.grid, source.shape)
     return _ops.segmented(grid, source.axis, affine, ("labels", "confidence"), 0)
 
@@ -246,7 +240,7 @@ def _only(truth: Target, classes: int, here: Array) -> Target:
     array = np.where(chosen, truth.array.astype(kind), kind(-1))
     counts = np.zeros(classes, np.int64)
     core.count_targets(array, True, classes, -1, counts)
-    return _targets.unchecked_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
+    return targets.unchecked_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
 
 
 def fit_local(
@@ -371,7 +365,7 @@ def _counted_at(
     spatial = _spatial(source.array, source.axis, None)
     places = _places(plain, by, edges, _segmented(plain, 1.0), spatial)
     chosen = _only(truth, source.classes, (places == at).reshape(truth.array.shape))
-    return _fit.counted(source, chosen, images, None, by_class=False)
+    return _sums.counted(source, chosen, images, None, by_class=False)
 
 
 def _fitted(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d import _checks
-from softmax2d._arrays import Array
-from softmax2d._counts import CLASS_BITS
-from softmax2d._evaluate import MAX_BINS
-from softmax2d._statistics import Statistics
+from softmax2d._gate import checks
+from softmax2d._gate.arrays import Array
+from softmax2d._statistics.counts import CLASS_BITS
+from softmax2d._statistics.evaluate import MAX_BINS
+from softmax2d._statistics.statistics import Statistics
 
 _FINE = 64  # bins of the statistics to one that is asked for, where equal masses are cut
 
@@ -43,7 +43,7 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
     are counted in bins of equal width, and a cut within a bin takes the same share of its pixels,
     of their probabilities and of those right: what is sorted within a bin is not known. With 960
     bins that is within some percent of sorting, also where most pixels are in the lowest bin
-    (tests/test_calibrate.py).
+    (tests/calibrate/test_calibrate.py).
 
     References
     ----------
@@ -64,7 +64,7 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
             f"{where}: statistics must be a Statistics, as from evaluate; "
             f"got {type(statistics).__name__}."
         )
-    number = _checks.whole(where, "ranges", ranges)
+    number = checks.whole(where, "ranges", ranges)
     if not 1 <= number <= MAX_BINS:
         raise ValueError(f"{where}: ranges must be between 1 and {MAX_BINS}; got {number}.")
     count, total, occurs = (_from_zero(sums) for sums in statistics.class_sums)
@@ -116,7 +116,7 @@ _ADAPTIVE = "adaptive_ece"
 
 def named(where: str, measures: Any) -> tuple[str, ...]:
     """Names of measures, known and at least one."""
-    names = _checks.names_of(where, "measures", measures)
+    names = checks.names_of(where, "measures", measures)
     for name in names:
         if name not in MEASURES:
             raise ValueError(f"{where}: measures must be among {', '.join(_KNOWN)}; got {name!r}.")

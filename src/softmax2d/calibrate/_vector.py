@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._arrays import Array
-from softmax2d._files._errors import needed
+from softmax2d._errors import needed
+from softmax2d._gate.arrays import Array
 
 if TYPE_CHECKING:
-    from softmax2d._fit import FitSums
-    from softmax2d.calibrate._fitted import Pixels
+    from softmax2d.calibrate._fit import Pixels
+    from softmax2d.calibrate._sums import FitSums
 
 _MOST_BIAS = 30.0
 _GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature

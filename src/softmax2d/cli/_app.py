@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from softmax2d._files._errors import StreamError, one_line
+from softmax2d._errors import StreamError, one_line
 
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)

@@ -9,18 +9,20 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d import Statistics, _json
-from softmax2d._calibration import METHODS, Calibration
-from softmax2d._evaluate import counted
-from softmax2d._files._errors import Unusable
-from softmax2d._report import comparison, text
-from softmax2d._targets import Logits
-from softmax2d.calibrate import _fitted, _measures
+from softmax2d import Statistics
+from softmax2d._errors import Unusable
+from softmax2d._gate.targets import Logits
+from softmax2d._records import json_files
+from softmax2d._report import text
+from softmax2d._statistics.evaluate import counted
+from softmax2d.calibrate import _figure, _measures
+from softmax2d.calibrate import _fit as _fitted
+from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.cli import _colour, _results
 from softmax2d.cli._pairs import pairs_of
 from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._write import Results
-from softmax2d.stream._samples import Samples
+from softmax2d.stream.counting.samples import Samples
 
 _TOLD = {
     "nll": "negative log-likelihood (nats)",
@@ -128,11 +130,11 @@ def calibrate(
     found = _fit(scores, labels, names, rest)
     pair, measures = _measured(samples, found, bins)
     listed = names or found.class_names or [str(c) for c in range(found.classes)]
-    files: list[tuple[Path | None, bytes]] = [(out, _json.rendered(found.to_dict()).encode())]
+    files: list[tuple[Path | None, bytes]] = [(out, json_files.rendered(found.to_dict()).encode())]
     if report is not None:
         title = f"Calibration: {logits.name} and {truth.name}"
         told = found.to_dict()
-        data = comparison.rendered(pair, measures, told, list(listed), report.suffix, title)
+        data = _figure.rendered(pair, measures, told, list(listed), report.suffix, title)
         files.append((report, data))
     _results.write(results, files)
     if not quiet:
@@ -162,7 +164,7 @@ def _fit(scores: Any, labels: Any, names: Any, rest: dict[str, Any]) -> Calibrat
 
 def _measured(
     samples: Samples, found: Calibration, bins: int
-) -> tuple[tuple[Statistics, Statistics], comparison.Measures]:
+) -> tuple[tuple[Statistics, Statistics], _figure.Measures]:
     """Statistics before and after, and their measures."""
     fine = _measures.bins_for(tuple(_TOLD), bins)
 
@@ -180,7 +182,7 @@ def _measured(
 
 
 def _say(
-    found: Calibration, before: Statistics, measures: comparison.Measures, names: list[str]
+    found: Calibration, before: Statistics, measures: _figure.Measures, names: list[str]
 ) -> None:
     """What was fitted, and what it changes."""
     click.echo(text.headline(before))
@@ -188,7 +190,7 @@ def _say(
     if isinstance(scale, float) and found.bias is None:
         click.echo(f"temperature {scale:.6g}, {found.iterations} passes")
     else:
-        head, *rows = comparison.map_rows(found.to_dict(), names)
+        head, *rows = _figure.map_rows(found.to_dict(), names)
         click.echo(f"{found.method}, {found.iterations} passes\n")
         click.echo(text.aligned([head, *rows[:_LISTED]]))
         if len(rows) > _LISTED:
@@ -203,6 +205,6 @@ def _say(
     if found.note:
         click.echo(found.note, err=True)
     changed = np.ptp(scale) > 0 or found.bias is not None
-    click.echo(f"\n{text.aligned(comparison.rows(measures))}\n")
+    click.echo(f"\n{text.aligned(_figure.rows(measures))}\n")
     if not changed:
         click.echo("one temperature changes no label")

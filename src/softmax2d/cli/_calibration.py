@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from softmax2d._calibration import Calibration
-from softmax2d._files._errors import Unusable
+from softmax2d._errors import Unusable
+from softmax2d.calibrate._calibration import Calibration
 
 
 def mapped(command: Any) -> Any:

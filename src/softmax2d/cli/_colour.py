@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files._errors import Refused, Unusable, needed
-from softmax2d._files._regular import read_lines
+from softmax2d._errors import Refused, Unusable, needed
+from softmax2d._files.source.regular import read_lines
 
 Array = NDArray[Any]
 

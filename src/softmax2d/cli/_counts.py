@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from softmax2d._files._errors import Unusable
+from softmax2d._errors import Unusable
 from softmax2d.balance import ClassCounts, _tables, _weights, class_weights
 from softmax2d.cli import _results
 from softmax2d.cli._write import Results

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from softmax2d._files._errors import Refused, needed
+from softmax2d._errors import Refused, needed
 
 
 @click.command()

@@ -13,8 +13,8 @@ import click
 import numpy as np
 
 from softmax2d import Statistics, _report
-from softmax2d._files._errors import Refused, Unusable, failing, needed
-from softmax2d._files._formats import open_any
+from softmax2d._errors import Refused, Unusable, failing, needed
+from softmax2d._files.formats import open_any
 from softmax2d._report import text
 from softmax2d.cli import _colour
 from softmax2d.cli._calibration import map_of, mapped
@@ -23,14 +23,14 @@ from softmax2d.cli._report import said_of
 from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results
-from softmax2d.stream import _request
-from softmax2d.stream._checkpoint import kept_beside
-from softmax2d.stream._counting import Plan
 from softmax2d.stream._evaluate import evaluated, evaluation
-from softmax2d.stream._evaluation import header_of, job_of
-from softmax2d.stream._geometry import Resampling
-from softmax2d.stream._memory import in_bytes
 from softmax2d.stream._segment import workers_of
+from softmax2d.stream.counting.counting import Plan
+from softmax2d.stream.counting.evaluation import header_of, job_of
+from softmax2d.stream.plan import inputs as _request
+from softmax2d.stream.plan.geometry import Resampling
+from softmax2d.stream.plan.memory import in_bytes
+from softmax2d.stream.recovery.checkpoint import kept_beside
 
 _LISTED = 30
 

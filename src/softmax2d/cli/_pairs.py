@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from softmax2d._files._errors import Refused, failing, shown
-from softmax2d._files._formats import suffix_of
+from softmax2d._errors import Refused, failing, shown
+from softmax2d._files.formats import suffix_of
 
 
 def stem_of(path: Path) -> str:

@@ -13,8 +13,8 @@ from softmax2d.cli._progress import Progress
 from softmax2d.cli._segment import outputs_of, results_of
 from softmax2d.cli._streaming import account_path
 from softmax2d.stream._predict import predicted
-from softmax2d.stream._request import Style
-from softmax2d.stream._windows import WEIGHTINGS
+from softmax2d.stream.plan.inputs import Style
+from softmax2d.stream.sliding.windows import WEIGHTINGS
 
 _LISTED = 20
 _FIXED = {"scale": "auto", "pad": "reflect", "bias": None, "nodata_label": None}

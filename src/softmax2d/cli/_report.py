@@ -8,10 +8,10 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d._files._source import Source
-from softmax2d.stream._geometry import Geometry
-from softmax2d.stream._operation import Operation
-from softmax2d.stream._summary import Summary
+from softmax2d._files.source.source import Source
+from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.workers.summary import Summary
 
 _LISTED = 20
 

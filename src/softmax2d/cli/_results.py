@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from softmax2d import _report
-from softmax2d._files._errors import Refused, StreamError, Unusable, failing, needed
-from softmax2d._files._formats import suffix_of
-from softmax2d._files._regular import read_lines
+from softmax2d._errors import Refused, StreamError, Unusable, failing, needed
+from softmax2d._files.formats import suffix_of
+from softmax2d._files.source.regular import read_lines
 from softmax2d._report.figure import Figure
 from softmax2d.balance import ClassCounts, class_counts
 from softmax2d.cli import _colour

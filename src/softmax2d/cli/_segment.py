@@ -11,21 +11,21 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d import _checks
-from softmax2d._files._errors import Refused, Unusable
-from softmax2d._files._formats import suffix_of
+from softmax2d._errors import Refused, Unusable
+from softmax2d._files.formats import suffix_of
+from softmax2d._gate import checks
 from softmax2d.cli import _colour, _report
 from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._size import kinds_of, parsed, sized
 from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results, write_png
-from softmax2d.stream._account import Counts
-from softmax2d.stream._request import Style, beside
 from softmax2d.stream._run import Run
 from softmax2d.stream._segment import Options, checked_outputs, planned_run
-from softmax2d.stream._stage import Stage
-from softmax2d.stream._work import check_paths
+from softmax2d.stream.plan.inputs import Style, beside
+from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.recovery.stage import Stage
+from softmax2d.stream.recovery.unfinished import check_paths
 
 _FLOATS = ("confidence", "margin", "entropy")
 
@@ -33,7 +33,7 @@ _FLOATS = ("confidence", "margin", "entropy")
 def outputs_of(text: str) -> tuple[str, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     try:
-        return tuple(dict.fromkeys(_checks.output_names("segment", names, None)))
+        return tuple(dict.fromkeys(checks.output_names("segment", names, None)))
     except ValueError as error:
         raise Unusable(f"--outputs: {str(error).removeprefix('segment: ')}") from None
 
@@ -93,7 +93,7 @@ def thinned(labels: Stage) -> Any:
 @sized
 @click.option(
     "--decode",
-    type=click.Choice(_checks.DECODINGS),
+    type=click.Choice(checks.DECODINGS),
     default="argmax",
     show_default=True,
     help="The most probable class, or what makes the image's expected Dice or IoU large.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from softmax2d._files._errors import Unusable
+from softmax2d._errors import Unusable
 
 
 def interpolated(command: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from softmax2d._files._errors import Refused, Unusable
-from softmax2d.stream._cluster import Cluster
+from softmax2d._errors import Refused, Unusable
+from softmax2d.stream.workers.cluster import Cluster
 
 
 def number_of_workers(context: Any, option: Any, value: int | None) -> int | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from softmax2d._files._errors import failing
-from softmax2d.stream._place import sync_folder
-from softmax2d.stream._work import check_new, check_paths, check_same
+from softmax2d._errors import failing
+from softmax2d.stream.recovery.lock import sync_folder
+from softmax2d.stream.recovery.unfinished import check_new, check_paths, check_same
 
 
 class Results:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from softmax2d import _arrays, _ops
-from softmax2d._arrays import Array
-from softmax2d._checks import Map
-from softmax2d._ops import Segmentation
-from softmax2d._resample import Grid
+from softmax2d._gate import arrays
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.checks import Map
+from softmax2d._gate.grids import Grid
+from softmax2d._ops import segment
+from softmax2d._ops.segment import Segmentation
 
 
 def grid(
@@ -19,7 +20,7 @@ def grid(
     A chunk may be of another shape than Dask was told; the core, which trusts its arguments, is not
     to meet one.
     """
-    array = _arrays.as_floats(where, "logits", block[0] if isinstance(block, list) else block)
+    array = arrays.as_floats(where, "logits", block[0] if isinstance(block, list) else block)
     pairs = tuple(zip(tables[::2], tables[1::2], strict=True))
     pixels = array.shape[:axis] + array.shape[axis + 1 :]
     batch, own = pixels[: len(pixels) - len(pairs)], pixels[len(pixels) - len(pairs) :]
@@ -30,7 +31,7 @@ def grid(
     if not inside:
         raise ValueError(
             f"{where}: a chunk of logits is not what its dask array says: {ndim} axes, {classes} "
-            f"classes along axis {axis} were expected; got {_arrays.describe(array)}."
+            f"classes along axis {axis} were expected; got {arrays.describe(array)}."
         )
     if not pairs:
         return Grid(array, None, pixels)
@@ -50,7 +51,7 @@ def segmented(
 ) -> Segmentation:
     """All results of a piece, from one pass over its logits."""
     source = grid(where, block, tables, axis, classes, ndim)
-    return _ops.segmented(source, axis, affine, names, best)
+    return segment.segmented(source, axis, affine, names, best)
 
 
 def field(found: Segmentation, name_of_field: str) -> Any:
@@ -71,6 +72,6 @@ def probabilities(
     """Probabilities of a piece, or their logarithms."""
     source = grid(where, block, tables, axis, classes, ndim)
     shape = source.class_shape(axis)
-    result = _arrays.result_array(where, None, source.logits, (), shape)
-    _ops.fill_probs(source, axis, affine, result, logs)
+    result = arrays.result_array(where, None, source.logits, (), shape)
+    segment.fill_probs(source, axis, affine, result, logs)
     return result

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _arrays, _evaluate, _options, _targets
-from softmax2d._arrays import Array
-from softmax2d._checks import Map
+from softmax2d._gate import arrays, losses, targets
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.checks import Map
+from softmax2d._gate.targets import Logits
 from softmax2d._native import core
-from softmax2d._ops import Interpolation, Window
-from softmax2d._statistics import Statistics
-from softmax2d._targets import Logits
-from softmax2d.dask import _blocks, _xarray
+from softmax2d._ops.segment import Interpolation, Window
+from softmax2d._statistics import evaluate as _evaluate
+from softmax2d._statistics.statistics import Statistics
+from softmax2d.dask import _blocks, _labelled
 from softmax2d.dask._dask import Delayed, HighLevelGraph, Lazy, da, optimize
 from softmax2d.dask._pieces import pieces
 from softmax2d.dask._plan import Plan, checked, stand_in
@@ -87,7 +88,7 @@ def evaluate(
     Notes
     -----
     All sums are of integers, and a task adds eight of them: neither chunks nor their order change
-    the result (tests/test_dask_evaluate.py).
+    the result (tests/dask/test_evaluate.py).
 
     Examples
     --------
@@ -101,12 +102,12 @@ def evaluate(
     grid = size, interpolation, align_corners, spatial_dims, window
     plan = checked(where, logits, axis, temperature, bias, *grid)
     bins = _evaluate.number_of_bins(where, bins)
-    truth = _xarray.target_data(plan, target)
+    truth = _labelled.target_data(plan, target)
     _check_target(plan, truth, ignore_index)
     if not plan.lazy and not isinstance(truth, da.Array):
         given = plan.in_memory()
         source = Logits(given.logits, plan.axis, plan.affine, given.tables, given.shape)
-        found = _targets.labels(where, truth, source, ignore_index)
+        found = targets.labels(where, truth, source, ignore_index)
         return _evaluate.counted(source, found, prod(plan.shape[: plan.batch]), bins)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
@@ -116,11 +117,11 @@ def evaluate(
 def _check_target(plan: Plan, truth: Any, ignore_index: Any) -> None:
     """Refuse a target by its shape and type, in the words of the NumPy function."""
     alike = stand_in(plan.where, "target", truth, "255")
-    _options.ignored_class(plan.where, ignore_index)
+    losses.ignored_class(plan.where, ignore_index)
     if alike.dtype.kind not in "iu" or alike.shape != plan.shape:
         # It refuses these before it reads the target, of which there is none.
         source = Logits(plan.alike, plan.axis, plan.affine, None, plan.shape)
-        _targets.labels(plan.where, alike, source, ignore_index)
+        targets.labels(plan.where, alike, source, ignore_index)
 
 
 def _lazy(plan: Plan, truth: Any, ignore_index: Any, bins: int) -> Any:
@@ -191,7 +192,7 @@ def counted_part(
     if target.shape != grid.shape:
         raise ValueError(
             f"{where}: a chunk of target is not what its dask array says: shape {grid.shape} was "
-            f"expected; got {_arrays.describe(target)}."
+            f"expected; got {arrays.describe(target)}."
         )
     source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
     images = prod(grid.shape[:batch])
@@ -204,10 +205,10 @@ def counted_part(
 
 def _counts(
     where: str, given: Any, classes: int, ignore: int | None, images: int, starts: list[int]
-) -> tuple[_targets.Target, Array]:
+) -> tuple[targets.Target, Array]:
     """A target that holds classes only, and which of them occur in each image."""
-    given = _arrays.as_array(where, "target", given, "255")
-    truth = _targets.unchecked_labels(given, ignore)
+    given = arrays.as_array(where, "target", given, "255")
+    truth = targets.unchecked_labels(given, ignore)
     counts, valid = np.zeros((images, classes), np.int64), 0
     each = truth.array.reshape(images, given.size // images) if images else ()
     for number, (image, row) in enumerate(zip(each, counts, strict=True)):

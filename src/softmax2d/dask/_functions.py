@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _arrays, _checks, _ops
-from softmax2d._ops import Decode, Interpolation, Output, Segmentation, Window
-from softmax2d.dask import _blocks, _xarray
+from softmax2d._gate import arrays, checks
+from softmax2d._ops import segment as _ops
+from softmax2d._ops.segment import Decode, Interpolation, Output, Segmentation, Window
+from softmax2d.dask import _blocks, _labelled
 from softmax2d.dask._dask import da
 from softmax2d.dask._pieces import Pieces, pieces
 from softmax2d.dask._plan import Plan, checked
@@ -75,8 +76,8 @@ def segment(
     Notes
     -----
     All refusals but the last come with the call, which computes nothing. Every chunk has the bits
-    of :func:`softmax2d.segment` on the whole (tests/test_dask.py). A task reads a chunk of logits
-    and, where these are resampled, a row and a column of each neighbour, from a copy.
+    of :func:`softmax2d.segment` on the whole (tests/dask/test_dask.py). A task reads a chunk of
+    logits and, where these are resampled, a row and a column of each neighbour, from a copy.
 
     Examples
     --------
@@ -89,19 +90,19 @@ def segment(
     (8, 12)
     """
     where = "segment"
-    _checks.only_argmax(where, decode, "dask arrays")
+    checks.only_argmax(where, decode, "dask arrays")
     grid = size, interpolation, align_corners, spatial_dims, window
     plan = checked(where, logits, axis, temperature, bias, *grid)
-    names = _checks.output_names(where, outputs, top_k)
-    best = _checks.best_classes(where, top_k, plan.classes)
+    names = checks.output_names(where, outputs, top_k)
+    best = checks.best_classes(where, top_k, plan.classes)
     if plan.lazy:
         found = _lazy(pieces(plan), names, best)
     else:
         found = _ops.segmented(plan.in_memory(), plan.axis, plan.affine, names, best)
     if plan.frame is None:
         return found
-    new = _xarray.RANK
-    return Segmentation(*(t if t is None else _xarray.labelled(plan, t, new) for t in found))
+    new = _labelled.RANK
+    return Segmentation(*(t if t is None else _labelled.labelled(plan, t, new) for t in found))
 
 
 def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
@@ -214,6 +215,6 @@ def _probabilities(plan: Plan, *, logs: bool) -> Any:
     else:
         source = plan.in_memory()
         shape = source.class_shape(plan.axis)
-        result = _arrays.result_array(where, None, source.logits, (), shape)
+        result = arrays.result_array(where, None, source.logits, (), shape)
         _ops.fill_probs(source, plan.axis, plan.affine, result, logs)
-    return result if plan.frame is None else _xarray.labelled(plan, result)
+    return result if plan.frame is None else _labelled.labelled(plan, result)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _resample
-from softmax2d._arrays import Array
+from softmax2d._gate import grids
+from softmax2d._gate.arrays import Array
 from softmax2d.dask._dask import Lazy, da
 from softmax2d.dask._plan import Plan
 
@@ -125,7 +125,7 @@ def _cut(lower: Array, weight: Array, own: tuple[int, ...], linear: bool) -> _Cu
 
 def _cuts(plan: Plan) -> list[_Cut]:
     """All resampled axes in pieces."""
-    whole = _resample.tables(plan.own, plan.sizes, plan.interpolations, plan.align_corners)
+    whole = grids.tables(plan.own, plan.sizes, plan.interpolations, plan.align_corners)
     each = zip(whole, plan.window, plan.axes, plan.interpolations, strict=True)
     return [
         _cut(lower[part], weight[part], plan.array.chunks[d], name == "linear")

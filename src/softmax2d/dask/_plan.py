@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _arrays, _checks, _resample, _sizes
-from softmax2d._arrays import Array
-from softmax2d._checks import Map
-from softmax2d.dask import _xarray
+from softmax2d._gate import arrays, checks, grids
+from softmax2d._gate import sizes as _sizes
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.checks import Map
+from softmax2d.dask import _labelled
 from softmax2d.dask._dask import da
 
 
@@ -84,17 +85,17 @@ class Plan(NamedTuple):
         """Number of batch axes, which come first among those of the pixels."""
         return self.alike.ndim - 1 - len(self.axes)
 
-    def in_memory(self) -> _resample.Grid:
+    def in_memory(self) -> grids.Grid:
         """What :func:`softmax2d.segment` would make of logits that are in memory."""
-        array = _arrays.as_floats(self.where, "logits", self.array)
+        array = arrays.as_floats(self.where, "logits", self.array)
         options = self.sizes, self.interpolations, self.align_corners, len(self.axes), self.window
-        return _resample.grid(self.where, array, self.axis, *options)
+        return grids.grid(self.where, array, self.axis, *options)
 
 
 def stand_in(where: str, name: str, array: Any, filler: str = "-np.inf") -> Array:
     """An array of the same shape and dtype without memory, nothing of ``array`` being computed."""
     if not isinstance(array, da.Array):
-        array = _arrays.as_array(where, name, array, filler)
+        array = arrays.as_array(where, name, array, filler)
         return np.broadcast_to(np.empty((), array.dtype), array.shape)
     for axis, chunks in enumerate(array.chunks):
         if any(math.isnan(n) for n in chunks):
@@ -102,13 +103,13 @@ def stand_in(where: str, name: str, array: Any, filler: str = "-np.inf") -> Arra
                 f"{where}: {name} must have chunks of known sizes; those along axis {axis} are not "
                 f"known. Call {name}.compute_chunk_sizes() first."
             )
-    _arrays.as_array(where, name, array._meta, filler)  # noqa: SLF001 - masked, other devices
+    arrays.as_array(where, name, array._meta, filler)  # noqa: SLF001 - masked, other devices
     return np.broadcast_to(np.empty((), array.dtype), array.shape)
 
 
 def _known(where: str, name: str, value: Any) -> Any:
     """A value of the map, which is needed at once."""
-    array = value.data if _xarray.is_data_array(value) else value
+    array = value.data if _labelled.is_data_array(value) else value
     if isinstance(array, da.Array):
         raise TypeError(
             f"{where}: {name} must be in memory, because it is checked at once; got a lazy "
@@ -121,7 +122,7 @@ def _floats(where: str, alike: Array) -> Array:
     """``alike`` as it is computed with, or a refusal."""
     if alike.dtype.kind in "iu":
         return np.broadcast_to(np.empty((), np.float64), alike.shape)
-    return _arrays.as_floats(where, "logits", alike)
+    return arrays.as_floats(where, "logits", alike)
 
 
 def checked(
@@ -137,13 +138,13 @@ def checked(
     window: Any,
 ) -> Plan:
     """The plan of a call, or the refusal that the NumPy function gives."""
-    array, axis, frame = _xarray.taken(where, logits, axis)
+    array, axis, frame = _labelled.taken(where, logits, axis)
     alike = _floats(where, stand_in(where, "logits", array))
-    axis = _checks.class_axis(where, "logits", alike, axis)
+    axis = checks.class_axis(where, "logits", alike, axis)
     if where in ("segment", "evaluate"):
-        _checks.some_classes(where, alike, axis)
+        checks.some_classes(where, alike, axis)
     pair = _known(where, "temperature", temperature), _known(where, "bias", bias)
-    affine = _checks.affine(where, *pair, alike.shape[axis])
+    affine = checks.affine(where, *pair, alike.shape[axis])
     axes = _sizes.spatial_axes(where, alike, axis, spatial_dims)
     own = tuple(alike.shape[d] for d in axes)
     sizes = _sizes.output_size(where, own, size)

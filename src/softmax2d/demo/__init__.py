@@ -122,7 +122,7 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     OSError
         The folder cannot be made or written to; what was there before remains.
     """
-    from softmax2d._files._errors import failing
+    from softmax2d._errors import failing
     from softmax2d.cli._write import Results
     from softmax2d.demo import _article
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import softmax2d as s2d
-from softmax2d._files._errors import Unusable, needed
+from softmax2d._errors import Unusable, needed
 from softmax2d.demo._strokes import CLASSES, UNMARKED
 
 Array = NDArray[Any]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files._errors import needed
+from softmax2d._errors import needed
 
 Array = NDArray[Any]
 Point = tuple[int, int]

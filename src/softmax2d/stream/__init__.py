@@ -1,10 +1,10 @@
 """Operations on files bigger than memory: tile by tile, in a stated budget, and nothing lost."""
 
-from softmax2d._files._errors import Failed, Refused, StreamError, Unusable
+from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
 from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
-from softmax2d.stream._summary import Summary
+from softmax2d.stream.workers.summary import Summary
 
 __all__ = [
     "Failed",

@@ -11,15 +11,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from softmax2d._evaluate import number_of_bins
-from softmax2d._files._errors import Unusable, shown
-from softmax2d._files._source import Source
-from softmax2d._statistics import Statistics
-from softmax2d.stream import _account, _engine, _request
-from softmax2d.stream._checkpoint import Checkpoint, kept_beside
-from softmax2d.stream._cluster import Cluster
-from softmax2d.stream._counting import plan_of
-from softmax2d.stream._evaluation import (
+from softmax2d._errors import Unusable, shown
+from softmax2d._files.source.source import Source
+from softmax2d._statistics.evaluate import number_of_bins
+from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream._run import accounted
+from softmax2d.stream._segment import workers_of
+from softmax2d.stream.counting.counting import plan_of
+from softmax2d.stream.counting.evaluation import (
     Counted,
     Evaluation,
     counting_of,
@@ -27,12 +26,14 @@ from softmax2d.stream._evaluation import (
     header_of,
     job_of,
 )
-from softmax2d.stream._geometry import Resampling
-from softmax2d.stream._journal import Record
-from softmax2d.stream._memory import in_bytes
-from softmax2d.stream._run import accounted
-from softmax2d.stream._segment import workers_of
-from softmax2d.stream._summary import Progress, Summary
+from softmax2d.stream.plan import inputs, pixel_counts
+from softmax2d.stream.plan.geometry import Resampling
+from softmax2d.stream.plan.memory import in_bytes
+from softmax2d.stream.recovery.checkpoint import Checkpoint, kept_beside
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.workers import threads as _engine
+from softmax2d.stream.workers.cluster import Cluster
+from softmax2d.stream.workers.summary import Progress, Summary
 
 
 def evaluation(
@@ -137,16 +138,16 @@ def evaluate_files(
     beside = summary if checkpoint is None else checkpoint
     if resume and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
-    account = _request.account_path(summary, [source, target])
-    beside = _request.account_path(beside, [], what="checkpoint")
+    account = inputs.account_path(summary, [source, target])
+    beside = inputs.account_path(beside, [], what="checkpoint")
     with ExitStack() as stack:
         room, threads, cluster = in_bytes(memory), workers_of(workers), None
         if scheduler is not None:
             cluster = stack.enter_context(Cluster(scheduler))
             room, threads = cluster.share(room), cluster.threads
         fill, asked = missing_as_fill, threads
-        logits = stack.enter_context(_request.opened(source, key, fill))
-        truth = stack.enter_context(_request.opened(target, target_key, fill))
+        logits = stack.enter_context(inputs.opened(source, key, fill))
+        truth = stack.enter_context(inputs.opened(target, target_key, fill))
         mapped = {"temperature": temperature, "bias": bias, "bins": bins}
         counting, threads = evaluation(
             logits,
@@ -185,7 +186,7 @@ def evaluated(
 
     def said(record: Record) -> None:
         summary.tiles_done += 1
-        summary.counts += _account.Counts.of_record(record)
+        summary.counts += pixel_counts.Counts.of_record(record)
         summary.bytes_read += int(record["read"])
         if held is not None:
             held.keep(counting.state)

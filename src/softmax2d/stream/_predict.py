@@ -12,22 +12,26 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softmax2d import __version__, _checks, _resample
-from softmax2d._files._errors import Refused, StreamError, Unusable
-from softmax2d._files._source import Array, Box, Source
-from softmax2d.stream import _engine, _model, _request, _windows
-from softmax2d.stream._account import Counts
-from softmax2d.stream._blend import Blend, into_probabilities
-from softmax2d.stream._geometry import Geometry
-from softmax2d.stream._memory import in_bytes, left_beside
-from softmax2d.stream._operation import Operation, free_label
-from softmax2d.stream._request import COLOURS, Style
+from softmax2d import __version__
+from softmax2d._errors import Refused, StreamError, Unusable
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._gate import checks, grids
 from softmax2d.stream._run import accounted, begun
 from softmax2d.stream._segment import checked_outputs
-from softmax2d.stream._stage import ArrayStage, Stage
-from softmax2d.stream._summary import Progress, Summary
-from softmax2d.stream._tiles import CHUNK, Tiling
-from softmax2d.stream._work import Work, check_paths
+from softmax2d.stream.plan import inputs
+from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.inputs import COLOURS, Style
+from softmax2d.stream.plan.memory import in_bytes, left_beside
+from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.tile_results import Operation, free_label
+from softmax2d.stream.plan.tiles import CHUNK, Tiling
+from softmax2d.stream.recovery.stage import ArrayStage, Stage
+from softmax2d.stream.recovery.unfinished import Work, check_paths
+from softmax2d.stream.sliding import model as _model
+from softmax2d.stream.sliding import windows
+from softmax2d.stream.sliding.blend import Blend, into_probabilities
+from softmax2d.stream.workers import threads
+from softmax2d.stream.workers.summary import Progress, Summary
 
 Weighting = Literal["gaussian", "hann", "flat"]
 _SCALES = {"uint8": 1 / 255, "uint16": 1 / 65535}
@@ -109,7 +113,7 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     window = (window,) * len(sizes) if np.ndim(window) == 0 else tuple(window)
     if len(window) != len(sizes):
         raise Unusable(f"window must be one number, or one for each of {len(sizes)} axes.")
-    _windows.checked(window, asked["overlap"], asked["weighting"])
+    windows.checked(window, asked["overlap"], asked["weighting"])
     for name, known in (
         ("pad", _PADS), ("test_time", ("none", "flips")), ("blend", ("logits", "probabilities")),
     ):  # fmt: skip
@@ -121,14 +125,14 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     depth = 1 if channels is None else image.shape[channels]
     classes, *strides = _model.output_of(run, (1, depth, *window), window)
     each = zip(sizes, window, strides, strict=True)
-    axes = tuple(_windows.laid(n, w, s, asked["overlap"]) for n, w, s in each)
+    axes = tuple(windows.laid(n, w, s, asked["overlap"]) for n, w, s in each)
     try:
-        mapped = _checks.unpacked("predict", asked["temperature"], asked["bias"], classes)
-        _checks.affine("predict", *mapped, classes)
+        mapped = checks.unpacked("predict", asked["temperature"], asked["bias"], classes)
+        checks.affine("predict", *mapped, classes)
     except (TypeError, ValueError) as error:
         raise Unusable(str(error)) from None
-    told |= {n: _request.numbers(v) for n, v in zip(("temperature", "bias"), mapped, strict=True)}
-    temperature, bias = map(_request.plain, mapped)
+    told |= {n: inputs.numbers(v) for n, v in zip(("temperature", "bias"), mapped, strict=True)}
+    temperature, bias = map(inputs.plain, mapped)
     probabilities = None
     if asked["blend"] == "probabilities":
         probabilities = into_probabilities(temperature, bias)
@@ -150,7 +154,7 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     tables = None
     if any(stride > 1 for stride in strides):
         cells, padded = tuple(a.cells for a in axes), tuple(a.padded for a in axes)
-        tables = _resample.tables(cells, padded, kinds, False)
+        tables = grids.tables(cells, padded, kinds, False)
     return _Plan(blend, operation, tables, told)
 
 
@@ -180,7 +184,7 @@ def _finished(plan: _Plan, first: int) -> Iterator[tuple[int, Box, Array, Any]]:
             yield band, box, held[inside], None
             continue
         shape = tuple(axis.cells for axis in plan.blend.axes)
-        part, tables = _resample.cut(plan.tables, shape, box)
+        part, tables = grids.cut(plan.tables, shape, box)
         piece = held[(slice(None), slice(part[0].start - begin, part[0].stop - begin), *part[1:])]
         yield band, box, piece, tables
         drop = max(0, held.shape[1] - 1)
@@ -280,7 +284,7 @@ def predict(
     height) × (image width) scores, not the image's. Blending happens between the network's own
     cells; where they are coarser than pixels, the blended cells are interpolated as
     :func:`softmax2d.segment` does. Up to rounding this is the blend in one array of the whole
-    image (tests/test_predict.py).
+    image (tests/stream/test_predict.py).
 
     Examples
     --------
@@ -324,25 +328,25 @@ def predicted(
     summary: str | os.PathLike[str] | None = None,
 ) -> Summary:
     """What :func:`predict` does; ``style`` is asked when the number of classes is known."""
-    held = _request.places(result, asked["outputs"])
+    held = inputs.places(result, asked["outputs"])
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
-    given = [*_request.given(model), *_request.given(image)]
+    given = [*inputs.given(model), *inputs.given(image)]
     check_paths(list(paths.values()), given, overwrite or resume)
     if resume and not paths:
         raise Unusable("resume=True needs results that are files.")
     room = in_bytes(memory)
-    with _request.opened(image, key, False) as source:
+    with inputs.opened(image, key, False) as source:
         left_beside(source, room)
         plan = _planned(model, source, asked)
         arrays = {n: a for n, a in held.items() if n not in paths}
         for name, array in arrays.items():
             shape, dtype = plan.operation.result_shape(name), plan.operation.result_dtype(name)
-            _request.check_array(name, array, plan.operation.geometry, shape, dtype)
-            _request.check_apart(name, array, image)
-        told = _request.checked(style(plan.blend.classes), plan.blend.classes)
+            inputs.check_array(name, array, plan.operation.geometry, shape, dtype)
+            inputs.check_apart(name, array, image)
+        told = inputs.checked(style(plan.blend.classes), plan.blend.classes)
         work = _work(source, plan, asked, paths, told, resume, overwrite)
         run = _Prediction(plan, source, work, arrays, progress)
-        return run(_request.account_path(summary, [image], work))
+        return run(inputs.account_path(summary, [image], work))
 
 
 def _work(
@@ -359,12 +363,12 @@ def _work(
     shape = plan.operation.geometry.shape
     tiling = Tiling(shape, (min(CHUNK, shape[0]), *shape[1:]), 0)
     bare = _placed(source)
-    styles = _request.looks(plan.operation, bare, None, style)
+    styles = inputs.looks(plan.operation, bare, None, style)
     made = [
         replace(target, chunks=None)  # bands are no chunks: stored when they are complete
-        for target in _request.targets(plan.operation, paths, tiling, styles)
+        for target in inputs.targets(plan.operation, paths, tiling, styles)
     ]
-    head = _request.header(source, plan.operation, tiling, made)
+    head = inputs.header(source, plan.operation, tiling, made)
     head["parameters"] |= {n: repr(asked[n]) for n in _TOLD} | plan.told
     head["tiling"] = {"rows": list(plan.blend.axes[0].starts)}
     head["version"] = __version__
@@ -444,7 +448,7 @@ class _Prediction:
                 values = np.ascontiguousarray(stage.read(operation.result_box(name, box)))
             except StreamError:
                 return False
-            if _engine.checksum(values, 0) != record["crc"].get(name):
+            if threads.checksum(values, 0) != record["crc"].get(name):
                 return False
         return True
 
@@ -467,7 +471,7 @@ class _Prediction:
             for name, stage in stages.items():
                 values = np.ascontiguousarray(found.stored[name])
                 stage.write(operation.result_box(name, box), values)
-                sums[name] = _engine.checksum(values, 0)
+                sums[name] = threads.checksum(values, 0)
             record = {"tile": band, "crc": sums, **found.counts.to_json()}
             self._said(record, summary, started)
 

@@ -11,18 +11,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from softmax2d._files._errors import StreamError, Unusable, shown
-from softmax2d._files._source import Source
-from softmax2d.stream import _decoding, _engine
-from softmax2d.stream._account import Counts
-from softmax2d.stream._checkpoint import Checkpoint
-from softmax2d.stream._cluster import Stored
-from softmax2d.stream._journal import Record
-from softmax2d.stream._operation import Operation
-from softmax2d.stream._stage import ArrayStage, Stage
-from softmax2d.stream._summary import Progress, Summary
-from softmax2d.stream._tiles import Tiling
-from softmax2d.stream._work import Work
+from softmax2d._errors import StreamError, Unusable, shown
+from softmax2d._files.source.source import Source
+from softmax2d.stream.counting import image_rules
+from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.recovery.checkpoint import Checkpoint
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.recovery.stage import ArrayStage, Stage
+from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.workers import threads
+from softmax2d.stream.workers.cluster import Stored
+from softmax2d.stream.workers.summary import Progress, Summary
 
 # Runs the tiles somewhere else: (job, tiles, said) -> None.
 Scheduler = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
@@ -133,7 +134,7 @@ class Run:
                 shape, dtype = operation.result_shape(name), operation.result_dtype(name)
                 stages[name] = ArrayStage(held, name, shape, dtype)
             stages = {name: stages[name] for name in operation.outputs}
-            storing = _engine.Storing(self.source, operation, self.tiling, stages)
+            storing = threads.Storing(self.source, operation, self.tiling, stages)
             self._tiles_of(storing, summary, started)
             if self.work is not None:
                 finish = self.finish
@@ -145,7 +146,7 @@ class Run:
         operation = self.operation
         if operation.decode == "argmax" or not {"labels", "confidence"} & {*operation.outputs}:
             return operation
-        rules = _decoding.rules_of(self.source, operation, self.tiling, self.workers)
+        rules = image_rules.rules_of(self.source, operation, self.tiling, self.workers)
         return replace(operation, rules=rules)
 
     def _job(self, operation: Operation) -> Stored:
@@ -157,7 +158,7 @@ class Run:
         path = os.path.abspath(self.source.path)
         return Stored(path, self.key, self.fill, operation, self.tiling, named)
 
-    def _tiles_of(self, storing: _engine.Storing, summary: Summary, started: float) -> None:
+    def _tiles_of(self, storing: threads.Storing, summary: Summary, started: float) -> None:
         done = {} if self.work is None else dict(self.work.done)
         for tile, record in done.items():
             if tile < self._tiles() and storing.stored(record):
@@ -181,7 +182,7 @@ class Run:
             if self.scheduler is not None:
                 self.scheduler(self._job(storing.operation), left, said)
             else:
-                _engine.run(storing, left, self.workers, said)
-        except _engine.TileError as error:
+                threads.run(storing, left, self.workers, said)
+        except threads.TileError as error:
             summary.tiles_failed = error.tiles
-            raise _engine.plain(error, self.source.path) from None
+            raise threads.plain(error, self.source.path) from None

@@ -9,22 +9,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from softmax2d import _checks, _runtime
-from softmax2d._files._errors import Unusable
-from softmax2d._files._source import Source
-from softmax2d._ops import Decode
-from softmax2d.stream import _decoding, _request
-from softmax2d.stream._cache import cached
-from softmax2d.stream._cluster import Cluster
-from softmax2d.stream._geometry import Geometry, Resampling, laid
-from softmax2d.stream._memory import in_bytes
-from softmax2d.stream._operation import TOP, Operation, free_label
-from softmax2d.stream._request import Style
+from softmax2d import _runtime
+from softmax2d._errors import Unusable
+from softmax2d._files.source.source import Source
+from softmax2d._gate import checks
+from softmax2d._ops.segment import Decode
 from softmax2d.stream._run import Finish, Run
-from softmax2d.stream._stage import chunked_format
-from softmax2d.stream._summary import Progress, Summary
-from softmax2d.stream._tiles import Costs, Tiling, planned
-from softmax2d.stream._work import Work, check_paths
+from softmax2d.stream.counting import image_rules
+from softmax2d.stream.plan import inputs as _request
+from softmax2d.stream.plan.chunk_cache import cached
+from softmax2d.stream.plan.geometry import Geometry, Resampling, laid
+from softmax2d.stream.plan.inputs import Style
+from softmax2d.stream.plan.memory import in_bytes
+from softmax2d.stream.plan.tile_results import TOP, Operation, free_label
+from softmax2d.stream.plan.tiles import Costs, Tiling, planned
+from softmax2d.stream.recovery.stage import chunked_format
+from softmax2d.stream.recovery.unfinished import Work, check_paths
+from softmax2d.stream.workers.cluster import Cluster
+from softmax2d.stream.workers.summary import Progress, Summary
 
 Encoding = Literal["float", "float32", "float16", "uint8"]
 _PLAIN = Style()
@@ -68,7 +70,7 @@ def checked_outputs(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
     if outputs == ("probs",):
         return TOP if top_k is not None else ("probs",)
     try:
-        names = tuple(dict.fromkeys(_checks.output_names("segment_file", outputs, top_k)))
+        names = tuple(dict.fromkeys(checks.output_names("segment_file", outputs, top_k)))
     except ValueError as error:
         raise Unusable(str(error)) from None
     return (*names, *TOP) if top_k is not None else names
@@ -79,14 +81,14 @@ def _operation(
 ) -> Operation:
     nodata = source.nodata if options.nodata is None else options.nodata
     try:
-        best = _checks.best_classes("segment_file", options.top_k, geometry.classes)
+        best = checks.best_classes("segment_file", options.top_k, geometry.classes)
     except ValueError as error:
         raise Unusable(str(error)) from None
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
         empty = free_label(geometry.classes, options.nodata_label, str(source.path))
     mapped = options.temperature, options.bias
-    temperature, bias = _checks.unpacked("segment_file", *mapped, geometry.classes)
+    temperature, bias = checks.unpacked("segment_file", *mapped, geometry.classes)
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
@@ -100,7 +102,7 @@ def _operation(
         encoding=options.encoding,
         nodata=nodata,
         empty=empty,
-        decode=_decoding.checked(options.decode),
+        decode=image_rules.checked(options.decode),
     )
 
 
@@ -166,7 +168,7 @@ def planned_run(
             _request.check_apart(name, array, source)
         classes = geometry.classes
         logits, left = cached(bare, geometry, memory)
-        left = max(1, left - _decoding.held_bytes(operation.decode, classes, workers))
+        left = max(1, left - image_rules.held_bytes(operation.decode, classes, workers))
         tiling, workers = _tiling(logits, operation, held, left, workers)
         style = options.style if isinstance(options.style, Style) else options.style(classes)
         style = _request.checked(style, classes)

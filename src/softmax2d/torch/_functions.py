@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d import _checks, _ops
-from softmax2d._ops import Decode, Interpolation, Output, Segmentation, Window
-from softmax2d.torch import _composite, _gate, _operators
+from softmax2d._gate import checks
+from softmax2d._ops import segment as _ops
+from softmax2d._ops.segment import Decode, Interpolation, Output, Segmentation, Window
+from softmax2d.torch import _gate
 from softmax2d.torch._source import source_of
+from softmax2d.torch.kernels import composite
+from softmax2d.torch.operators import operators
 
 Size = int | Sequence[int] | None
 Names = Interpolation | Sequence[Interpolation]
@@ -48,12 +51,12 @@ def _probs(
     if out is not None:
         _gate.no_gradient(where, logits)
         _gate.beside(where, "out", out, ("logits", logits))
-        _operators.probs_out(out, logits, logs, *source)
+        operators.probs_out(out, logits, logs, *source)
         return out
     logits = _as_autocast(logits)
     if exporting():
-        return _composite.probs(logits, logs, source)
-    found: Tensor = _operators.probs(logits, logs, *source)
+        return composite.probs(logits, logs, source)
+    found: Tensor = operators.probs(logits, logs, *source)
     return found
 
 
@@ -152,9 +155,9 @@ def _vjp(
     if out is not None:
         _gate.no_gradient(where, result, grad)
         _gate.beside(where, "out", out, (first[0], result))
-        _operators.vjp_out(out, result, grad, logs, dim)
+        operators.vjp_out(out, result, grad, logs, dim)
         return _gate.tensor(where, "out", out)
-    found: Tensor = _operators.vjp(result, grad, logs, dim)
+    found: Tensor = operators.vjp(result, grad, logs, dim)
     return found
 
 
@@ -259,19 +262,19 @@ def segment(
     """
     where = "segment"
     logits = _gate.floats(where, "logits", logits)
-    if _checks.decoding(where, decode) != "argmax":
+    if checks.decoding(where, decode) != "argmax":
         if logits.device.type != "cpu" or exporting() or torch.compiler.is_compiling():
-            _checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
+            checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
         whole = size, interpolation, align_corners, spatial_dims
         return _decoded(logits, dim, temperature, bias, outputs, top_k, (*whole, window), decode)
     resampling = size, interpolation, align_corners, spatial_dims
     source = source_of(where, logits, dim, temperature, bias, resampling, window)
-    names = _checks.output_names(where, outputs, top_k)
+    names = checks.output_names(where, outputs, top_k)
     if exporting():
-        found = _composite.segment(logits, source, list(names), top_k)
+        found = composite.segment(logits, source, list(names), top_k)
     else:
-        found = _operators.segment(logits, ",".join(names), top_k, *source)
-    fields = [*(name for name in _checks.OUTPUTS if name in names)]
+        found = operators.segment(logits, ",".join(names), top_k, *source)
+    fields = [*(name for name in checks.OUTPUTS if name in names)]
     fields += ["top_labels", "top_probs"] if top_k is not None else []
     return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]
 

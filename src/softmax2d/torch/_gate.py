@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from softmax2d import _checks
-from softmax2d._calibration import Calibration
+from softmax2d._gate import checks
+from softmax2d.calibrate._calibration import Calibration
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DEVICES = ("cpu", "cuda", "meta")
@@ -79,7 +79,7 @@ def beside(where: str, name: str, value: Any, first: tuple[str, Tensor]) -> Tens
 
 def class_dim(where: str, name: str, given: Tensor, dim: Any) -> int:
     """``dim`` counted from the back, so that a batch in front does not change it."""
-    number = _checks.whole(where, "dim", dim)
+    number = checks.whole(where, "dim", dim)
     ndim = given.ndim
     if -ndim <= number < ndim:
         return number - ndim if number >= 0 else number

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 import softmax2d as numpy_functions
-from softmax2d import _overlap
-from softmax2d._losses import Reduction
-from softmax2d._ops import Window
-from softmax2d._statistics import Statistics
-from softmax2d.torch import _composite, _gate, _operators, _regions
-from softmax2d.torch._cpu import array_of
+from softmax2d._losses import overlap
+from softmax2d._losses.cross_entropy import Reduction
+from softmax2d._ops.segment import Window
+from softmax2d._statistics.statistics import Statistics
+from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
 from softmax2d.torch._source import Source, source_of
+from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels.cpu import array_of
+from softmax2d.torch.operators import operators, regions
 
 
 def _pair(
@@ -126,8 +128,8 @@ def cross_entropy2d(
     if exporting():
         weight, ignore_index, *terms = options[:4]
         plain = weight, ignore_index, (terms[0], terms[1]), reduction
-        return _composite.cross_entropy(logits, target, source, *plain)
-    loss: Tensor = _operators.cross_entropy(logits, target, *source, *options)[0]
+        return composite.cross_entropy(logits, target, source, *plain)
+    loss: Tensor = operators.cross_entropy(logits, target, *source, *options)[0]
     return loss
 
 
@@ -166,7 +168,7 @@ def cross_entropy2d_with_grad(
     logits, target, source = _pair(where, logits, target, resampling, dim, temperature, bias)
     given = ignore_index, label_smoothing, focal_gamma, reduction
     options = _options_of(where, logits, weight, (top_k, threshold), *given)
-    operator = _operators.cross_entropy_with_grad
+    operator = operators.cross_entropy_with_grad
     loss, grad = operator(logits.detach(), target.detach(), *source, *options)
     return loss, grad
 
@@ -180,8 +182,8 @@ def _region(where: str, factors: Any, pair: Any, weight: Any, *given: Any) -> Te
         _gate.number(where, "smooth", given[1]),
     )
     if exporting():
-        return _composite.region(logits, target, list(factors), source, *options)
-    loss: Tensor = _regions.region(logits, target, where, list(factors), *source, *options)[0]
+        return composite.region(logits, target, list(factors), source, *options)
+    loss: Tensor = regions.region(logits, target, where, list(factors), *source, *options)[0]
     return loss
 
 
@@ -212,7 +214,7 @@ def dice_loss2d(
     """
     where, resampling = "dice_loss2d", (size, interpolation, align_corners, spatial_dims)
     pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, _overlap.DICE, pair, weight, ignore_index, smooth)
+    return _region(where, overlap.DICE, pair, weight, ignore_index, smooth)
 
 
 def jaccard_loss2d(
@@ -233,7 +235,7 @@ def jaccard_loss2d(
     """Jaccard loss of tensors: :func:`softmax2d.jaccard_loss2d`, as :func:`dice_loss2d`."""
     where, resampling = "jaccard_loss2d", (size, interpolation, align_corners, spatial_dims)
     pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, _overlap.JACCARD, pair, weight, ignore_index, smooth)
+    return _region(where, overlap.JACCARD, pair, weight, ignore_index, smooth)
 
 
 def tversky_loss2d(
@@ -256,7 +258,7 @@ def tversky_loss2d(
     """Tversky loss of tensors: :func:`softmax2d.tversky_loss2d`, as :func:`dice_loss2d`."""
     where, resampling = "tversky_loss2d", (size, interpolation, align_corners, spatial_dims)
     pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, _overlap.tversky(where, alpha, beta), pair, weight, ignore_index, smooth)
+    return _region(where, overlap.tversky(where, alpha, beta), pair, weight, ignore_index, smooth)
 
 
 def lovasz_softmax_loss2d(
@@ -281,8 +283,8 @@ def lovasz_softmax_loss2d(
     resampling = size, interpolation, align_corners, spatial_dims
     logits, target, source = _pair(where, logits, target, resampling, dim, temperature, bias)
     if exporting():
-        return _composite.lovasz(logits, target, source, classes, ignore_index)
-    loss: Tensor = _regions.lovasz(logits, target, *source, classes, ignore_index)
+        return composite.lovasz(logits, target, source, classes, ignore_index)
+    loss: Tensor = regions.lovasz(logits, target, *source, classes, ignore_index)
     return loss
 
 

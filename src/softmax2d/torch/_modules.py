@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softmax2d._ops import Segmentation
-from softmax2d._statistics import Statistics
+from softmax2d._ops.segment import Segmentation
+from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _functions, _gate
 from softmax2d.torch import _loss_functions as losses
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from softmax2d import _checks, _sizes
+from softmax2d._gate import checks, sizes
 from softmax2d.torch import _gate
 
 # The arguments of every operator that stand for a Source.
@@ -88,19 +88,19 @@ def source_of(
     scale = None if plain else _gate.constant(where, "temperature", temperature, logits)
     shift = _gate.constant(where, "bias", bias, logits)
     size, interpolation, align_corners, spatial_dims = resampling
-    names = _checks.names_of(where, "interpolation", interpolation)
+    names = checks.names_of(where, "interpolation", interpolation)
     if not isinstance(interpolation, str) and len(names) == 1:
         names = names[0], ""  # one name in a sequence is not one name for all
-    _sizes.flag(where, "align_corners", align_corners)
+    sizes.flag(where, "align_corners", align_corners)
     if spatial_dims is not None:
-        spatial_dims = _checks.whole(where, "spatial_dims", spatial_dims)
+        spatial_dims = checks.whole(where, "spatial_dims", spatial_dims)
     found = Source(dim, scale, shift, None, ",".join(names), align_corners, spatial_dims, None)
     count = found.spatial_count(logits.ndim)
     if size is not None:
         found = found._replace(size=_sizes_of(where, size, count))
     if window is not None:
         own = found.pixel_shape(logits.shape)[-count:] if count else ()
-        slices = _sizes.window_slices(where, window, own)
+        slices = sizes.window_slices(where, window, own)
         bounds = [number for s, n in zip(slices, own, strict=True) for number in s.indices(n)]
         found = found._replace(window=bounds)
     return found
@@ -110,7 +110,7 @@ def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
     """One size for each of ``count`` spatial dimensions; their number is checked later."""
     try:
         many = (size,) * count if isinstance(size, int | torch.SymInt) else size
-        return [n if isinstance(n, torch.SymInt) else _checks.whole(where, "size", n) for n in many]
+        return [n if isinstance(n, torch.SymInt) else checks.whole(where, "size", n) for n in many]
     except TypeError:
         raise TypeError(
             f"{where}: size must be an integer or one per spatial axis; got {size!r}."

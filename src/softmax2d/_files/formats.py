@@ -1,0 +1,103 @@
+"""Which module reads and writes which suffix.
+
+A format is a module of this package with some of
+
+    open_source(path, key, *, fill)
+        A :class:`Source`; ``key`` names one array of several, ``fill`` lets missing chunks be fill
+        values.
+    check_result(path, shape, dtype, look)
+        Refuse, before anything is computed, what the file cannot hold.
+    assemble(path, target, staged, look)
+        Write the complete file ``target``, a temporary name beside ``path`` (which is the name for
+        messages and the suffix), from a staged array: ``shape``, ``dtype``, and ``staged[box]``,
+        which reads a piece.
+
+Nothing is believed that a file says of itself, nothing but the named driver opens it, and no pickle
+is ever loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from softmax2d._errors import Path, Refused, Unusable
+from softmax2d._files._mapped import in_memory, mapped
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.source import ArraySource, Source
+
+_MODULES = {
+    ".npy": "npy",
+    ".npz": "npz",
+    ".zarr": "zarr.array",
+    ".tif": "tiff.tiff",
+    ".tiff": "tiff.tiff",
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".safetensors": "safetensors",
+    ".png": "png",
+    ".jpg": "png",
+    ".jpeg": "png",
+}
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix, lower case; ``.nii.gz`` is one."""
+    name = os.path.basename(os.path.normpath(os.fspath(path))).lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
+
+
+def format_of(path: Path, ability: str) -> ModuleType:
+    """The module of a path's suffix, if it has the function ``ability``."""
+    suffix = suffix_of(path)
+    module = _MODULES.get(suffix)
+    if module is None:
+        if ability == "open_source":
+            _check_store(path)
+            with open_regular(path):
+                pass
+        known = ", ".join(_MODULES)
+        raise Refused(path, f"has the unknown suffix {suffix!r}; known are {known}.")
+    found = import_module(f"softmax2d._files.{module}")
+    if not hasattr(found, ability):
+        kind = "read" if ability == "open_source" else "written"
+        raise Refused(path, f"{suffix} files are not {kind}.")
+    return found
+
+
+def _check_store(path: Path) -> None:
+    """Say how an array in a Zarr store is named."""
+    for above in pathlib.Path(path).parents if os.path.isdir(path) else ():
+        if above.suffix.lower() == ".zarr":
+            key = pathlib.Path(path).relative_to(above).as_posix()
+            raise Refused(path, f"is a part of the store {above}; give that, and --key {key}.")
+
+
+def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:
+    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used.
+    Unusable
+        No such thing.
+    """
+    if isinstance(source, str | os.PathLike):
+        opened: Source = format_of(source, "open_source").open_source(source, key, fill=fill)
+        return opened
+    missing = [n for n in ("shape", "dtype", "__getitem__") if not hasattr(source, n)]
+    if missing:
+        kind = type(source).__name__
+        raise Unusable(
+            f"a source is a path, or has shape, dtype and __getitem__; {kind} has no {missing[0]}."
+        )
+    if key is not None:
+        raise Unusable("key names an array of a file; the source is an array itself.")
+    source = in_memory(source)
+    return mapped(source) or ArraySource(source)

@@ -1,0 +1,331 @@
+"""HDF5 datasets by h5py: plain numbers in this very file, by filters that only shrink them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isnan, prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._files.presentation import Look
+from softmax2d._files.source.bombs import DEFLATE, HARMLESS, is_bomb
+from softmax2d._files.source.raw import RawSource
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
+
+_BLOCK = 1 << 24  # bytes written at a time
+_CHUNK = 1 << 20  # bytes of a chunk of a result, about
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
+_LISTED = 8
+
+
+@contextmanager
+def _named(path: Path, kind: type[StreamError]) -> Iterator[Any]:
+    """h5py; its errors with the name of the file."""
+    h5py = needed("h5py", "hdf5")
+    try:
+        yield h5py
+    except StreamError:
+        raise
+    except MemoryError:
+        raise Failed(path, "not enough memory.") from None
+    except Exception as error:  # whatever HDF5 makes of a damaged file, or of a full disk
+        said = " ".join(str(error).split())
+        number = getattr(error, "errno", None)
+        if number or kind is Failed:
+            text = os.strerror(number) if number else said[:160]
+            raise Failed(path, f"{text}.") from error
+        raise Refused(path, f"is not a usable HDF5 file: {said[:160]}.") from error
+
+
+class Hdf5Source(Source):
+    """A dataset; HDF5 lets one thread in at a time."""
+
+    def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
+        self.path, self._fill, self._lock = path, fill, threading.Lock()
+        self._raw: RawSource | None = None  # of numbers that lie together: read by position
+        with _named(path, Refused) as h5py:
+            self._file = h5py.File(os.fspath(path), "r", locking=False)
+            self._number = os.open(path, os.O_RDONLY)
+            try:
+                self._dataset = _chosen(h5py, path, self._file, key)
+                self._lay_out()
+            except BaseException:
+                self.close()
+                raise
+
+    def _lay_out(self) -> None:
+        found = self._dataset
+        self.shape, self.dtype = found.shape, found.dtype
+        self.chunks = found.chunks
+        self.axes = _axis_names(found)
+        self.class_axis = class_axis_of(self.axes)
+        names = found.attrs.get("class_names")
+        self.names = None if names is None else tuple(str(name) for name in names)
+        self.nodata = _nodata(found.attrs)
+        factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
+        self.scale = 1.0 if factor is None else factor, 0.0 if offset is None else offset
+        made = found.id.get_create_plist()
+        codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+        self._deflated = 1 in codes
+        size = prod(self.shape) * self.dtype.itemsize
+        held = found.id.get_storage_size()
+        if self.chunks is None and held < size and not self._fill:
+            raise Refused(self.path, f"{found.name} was never written: {held} of {size} bytes.")
+        if size > max(BOMB_BYTES, BOMB_RATIO * held) and not self._fill:
+            raise Refused(
+                self.path,
+                f"expands from {held} to {size} bytes, as a bomb does; "
+                "store it uncompressed if it is to be trusted.",
+            )
+        start = found.id.get_offset() if self.chunks is None else None
+        if start is not None and size:
+            number = os.dup(self._number)
+            self._raw = RawSource(self.path, number, start, self.shape, self.dtype)
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        if self._raw is not None:
+            return self._raw.read(box)
+        with self._lock, _named(self.path, Refused):
+            if self.chunks is not None:
+                self._check(box)
+            found: Array = self._dataset[box]
+        return found
+
+    def _check(self, box: Box) -> None:
+        """Refuse chunks that were never written, which would be fill values, and bombs."""
+        chunks = self.chunks or self.shape
+        each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
+        for place in np.ndindex(*(len(r) for r in each)):
+            at = tuple(r[i] * c for r, i, c in zip(each, place, chunks, strict=True))
+            known = self._dataset.id.get_chunk_info_by_coord(at)
+            if known.byte_offset is not None:
+                # HDF5 reads what lies beyond the end of a file as zeros.
+                if known.byte_offset + known.size > os.fstat(self._number).st_size:
+                    raise Failed(self.path, "was truncated while it was read.")
+                self._check_bomb(at, known.size)
+            elif not self._fill:
+                raise Refused(
+                    self.path,
+                    f"the chunk of {self._dataset.name} at {at} is missing; "
+                    "--missing-as-fill takes such as the fill value.",
+                )
+
+    def _check_bomb(self, at: tuple[int, ...], length: int) -> None:
+        """Refuse a chunk that unpacks to more than it should; HDF5 unpacks without end."""
+        expected = prod(self.chunks or ()) * self.dtype.itemsize
+        if not self._deflated or length * DEFLATE <= HARMLESS:
+            return
+        _, data = self._dataset.id.read_direct_chunk(at)
+        if is_bomb("zlib", data, expected):
+            raise Refused(
+                self.path,
+                f"the chunk of {self._dataset.name} at {at} expands to far more than its "
+                f"{expected} bytes, as a bomb does.",
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+            if self._raw is not None:
+                self._raw.close()
+            number, self._number = self._number, -1
+            if number >= 0:
+                os.close(number)
+
+
+def _axis_names(found: Any) -> tuple[str, ...] | None:
+    """The axes' names, labels or those of their scales, where all have one.
+
+    HDF5's own functions take memory for one an axis, and fill it with as many as are stored.
+    """
+    names = [""] * len(found.shape)
+    if _one_an_axis(found, "DIMENSION_LABELS"):
+        names = [_text(label) for label in found.attrs["DIMENSION_LABELS"]]
+    if _one_an_axis(found, "DIMENSION_LIST"):
+        names = [name or _scale_of(found.dims[d]) for d, name in enumerate(names)]
+    return tuple(names) if names and all(names) else None
+
+
+def _one_an_axis(found: Any, name: str) -> bool:
+    return name in found.attrs and found.attrs.get_id(name).shape == (len(found.shape),)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _scale_of(dim: Any) -> str:
+    """The name of the scale attached to an axis, as netCDF-4 names its dimensions."""
+    held = dim.values()
+    return os.path.basename(held[0].name or "") if held else ""
+
+
+def _number(attributes: Any, name: str) -> float | None:
+    """An attribute that is one number, alone or in an array."""
+    value = np.asarray(attributes.get(name, ""))
+    return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
+
+
+def _nodata(attributes: Any) -> float | None:
+    """The number for no data: ours, or CF's; NaN there only says that nobody said anything."""
+    value = _number(attributes, "nodata")
+    if value is not None:
+        return value
+    value = _number(attributes, "_FillValue")
+    return None if value is None or isnan(value) else value
+
+
+def _datasets(h5py: Any, group: Any) -> list[str]:
+    """The first datasets that lie in this file, by their path."""
+    found: list[str] = []
+
+    def look(name: str, held: Any) -> bool | None:
+        if isinstance(held, h5py.Dataset):
+            found.append(name)
+        return True if len(found) > _LISTED else None  # enough
+
+    group.visititems(look)  # follows hard links only
+    return found
+
+
+def _own(h5py: Any, file: Any, key: str) -> bool:
+    """Whether a dataset of that path lies in this file: every step is a hard link."""
+    held = file
+    for step in key.split("/"):
+        if not isinstance(held, h5py.Group) or step not in held:
+            return False
+        if not isinstance(held.get(step, getlink=True), h5py.HardLink):
+            return False
+        held = held[step]
+    return isinstance(held, h5py.Dataset)
+
+
+def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
+    name = "" if key is None else key.strip("/")
+    if key is None or not _own(h5py, file, name):
+        names = _datasets(h5py, file)
+        more = len(names) > _LISTED
+        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
+        if key is not None:
+            raise Refused(path, f"holds no dataset {key!r}; it holds {listed or 'none'}.")
+        if len(names) != 1:
+            count = f"more than {_LISTED}" if more else len(names)
+            several = f"holds {count} datasets ({listed}); choose one with --key NAME."
+            raise Refused(path, several if names else "holds no dataset.")
+        name = names[0]
+    found = file[name]
+    kind = found.dtype.kind
+    if kind not in "fiu":
+        raise Refused(path, f"{name} holds {found.dtype}; numbers of 8 to 64 bits are needed.")
+    if found.is_virtual or found.external:
+        raise Refused(path, f"{name} lies in other files, which are not opened.")
+    made = found.id.get_create_plist()
+    for number in range(made.get_nfilters()):
+        code = made.get_filter(number)[0]
+        if code not in _FILTERS:
+            raise Refused(path, f"{name} is encoded with filter {code}, which is not read.")
+    return found
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
+    """A dataset of an HDF5 file: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        Not a regular file, not HDF5, or a dataset of other files, of no numbers, or damaged.
+    """
+    with open_regular(path):
+        source = Hdf5Source(path, key, fill=fill)
+        return scaled(source, *source.scale)
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001
+    """Refuse what no HDF5 file holds."""
+    needed("h5py", "hdf5")
+    if dtype.kind not in "fiu":
+        raise Refused(path, f"an HDF5 file holds no {dtype}; use float32 or float16.")
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array."""
+    with failing(path), open(target, "w+b", buffering=0) as disk:
+        forgiving = _Forgiving(disk)
+        with _named(path, Failed) as h5py, h5py.File(forgiving, "w", track_order=True) as file:
+            _filled(file, staged, look)
+        if forgiving.error is not None:
+            raise forgiving.error
+
+
+class _Forgiving:
+    """A file whose writes never fail: HDF5 crashes where its last ones do, on a full disk.
+
+    What failed first is kept in ``error``; nothing is written after it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.readinto, self.flush = file.readinto, file.flush
+
+    def write(self, data: Any) -> int:
+        """Write, or forget."""
+        left = memoryview(data).cast("B")
+        count = len(left)
+        try:
+            while left and self.error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.error = error
+        if left:
+            self._file.seek(len(left), os.SEEK_CUR)
+        return count
+
+    def truncate(self, size: int) -> int:
+        """Cut or lengthen, or forget."""
+        try:
+            if self.error is None:
+                self._file.truncate(size)
+        except OSError as error:
+            self.error = error
+        return size
+
+
+def _filled(file: Any, staged: Any, look: Look) -> None:
+    """The dataset of a result and what is said of it."""
+    shape, dtype = staged.shape, staged.dtype
+    chunks = _chunks(shape, dtype.itemsize)
+    packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
+    found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
+    if look.names is not None:
+        found.attrs["class_names"] = list(look.names)
+    for name, value in (("nodata", look.nodata), ("scale", look.scale)):
+        if value is not None:
+            found.attrs[name] = value
+    whole = tuple(slice(0, n) for n in shape)
+    for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):
+        found[block] = staged[block]
+    file.flush()
+
+
+def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
+    """Rows together, as blocks are written; None for what has no pixels."""
+    if not shape or not prod(shape):
+        return None
+    chunks = [1] * len(shape)
+    for d in reversed(range(len(shape))):
+        chunks[d] = max(1, min(shape[d], _CHUNK // (itemsize * prod(chunks[d + 1 :]))))
+        if chunks[d] < shape[d]:
+            break
+    return tuple(chunks)

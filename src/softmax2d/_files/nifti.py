@@ -1,0 +1,278 @@
+"""NIfTI volumes, .nii and .nii.gz: nibabel reads the header, the numbers are read by position.
+
+NIfTI lets the first axis run fastest: an image (X, Y, Z, C) is a C-order array (C, Z, Y, X), and so
+it appears here, without a copy. A .nii.gz cannot be read in the middle; it is unpacked once, when
+it is first read.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._files.formats import suffix_of
+from softmax2d._files.presentation import Look, Space
+from softmax2d._files.source.nodata import Mask
+from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.unpacked import PackedSource, in_scratch
+
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+_HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
+_LEVEL = 4  # of gzip
+_CHUNK = 1 << 22
+_TAIL = 1 << 20  # bytes that may follow the numbers, unread
+_FLAT = 3  # spatial axes that a NIfTI always has
+
+
+class _Head:
+    """What a header says, checked against nothing yet."""
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        nibabel = needed("nibabel", "nifti")
+        start = stream.read(4)
+        if len(start) < 4:
+            raise Refused(path, "is empty." if not start else "is truncated inside its header.")
+        length = {int.from_bytes(start, order) for order in ("little", "big")} & set(_HEADERS)
+        if not length:
+            raise Refused(path, "is not a NIfTI file.")
+        (size,) = length
+        self.raw = start + stream.read(size - 4)
+        if len(self.raw) < size:
+            raise Refused(path, "is truncated inside its header.")
+        try:
+            kind = getattr(nibabel, _HEADERS[size])
+            header = kind(self.raw, check=False)
+            self.dtype = np.dtype(header.get_data_dtype())
+            self.offset = int(header["vox_offset"])
+            shape = tuple(int(n) for n in header["dim"][1 : int(header["dim"][0]) + 1])
+            self.affine = header.get_best_affine().tolist()
+            slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+            magic = bytes(header["magic"])
+        except Exception as error:  # whatever nibabel makes of damaged bytes
+            said = " ".join(str(error).split())[:120]
+            raise Refused(path, f"is damaged: its NIfTI header cannot be read: {said}.") from error
+        if not magic.startswith((b"n+1", b"n+2")):
+            raise Refused(path, "is half of a .hdr/.img pair; save it as one .nii.")
+        if self.dtype.kind not in "fiu" or self.dtype.itemsize > 8:
+            raise Refused(path, f"holds {self.dtype}; numbers of 8 to 64 bits are needed.")
+        if not shape or len(shape) > 7 or min(shape) < 0 or self.offset < size:
+            raise Refused(path, "is damaged: its NIfTI header gives no valid shape.")
+        if slope != 0 and np.isfinite(slope) and not np.isfinite(inter):
+            raise Refused(path, f"is damaged: its NIfTI header adds {inter} to every number.")
+        self.shape = shape
+        self.scale = (slope, inter) if np.isfinite(slope) and slope != 0 else (1.0, 0.0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of data that must follow."""
+        return prod(self.shape) * int(self.dtype.itemsize)
+
+    def space(self) -> Space:
+        """Where the voxels lie."""
+        size = (*self.shape, 1, 1)[:_FLAT][::-1]
+        header = base64.b64encode(self.raw).decode()
+        return Space("nifti", size, {"affine": self.affine, "header": header})
+
+
+class NiftiSource(Source):
+    """An image with its axes turned round: (C, Z, Y, X), or (Z, Y, X) without classes."""
+
+    def __init__(self, path: Path, head: _Head, raw: Callable[[tuple[int, ...]], Source]) -> None:
+        shape = head.shape
+        if len(shape) > _FLAT + 1:  # (X, Y, Z, 1, C): vectors; time must be one
+            self._extra = tuple(n for n in shape[_FLAT:] if n != 1)
+            if len(self._extra) > 1:
+                raise Refused(
+                    path, f"has {len(shape)} axes, {shape}; at most one may count classes."
+                )
+            shape = (*shape[:_FLAT], *self._extra)
+        self._raw = scaled(raw(shape[::-1]), *head.scale)
+        self.packed_bytes, self.converted = self._raw.packed_bytes, self._raw.converted
+        self.path, self.shape, self.dtype = path, shape[::-1], self._raw.dtype
+        names = ("class", "z", "y", "x")
+        self.axes = names[-len(shape) :]
+        self.class_axis = 0 if len(shape) > _FLAT else None
+        self.space = head.space()
+
+    def prepare(self) -> None:
+        """Unpack a .nii.gz."""
+        self._raw.prepare()
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._raw.read(box)
+
+    def read_again(self, box: Box) -> Array:
+        """:meth:`read`, into memory that is used again."""
+        return self._raw.read_again(box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """As the numbers in the file."""
+        return self._raw.lacks(values, box, nodata)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSource:  # noqa: ARG001
+    """The image in a .nii or .nii.gz.
+
+    Raises
+    ------
+    Refused
+        Not such a file, truncated, damaged, or a bomb; of a .nii.gz, as far as its header says. Its
+        numbers are unpacked when they are first read, and may be refused there.
+    """
+    if key is not None:
+        raise Refused(path, "is a single array; key (--key) is for files with several.")
+    with open_regular(path) as file:
+        if suffix_of(path) == ".nii.gz":
+            return _packed(path, file)
+        with failing(path):
+            head = _Head(path, file)
+        held = os.fstat(file.fileno()).st_size - head.offset
+        if head.nbytes > held:
+            cause = f"is truncated: {head.nbytes} bytes are claimed, {max(held, 0)} are there."
+            raise Refused(path, cause)
+
+        def raw(shape: tuple[int, ...]) -> Source:
+            return RawSource(path, os.dup(file.fileno()), head.offset, shape, head.dtype)
+
+        return NiftiSource(path, head, raw)
+
+
+def _packed(path: Path, file: IO[bytes]) -> NiftiSource:
+    """What the header of a .nii.gz says; its numbers are unpacked when they are first read."""
+    packed, head = os.fstat(file.fileno()).st_size, _head_of(path)
+    if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
+        raise Refused(
+            path, f"expands from {packed} to {head.nbytes} bytes, as a bomb does; "
+                  "unpack it if it is to be trusted.")  # fmt: skip
+
+    def raw(shape: tuple[int, ...]) -> Source:
+        return PackedSource(path, file, shape, head.dtype, partial(_unpacked, path, head, shape))
+
+    return NiftiSource(path, head, raw)
+
+
+def _unpacked(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
+    """The volume whose header was looked at, unpacked."""
+    try:
+        with gzip.GzipFile(fileobj=file) as stream:
+            head = _Head(path, stream)  # type: ignore[arg-type]  # has read()
+            if head.raw != known.raw:
+                raise Refused(path, "changed while it was open.")
+            skip = head.offset - len(head.raw)
+            if skip > _CHUNK or len(stream.read(skip)) < skip:
+                raise Refused(path, "is truncated inside its header.")
+            found = RawSource(path, in_scratch(path, stream, head.nbytes), 0, shape, head.dtype)
+            try:
+                _check_end(path, stream)
+            except BaseException:
+                found.close()
+                raise
+            return found
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise Refused(path, f"is damaged: {error}.") from error
+
+
+def _check_end(path: Path, stream: Any) -> None:
+    """Read on to the checksum, which gzip compares; little may stand before it."""
+    if len(stream.read(_TAIL + 1)) > _TAIL or stream.read(1):
+        raise Refused(path, "holds more than its header claims; unpack it if it is to be trusted.")
+
+
+def _head_of(path: Path) -> _Head:
+    """The header alone, without unpacking the rest."""
+    with open_regular(path) as file:
+        try:
+            if suffix_of(path) != ".nii.gz":
+                return _Head(path, file)
+            with gzip.GzipFile(fileobj=file) as stream:
+                return _Head(path, stream)  # type: ignore[arg-type]  # has read()
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise Refused(path, f"is damaged: {error}.") from error
+
+
+def size_of(path: Path) -> tuple[int, ...]:
+    """The spatial size, slowest axis first."""
+    return _head_of(path).shape[:_FLAT][::-1]
+
+
+def space_of(path: Path) -> Space | None:
+    """Where the voxels lie."""
+    return _head_of(path).space()
+
+
+def _turned(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:
+    """The shape of the image as NIfTI has it, fastest axis first."""
+    spatial = shape[1:] if look.class_axis is not None else shape
+    flat = (1,) * (_FLAT - len(spatial)) + spatial
+    depth = shape[:1] if look.class_axis is not None else ()
+    return (*flat[::-1], *depth)
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no NIfTI holds."""
+    needed("nibabel", "nifti")
+    spatial = len(shape) - (look.class_axis is not None)
+    if look.class_axis not in (None, 0) or not 1 <= spatial <= _FLAT or not prod(shape):
+        size = " × ".join(map(str, shape))
+        raise Refused(path, f"a NIfTI holds one volume, its classes first; got {size}. Use .npy.")
+    if dtype.name not in ("uint8", "uint16", "uint32", "float32", "float64"):
+        raise Refused(path, f"a NIfTI holds no {dtype}; use float32 or uint8.")
+
+
+def _header(staged: Any, look: Look) -> bytes:
+    """The header of a result: that of the source, with its own shape and dtype."""
+    nibabel = needed("nibabel", "nifti")
+    told = look.space if look.space is not None and look.space.kind == "nifti" else None
+    raw = b"" if told is None else base64.b64decode(told.fields["header"])
+    shape = _turned(staged.shape, look)
+    large = len(raw) == 540 or max(shape) >= 1 << 15
+    kind = nibabel.Nifti2Header if large else nibabel.Nifti1Header
+    header = kind()
+    if raw:
+        before = getattr(nibabel, _HEADERS[len(raw)])(raw, check=False)
+        header = kind.from_header(before, check=False)
+    header.set_data_dtype(staged.dtype)
+    header.set_data_shape(shape)
+    header["scl_slope"], header["scl_inter"] = look.scale or 1.0, 0.0
+    header["cal_max"] = header["cal_min"] = 0
+    if told is not None:
+        affine = np.array(told.fields["affine"])
+        header.set_qform(affine, int(header["qform_code"]) or 1)
+        header.set_sform(affine, int(header["sform_code"]) or 1)
+    else:
+        header.set_sform(np.eye(4), 1)
+    header["descrip"] = b"softmax2d " + look.what.encode()
+    header["magic"] = b"n+2" if large else b"n+1"
+    header["vox_offset"] = 544 if large else 352
+    found: bytes = header.binaryblock
+    return found + b"\0" * (int(header["vox_offset"]) - len(found))
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array."""
+    packed = suffix_of(path) == ".nii.gz"
+    with failing(path), ExitStack() as stack:
+        file: Any = stack.enter_context(open(target, "wb"))
+        if packed:  # without name and time: the same bytes every time
+            opened = gzip.GzipFile("", "wb", _LEVEL, file, 0)
+            file = stack.enter_context(opened)
+        file.write(_header(staged, look))
+        copied(staged, file)

@@ -1,0 +1,166 @@
+"""Arrays in .npz files, which are zip archives of .npy files.
+
+A stored member is read where it lies; a compressed one is unpacked once, when it is first read.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._errors import Failed, Path, Refused, StreamError, failing
+from softmax2d._files.npy import (
+    MAX_HEADER,
+    Header,
+    check_size,
+    read_header,
+    shown_bytes,
+    source_in,
+)
+from softmax2d._files.presentation import Look
+from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.source import Source
+from softmax2d._files.source.unpacked import PackedSource, in_scratch
+
+# Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+# What zipfile raises for archives that are damaged, hostile or of a kind it does not know.
+_BAD_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.ZipInfo:
+    members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
+    for name in members:
+        if name.startswith("/") or ".." in name.split("/") or ":" in name[:2]:
+            cause = f"has a member {name[:80]!r}, which leads out of the archive."
+            raise Refused(path, cause)
+    listed = ", ".join(list(members)[:8]) + (", …" if len(members) > 8 else "")
+    if key is not None:
+        if key not in members:
+            raise Refused(path, f"holds no array {key!r}; it holds {listed or 'none'}.")
+        return members[key]
+    if not members:
+        raise Refused(path, "holds no array.")
+    if len(members) > 1:
+        raise Refused(path, f"holds {len(members)} arrays ({listed}); choose one with --key NAME.")
+    return next(iter(members.values()))
+
+
+def _stored_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where the bytes of an uncompressed member begin."""
+    file.seek(info.header_offset)
+    head = file.read(30)
+    if len(head) < 30 or head[:4] != b"PK\3\4":
+        raise Refused(path, "is damaged: its .npz directory points nowhere.")
+    name, extra = struct.unpack("<HH", head[26:30])
+    return int(info.header_offset + 30 + name + extra)
+
+
+def _check_ratio(path: Path, header: Header, packed: int) -> None:
+    if header.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
+        grown = f"{shown_bytes(packed)} to {shown_bytes(header.nbytes)}"
+        raise Refused(
+            path,
+            f"expands from {grown}, as a zip bomb does; "
+            "unpack it and give the .npy file if it is to be trusted.",
+        )
+
+
+def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
+    size = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        info = _member(path, archive, key)
+        if info.flag_bits & 1:
+            raise Refused(path, "is encrypted.")
+        with archive.open(info) as source:
+            header = read_header(path, source)
+            check_size(path, header, info.file_size - header.length)
+        if info.compress_type != zipfile.ZIP_STORED:
+            _check_ratio(path, header, info.compress_size)
+            unpack = partial(_unpacked, path, key, header)
+            return PackedSource(path, file, header.shape, header.dtype, unpack)
+        start = _stored_start(path, file, info) + header.length
+        check_size(path, header, size - start)
+        return source_in(path, os.dup(file.fileno()), header, start)
+
+
+def _unpacked(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
+    """The compressed member that was looked at, unpacked."""
+    with (
+        _refusing(path),
+        zipfile.ZipFile(file) as archive,
+        archive.open(_member(path, archive, key)) as source,
+    ):
+        if read_header(path, source) != header:
+            raise Refused(path, "changed while it was open.")
+        return source_in(path, in_scratch(path, source, header.nbytes), header, 0)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What a damaged archive does to zipfile, as errors that name the file."""
+    try:
+        yield
+    except StreamError:
+        raise
+    except _BAD_ZIP as error:
+        raise Refused(path, f"is not a usable .npz file: {str(error)[:120]}.") from error
+    except OSError as error:
+        raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  # noqa: ARG001
+    """An array of a .npz file: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        Not a regular file, not such an archive, or not one that holds such an array.
+    Failed
+        The operating system failed. Later, when it is read: a compressed array finds no room among
+        temporary files.
+    """
+    with open_regular(path) as file, _refusing(path):
+        return _open_member(path, file, key)
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """An archive holds everything."""
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete archive ``target``, of one stored member, from a staged array."""
+    member = zipfile.ZipInfo(f"{look.what}.npy")  # dated 1980: the same bytes every time
+    fields = {
+        "descr": np.lib.format.dtype_to_descr(staged.dtype),
+        "fortran_order": False,
+        "shape": staged.shape,
+    }
+    size = staged.dtype.itemsize * prod(staged.shape)
+    member.file_size = size + MAX_HEADER  # decides whether the archive needs large numbers
+    with (
+        failing(path),
+        zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive,
+        archive.open(member, "w", force_zip64=size > 1 << 31) as file,
+    ):
+        np.lib.format.write_array_header_1_0(file, fields)
+        copied(staged, file)

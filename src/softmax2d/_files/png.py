@@ -1,0 +1,156 @@
+"""Pictures: labels as .png, and the size of .png and .jpg."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import zlib
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._files.presentation import Look
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.tiff.pictures import damaged, opened_image
+
+_LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # Pillow's bytes a pixel
+_COEFFICIENTS = 6  # bytes a pixel that libjpeg keeps of a progressive picture, two a sample
+_STRIP = 1 << 24  # bytes of rows copied at a time
+_LEVEL = 6  # of deflate
+_BLOCK = 1 << 24  # bytes of rows compressed at a time
+
+
+class PictureSource(Source):
+    """A picture, decoded when it is first read, as a whole: its format has no pieces.
+
+    Until then only its header was looked at, so that what it declares can be compared with what can
+    be.
+    """
+
+    def __init__(self, path: Path, image: Any) -> None:
+        self.path, self._lock = path, threading.Lock()
+        self._pixels: Array | None = None
+        self._declared = image.mode, image.size
+        sample = _numbers(needed("PIL.Image", "cli").new(image.mode, (1, 1)))
+        self.shape = (image.height, image.width, *sample.shape[2:])
+        self.dtype = sample.dtype
+        self.axes = ("y", "x", "sample")[: len(self.shape)]
+        self.class_axis = None
+        self.packed_bytes = os.path.getsize(path)
+        progressive = image.format != "PNG" and bool(image.info.get("progressive"))
+        decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive
+        self.whole_bytes = image.height * image.width * (decoder + sample.nbytes)
+
+    def prepare(self) -> None:
+        """Decode."""
+        self._whole()
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._whole()[box]
+
+    def _whole(self) -> Array:
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decoded()
+            return self._pixels
+
+    def _decoded(self) -> Array:
+        """All pixels; the decoder's own come over in strips, which take less than a second copy."""
+        found = np.empty(self.shape, self.dtype)
+        with opened_image(self.path) as image:
+            if (image.mode, image.size) != self._declared:
+                raise Refused(self.path, "changed while it was open.")
+            step = max(1, _STRIP // max(1, found[:1].nbytes))
+            try:
+                for top in range(0, image.height, step):
+                    bottom = min(top + step, image.height)
+                    found[top:bottom] = _numbers(image.crop((0, top, image.width, bottom)))
+            except Exception as error:  # whatever a damaged file does to a decoder
+                raise damaged(self.path, "picture", error) from error
+        return found
+
+
+def _numbers(image: Any) -> Array:
+    """Numbers, or red, green and blue."""
+    known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
+    pixels = np.asarray(image if known else image.convert("RGB"))
+    return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001
+    """A picture whose pixels are not decoded yet.
+
+    Raises
+    ------
+    Refused
+        Not a picture, or one of too many pixels.
+    """
+    if key is not None:
+        raise Refused(path, "is a single array; key (--key) is for files with several.")
+    with opened_image(path) as image:
+        return PictureSource(path, image)
+
+
+def size_of(path: Path) -> tuple[int, ...]:
+    """Rows and columns, without looking at a pixel."""
+    with opened_image(path) as image:
+        return image.height, image.width
+
+
+def space_of(path: Path) -> None:  # noqa: ARG001
+    """A picture does not say where its pixels lie."""
+    return
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no .png holds."""
+    if os.path.splitext(path)[1].lower() != ".png":
+        raise Refused(path, "labels must not be blurred: use .png.")
+    if len(shape) != 2 or not prod(shape) or max(shape) >= 1 << 31:
+        size = " × ".join(map(str, shape))
+        hint = "multi-page .tif or .npy" if prod(shape) and len(shape) > 2 else ".npy"
+        raise Refused(path, f"a PNG holds one image of rows × columns; got {size}. Use {hint}.")
+    if dtype.kind != "u":
+        raise Refused(path, f"a PNG holds no {dtype}; use .tif or .npy, or 8 bits.")
+    if dtype.itemsize > 2:
+        got = f"got {look.classes} classes"
+        raise Refused(path, f"a PNG holds 65536 labels; {got}. Use .tif or .npy.")
+    check_palette(path, look)
+
+
+def check_palette(path: Path, look: Look) -> None:
+    """Refuse more colours than a file holds."""
+    if look.palette is not None and look.classes > 256:
+        raise Refused(path, f"a file with a palette holds 256 classes; got {look.classes}.")
+
+
+def _chunk(file: IO[bytes], kind: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + kind + data)
+    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from staged labels, a few rows at a time."""
+    rows, columns = staged.shape
+    size = staged.dtype.itemsize
+    colour = 0 if look.palette is None else 3
+    packer = zlib.compressobj(_LEVEL)
+    step = max(1, _BLOCK // (columns * size))
+    with failing(path), open(target, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8 * size, colour, 0, 0, 0))
+        if look.palette is not None:
+            _chunk(file, b"PLTE", np.asarray(look.palette, np.uint8).tobytes())
+        for start in range(0, rows, step):
+            block = staged[start : min(start + step, rows), 0:columns]
+            lines = np.zeros((len(block), 1 + columns * size), np.uint8)  # 0: no filter
+            lines[:, 1:] = block.astype(f">u{size}").view(np.uint8).reshape(len(block), -1)
+            if data := packer.compress(lines.data):
+                _chunk(file, b"IDAT", data)
+        _chunk(file, b"IDAT", packer.flush())
+        _chunk(file, b"IEND", b"")

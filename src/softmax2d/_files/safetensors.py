@@ -1,0 +1,157 @@
+"""Tensors in .safetensors files: a JSON header, then bare numbers.
+
+The format is that of https://github.com/huggingface/safetensors: eight bytes that give the header's
+length, little-endian; a JSON object of name to dtype, shape and data_offsets; the data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing, unicode
+from softmax2d._files.presentation import Look
+from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.regular import open_regular
+
+_MAX_HEADER = 1 << 22  # bytes; as Python objects a header takes twenty times as much
+_NAMES = "class_names"
+_DTYPES = {
+    "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4",
+    "I64": "<i8", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8",
+}  # fmt: skip
+_CODES = {np.dtype(text): code for code, text in _DTYPES.items()}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
+
+
+def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
+    """The header, and where the data begin."""
+    with failing(path):
+        start = os.pread(number, 8, 0)
+    if len(start) < 8:
+        raise Refused(path, "is empty." if not start else "is truncated inside its header.")
+    (length,) = struct.unpack("<Q", start)
+    if length > size - 8:
+        raise Refused(path, f"claims a header of {length} bytes; it has {size} bytes in all.")
+    if length > _MAX_HEADER:
+        raise Refused(path, f"has a header of {length} bytes; at most {_MAX_HEADER} are read.")
+    with failing(path):
+        text = os.pread(number, length, 8)
+    try:
+        found = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(path, "is damaged: its header cannot be read.")
+    return found, 8 + length
+
+
+def _chosen(path: Path, header: dict[str, Any], key: str | None) -> str:
+    names = [name for name in header if name != "__metadata__"]
+    listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    if key is not None:
+        if key not in names:
+            raise Refused(path, f"holds no tensor {key!r}; it holds {listed or 'none'}.")
+        return key
+    if len(names) != 1:
+        several = f"holds {len(names)} tensors ({listed}); choose one with --key NAME."
+        raise Refused(path, several if names else "holds no tensor.")
+    return names[0]
+
+
+def _dtype(path: Path, code: Any) -> np.dtype[Any]:
+    if code == "BF16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise Refused(
+                path,
+                "holds bfloat16, which needs ml_dtypes: "
+                'install it with `pip install "softmax2d[bfloat16]"`.',
+            ) from None
+        known: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return known
+    if code not in _DTYPES:
+        raise Refused(path, f"holds {str(code)[:20]}, which is not read.")
+    return np.dtype(_DTYPES[code])
+
+
+def _overlaps(header: dict[str, Any]) -> bool:
+    """Whether two tensors claim the same bytes."""
+    claimed = [e.get("data_offsets") for e in header.values() if isinstance(e, dict)]
+    pairs = [p for p in claimed if isinstance(p, list) and [type(n) for n in p] == [int, int]]
+    spans = sorted(p for p in pairs if p[0] < p[1])
+    return any(after[0] < before[1] for before, after in pairwise(spans))
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
+    """A tensor of a .safetensors file: the only one, or the one named ``key``.
+
+    Raises
+    ------
+    Refused
+        Not such a file, or one whose header does not agree with its length.
+    """
+    with open_regular(path) as file:
+        number = file.fileno()
+        size = os.fstat(number).st_size
+        header, start = _header(path, number, size)
+        entry = header[_chosen(path, header, key)]
+        try:
+            dtype = _dtype(path, entry["dtype"])
+            shape = tuple(entry["shape"])
+            first, last = entry["data_offsets"]
+            whole = all(type(n) is int and 0 <= n < 1 << 62 for n in (*shape, first, last))
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, Refused):
+                raise
+            whole = False
+        if not whole or len(shape) > 32 or last - first != prod(shape) * dtype.itemsize:
+            raise Refused(path, "is damaged: a tensor's shape and place do not agree.")
+        if _overlaps(header):
+            raise Refused(path, "is damaged: its tensors lie over one another.")
+        if start + last > size:
+            raise Refused(
+                path, f"is truncated: {start + last} bytes are claimed, {size} are there."
+            )
+        source = RawSource(path, os.dup(number), start + first, shape, dtype)
+    told = header.get("__metadata__")
+    names = told.get(_NAMES) if isinstance(told, dict) else None
+    source.names = tuple(map(unicode, names.split("\n"))) if isinstance(names, str) else None
+    return source
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001
+    """Refuse what no .safetensors file holds."""
+    if dtype not in _CODES and dtype.name != "bfloat16":
+        raise Refused(path, f"a .safetensors file holds no {dtype}.")
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array."""
+    size = prod(staged.shape) * staged.dtype.itemsize
+    code = "BF16" if staged.dtype.name == "bfloat16" else _CODES[staged.dtype]
+    told: dict[str, str] = {}
+    if look.names is not None:
+        told[_NAMES] = "\n".join(look.names)
+    for name, value in (("nodata", look.nodata), ("scale", look.scale)):
+        if value is not None:
+            told[name] = repr(value)
+    entry = {"dtype": code, "shape": list(staged.shape), "data_offsets": [0, size]}
+    header = json.dumps(({"__metadata__": told} if told else {}) | {look.what: entry}).encode()
+    header += b" " * (-len(header) % 8)
+    with failing(path), open(target, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        copied(staged, file)

@@ -1,0 +1,1 @@
+"""What files of every format share as sources of logits."""

@@ -1,0 +1,100 @@
+"""Numbers that are stored with a factor and an offset, which say what they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files.source.nodata import Mask, held_as
+from softmax2d._files.source.source import Array, Box, Source
+
+_TOLD = (
+    "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata", "space",
+    "whole_bytes", "packed_bytes",
+)  # fmt: skip
+
+
+class ScaledSource(Source):
+    """Another source times ``factor`` plus ``offset``, computed in float64 and rounded once.
+
+    Parameters
+    ----------
+    stored : Source
+        What lies in the file.
+    factor, offset : float, or one per band: array, shape (C, 1, 1)
+        As CF's ``scale_factor`` and ``add_offset``, GDAL's scales and offsets, NIfTI's
+        ``scl_slope`` and ``scl_inter``.
+
+    Notes
+    -----
+    What stands for no data is scaled as any other number, so that a network which sees it in some
+    bands sees what the file means. ``nodata`` stays the number that is stored, whoever names it;
+    :meth:`lacks` scales it, in the same arithmetic, and compares. That is as good as comparing
+    what is stored as long as no other number becomes the same, hence two rules: integers are read
+    in float64 where float32 would take two of them for one, and a finite number that leaves the
+    range becomes the largest, not infinite. Floats that differ from nodata by one rounding may be
+    taken for it.
+    """
+
+    def __init__(self, stored: Source, factor: Any, offset: Any) -> None:
+        for name in _TOLD:
+            setattr(self, name, getattr(stored, name))
+        self._stored = stored
+        self._factor, self._offset = np.float64(factor), np.float64(offset)
+        self.dtype = _telling_apart(stored.dtype, self._factor, self._offset)
+        self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
+
+    def prepare(self) -> None:
+        """As the source."""
+        self._stored.prepare()
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._meant(self._stored.read_again(box), box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """Where ``values``, read from ``box``, are what ``nodata`` is stored for."""
+        value = held_as(nodata, self._stored.dtype)
+        if value is None:
+            return np.zeros(values.shape, bool)
+        if np.isnan(nodata):
+            return np.asarray(np.isnan(values))
+        each = np.broadcast_to(value, np.shape(self._of(self._factor, box)))  # a band
+        return np.asarray(values == self._meant(each, box))
+
+    def _meant(self, held: Array, box: Box) -> Array:
+        """Stored numbers of ``box``, or one for each of its bands, scaled."""
+        found = held.astype(np.float64)
+        most = np.finfo(self.dtype).max
+        with np.errstate(over="ignore", invalid="ignore"):
+            found *= self._of(self._factor, box)
+            found += self._of(self._offset, box)
+            np.clip(found, -most, most, out=found, where=np.isfinite(held))
+        return found.astype(self.dtype)
+
+    def _of(self, values: Any, box: Box) -> Any:
+        return values[box[0]] if np.ndim(values) else values
+
+    def close(self) -> None:
+        """As the source."""
+        self._stored.close()
+
+
+def _telling_apart(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
+    """The dtype of what is read: float32 or float64, which keeps stored integers apart."""
+    found = np.result_type(stored, np.float32).newbyteorder("=")
+    if stored.kind in "iu":
+        known = np.iinfo(stored)
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = np.maximum(abs(factor * known.min + offset), abs(factor * known.max + offset))
+            if np.any(abs(factor) <= np.spacing(largest.astype(found))):
+                return np.dtype(np.float64)
+    return found
+
+
+def scaled(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source:
+    """``stored`` where nothing changes it, else times ``factor`` plus ``offset``."""
+    if np.all(np.equal(factor, 1)) and np.all(np.equal(offset, 0)):
+        return stored
+    return ScaledSource(stored, factor, offset)

@@ -1,0 +1,268 @@
+"""What a source of logits, images or labels is: an array somewhere, read piece by piece."""
+
+from __future__ import annotations
+
+import operator
+import os
+import threading
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d._errors import Failed, Path, Refused, StreamError
+from softmax2d._files.presentation import Space
+from softmax2d._files.source.nodata import Mask, equal
+
+Array = NDArray[Any]
+Box = tuple[slice, ...]
+
+
+class Source:
+    """An array that is read piece by piece, and what its file says of it.
+
+    A format derives from this and defines :meth:`read`, which several threads may call at a time.
+
+    Attributes
+    ----------
+    path : path
+        Named in every message.
+    shape : tuple of int
+        Of the whole.
+    dtype : numpy.dtype
+        Of what :meth:`read` returns: numbers, in either byte order, or bfloat16.
+    chunks : tuple of int or None
+        What is read and decoded as one, an entry an axis (Zarr: the shard where there is one);
+        None where any piece costs its own bytes.
+    bare : bool
+        Whether a piece of a chunk, too, costs its own bytes and no more: nothing encodes them.
+    axes : tuple of str or None
+        The axes' names, where the file gives them.
+    class_axis : int or None
+        Which of them the file says counts classes.
+    names : tuple of str or None
+        The classes' names.
+    palette : array, shape (n, 3), uint8, or None
+        Colours of labels.
+    nodata : float or None
+        The number that stands for "nothing here", as it is stored; :meth:`lacks` finds it.
+    space : Space or None
+        Where the pixels lie.
+    converted : int
+        Bytes that reading takes beside each number that it returns, where these are not the
+        numbers that are stored.
+    whole_bytes : int
+        What decoding takes where the format has no pieces (.png), at the first reading; 0
+        where it has some.
+    packed_bytes : int
+        Of a file that is unpacked as a whole, there or on the disk; 0 of others.
+    """
+
+    path: Path = "array"
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None = None
+    bare: bool = False
+    axes: tuple[str, ...] | None = None
+    class_axis: int | None = None
+    names: tuple[str, ...] | None = None
+    palette: Array | None = None
+    nodata: float | None = None
+    space: Space | None = None
+    converted: int = 0
+    whole_bytes: int = 0
+    packed_bytes: int = 0
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``: slices of step 1 inside the shape, one an axis.
+
+        Raises
+        ------
+        Refused
+            Damaged or missing data; the message names the chunk.
+        Failed
+            The operating system failed.
+        """
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Do what the first reading would: where a file is unpacked as a whole, that.
+
+        In the thread that a signal ends, and once where it fails, not in each of several readers.
+
+        Raises
+        ------
+        Refused, Failed
+            As :meth:`read`.
+        """
+
+    def read_again(self, box: Box) -> Array:
+        """:meth:`read`, perhaps into memory that the next such call in this thread overwrites."""
+        return self.read(box)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
+        """Where ``values``, read from ``box``, are stored as ``nodata``."""
+        return equal(values, nodata)
+
+    def close(self) -> None:
+        """Give back what is open; also after an error."""
+
+    def identity(self) -> dict[str, Any]:
+        """JSON values that change when the data do: a resumed run compares them."""
+        return {"shape": list(self.shape), "dtype": str(self.dtype), **stamp(self.path)}
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> Array:
+        box = list(index) if isinstance(index, tuple) else [index]
+        box += [slice(None)] * (len(self.shape) - len(box))
+        return self.read(
+            tuple(slice(*s.indices(n)[:2]) for s, n in zip(box, self.shape, strict=True))
+        )
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+_COUNTING = ("class", "classes", "c", "channel", "channels", "band", "bands")
+
+
+def class_axis_of(axes: tuple[str, ...] | None) -> int | None:
+    """The one axis whose name says that it counts classes."""
+    counting = [d for d, name in enumerate(axes or ()) if name.lower() in _COUNTING]
+    return counting[0] if len(counting) == 1 else None
+
+
+def bands(box: Box, pixels: int) -> Iterator[Box]:
+    """Cut ``box`` into pieces of about ``pixels``, one after the other in C order."""
+    shape = tuple(s.stop - s.start for s in box)
+    if not shape or prod(shape) <= pixels:
+        yield box
+        return
+    inner, first = prod(shape[1:]), box[0]
+    if inner <= pixels:
+        step = max(1, pixels // inner)
+        for start in range(first.start, first.stop, step):
+            yield slice(start, min(start + step, first.stop)), *box[1:]
+        return
+    for i in range(first.start, first.stop):
+        for rest in bands(box[1:], pixels):
+            yield slice(i, i + 1), *rest
+
+
+def stamp(path: Path) -> dict[str, Any]:
+    """Size and times of change of a file; of a folder's files together.
+
+    The second time is the inode's: programs set the first (``touch -d``, ``cp -p``), not this one,
+    which other rights or another name change as well.
+    """
+    known = os.stat(path)
+    if not os.path.isdir(path):
+        times = {"changed_ns": known.st_mtime_ns, "inode_changed_ns": known.st_ctime_ns}
+        return {"bytes": known.st_size, **times}
+    count = size = latest = touched = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            known = os.lstat(os.path.join(folder, name))
+            count, size = count + 1, size + known.st_size
+            latest = max(latest, known.st_mtime_ns)
+            touched = max(touched, known.st_ctime_ns)
+    times = {"changed_ns": latest, "inode_changed_ns": touched}
+    return {"files": count, "bytes": size, **times}
+
+
+def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
+    """The names of the axes of an xarray or Zarr array that has them."""
+    names: Any = getattr(held, "dims", None)
+    if names is None:
+        names = getattr(getattr(held, "metadata", None), "dimension_names", None)
+    named = isinstance(names, tuple) and len(names) == rank
+    if not named or not all(isinstance(n, str) and n for n in names):
+        return None
+    if any(name.startswith("dim_") for name in names):  # what xarray calls them when nobody did
+        return None
+    return tuple(names)
+
+
+_PAGE = 4096
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A new array that begins where a page does.
+
+    On AMD's processors the system takes several times as long to copy from a file to memory that
+    lies a few bytes further into its page than the file's bytes in theirs, as malloc's does.
+    """
+    size = prod(shape) * dtype.itemsize
+    held = np.empty(size + _PAGE, np.uint8)
+    first = -held.ctypes.data % _PAGE
+    return held[first : first + size].view(dtype).reshape(shape)
+
+
+class Scratch(threading.local):
+    """Memory of each thread that is used again for every piece it reads.
+
+    New memory, zeroed by the system for every piece, costs as much as a third of the reading.
+    """
+
+    held: Array | None = None
+
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array that the next one from the same thread overwrites."""
+        size = prod(shape) * dtype.itemsize
+        if self.held is None or self.held.nbytes < size:
+            self.held = None  # before the larger one is there
+            self.held = aligned((size,), np.dtype(np.uint8))
+        return self.held[:size].view(dtype).reshape(shape)
+
+
+class ArraySource(Source):
+    """Anything with ``shape``, ``dtype`` and ``__getitem__``: a NumPy, Zarr or HDF5 array."""
+
+    def __init__(self, held: Any, name: str = "source") -> None:
+        if isinstance(held, np.ma.MaskedArray):
+            cause = "must not be a masked array, whose mask would be ignored. Fill it first."
+            raise Refused(name, cause)
+        self.path = name
+        self.held = held
+        try:
+            self.shape = tuple(operator.index(n) for n in held.shape)
+            self.dtype = np.dtype(held.dtype)
+        except (TypeError, ValueError):  # a dask array of unknown chunks, for one
+            cause = "must have a known shape and a dtype of NumPy's; got shape "
+            raise Refused(name, f"{cause}{held.shape} and dtype {held.dtype}.") from None
+        chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
+        regular = isinstance(chunks, tuple) and all(isinstance(n, int) for n in chunks)
+        self.chunks = chunks if regular and len(chunks) == len(self.shape) else None
+        self.axes = _axes_of(held, len(self.shape))
+        self.class_axis = class_axis_of(self.axes)
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``, looked at: nobody else vouches for somebody's own array."""
+        try:
+            given = self.held[box]
+            found = np.asarray(given)
+        except (StreamError, OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever it does
+            cause = f"cannot be read at {box}: {type(error).__name__}: {error}"
+            raise Failed(self.path, cause) from error
+        if np.ma.is_masked(given):
+            cause = f"is masked in {box}, and the mask would be ignored. Fill it first."
+            raise Failed(self.path, cause)
+        shape = tuple(s.stop - s.start for s in box)
+        if found.shape != shape or not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            got = f"shape {found.shape}, dtype {found.dtype}"
+            raise Failed(self.path, f"gave {got} instead of {shape}, {self.dtype}, at {box}.")
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "dtype": str(self.dtype)}

@@ -1,0 +1,112 @@
+"""Arrays that must be unpacked before a piece of them can be read: at the first reading, once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+from softmax2d._errors import Failed, Path, Refused, failing
+from softmax2d._files.source.source import Array, Box, Source
+
+_CHUNK = 1 << 22
+
+
+class PackedSource(Source):
+    """What a compressed file declares; its numbers are unpacked when somebody asks for some.
+
+    Until then others can compare the declaration with what can be.
+
+    Parameters
+    ----------
+    path : path
+        For messages.
+    file : file
+        The compressed file, whose descriptor this source duplicates.
+    shape, dtype
+        Of the array.
+    unpack : callable
+        Takes the compressed file, from its beginning, and gives the source of what is in it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: IO[bytes],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        unpack: Callable[[IO[bytes]], Source],
+    ) -> None:
+        self.path, self.shape, self.dtype = path, shape, dtype
+        self.packed_bytes = os.fstat(file.fileno()).st_size
+        self._file = os.fdopen(os.dup(file.fileno()), "rb")
+        self._unpack, self._lock = unpack, threading.Lock()
+        self._found: Source | None = None
+
+    def _source(self) -> Source:
+        with self._lock:
+            if self._found is None:
+                with failing(self.path):
+                    self._file.seek(0)
+                self._found = self._unpack(self._file)
+            return self._found
+
+    def prepare(self) -> None:
+        """Unpack."""
+        self._source()
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        return self._source().read(box)
+
+    def read_again(self, box: Box) -> Array:
+        """As that of what was unpacked."""
+        return self._source().read_again(box)
+
+    def close(self) -> None:
+        """Close the file, and what was unpacked."""
+        self._file.close()
+        if self._found is not None:
+            self._found.close()
+
+
+def in_scratch(path: Path, stream: Any, size: int) -> int:
+    """Copy a stream into a file without a name, beside ``path`` if that can be; its descriptor.
+
+    Raises
+    ------
+    Refused
+        The stream is shorter than ``size`` bytes.
+    Failed
+        No room.
+    """
+    beside = os.path.dirname(os.path.abspath(path))
+    folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
+    free = _free_bytes(folder)
+    if size > free:
+        cause = f"expands to {size} bytes; {free} bytes are free in {os.fspath(folder)}."
+        raise Failed(path, cause)
+    with failing(folder):
+        scratch = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+    with scratch:
+        left = size
+        while left:
+            data = stream.read(min(_CHUNK, left))
+            if not data:
+                raise Refused(path, f"is truncated: {left} more bytes are claimed.")
+            with failing(folder):
+                scratch.write(data)
+            left -= len(data)
+        with failing(folder):
+            scratch.flush()
+        return os.dup(scratch.fileno())
+
+
+def _free_bytes(folder: Path) -> int:
+    """What an unprivileged writer may still store in the file system of ``folder``."""
+    known = os.statvfs(folder)
+    return known.f_bavail * known.f_frsize

@@ -1,0 +1,315 @@
+"""GeoTIFF by rasterio: coordinates, nodata, names, colours; no other driver, no second file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files.presentation import Look, Space
+from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.tiff.libtiff import libtiff_says
+from softmax2d._files.tiff.pictures import reading_tiff
+
+_BLOCK = 512  # pixels, where nobody says how a result should be tiled
+_NAMES = "softmax2d_class_names"
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+_ALONE = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # neither .aux.xml, .ovr, .msk nor world files
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "GDAL_CACHEMAX": 64,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+    "CPL_DEBUG": "OFF",
+    "GTIFF_SRS_SOURCE": "GEOKEYS",
+}
+
+
+@contextmanager
+def _alone(path: Path, doing: str) -> Iterator[Any]:
+    """rasterio, in an environment that opens no other file; its errors as ours."""
+    rasterio = needed("rasterio", "geotiff")
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    printed: list[str] = []
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(rasterio.Env(**_ALONE))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            if doing == "written":
+                printed = stack.enter_context(libtiff_says())
+            yield rasterio
+            if printed:  # by libtiff, though GDAL says nothing
+                raise OSError(printed.pop(0))
+    except StreamError:
+        raise
+    except MemoryError:
+        raise Failed(path, "not enough memory.") from None
+    except Exception as error:  # whatever GDAL says of a damaged file, or of a full disk
+        causes = [str(error)]
+        while error.__cause__ is not None:
+            error = error.__cause__  # type: ignore[assignment]
+            causes.append(str(error))
+        said = " ".join(" ".join([*causes[::-1], *printed]).split())
+        full = "No space left" in said or "not enough space" in said.lower()
+        full |= doing == "written" and _full(path)  # GDAL does not always say why
+        if full:
+            raise Failed(path, "No space left on device.") from error
+        kind = Failed if doing == "written" else Refused
+        raise kind(path, f"cannot be {doing}: {said[:200]}.") from error
+
+
+def _full(path: Path) -> bool:
+    """Whether the disk of a result has no room for another block."""
+    try:
+        known = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    except OSError:
+        return False
+    return known.f_bavail * known.f_frsize < 1 << 16
+
+
+class GeoSource(Source):
+    """The bands of a GeoTIFF; each thread has a handle of its own."""
+
+    axes = ("class", "y", "x")
+    class_axis = 0
+
+    def __init__(self, path: Path, *, fill: bool) -> None:
+        self.path, self._fill = path, fill
+        self._threads = threading.local()
+        self._handles: list[Any] = []
+        self._lock = threading.Lock()
+        with _alone(path, "read"):
+            file = self._opened()
+            self.shape = (file.count, file.height, file.width)
+            dtypes = set(file.dtypes)
+            if len(dtypes) > 1:
+                raise Refused(path, f"has bands of several kinds, {', '.join(sorted(dtypes))}.")
+            self.dtype = np.dtype(dtypes.pop())
+            self._interleaved = file.interleaving is not None and file.interleaving.name == "pixel"
+            rows, columns = file.block_shapes[0]
+            self._block = rows, columns
+            depth = file.count if self._interleaved else 1
+            self.chunks = depth, min(rows, file.height), min(columns, file.width)
+            self.nodata = None if file.nodata is None else float(file.nodata)
+            self.space = _space(file)
+            self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
+            self.names, self.palette = _names(file), _palette(file)
+        self._check_size()
+        if not fill:
+            self._check_blocks()
+
+    def _check_size(self) -> None:
+        size, packed = prod(self.shape) * self.dtype.itemsize, os.path.getsize(self.path)
+        if size > max(BOMB_BYTES, BOMB_RATIO * packed):
+            raise Refused(
+                self.path,
+                f"expands from {packed} to {size} bytes, as a bomb does; "
+                "store it uncompressed if it is to be trusted.",
+            )
+
+    def _check_blocks(self) -> None:
+        """Refuse blocks that were never written: they would be read as zeros, or as nodata."""
+        with open(self.path, "rb") as file, reading_tiff(self.path, logging.CRITICAL) as tifffile:
+            page = tifffile.TiffFile(file, name=os.path.basename(self.path)).pages[0]
+            counts = np.asarray(page.databytecounts)
+        gone = np.flatnonzero(counts == 0)
+        if gone.size:
+            raise Refused(self.path, f"block {int(gone[0])} is missing, of {counts.size}; "
+                                     "--missing-as-fill takes such as no data.")  # fmt: skip
+
+    def _opened(self) -> Any:
+        rasterio = needed("rasterio", "geotiff")
+        file = getattr(self._threads, "file", None)
+        if file is None:
+            file = rasterio.open(os.path.abspath(self.path), driver="GTiff", sharing=False)
+            self._threads.file = file
+            with self._lock:
+                self._handles.append(file)
+        return file
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``."""
+        rows, columns = box[1:]
+        what = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
+        with _alone(self.path, f"read at {what}") as rasterio:
+            window = rasterio.windows.Window.from_slices(rows, columns)
+            listed = list(range(box[0].start + 1, box[0].stop + 1))
+            found: Array = self._opened().read(listed, window=window)
+        return found
+
+    def close(self) -> None:
+        """Close every thread's handle."""
+        with self._lock:
+            handles, self._handles = self._handles, []
+        for file in handles:
+            file.close()
+
+
+def _space(file: Any) -> Space:
+    points, where = file.gcps
+    crs = where if points and file.crs is None else file.crs
+    fields: dict[str, Any] = {
+        "crs": None if crs is None else crs.to_wkt(),
+        "transform": list(file.transform)[:6],
+    }
+    if points:
+        fields["points"] = [[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]
+    return Space("geotiff", file.shape, fields)
+
+
+def _names(file: Any) -> tuple[str, ...] | None:
+    try:
+        told, described = file.tags().get(_NAMES), file.descriptions
+    except UnicodeDecodeError:  # Latin-1, of older programs
+        return None
+    if told:
+        return tuple(told.split("\n"))
+    if file.count > 1 and all(described):
+        return tuple(described)
+    return None
+
+
+def _palette(file: Any) -> Array | None:
+    if file.count > 1:
+        return None
+    try:
+        colours = file.colormap(1)
+    except ValueError:
+        return None
+    return np.array([colours[i][:3] for i in sorted(colours)], np.uint8)
+
+
+def open_source(path: Path, *, fill: bool) -> Source:
+    """The bands of a GeoTIFF, which count classes.
+
+    Raises
+    ------
+    Refused
+        Not readable by the GTiff driver alone, blocks missing, or a bomb.
+    """
+    source = GeoSource(path, fill=fill)
+    return scaled(source, *source.scale)
+
+
+def _planes(shape: tuple[int, ...]) -> int:
+    """How many bands a result has; the last two axes are rows and columns."""
+    return prod(shape[:-2])
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no GeoTIFF holds."""
+    needed("rasterio", "geotiff")
+    if look.class_axis is not None and look.class_axis != len(shape) - 3:
+        raise Refused(path, f"a GeoTIFF has its classes before rows and columns; got {shape}.")
+    if _planes(shape) > 65535:
+        raise Refused(path, f"a GeoTIFF holds 65535 bands; got {_planes(shape)}.")
+    if dtype.name not in ("uint8", "uint16", "uint32", "float32", "float64"):
+        raise Refused(path, f"a GeoTIFF holds no {dtype}; use float32 or uint8.")
+    if look.cog and look.what != "labels" and dtype.kind not in "uf":
+        raise Refused(path, f"a Cloud Optimized GeoTIFF holds no {dtype}.")
+
+
+def _profile(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> dict[str, Any]:
+    """How the file is laid out."""
+    rows, columns = shape[-2:]
+    block = look.block or (_BLOCK, _BLOCK)
+    fits = all(b >= 16 and b % 16 == 0 for b in block) and prod(block) <= 4 << 20
+    rows_a_block, columns_a_block = block if fits else (_BLOCK, _BLOCK)
+    small = min(rows, columns) < 16
+    tiles = {} if small else {"blockysize": rows_a_block, "blockxsize": columns_a_block}
+    return {
+        "driver": "GTiff",
+        "height": rows,
+        "width": columns,
+        "count": _planes(shape),
+        "dtype": dtype.name,
+        "nodata": look.nodata,
+        "tiled": not small,
+        "interleave": "band",
+        "compress": "deflate",
+        "zlevel": 6,
+        "num_threads": 1,
+        "BIGTIFF": "IF_SAFER",
+        **tiles,
+    }
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array, block by block."""
+    bare = os.fspath(target)
+    draft = f"{bare}.draft" if look.cog else bare
+    try:
+        with _alone(path, "written") as rasterio:
+            _fill(rasterio, draft, staged, look)
+            if look.cog:
+                how = "MODE" if look.palette is not None or "labels" in look.what else "AVERAGE"
+                options = {"resampling": how, "overview_resampling": how, "compress": "DEFLATE"}
+                copy = needed("rasterio.shutil", "geotiff").copy
+                copy(draft, bare, driver="COG", NUM_THREADS="1", **options)
+            _complete(path, bare)
+    finally:
+        if look.cog:
+            with suppress(OSError):
+                os.unlink(draft)
+
+
+def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
+    shape, dtype = staged.shape, staged.dtype
+    profile = _profile(shape, dtype, look)
+    fields = {} if look.space is None else look.space.fields
+    if fields.get("crs"):
+        profile["crs"] = rasterio.crs.CRS.from_wkt(fields["crs"])
+    points = [rasterio.control.GroundControlPoint(*p) for p in fields.get("points", ())]
+    if points:
+        profile["gcps"] = points
+    elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # which says nothing
+        profile["transform"] = rasterio.Affine(*fields["transform"])
+    step = (1,) * (len(shape) - 2) + (profile.get("blockysize", shape[-2]),)
+    with rasterio.open(draft, "w", **profile) as file:
+        for number in range(profile["count"]):
+            place = np.unravel_index(number, shape[:-2]) if len(shape) > 2 else ()
+            first = tuple(slice(int(i), int(i) + 1) for i in place)
+            for start in range(0, shape[-2], step[-1]):
+                rows = slice(start, min(start + step[-1], shape[-2]))
+                window = rasterio.windows.Window.from_slices(rows, (0, shape[-1]))
+                values = staged[(*first, rows, slice(0, shape[-1]))]
+                file.write(values.reshape(values.shape[-2:]), number + 1, window=window)
+        _tell(file, look, profile["count"])
+
+
+def _tell(file: Any, look: Look, count: int) -> None:
+    """Names, colours and scale."""
+    if look.names is not None:
+        file.update_tags(**{_NAMES: "\n".join(look.names)})
+        if look.class_axis is not None and count == len(look.names):
+            file.descriptions = look.names
+    if look.scale is not None:
+        file.scales = (look.scale,) * count
+    if look.palette is not None and file.dtypes[0] in ("uint8", "uint16"):
+        colours = {i: (*map(int, c), 255) for i, c in enumerate(look.palette)}
+        if look.nodata is not None:
+            colours[int(look.nodata)] = (0, 0, 0, 0)
+        file.write_colormap(1, colours)
+
+
+def _complete(path: Path, bare: str) -> None:
+    """Look whether all blocks are there: GDAL may find a full disk at its end, and say nothing."""
+    size = os.path.getsize(bare)
+    import tifffile
+
+    with open(bare, "rb") as file:
+        for page in tifffile.TiffFile(file, name=os.path.basename(path)).pages:  # overviews too
+            counts = np.asarray(page.databytecounts)
+            ends = np.asarray(page.dataoffsets) + counts
+            if not counts.all() or (ends.size and int(ends.max()) > size):
+                raise Failed(path, "No space left on device.")

@@ -1,0 +1,86 @@
+"""Opening pictures with the libraries that know them, and refusing what damages do to those."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from softmax2d._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._files.source.regular import open_regular
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Any]:
+    """A Pillow image whose pixels are not read yet."""
+    images = needed("PIL.Image", "cli")
+    with open_regular(path) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", images.DecompressionBombWarning)
+                image = images.open(file, formats=("PNG", "JPEG"))
+        except images.DecompressionBombError as error:
+            raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
+        except Exception as error:  # whatever a damaged file does to a decoder
+            raise damaged(path, "picture", error) from error
+        yield image
+
+
+class _Kept(logging.Handler):
+    """Keeps what is logged, instead of the terminal."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@contextmanager
+def reading_tiff(path: Path, level: int) -> Iterator[Any]:
+    """Hand out tifffile, and refuse the file if it fails, or logs what is of ``level`` or above.
+
+    It logs that data are missing, and goes on with zeros.
+    """
+    tifffile = needed("tifffile", "cli")
+    log, kept = logging.getLogger("tifffile"), _Kept(level)
+    log.addHandler(kept)
+    try:
+        yield tifffile
+        if kept.said:
+            raise ValueError(kept.said[0])
+    except Exception as error:  # whatever a damaged file does to a decoder
+        raise damaged(path, "TIFF file", error) from error
+    finally:
+        log.removeHandler(kept)
+
+
+def opened_tiff(path: Path, file: IO[bytes]) -> Any:
+    """The first series of images of a TIFF file."""
+    with reading_tiff(path, logging.ERROR) as tifffile:
+        try:
+            # Of this file alone: the pages of an OME-TIFF may claim to lie in others.
+            held = tifffile.TiffFile(file, name=os.path.basename(path), _multifile=False)
+            series = held.series
+        except MemoryError:
+            raise Refused(path, "is damaged: it claims more pages than there can be.") from None
+        if not series:
+            raise ValueError("no image")
+        if held.is_ome and series[0].kind.lower() != "ome":
+            raise Refused(path, "has OME metadata of pages in other files, which are not opened.")
+        return series[0]
+
+
+def damaged(path: Path, kind: str, error: Exception) -> StreamError:
+    """What to say of an error while decoding: the machine's, or the file's."""
+    if isinstance(error, StreamError):
+        return error
+    if isinstance(error, OSError) and error.errno:
+        return Failed(path, f"{error.strerror or error}.")
+    if isinstance(error, MemoryError):
+        return Failed(path, "not enough memory.")
+    return Refused(path, f"is not a usable {kind}: {str(error)[:120]}.")

@@ -1,0 +1,331 @@
+"""TIFF and OME-TIFF by tifffile; GeoTIFF is passed on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._files.png import check_palette
+from softmax2d._files.presentation import Look, Space
+from softmax2d._files.source.bombs import HARMLESS, is_bomb, picture_size
+from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.tiff import ome
+from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
+from softmax2d._files.tiff.pictures import opened_tiff, reading_tiff
+
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
+# By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
+# far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
+# their own.
+_STREAMS = {8: "zlib", 32946: "zlib", 50013: "zlib", 34925: "lzma", 50000: "zstd", 34926: "zstd"}
+_DEFLATE = (8, 32946, 50013)
+_BOUNDED = (1, 2, 3, 4, 5, 32773)
+_PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)  # JPEG, JPEG 2000, PNG
+
+
+class TiffSource(Source):
+    """Pages of strips or tiles, of which those are decoded that a box touches."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lock = path, threading.Lock()
+        self._file = open_regular(path)
+        try:
+            with reading_tiff(path, logging.CRITICAL):  # damaged tags are of any kind
+                self._lay_out()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _lay_out(self) -> None:
+        path = self.path
+        self._series = opened_tiff(path, self._file)
+        self.shape = tuple(int(n) for n in self._series.shape)
+        self.dtype = np.dtype(self._series.dtype)
+        _named(self, self._series)
+        self._page = self._series.keyframe
+        codec = self._page.compression
+        if int(codec) not in (*_STREAMS, *_BOUNDED, *_PICTURES):
+            known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
+            used = getattr(codec, "name", codec)
+            raise Refused(path, f"is compressed by {used}; store it with {known}, or plain.")
+        self._keeps = _keeps_to_its_room(int(codec))
+        self._inner = tuple(int(n) for n in self._page.shape)
+        self._cut = (self._page.tilelength, self._page.tilewidth)
+        if not self._page.is_tiled:
+            self._cut = (
+                min(self._page.rowsperstrip, self._page.imagelength),
+                self._page.imagewidth,
+            )
+        if min(self._cut) < 1:
+            raise Refused(path, f"is damaged: its strips or tiles are {self._cut} pixels.")
+        packed = sum(sum(page.databytecounts) for page in self._pages())
+        _check_size(path, self, packed)
+        self.chunks = self._chunk_shape()
+        if self._page.colormap is not None:
+            self.palette = (np.asarray(self._page.colormap).T >> 8).astype(np.uint8)
+
+    def _pages(self) -> Any:
+        return self._series.pages
+
+    def _plane(self) -> int:
+        """Which axis of a page counts rows."""
+        return len(self._inner) - (3 if self._page.axes.endswith("S") else 2)
+
+    def _chunk_shape(self) -> tuple[int, ...]:
+        inner = list(self._inner)
+        plane = self._plane()
+        inner[plane : plane + 2] = (
+            min(c, n) for c, n in zip(self._cut, inner[plane:], strict=False)
+        )
+        if plane > 0:
+            inner[:plane] = [1] * plane
+        return (1,) * (len(self.shape) - len(inner)) + tuple(max(1, n) for n in inner)
+
+    def read(self, box: Box) -> Array:
+        """The values in ``box``, decoded page by page."""
+        found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
+        outer = len(self.shape) - len(self._inner)
+        for index in np.ndindex(found.shape[:outer]):
+            place = tuple(s.start + i for s, i in zip(box, index, strict=False))
+            number = int(np.ravel_multi_index(place, self.shape[:outer])) if outer else 0
+            self._fill(number, found[index], box[outer:])
+        return found
+
+    def _fill(self, number: int, found: Array, box: Box) -> None:
+        with self._lock, reading_tiff(self.path, logging.ERROR):
+            page = self._pages()[number]
+            if page is None:
+                raise ValueError(f"page {number} is missing")
+            starts, counts = page.dataoffsets, page.databytecounts
+        for segment in self._segments(box):
+            self._decode(number, segment, starts, counts, found, box)
+
+    def _segments(self, box: Box) -> list[int]:
+        """The strips or tiles that a box of a page touches."""
+        plane = self._plane()
+        rows, columns = self._cut
+        down = -(-self._inner[plane] // rows)
+        across = -(-self._inner[plane + 1] // columns)
+        planes = range(1)
+        if plane:
+            planes = range(box[0].start, box[0].stop)
+        y, x = box[plane], box[plane + 1]
+        return [
+            (p * down + i) * across + j
+            for p in planes
+            for i in range(y.start // rows, -(-y.stop // rows))
+            for j in range(x.start // columns, -(-x.stop // columns))
+        ]
+
+    def _decode(
+        self, number: int, segment: int, starts: Any, counts: Any, found: Array, box: Box
+    ) -> None:
+        what = f"page {number}, {'tile' if self._page.is_tiled else 'strip'} {segment}"
+        if segment >= len(starts) or not counts[segment] or not starts[segment]:
+            raise Refused(self.path, f"is damaged: {what} is missing.")
+        with failing(self.path):
+            data = os.pread(self._file.fileno(), counts[segment], starts[segment])
+        if len(data) < counts[segment]:
+            raise Refused(self.path, f"is truncated: {what} is cut short.")
+        if not self._keeps:
+            self._check_bomb(what, data)
+        with reading_tiff(self.path, logging.ERROR):
+            try:
+                values, place, _ = self._page.decode(data, segment)
+            except Exception as error:
+                self._check_bomb(what, data)  # of which decoders say less
+                raise ValueError(f"{what}: {error}") from error
+        if values is None:
+            raise Refused(self.path, f"is damaged: {what} is missing.")
+        self._paste(values, place, found, box)
+
+    def _check_bomb(self, what: str, data: bytes) -> None:
+        if int(self._page.compression) in _PICTURES and picture_size(data) is None:
+            raise Refused(self.path, f"is damaged: {what} declares no size.")
+        if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
+            raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
+
+    def _paste(self, values: Array, place: Any, found: Array, box: Box) -> None:
+        """Put a decoded segment (depth, rows, columns, samples) where the box has it."""
+        plane, here, there = self._plane(), [], []
+        for d, at in ((plane, place[2]), (plane + 1, place[3])):
+            first = max(box[d].start, at)
+            last = min(box[d].stop, at + values.shape[d - plane + 1], self._inner[d])
+            here.append(slice(first - box[d].start, last - box[d].start))
+            there.append(slice(first - at, last - at))
+        piece = values[0, there[0], there[1], :]
+        samples = self._page.axes.endswith("S")
+        if plane:
+            found[(place[0] - box[0].start, *here)] = piece[..., 0]
+        elif samples:
+            found[tuple(here)] = piece[..., box[-1]]
+        else:
+            found[tuple(here)] = piece[..., 0]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _named(source: Source, series: Any) -> None:
+    """The axes as tifffile gives them; channels and samples count classes."""
+    axes = series.axes
+    source.space, source.nodata = _space(series), nodata_of(series.keyframe)
+    names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
+    if not set(axes) <= set(names):
+        return  # pages in a row (I, Q) that nobody named
+    source.axes = tuple(names[a] for a in axes)
+    counting = [d for d, a in enumerate(axes) if a in "CS"]
+    source.class_axis = counting[0] if len(counting) == 1 else None
+
+
+def _space(series: Any) -> Space | None:
+    """How large pixels are, in an OME-TIFF that says so."""
+    xml = series.keyframe.parent.ome_metadata
+    return ome.space_of(xml, series.axes, tuple(int(n) for n in series.shape))
+
+
+def _check_size(path: Path, source: Source, packed: int) -> None:
+    """Refuse what expands as a bomb does."""
+    size = prod(source.shape) * source.dtype.itemsize
+    if size > max(BOMB_BYTES, BOMB_RATIO * packed):
+        raise Refused(
+            path,
+            f"expands from {packed} to {size} bytes, as a bomb does; "
+            "store it uncompressed if it is to be trusted.",
+        )
+
+
+def _keeps_to_its_room(codec: int) -> bool:
+    """Whether the decoder refuses by itself to become more than it should: imagecodecs' deflate.
+
+    That of the standard library, which tifffile falls back to, does not. Looking first takes as
+    long as decoding.
+    """
+    if codec not in _DEFLATE:
+        return False
+    decoder = needed("tifffile", "cli").TIFF.DECOMPRESSORS[codec]
+    return str(getattr(decoder, "__module__", "")).split(".")[0] == "imagecodecs"
+
+
+def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
+    """Whether a strip or tile would become far more than a plane of so many bytes a sample.
+
+    Not every decoder that tifffile finds keeps to what it should become.
+    """
+    codec, expected = int(page.compression), plane * max(1, int(page.samplesperpixel))
+    if codec in _STREAMS:
+        return is_bomb(_STREAMS[codec], data, expected)
+    if codec in _BOUNDED:
+        return False
+    size = picture_size(data)
+    return size is None or prod(size) * page.dtype.itemsize > max(HARMLESS, 4 * plane)
+
+
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
+    """The first series of a TIFF file; of a GeoTIFF the bands.
+
+    Raises
+    ------
+    Refused
+        Not a regular file, not a TIFF, damaged, a bomb, or a GeoTIFF of several pages.
+    """
+    if key is not None:
+        raise Refused(path, "is a single array; key (--key) is for files with several.")
+    if is_raster(path):
+        from softmax2d._files.tiff import geotiff
+
+        return geotiff.open_source(path, fill=fill)
+    with open_regular(path) as file:
+        series = opened_tiff(path, file)
+        if series.dataoffset is None:  # compressed, or scattered
+            return TiffSource(path)
+        order = series.keyframe.parent.byteorder
+        dtype = np.dtype(series.dtype).newbyteorder(order)
+        shape = tuple(int(n) for n in series.shape)
+        start, claimed = int(series.dataoffset), prod(shape) * dtype.itemsize
+        held = os.fstat(file.fileno()).st_size - start
+        if claimed > held:
+            raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
+        source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
+        _named(source, series)
+    return source
+
+
+def size_of(path: Path) -> tuple[int, ...]:
+    """The spatial size, without looking at a pixel."""
+    with open_regular(path) as file:
+        series = opened_tiff(path, file)
+        pairs = zip(series.axes, series.shape, strict=True)
+        return tuple(int(n) for name, n in pairs if name not in "SC")
+
+
+def space_of(path: Path) -> Space | None:
+    """Where its pixels lie, if it says so."""
+    if not is_raster(path):
+        with open_regular(path) as file:
+            return _space(opened_tiff(path, file))
+    with open_source(path, None, fill=True) as source:
+        return source.space
+
+
+def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
+    """Refuse what no .tif holds."""
+    if len(shape) < 2 or not prod(shape):
+        size = " × ".join(map(str, shape))
+        raise Refused(path, f"a TIFF holds images of rows × columns; got {size}. Use .npy.")
+    check_palette(path, look)
+    if _as_geotiff(look):
+        from softmax2d._files.tiff import geotiff
+
+        geotiff.check_result(path, shape, dtype, look)
+    elif look.cog:
+        raise Refused(path, "a Cloud Optimized GeoTIFF needs a place in the world; the logits (or "
+                            "--like) must be a GeoTIFF.")  # fmt: skip
+    else:
+        needed("tifffile", "cli")
+
+
+def _as_geotiff(look: Look) -> bool:
+    return look.space is not None and look.space.kind == "geotiff"
+
+
+def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
+    """Write the complete file ``target`` from a staged array, block by block."""
+    if _as_geotiff(look):
+        from softmax2d._files.tiff import geotiff
+
+        geotiff.assemble(path, target, staged, look)
+        return
+    shape, dtype = staged.shape, staged.dtype
+    presented: dict[str, Any] = {"photometric": "minisblack"}
+    told = ome.description(path, shape, dtype, look)
+    about: dict[str, Any] = {}
+    if told is not None:
+        about = {"description": told.encode(), "metadata": None}
+    if look.palette is not None:
+        colours = np.zeros((3, 1 << (8 * dtype.itemsize)), np.uint16)
+        colours[:, : len(look.palette)] = np.asarray(look.palette).T.astype(np.uint16) * 257
+        presented = {"photometric": "palette", "colormap": colours}
+    size = prod(shape) * dtype.itemsize
+    tifffile = needed("tifffile", "cli")
+    with failing(path), open(target, "w+b") as file:
+        # Lays out the pages; their bytes lie together and are filled in below.
+        big = size > 2**32 - 2**26
+        tifffile.imwrite(
+            file, shape=shape, dtype=dtype, bigtiff=big, software="softmax2d", **presented, **about
+        )
+        file.seek(0)
+        laid_out = tifffile.TiffFile(file).series[0]
+        if laid_out.dataoffset is None or laid_out.nbytes != size:
+            raise OSError("tifffile did not lay out the pages one after the other")
+        file.seek(laid_out.dataoffset)
+        copied(staged, file)

@@ -1,0 +1,1 @@
+"""Zarr arrays as sources and results."""

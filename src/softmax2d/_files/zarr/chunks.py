@@ -1,0 +1,117 @@
+"""The files of Zarr's chunks and shards, looked at before zarr unpacks them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing
+from softmax2d._files.source.bombs import HEAD, declared, is_bomb
+from softmax2d._files.source.source import Array
+
+_GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the numbers of a chunk are compressed, and how chunks lie in a shard.
+
+    Attributes
+    ----------
+    codec : str or None
+        What compresses a chunk; None where nothing does.
+    skip : int
+        Bytes of a checksum before what is compressed.
+    nbytes : int
+        Of a chunk's numbers.
+    inner : tuple of int or None
+        Extents of the chunks in a shard; None where there are no shards.
+    index_bytes : int
+        Of a shard's index.
+    index_first : bool
+        Whether it stands at the shard's start.
+    index_dtype : str
+        Of its numbers, with their byte order.
+    """
+
+    codec: str | None
+    skip: int
+    nbytes: int
+    inner: tuple[int, ...] | None = None
+    index_bytes: int = 0
+    index_first: bool = False
+    index_dtype: str = "<u8"
+
+    def check(
+        self,
+        path: Path,
+        name: str,
+        key: str,
+        inside: tuple[int, ...] | None,
+        whole: tuple[int, ...],
+    ) -> None:
+        """Refuse a chunk that unpacks to more than it should, or a shard that lacks one.
+
+        Parameters
+        ----------
+        path, name, key
+            Of the store, of the chunk's file, and the chunk's name for messages.
+        inside : tuple of int or None
+            How much of the shard lies in the array: chunks there must be stored. None lets them be
+            missing.
+        whole : tuple of int
+            Extents of the shard, or of the chunk.
+        """
+        if self.inner is None and self.codec is None:
+            return
+        with failing(path), open(name, "rb") as file:
+            number, size = file.fileno(), os.fstat(file.fileno()).st_size
+            if self.inner is None:
+                self._check_packed(path, number, 0, size, key)
+                return
+            for at, length in self._stored(path, number, size, key, inside, whole):
+                if at + length > size:
+                    raise Refused(path, f"chunk {key} is damaged: its index points beyond its end.")
+                if self.codec is not None:
+                    self._check_packed(path, number, at, length, key)
+
+    def _check_packed(self, path: Path, number: int, at: int, length: int, key: str) -> None:
+        codec, at, length = self.codec or "", at + self.skip, length - self.skip
+        data = os.pread(number, min(length, HEAD), at)
+        if declared(codec, data) is None:
+            data = os.pread(number, length, at)
+        if is_bomb(codec, data, self.nbytes):
+            raise Refused(
+                path,
+                f"chunk {key} expands from {length} to far more than its {self.nbytes} bytes, as a "
+                "bomb does.",
+            )
+
+    def _stored(
+        self,
+        path: Path,
+        number: int,
+        size: int,
+        key: str,
+        inside: tuple[int, ...] | None,
+        whole: tuple[int, ...],
+    ) -> Iterator[tuple[int, int]]:
+        """Where the chunks of a shard begin, and their lengths."""
+        inner = self.inner or whole
+        counts = tuple(w // i for w, i in zip(whole, inner, strict=True))
+        start = 0 if self.index_first else max(0, size - self.index_bytes)
+        data = os.pread(number, self.index_bytes, start)
+        if len(data) < self.index_bytes:
+            raise Refused(path, f"chunk {key} is cut short.")
+        index = np.frombuffer(data, self.index_dtype, 2 * prod(counts)).reshape(*counts, 2)
+        gone = (index == _GONE).all(-1)
+        if inside is not None:
+            needed = tuple(slice(0, -(-n // i)) for n, i in zip(inside, inner, strict=True))
+            if bool(gone[needed].any()):
+                raise Refused(path, f"chunk {key} lacks one of its inner chunks.")
+        found: Array = index[~gone]
+        return ((int(at), int(length)) for at, length in found)

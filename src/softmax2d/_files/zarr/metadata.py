@@ -1,0 +1,400 @@
+"""What a Zarr store says of an array, read and checked before zarr sees it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+import sys
+from dataclasses import dataclass
+from math import isnan, prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Path, Refused, failing, unicode
+from softmax2d._files.source.regular import open_regular
+from softmax2d._files.zarr.chunks import Packing
+
+MAX_METADATA = 1 << 22  # bytes
+MAX_CHUNK = 1 << 32  # bytes of a chunk, decoded
+# Codecs that only move and shrink bytes. Others, pickle among them, run what the file says.
+_CODECS_3 = ("bytes", "transpose", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed")
+_CODECS_2 = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32c")
+_PACKED = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma")  # of them, those that shrink
+_WIDTHS = (8, 16, 32, 64)
+_NUMBERS_3 = (
+    *(f"int{bits}" for bits in _WIDTHS),
+    *(f"uint{bits}" for bits in _WIDTHS),
+    *(f"float{bits}" for bits in _WIDTHS[1:]),
+)
+_LISTED, _DEEP = 8, 8
+_STORES = ("zarr.json", ".zarray", ".zgroup")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of an array.
+
+    Attributes
+    ----------
+    folder : str
+        Where it lies.
+    version : int
+        2 or 3.
+    separator : str
+        Between the numbers of a chunk's name.
+    prefix : str
+        Before them.
+    axes, names, nodata
+        As a source has them.
+    scale : tuple of float
+        What stored numbers are multiplied by, and what is added then (CF).
+    bare : int or None
+        Bytes of every chunk's file, where nothing shrinks them.
+    direct : bool
+        Whether those bytes are the numbers, in C order and the array's own byte order.
+    zstd : bool
+        Whether they are such numbers packed by zstd.
+    packing : Packing
+        How chunks are compressed, and lie in shards.
+    """
+
+    folder: str
+    version: int
+    separator: str
+    prefix: str
+    axes: tuple[str, ...] | None
+    names: tuple[str, ...] | None
+    nodata: float | None
+    scale: tuple[float, float]
+    bare: int | None
+    direct: bool
+    zstd: bool
+    packing: Packing
+
+    def key(self, place: tuple[int, ...]) -> str:
+        """The name of a chunk's file."""
+        numbers = self.separator.join(map(str, place))
+        if self.prefix:
+            return self.prefix + (self.separator + numbers if numbers else "")
+        return numbers or "0"
+
+
+def _json(path: Path, name: str, root: str) -> dict[str, Any]:
+    """A small JSON object of a store."""
+    if os.path.commonpath([os.path.realpath(name), root]) != root:
+        raise Refused(path, f"{os.path.basename(name)} is a link that leads out of the store.")
+    with open_regular(name) as file, failing(path):
+        data = file.read(MAX_METADATA + 1)
+    try:
+        found = json.loads(data) if len(data) <= MAX_METADATA else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(path, f"is damaged: {os.path.basename(name)} is no small JSON object.")
+    return found
+
+
+def _has(folder: str, *names: str) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
+
+
+def _arrays(folder: str, within: str = "", *, every: bool = False) -> list[str]:
+    """The first arrays of a group, by their path; where it has none, of the groups in it.
+
+    With ``every`` of the groups in any. Those beside an array hold what was made of it: the labels
+    of an OME-Zarr image.
+    """
+    with os.scandir(folder) as entries:
+        folders = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
+    found: list[str] = []
+    groups = []
+    for entry in folders:
+        if _is_array(entry.path):
+            found.append(f"{within}{entry.name}")
+        elif _has(entry.path, "zarr.json", ".zgroup") and not entry.is_symlink():
+            groups.append(entry)
+        if len(found) > _LISTED:
+            break
+    if within.count("/") >= _DEEP or (found and not every):
+        return found
+    for entry in groups:
+        if len(found) > _LISTED:
+            break
+        found += _arrays(entry.path, f"{within}{entry.name}/", every=every)
+    return found
+
+
+def _is_array(folder: str) -> bool:
+    if _has(folder, ".zarray"):
+        return True
+    name = os.path.join(folder, "zarr.json")
+    return (
+        os.path.isfile(name)
+        and _json(folder, name, os.path.realpath(folder)).get("node_type") != "group"
+    )
+
+
+def _folder(path: Path, key: str | None) -> str:
+    """The folder of the array that is meant."""
+    root = os.fspath(path)
+    if not os.path.isdir(root):
+        with open_regular(path):
+            raise Refused(path, "is a file; a Zarr store is a folder.")
+    if not _has(root, *_STORES):
+        raise Refused(path, "is a folder without Zarr metadata.")
+    if key is not None:
+        parts = key.strip("/").split("/")
+        if key.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            raise Refused(path, f"key {key!r} leads out of the store.")
+        folder = os.path.join(root, *parts)
+        if not _has(folder, "zarr.json", ".zarray"):
+            listed = ", ".join(_arrays(root, every=True)[:_LISTED]) or "none"
+            raise Refused(path, f"holds no array {key!r}; it holds {listed}.")
+        return folder
+    if _has(root, ".zarray"):
+        return root
+    if _has(root, "zarr.json"):
+        kind = _json(path, os.path.join(root, "zarr.json"), os.path.realpath(root))
+        if kind.get("node_type") == "array":
+            return root
+    names = _arrays(root)
+    if len(names) != 1:
+        more = len(names) > _LISTED
+        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
+        count = f"more than {_LISTED}" if more else len(names)
+        several = f"holds {count} arrays ({listed}); choose one with --key NAME."
+        raise Refused(path, several if names else "holds no array.")
+    return os.path.join(root, *names[0].split("/"))
+
+
+def read_metadata(path: Path, key: str | None) -> Metadata:
+    """Find the array, and refuse what is damaged, hostile or no numbers.
+
+    Raises
+    ------
+    Refused
+        With the cause.
+    """
+    folder, root = _folder(path, key), os.path.realpath(path)
+    if os.path.commonpath([os.path.realpath(folder), root]) != root:
+        raise Refused(path, f"array {key!r} is a link that leads out of the store.")
+    for name in (*_STORES, ".zattrs"):  # zarr would read a device without end
+        said = os.path.join(folder, name)
+        if os.path.lexists(said) and not os.path.isfile(said):
+            raise Refused(path, f"is damaged: its {name} is no file.")
+    outer = _group_attributes(path, folder, root)
+    try:
+        if _has(folder, "zarr.json"):
+            return _version_3(path, folder, root, outer)
+        return _version_2(path, folder, root, outer)
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(path, "is damaged: its Zarr metadata cannot be understood.") from error
+
+
+def _sizes(path: Path, values: Any) -> tuple[int, ...]:
+    sizes = tuple(values)
+    if len(sizes) > 32 or not all(type(n) is int and 0 <= n < 1 << 62 for n in sizes):
+        raise Refused(path, "is damaged: its Zarr metadata give no valid shape.")
+    return sizes
+
+
+def _check_chunk(path: Path, chunks: tuple[int, ...], itemsize: int) -> int:
+    if 0 in chunks:
+        raise Refused(path, "is damaged: its chunks are empty.")
+    size = prod(chunks) * itemsize
+    if size > MAX_CHUNK:
+        shown = " × ".join(map(str, chunks))
+        raise Refused(path, f"has chunks of {shown[:80]} values, {size:.3g} bytes, which no tile "
+                            "holds; rechunk it.")  # fmt: skip
+    return size
+
+
+def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
+    said = _json(path, os.path.join(folder, "zarr.json"), root)
+    if said.get("node_type") != "array":
+        raise Refused(path, "holds no array of that name, but a group.")
+    shape, dtype = _sizes(path, said["shape"]), said["data_type"]
+    if dtype not in _NUMBERS_3:
+        raise Refused(path, f"holds {str(dtype)[:60]}; numbers of 8 to 64 bits are needed.")
+    grid = said["chunk_grid"]
+    if grid["name"] != "regular":
+        raise Refused(
+            path, f"has a {str(grid['name'])[:40]} chunk grid; only regular ones are read."
+        )
+    chunks = _sizes(path, grid["configuration"]["chunk_shape"])
+    itemsize = np.dtype(dtype).itemsize
+    size = _check_chunk(path, chunks, itemsize)
+    codecs = said["codecs"]
+    _check_codecs(path, codecs)
+    names = [c["name"] for c in codecs]
+    encoding = said["chunk_key_encoding"]
+    default = encoding["name"] == "default"
+    separator = encoding.get("configuration", {}).get("separator", "/" if default else ".")
+    attributes = {**outer, **said.get("attributes", {})}
+    dimensions = said.get("dimension_names")
+    return Metadata(
+        folder=folder,
+        version=3,
+        separator=separator,
+        prefix="c" if default else "",
+        axes=_axes(dimensions or _ome_axes(attributes), len(shape)),
+        names=_names(attributes),
+        nodata=_nodata(attributes),
+        scale=_scale(attributes),
+        bare=size if names == ["bytes"] else None,
+        direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
+        zstd=names == ["bytes", "zstd"] and (itemsize == 1 or _native(codecs[0])),
+        packing=_packing(path, codecs, chunks, itemsize),
+    )
+
+
+def _native(codec: dict[str, Any]) -> bool:
+    return bool((codec.get("configuration") or {}).get("endian") == sys.byteorder)
+
+
+def _check_codecs(path: Path, codecs: Any) -> None:
+    for codec in codecs:
+        if codec["name"] not in _CODECS_3:
+            raise Refused(path, f"is encoded with {str(codec['name'])[:40]!r}, which is not read.")
+        inside = codec.get("configuration", {}) or {}
+        for name in ("codecs", "index_codecs"):
+            if codec["name"] == "sharding_indexed":
+                _check_codecs(path, inside.get(name, []))
+
+
+def _compressor(path: Path, names: list[str]) -> str | None:
+    """The one codec that makes bytes fewer."""
+    used = [name for name in names if name in _PACKED]
+    if len(used) > 1:
+        raise Refused(path, f"is compressed twice, by {' and '.join(used)}, which is not read.")
+    return used[0] if used else None
+
+
+def _packing(path: Path, codecs: Any, chunks: tuple[int, ...], itemsize: int) -> Packing:
+    """How chunks of version 3 are compressed, alone or in shards."""
+    names = [c["name"] for c in codecs]
+    if "sharding_indexed" not in names:
+        return Packing(_compressor(path, names), 0, prod(chunks) * itemsize)
+    inside = codecs[0]["configuration"]
+    index = [c["name"] for c in inside["index_codecs"]]
+    within = [c["name"] for c in inside["codecs"]]
+    first = inside.get("index_location", "end") == "start"
+    plain = index in (["bytes"], ["bytes", "crc32c"]) and "sharding_indexed" not in within
+    if len(codecs) != 1 or not plain:
+        raise Refused(path, "has shards in shards, or encoded as a whole, which are not read.")
+    inner = _sizes(path, inside["chunk_shape"])
+    nbytes = _check_chunk(path, inner, itemsize)
+    if any(c % i for c, i in zip(chunks, inner, strict=True)):
+        raise Refused(path, "is damaged: its shards are no whole chunks.")
+    count = prod(c // i for c, i in zip(chunks, inner, strict=True))
+    length = 16 * count + (4 if "crc32c" in index else 0)
+    order = inside["index_codecs"][0].get("configuration", {}).get("endian")
+    order = ">u8" if order == "big" else "<u8"
+    return Packing(_compressor(path, within), 0, nbytes, inner, length, first, order)
+
+
+def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
+    said = _json(path, os.path.join(folder, ".zarray"), root)
+    attributes = dict(outer)
+    if _has(folder, ".zattrs"):
+        attributes |= _json(path, os.path.join(folder, ".zattrs"), root)
+    shape, chunks = _sizes(path, said["shape"]), _sizes(path, said["chunks"])
+    if not isinstance(said["dtype"], str) or np.dtype(said["dtype"]).kind not in "fiu":
+        raise Refused(path, f"holds {str(said['dtype'])[:60]}; numbers of 8 to 64 bits are needed.")
+    dtype = np.dtype(said["dtype"])
+    size = _check_chunk(path, chunks, dtype.itemsize)
+    used = [c for c in (said.get("compressor"), *(said.get("filters") or [])) if c is not None]
+    for codec in used:
+        if codec["id"] not in _CODECS_2:
+            raise Refused(path, f"is encoded with {str(codec['id'])[:40]!r}, which is not read.")
+    # A checksum stored before what is compressed; a delta of wider numbers than the array's.
+    outer_sum = bool(used) and used[0]["id"] == "crc32c"
+    most = size * (8 if any(c["id"] == "delta" for c in used) else 1)
+    return Metadata(
+        folder=folder,
+        version=2,
+        separator=said.get("dimension_separator", "."),
+        prefix="",
+        axes=_axes(attributes.get("_ARRAY_DIMENSIONS") or _ome_axes(attributes), len(shape)),
+        names=_names(attributes),
+        nodata=_nodata(attributes, said.get("fill_value")),
+        scale=_scale(attributes),
+        bare=None if used else size,
+        direct=not used and said.get("order", "C") == "C",
+        zstd=[c["id"] for c in used] == ["zstd"] and said.get("order", "C") == "C",
+        packing=Packing(_compressor(path, [c["id"] for c in used]), 4 if outer_sum else 0, most),
+    )
+
+
+def _group_attributes(path: Path, folder: str, root: str) -> dict[str, Any]:
+    """What the group around an array says: the axes of OME-Zarr."""
+    above = os.path.dirname(folder)
+    if os.path.realpath(folder) == root:
+        return {}
+    if _has(above, "zarr.json"):
+        found = _json(path, os.path.join(above, "zarr.json"), root).get("attributes", {})
+    elif _has(above, ".zattrs"):
+        found = _json(path, os.path.join(above, ".zattrs"), root)
+    else:
+        return {}
+    kept = ("ome", "multiscales", "class_names")
+    return {name: found[name] for name in kept if isinstance(found, dict) and name in found}
+
+
+def _ome_axes(attributes: dict[str, Any]) -> list[str] | None:
+    """The axes of an OME-Zarr image."""
+    scales = attributes.get("ome", attributes).get("multiscales")
+    if not scales:
+        return None
+    axes = scales[0].get("axes", [])
+    return ["class" if a.get("type") == "channel" else str(a["name"]) for a in axes]
+
+
+def _axes(names: Any, rank: int) -> tuple[str, ...] | None:
+    if not isinstance(names, list) or len(names) != rank or not all(names):
+        return None
+    return tuple(str(name)[:40] for name in names)
+
+
+def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
+    names = attributes.get("class_names")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        return None
+    return tuple(map(unicode, names))
+
+
+def _number(value: Any) -> float | None:
+    """A JSON number, or the bytes of a float64 as xarray writes it to Zarr 3."""
+    if isinstance(value, str):
+        try:
+            (value,) = struct.unpack("<d", base64.b64decode(value, validate=True))
+        except (ValueError, struct.error):
+            return None
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known else None
+
+
+def _nodata(attributes: dict[str, Any], fill: Any = None) -> float | None:
+    """The number for no data: ours, or CF's ``_FillValue``, if that is a number.
+
+    NaN there is what xarray writes where nobody said anything. In Zarr 2 xarray keeps it as the
+    array's ``fill_value``, which is 0 where nobody said anything.
+    """
+    if "nodata" in attributes:
+        return _number(attributes["nodata"])
+    if "_FillValue" not in attributes and "_ARRAY_DIMENSIONS" in attributes:
+        value = _number(fill) or None
+    else:
+        value = _number(attributes.get("_FillValue"))
+    return None if value is None or isnan(value) else value
+
+
+def _scale(attributes: dict[str, Any]) -> tuple[float, float]:
+    """CF's ``scale_factor`` and ``add_offset``."""
+    factor, offset = (_number(attributes.get(n)) for n in ("scale_factor", "add_offset"))
+    return 1.0 if factor is None else factor, 0.0 if offset is None else offset

@@ -1,0 +1,1 @@
+"""Refusals: what arguments may be, said in one room for every face of the library."""

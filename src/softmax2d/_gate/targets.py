@@ -1,0 +1,188 @@
+"""A target beside logits: checked, counted, and both as the core takes them.
+
+What all losses share. The third part of the gate: what a target may be.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax2d._gate import arrays, checks, grids, losses
+from softmax2d._gate.arrays import Array, code_of, describe, exported
+from softmax2d._gate.checks import Map
+from softmax2d._gate.grids import Tables
+from softmax2d._native import core
+
+_NO_COUNTS = np.zeros(0, np.int64)
+_OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
+
+
+class Logits(NamedTuple):
+    """Class scores with everything that stands between them and their softmax."""
+
+    array: Array
+    axis: int
+    map: Map | None
+    grid: Tables | None  # of _resample, None where the scores have the target's size
+    shape: tuple[int, ...]  # of the pixels: the target's
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.array.shape[self.axis])
+
+    @property
+    def wide(self) -> type[np.floating[Any]]:
+        """What losses and sums of gradients are kept in."""
+        return np.float64 if self.array.dtype.itemsize == 8 else np.float32
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The first arguments of the core's functions."""
+        code = code_of(self.array.dtype)
+        return exported(self.array, code), code, self.axis, self.map, self.grid
+
+    @property
+    def native(self) -> np.dtype[Any]:
+        """The dtype of gradients: the logits' own in native byte order."""
+        dtype = self.array.dtype
+        return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no pixel, and so nothing for the core to do."""
+        return 0 in self.shape
+
+    def new_grad(self) -> Array:
+        """An array for the core's gradient, laid out as the logits.
+
+        Gradients of planes are added to it one after the other, and so in float64.
+        """
+        if self.grid is not None or self.empty:
+            planes = self.grid is not None and len(self.grid) > 2
+            return np.zeros_like(self.array, np.float64 if planes else self.wide)
+        return arrays.new_array_like(self.array, self.native)
+
+    def finished(self, grad: Array) -> Array:
+        """A gradient in the logits' own dtype."""
+        with np.errstate(over="ignore"):
+            return grad.astype(self.native, copy=False)
+
+
+class Target(NamedTuple):
+    """What is true at each pixel: class indices or class probabilities."""
+
+    array: Array
+    kind: int  # whether indices are signed (bool); of probabilities, their code + 16
+    ignore: int | None
+    counts: Array  # int64, of each class; None of them for probabilities
+    valid: int  # pixels that are not ignored
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The arguments of the core's functions after those of the logits."""
+        code = self.kind - _OF_PROBS
+        array = self.array if code < 0 else exported(self.array, code)
+        return array, self.kind, self.ignore
+
+
+def logits_of(
+    where: str,
+    logits: Any,
+    axis: int,
+    temperature: Any,
+    bias: Any,
+    resampling: tuple[Any, Any, bool, int | None],
+) -> Logits:
+    """Checked logits; ``resampling`` is size, interpolation, align_corners and spatial_dims."""
+    array = arrays.as_floats(where, "logits", logits)
+    axis = checks.class_axis(where, "logits", array, axis)
+    classes = checks.some_classes(where, array, axis)
+    affine = checks.affine(where, temperature, bias, classes)
+    size, interpolation, align_corners, spatial_dims = resampling
+    grid = grids.grid(where, array, axis, size, interpolation, align_corners, spatial_dims)
+    return Logits(array, axis, affine, grid.tables, grid.shape)
+
+
+def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
+    """A target of class indices, one for each pixel."""
+    array = arrays.as_array(where, "target", target, "255")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{where}: target must be integer class indices; got {describe(array)}.")
+    return _labels(where, array, logits, ignore_index)
+
+
+def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
+    """A target of class indices, or of class probabilities in the logits' shape."""
+    array = arrays.as_array(where, "target", target, "255")
+    if array.dtype.kind in "iu":
+        return _labels(where, array, logits, ignore_index)
+    if array.dtype.kind != "f" and not arrays.is_bfloat16(array.dtype):
+        raise TypeError(
+            f"{where}: target must be integer class indices or floating class probabilities; "
+            f"got {describe(array)}."
+        )
+    losses.ignored_class(where, ignore_index)
+    array = arrays.as_floats(where, "target", array)
+    shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
+    if array.shape != shape:
+        raise ValueError(
+            f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
+            f"shape {logits.shape}; got {describe(array)}."
+        )
+    return unchecked_probs(array, logits)
+
+
+def images_with(target: Target, images: int) -> Array:
+    """For each class the number of images, equal parts of the target, in which it occurs."""
+    if images == 1:
+        return np.asarray(target.counts > 0).astype(np.int64)
+    parts = target.array.reshape(images, -1) if target.array.size else ()
+    occurs, part = np.zeros_like(target.counts), np.empty_like(target.counts)
+    for image in parts:
+        part.fill(0)
+        core.count_targets(image, bool(target.kind), len(part), target.ignore, part)
+        occurs += part > 0
+    return occurs
+
+
+def unchecked_labels(given: Array, ignore: int | None) -> Target:
+    """Class indices in the form that the core takes, neither looked at nor counted."""
+    limits = np.iinfo(given.dtype)
+    if ignore is not None and not limits.min <= ignore <= limits.max:
+        ignore = None  # the target cannot hold it
+    array = given.astype(given.dtype.newbyteorder("="), order="C", copy=False)
+    array = array if array.flags.aligned else array.copy()
+    if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
+        array = array.view(np.int64)
+        ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64
+    return Target(array, array.dtype.kind == "i", ignore, _NO_COUNTS, 0)
+
+
+def unchecked_probs(array: Array, logits: Logits) -> Target:
+    """Class probabilities in the form that the core takes."""
+    if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
+        array = array.astype(np.float32)
+    pixels = array.size // logits.classes
+    return Target(array, code_of(array.dtype) + _OF_PROBS, None, _NO_COUNTS, pixels)
+
+
+def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
+    ignore = losses.ignored_class(where, ignore_index)
+    if given.shape != logits.shape:
+        raise ValueError(
+            f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
+            f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
+        )
+    array, kind, ignore, *_ = unchecked_labels(given, ignore)
+    signed = bool(kind)
+    counts = np.zeros(logits.classes, np.int64)
+    ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)
+    if bad >= 0:
+        place = tuple(map(int, np.unravel_index(bad, given.shape)))
+        allowed = "" if ignore_index is None else f" or ignore_index, {int(ignore_index)}"
+        raise ValueError(
+            f"{where}: target must be in [0, {logits.classes}){allowed}; "
+            f"got {given[place]} at {place}."
+        )
+    return Target(array, signed, ignore, counts, array.size - ignored)

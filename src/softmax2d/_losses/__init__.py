@@ -1,0 +1,1 @@
+"""Losses on NumPy arrays, with their gradients."""

@@ -1,0 +1,195 @@
+"""Cross-entropy and its relatives on NumPy arrays, with their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from softmax2d._gate import targets
+from softmax2d._gate.arrays import Array
+from softmax2d._losses.passes import prepared
+from softmax2d._ops.segment import Interpolation
+
+Reduction = Literal["none", "mean", "sum"]
+
+
+def cross_entropy2d(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    reduction: Reduction = "mean",
+    top_k: float | None = None,
+    threshold: float | None = None,
+    spatial_dims: int | None = None,
+) -> Any:
+    """Cross-entropy between class scores and what is true at every pixel.
+
+    Parameters
+    ----------
+    logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
+        Class scores, as in :func:`softmax2d`.
+    target : array, shape (..., H, W), integer, or shape (..., C, H, W), floating
+        Class indices of any integer dtype, or class probabilities (as they are: neither checked nor
+        normalised). With ``size``, of that size.
+    axis : int
+        The class axis.
+    size : int or one per spatial axis, optional
+        Size of the target: the loss is that of the logits resampled to it.
+    interpolation, align_corners
+        How they are resampled, as in :func:`segment`.
+    temperature, bias
+        The map z / temperature + bias, as in :func:`softmax2d`. With the logarithms of the class
+        frequencies as bias, this is logit adjustment [2]_.
+    weight : array, shape (C,), optional
+        A factor for each class, at least 0.
+    ignore_index : int or None
+        Pixels with this target have no loss and no gradient, whatever their logits; without effect
+        on targets of probabilities.
+    label_smoothing : float in [0, 1]
+        Share of the target that is spread evenly over all classes.
+    focal_gamma : float, at least 0
+        Exponent of the focal loss [1]_: confident pixels count less.
+    reduction : "mean", "sum" or "none"
+        A mean of class indices divides by the weights of the valid targets, a mean of
+        probabilities by the number of pixels, as ``torch.nn.functional.cross_entropy`` does.
+    top_k : int, or float in (0, 1], optional
+        Only this many pixels count, those with the largest losses; a float is a fraction of the
+        valid ones, rounded to the nearest whole number, at least 1. Pixels that tie for the last
+        place share it equally.
+    threshold : float between 0 and 1, optional
+        Only pixels whose loss is above -log(threshold) count: without weight, smoothing and focal
+        term, those whose target has a probability below ``threshold`` [3]_. With ``top_k``, at
+        least that many are kept.
+    spatial_dims : int, optional
+        Spatial axes before the class axis where that is the last one, as in :func:`segment`.
+
+    Returns
+    -------
+    float32 or float64, or with reduction "none" an array, shape (..., H, W)
+        float64 for float64 logits. The mean over no valid pixel, or over weights of 0, is 0. With
+        ``top_k`` or ``threshold`` the mean divides by the number of pixels kept.
+
+    Raises
+    ------
+    TypeError
+        Unsupported dtype of ``logits`` or ``target`` (bool among them); options that are no
+        numbers.
+    ValueError
+        A target outside [0, C) that is not ``ignore_index``, with the first place; a target of
+        another shape; ``weight`` negative, not finite or of the wrong length; options out of their
+        range; ``top_k`` or ``threshold`` with reduction "none"; otherwise as :func:`segment`.
+
+    Notes
+    -----
+    With p the softmax of the logits and t the target, one-hot or given, the loss of a pixel is
+    Σ_c weight[c] t'[c] (1 - p[c])^focal_gamma (-log p[c]), where t' = (1 - s) t + s / C with s the
+    label smoothing.
+
+    A pixel's loss is at most 8 ulp from the true value, also where the target's class leads by 50
+    and its loss is 1e-22; in float64 a focal term whose exponent is not a whole number up to 8 adds
+    2 focal_gamma |log(1 - p)| ulp (tests/losses/test_losses.py). A sum is exact: losses are added
+    as integers and rounded once at the end, so that it is the same for every number of threads. A
+    class at -inf that is the target gives an infinite loss; a pixel with NaN, +inf or only -inf
+    gives NaN.
+
+    Reads every logit and every target once, and index targets once more to check and count them;
+    ``top_k`` and ``threshold`` read the logits twice and keep the losses of all pixels.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollár, "Focal loss for dense object
+       detection", ICCV, 2017.
+    .. [2] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR, 2021.
+    .. [3] A. Shrivastava, A. Gupta, R. Girshick, "Training region-based object detectors with
+       online hard example mining", CVPR, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> logits = np.zeros((3, 2, 2))  # C, H, W
+    >>> logits[1] = 50
+    >>> target = np.array([[1, 1], [1, 255]])
+    >>> print(f"{s2d.cross_entropy2d(logits, target, ignore_index=255):.6g}")
+    3.8575e-22
+    """
+    where = "cross_entropy2d"
+    how = (size, interpolation, align_corners, spatial_dims)
+    source = targets.logits_of(where, logits, axis, temperature, bias, how)
+    terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
+    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
+    return loss.run(with_grad=False)[0]
+
+
+def cross_entropy2d_with_grad(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    reduction: Reduction = "mean",
+    top_k: float | None = None,
+    threshold: float | None = None,
+    spatial_dims: int | None = None,
+) -> tuple[Any, Array]:
+    """Cross-entropy of every pixel and its gradient at the logits, in one pass.
+
+    Parameters, exceptions and the loss are those of :func:`cross_entropy2d`.
+
+    Returns
+    -------
+    loss : float32 or float64, or array, shape (..., H, W)
+        As from :func:`cross_entropy2d`.
+    grad_logits : array, shape and dtype of ``logits``
+        Gradient of the loss; with reduction "none", of the sum of the losses. Laid out in memory as
+        ``logits``. Zero where the target is ignored.
+
+    Notes
+    -----
+    With class indices the gradient of a pixel is weight[t] (p[c] - δ_ct) / temperature[c], over the
+    divisor of the mean. Each component is at most 8 ulp from the true value, also that of the
+    target's class where it leads by 50, where p - 1 has nothing left. With smoothing, a focal term
+    or probabilities as target, a component is a difference: 8 ulp of the larger side, and in
+    float64 what a focal term adds to the loss (tests/losses/test_losses.py). With
+    ``size`` the gradient lands on the coarse grid: the exact transpose of the interpolation, summed
+    in float64 (rounded between the pieces of the grid that are worked on, at most twice for each
+    of them that a logit belongs to) in an order that does not depend on threads. Which
+    pixels ``top_k`` and ``threshold`` keep is taken as constant. In float16, whose smallest number
+    is 6e-8, the gradient of a mean over millions of pixels loses digits: take the sum, or a scaled
+    one.
+
+    Reads every logit once and writes its gradient.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> logits = np.zeros((2, 1, 2))
+    >>> loss, grad = s2d.cross_entropy2d_with_grad(logits, np.array([[0, 1]]))
+    >>> round(float(loss), 4), grad[:, 0].tolist()
+    (0.6931, [[-0.25, 0.25], [0.25, -0.25]])
+    """
+    where = "cross_entropy2d_with_grad"
+    how = (size, interpolation, align_corners, spatial_dims)
+    source = targets.logits_of(where, logits, axis, temperature, bias, how)
+    terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
+    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
+    return loss.run(with_grad=True)

@@ -1,0 +1,133 @@
+"""What one cross-entropy needs once its arguments are checked: the passes over the logits."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softmax2d import _exact_sums
+from softmax2d._gate import losses as _options
+from softmax2d._gate import targets
+from softmax2d._gate.arrays import Array, code_of, exported
+from softmax2d._gate.targets import Logits, Target
+from softmax2d._native import core
+
+Cut = tuple[float, float]  # losses above the first count fully, equal ones by the second
+
+
+class Pass(NamedTuple):
+    """All that one pass of the core needs but for where its results go."""
+
+    logits: Logits
+    target: Target
+    weights: Array
+    smoothing: float
+    gamma: float
+
+    def run(
+        self,
+        scale: float,
+        cut: Cut | None,
+        losses: Array | None,
+        grad: Array | None,
+        sums: Array,
+        upstream: Array | None = None,
+    ) -> None:
+        """Fill ``losses`` and ``grad``, and add to ``sums``.
+
+        The gradient is multiplied by ``scale`` and, pixel by pixel, by ``upstream``.
+        """
+        if self.logits.empty:
+            return
+        code = -1 if grad is None else code_of(grad.dtype)
+        weights = None if (self.weights == 1).all() else self.weights
+        terms = (weights, scale, upstream, self.smoothing, self.gamma, cut)
+        results = (losses, None if grad is None else exported(grad, code), code, sums)
+        core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
+
+    def grad(self, scale: float, cut: Cut | None, upstream: Array | None = None) -> Array:
+        """The gradient alone."""
+        grad = self.logits.new_grad()
+        self.run(scale, cut, None, grad, _exact_sums.new_sums(self.logits.wide), upstream)
+        return self.logits.finished(grad)
+
+    def mean_divisor(self) -> Fraction:
+        """The weights of the valid targets together; the pixels where targets are probabilities."""
+        if not self.target.counts.size or (self.weights == 1).all():
+            return Fraction(self.target.valid)
+        ratios = [w.as_integer_ratio() for w in self.weights.tolist()]
+        unit = max(below for _, below in ratios)  # a power of two, as all are
+        pairs = zip(self.target.counts.tolist(), ratios, strict=True)
+        return Fraction(sum(n * above * (unit // below) for n, (above, below) in pairs), unit)
+
+
+class Prepared(NamedTuple):
+    """A loss whose divisor is known, and which pixels count."""
+
+    work: Pass
+    each: bool  # whether every pixel's loss is wanted
+    divisor: Fraction
+    cut: Cut | None
+    broken: bool  # whether the loss is NaN already: one of those that ``cut`` chose from is
+
+    def run(self, *, with_grad: bool) -> tuple[Any, Any]:
+        """The loss, and its gradient or None."""
+        logits = self.work.logits
+        sums = _exact_sums.new_sums(logits.wide)
+        _exact_sums.add_nan(sums, self.broken)
+        losses = np.empty(logits.shape, logits.wide) if self.each else None
+        grad = logits.new_grad() if with_grad else None
+        self.work.run(_exact_sums.reciprocal(self.divisor), self.cut, losses, grad, sums)
+        loss = _exact_sums.quotient(sums, self.divisor, logits.wide) if losses is None else losses
+        return loss, None if grad is None else logits.finished(grad)
+
+
+def _hardest(work: Pass, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
+    """Which losses count, how many pixels that is, and whether one is NaN."""
+    losses = np.empty(work.logits.shape, work.logits.wide)
+    sums = _exact_sums.new_sums(work.logits.wide)
+    work.run(0.0, None, losses, None, sums)
+    limit, kept, valid = math.inf, 0, work.target.valid
+    if threshold is not None:
+        limit = float(work.logits.wide(-math.log(threshold)))  # as the core compares
+        kept = int(np.count_nonzero(~(losses <= limit)))
+    least = 0
+    if top_k is not None:
+        whole = hasattr(top_k, "__index__")
+        least = min(valid, int(top_k) if whole else max(1, round(float(top_k) * valid)))
+    if least <= kept:
+        return (limit, 0.0), kept, _exact_sums.has_nan(sums)
+    value, larger, equal = _exact_sums.kth_largest(np.abs(losses, out=losses), least)
+    if value == 0:
+        equal -= losses.size - valid  # ignored pixels, whose loss is 0, are not among the ties
+    return (value, (least - larger) / equal), least, _exact_sums.has_nan(sums)
+
+
+def prepared(
+    where: str,
+    logits: Logits,
+    target: Any,
+    weight: Any,
+    ignore_index: Any,
+    terms: tuple[Any, Any],
+    reduction: Any,
+    chosen: tuple[Any, Any],
+) -> Prepared:
+    """Check the rest; ``terms`` are label_smoothing, focal_gamma, ``chosen`` top_k, threshold."""
+    _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
+    smoothing = _options.number_between(where, "label_smoothing", terms[0], 0, 1)
+    gamma = _options.number_between(where, "focal_gamma", terms[1], 0)
+    some = _options.hardest(where, *chosen, reduction)
+    weights = _options.class_weights(where, weight, logits.classes)
+    truth = targets.labels_or_probs(where, target, logits, ignore_index)
+    work = Pass(logits, truth, weights, smoothing, gamma)
+    cut, kept, broken = None, None, False
+    if some:
+        cut, kept, broken = _hardest(work, *chosen)
+    divisor = Fraction(1)
+    if reduction == "mean":
+        divisor = work.mean_divisor() if kept is None else Fraction(kept)
+    return Prepared(work, reduction == "none", divisor, cut, broken)

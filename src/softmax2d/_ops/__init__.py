@@ -1,0 +1,1 @@
+"""Probabilities, segmentation, decoding and derivatives on NumPy arrays."""

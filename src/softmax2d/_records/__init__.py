@@ -1,0 +1,1 @@
+"""Saved results: the fields of JSON, its files, the common envelope."""

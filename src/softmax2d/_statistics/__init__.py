@@ -1,0 +1,1 @@
+"""Counts of predictions beside the truth, and the measures made of them."""

@@ -1,0 +1,128 @@
+"""Evaluation of logits against class indices: check, allocate counters, one call of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from softmax2d._exact_sums import ExactSum, new_sums
+from softmax2d._gate import arrays, checks, grids, sizes, targets
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.targets import Logits
+from softmax2d._native import core
+from softmax2d._ops.segment import Interpolation, Window
+from softmax2d._statistics.statistics import Statistics
+
+MAX_BINS = 10_000
+
+
+def number_of_bins(where: str, bins: Any) -> int:
+    """``bins`` as a number in range."""
+    number = checks.whole(where, "bins", bins)
+    if not 1 <= number <= MAX_BINS:
+        raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")
+    return number
+
+
+def _images(where: str, logits: Array, axis: int, spatial_dims: int | None) -> int:
+    """Entries over the batch axes."""
+    own = {axis, *sizes.spatial_axes(where, logits, axis, spatial_dims)}
+    return prod(n for d, n in enumerate(logits.shape) if d not in own)
+
+
+def evaluate(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    bins: int = 15,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Statistics:
+    """Compare labels and probabilities with the truth, without building either.
+
+    Parameters
+    ----------
+    logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
+        Class scores, as in :func:`softmax2d`.
+    target : array, shape (..., H, W), any integer type
+        The true class of every pixel of the result: of the logits' shape without the class axis, or
+        of the ``size`` and ``window`` asked for.
+    axis : int
+        The class axis.
+    size, interpolation, align_corners, window, spatial_dims
+        The size to which logits are resampled, as in :func:`segment`.
+    temperature, bias
+        The map z / temperature + bias, as in :func:`softmax2d`.
+    ignore_index : int, optional
+        Pixels with this target count nowhere, even if it is a class.
+    bins : int
+        Bins of equal width for confidences and probabilities, 1 to 10000.
+
+    Returns
+    -------
+    Statistics
+        Counts of a fixed size, to be added to others of the same classes and bins.
+
+    Raises
+    ------
+    TypeError
+        ``target`` not of an integer type, or masked; ``ignore_index`` or ``bins`` not an integer;
+        for the others as :func:`segment`.
+    ValueError
+        ``target`` of another shape, or holding what is neither a class nor ``ignore_index`` (the
+        message names the first place); ``bins`` out of range; for the others as :func:`segment`.
+
+    Notes
+    -----
+    Labels are those of :func:`segment`, the first of equals. A probability p of
+    :func:`softmax2d` is in bin ⌊bins p⌋, and 1 in the last one. Every entry over the batch axes
+    counts as one image; tiles of an image become one by :meth:`Statistics.as_one_image`. All sums
+    are of integers: no order of pixels, tiles or threads changes a bit of them
+    (tests/statistics/test_statistics.py). Reads each logit once, each target twice, in batches
+    three times; a target that is not contiguous in C order and native bytes is copied first.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> logits = np.log([[[0.75, 0.75]], [[0.25, 0.25]]])  # C, H, W
+    >>> found = s2d.evaluate(logits, np.array([[0, 1]]))
+    >>> found.confusion.tolist()
+    [[1, 0], [1, 0]]
+    >>> found.accuracy, found.mean_iou, round(found.ece, 6), round(found.brier, 6)
+    (0.5, 0.25, 0.25, 0.625)
+    """
+    where = "evaluate"
+    array = arrays.as_floats(where, "logits", logits)
+    axis = checks.class_axis(where, "logits", array, axis)
+    classes = checks.some_classes(where, array, axis)
+    affine = checks.affine(where, temperature, bias, classes)
+    grid = grids.grid(where, array, axis, size, interpolation, align_corners, spatial_dims, window)
+    bins = number_of_bins(where, bins)
+    source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
+    truth = targets.labels(where, target, source, ignore_index)
+    return counted(source, truth, _images(where, array, axis, spatial_dims), bins)
+
+
+def counted(source: Logits, truth: Any, images: int, bins: int) -> Statistics:
+    """What :func:`evaluate` does once everything is checked."""
+    classes = source.classes
+    confusion = np.zeros((classes, classes), np.int64)
+    top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
+    nll, brier = new_sums(), new_sums()
+    if not source.empty:
+        sinks: Any = (bins, confusion, top, each, nll, brier)
+        core.statistics(*source.arguments(), *truth.arguments(), *sinks)
+    sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
+    occurs = targets.images_with(truth, images)
+    return Statistics(confusion, occurs, images, top, each, *sums)

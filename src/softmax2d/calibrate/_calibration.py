@@ -1,0 +1,188 @@
+"""A fitted map of logits: what :mod:`softmax2d.calibrate` finds and what ``temperature=`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softmax2d._records import json_files
+from softmax2d._records.json_files import Field
+from softmax2d._records.saved import Saved
+
+Array = NDArray[Any]
+
+METHODS = ("temperature", "vector", "bias")
+
+
+def _numbers(value: Any, classes: int, name: str) -> Array:
+    """One finite number for each class, that nobody changes."""
+    array = np.array(value, np.float64)
+    if array.shape != (classes,) or not np.isfinite(array).all():
+        raise ValueError(
+            f"Calibration: {name} must be {classes} finite numbers, one a class; "
+            f"got shape {array.shape}{'' if np.isfinite(array).all() else ', not all finite'}."
+        )
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration(Saved):
+    """The map z / temperature + bias that makes probabilities say what they mean.
+
+    Made by :func:`softmax2d.calibrate.fit`, kept as a small JSON file, and taken wherever there is
+    a ``temperature=``: ``segment(logits, temperature=calibration)``. A ``bias=`` beside it is added
+    to its own.
+
+    Attributes
+    ----------
+    temperature : float or array, shape (C,), float64
+        Divides the logits; one number, or one for each class.
+    bias : array, shape (C,), float64, or None
+        Added to the divided logits; its mean over the fitted classes is 0.
+    method : "temperature", "vector" or "bias"
+        How it was fitted.
+    pixels : tuple of int
+        Pixels of each class in the truth that were fitted to.
+    images : int
+        Images in which they lie.
+    left_out : int
+        Pixels that could not be fitted to: without probabilities, or with their class at -inf.
+    class_names : tuple of str, or None
+        One for each class.
+    data_date : str or None
+        When the data were taken, as whoever fitted it wrote.
+    version : str
+        Of the library.
+    nll_before, nll_after : float
+        Mean (weighted) negative log-likelihood without and with the map, in nats.
+    converged : bool
+        Whether the optimiser met its tolerance.
+    iterations : int
+        Passes over the data.
+    bounds : tuple of two floats
+        The smallest and the largest temperature that was allowed.
+    at_bound : bool
+        Whether a temperature or a bias ended at its bound, as for separable data.
+    note : str
+        What else should be known of the fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Numbers out of their range, or lengths that do not agree.
+
+    Notes
+    -----
+    A single temperature keeps every label, bit for bit (tests/calibrate/test_calibrate_laws.py); a
+    temperature or a bias for each class may change them.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d as s2d
+    >>> from softmax2d.calibrate import Calibration
+    >>> calibration = Calibration(2.0, None, "temperature", pixels=(5, 7))
+    >>> logits = np.array([[[2.0]], [[0.0]]])
+    >>> s2d.segment(logits, temperature=calibration).confidence.round(3).tolist()
+    [[0.731]]
+    """
+
+    _FORMAT: ClassVar[str] = "softmax2d calibration"
+
+    temperature: float | Array
+    bias: Array | None
+    method: str
+    pixels: tuple[int, ...]
+    images: int = 0
+    left_out: int = 0
+    class_names: tuple[str, ...] | None = None
+    data_date: str | None = None
+    version: str = ""
+    nll_before: float = 0.0
+    nll_after: float = 0.0
+    converged: bool = True
+    iterations: int = 0
+    bounds: tuple[float, float] = (0.01, 100.0)
+    at_bound: bool = False
+    note: str = ""
+    _plain: tuple[float | list[float], list[float] | None] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for known in _FIELDS:
+            known.check("Calibration", getattr(self, known.name))
+        classes = len(self.pixels)
+        scale: Any = self.temperature
+        scale = _numbers(scale, classes, "temperature") if np.ndim(scale) else float(scale)
+        if not np.isfinite(scale).all() or not (np.asarray(scale) > 0).all():
+            raise ValueError(
+                f"Calibration: temperature must be positive and finite; got {np.min(scale)}."
+            )
+        object.__setattr__(self, "temperature", scale)
+        if self.bias is not None:
+            object.__setattr__(self, "bias", _numbers(self.bias, classes, "bias"))
+        if self.class_names is not None and len(self.class_names) != classes:
+            raise ValueError(
+                f"Calibration: class_names must be one for each of {classes} classes; "
+                f"got {len(self.class_names)}."
+            )
+        for name in ("pixels", "class_names", "bounds"):
+            value: Any = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else tuple(value))
+        pair = tuple(v.tolist() if isinstance(v, np.ndarray) else v for v in (scale, self.bias))
+        object.__setattr__(self, "_plain", pair)  # once: torch.compile reads it as constants
+        if self.method not in METHODS:
+            raise ValueError(
+                f"Calibration: method must be {', '.join(METHODS)}; got {self.method!r}."
+            )
+
+    @property
+    def classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.pixels)
+
+    def plain(self) -> tuple[float | list[float], list[float] | None]:
+        """Temperature and bias as Python's own numbers."""
+        return self._plain
+
+    def __reduce__(self) -> Any:
+        return type(self).from_dict, (self.to_dict(),)  # so that arrays stay read-only
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, which JSON can hold."""
+        return self._enveloped(json_files.plain(self, _FIELDS))
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """The calibration that :meth:`to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            Another format or version; fields that are missing, unknown, of a wrong type or out of
+            range.
+        """
+        return cls(**cls._checked(plain, _FIELDS))
+
+
+_FIELDS: Sequence[Field] = (
+    Field("temperature", "a number, or one for each class", json_files.number_or_numbers),
+    Field("bias", "null, or a number for each class", json_files.optional(json_files.numbers)),
+    Field("method", "a string", json_files.text),
+    Field("pixels", "a count for each class", json_files.some(json_files.count)),
+    Field("images", "a count", json_files.count),
+    Field("left_out", "a count", json_files.count),
+    Field("class_names", "null, or a string for each class", json_files.optional(json_files.texts)),
+    Field("data_date", "null or a string", json_files.optional(json_files.text)),
+    Field("version", "a string", json_files.text),
+    Field("nll_before", "a finite number", json_files.number),
+    Field("nll_after", "a finite number", json_files.number),
+    Field("converged", "true or false", json_files.flag),
+    Field("iterations", "a count", json_files.count),
+    Field("bounds", "two numbers", json_files.pair),
+    Field("at_bound", "true or false", json_files.flag),
+    Field("note", "a string", json_files.text),
+)

@@ -1,0 +1,235 @@
+"""``fit``: temperatures and biases from logits and the truth, gone through as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from softmax2d import __version__
+from softmax2d._gate import checks, losses
+from softmax2d._gate.arrays import Array
+from softmax2d.calibrate import _newton, _sums, _vector
+from softmax2d.calibrate._calibration import METHODS, Calibration
+from softmax2d.calibrate._sums import FitSums
+from softmax2d.stream.counting.samples import Samples, names_of
+
+Method = Literal["temperature", "vector", "bias"]
+_WHERE = "calibrate.fit"
+
+
+class Pixels:
+    """The data of a fit: sums of all pixels under any map, each one pass.
+
+    Attributes
+    ----------
+    passes : int
+        How many there were.
+    """
+
+    def __init__(self, samples: Samples, weights: Array | None) -> None:
+        self.passes, self.weights, self._samples = 0, weights, samples
+
+    def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
+        """The sums under one map; refused where they are out of range."""
+        self.passes += 1
+        count = partial(_sums.counted, weights=self.weights, by_class=by_class)
+        found: FitSums | None = self._samples.total(count, temperature, bias)
+        if found is None or not found.divisor(self.weights):
+            raise ValueError(nothing(_WHERE, found))
+        if not found.fits:
+            raise ValueError(
+                f"{_WHERE}: logits must be below 131072 in size to fit a map of each class to them."
+            )
+        return found
+
+    def terms(self, factor: float) -> _newton.Terms:
+        """Loss, slope and curvature of the mean pixel by a factor of all logits."""
+        return self.sums(1 / factor).means(self.weights)
+
+
+def nothing(where: str, found: FitSums | None) -> str:
+    """Why there is nothing to fit to."""
+    if found is None or not (found.pixels + found.infinite + found.undefined).any():
+        return f"{where}: there is no pixel to fit to: no data, or all of it ignored."
+    if not found.pixels.any():
+        return (
+            f"{where}: there is no pixel to fit to: {found.undefined.sum()} have no probabilities "
+            f"(NaN), {found.infinite.sum()} have their class at -inf."
+        )
+    return f"{where}: weight must be positive for a class that occurs; all that do have 0."
+
+
+def range_of(where: str, temperature_range: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(v) for v in temperature_range)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{where}: temperature_range must be two numbers; got {temperature_range!r}."
+        ) from None
+    if not 1e-6 <= low <= 1 <= high <= 1e6:
+        raise ValueError(
+            f"{where}: temperature_range must hold 1 and lie in [1e-6, 1e6]; "
+            f"got {temperature_range!r}."
+        )
+    return low, high
+
+
+def fit(
+    logits: Any,
+    target: Any = None,
+    *,
+    method: Method = "temperature",
+    weight: Any = None,
+    ignore_index: int | None = None,
+    axis: int | None = None,
+    size: int | Sequence[int] | None = None,
+    interpolation: Any = "linear",
+    align_corners: bool = False,
+    temperature_range: tuple[float, float] = (0.01, 100.0),
+    iterations: int = 100,
+    class_names: Sequence[str] | None = None,
+    data_date: str | None = None,
+    key: str | None = None,
+    target_key: str | None = None,
+    memory: str | int = "512MB",
+    workers: int | None = None,
+) -> Calibration:
+    """Fit the map z / temperature + bias that makes the truth most likely.
+
+    Parameters
+    ----------
+    logits : array, path, sequence of these, or dataset
+        Class scores, shape (..., C, H, W), in memory or in any file of :mod:`softmax2d.stream`; or,
+        without a ``target``, pairs of logits and target, as often as they are asked for.
+    target : the same, shape (..., H, W), any integer type
+        The true class of every pixel. Where it has another size than the logits, these are
+        interpolated to it on the way.
+    method : "temperature", "vector" or "bias"
+        One temperature for all classes; a temperature and a bias for each; a bias for each.
+    weight : array, shape (C,), optional
+        What a pixel of each class counts, at least 0, kept as float32. For probabilities of the
+        same kind of data as these, do without.
+    ignore_index : int, optional
+        Pixels with this target count nowhere.
+    axis : int, optional
+        The class axis; what the file says if None, else -3.
+    size, interpolation, align_corners
+        How logits come to the target's size, as in :func:`softmax2d.segment`.
+    temperature_range : tuple of two floats
+        Temperatures beyond these are not looked at; 1 lies between them.
+    iterations : int
+        Passes over the data, at most (of "vector": after those for its start).
+    class_names : sequence of str, optional
+        One for each class, kept in the result; the file's own if None.
+    data_date : str, optional
+        When the data were taken, kept in the result.
+    key, target_key, memory, workers
+        As in :func:`softmax2d.stream.evaluate_files`.
+
+    Returns
+    -------
+    Calibration
+        For ``temperature=`` of every function; ``save`` writes it as JSON.
+
+    Raises
+    ------
+    TypeError
+        Arguments of a wrong type.
+    ValueError
+        No pixel to fit to; unknown ``method``; weights, names or ranges that do not fit; logits
+        beyond 131072 where each class has numbers of its own; a target that is no class.
+    Unusable
+        "vector" and "bias" without SciPy (names the extra); a ValueError.
+    Refused
+        A file that cannot be used; a ValueError.
+
+    Notes
+    -----
+    The mean of -log p[truth] is convex in the factors 1 / temperature and in the biases. One
+    temperature is found by Newton's steps on the exact slope E[z] - z[truth] and curvature Var z,
+    kept between two bounds that only ever close in; so it cannot diverge, and takes three to
+    seven passes. The other methods use L-BFGS-B on exact gradients, scaled by the curvature at the
+    start (the fitted temperature for "vector"); the best map seen is returned, never a worse one
+    than that. A pass keeps O(C) numbers, and sums of integers: neither tiles nor threads change a
+    bit.
+
+    What has no answer has a defined one. Data that the labels separate have no best temperature: it
+    ends at the end of ``temperature_range``, and ``at_bound`` says so. Constant logits, or one
+    class, say nothing of a temperature: it stays 1, with a note. Biases are the same up to a
+    constant: their mean is 0. The bias of a class that never occurs in the truth would go to -inf:
+    such classes keep bias 0, the mean of the others, and the common temperature, with a note.
+    Biases stay within ±30. Pixels without probabilities (NaN) and those whose true class is at -inf
+    have no finite loss: they are left out and counted in ``left_out``.
+
+    References
+    ----------
+    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017: temperature and
+       vector scaling.
+    .. [2] R. H. Byrd et al., "A limited memory algorithm for bound constrained optimization", SIAM
+       Journal on Scientific Computing, 1995.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax2d import calibrate
+    >>> logits = np.zeros((2, 1, 4))
+    >>> logits[0] = 4.0  # 98 % for the first class, which is right three times of four
+    >>> calibration = calibrate.fit(logits, np.array([[0, 0, 0, 1]]))
+    >>> round(calibration.temperature, 4), calibration.converged
+    (3.641, True)
+    """
+    if method not in METHODS:
+        raise ValueError(f"{_WHERE}: method must be {', '.join(METHODS)}; got {method!r}.")
+    bounds = range_of(_WHERE, temperature_range)
+    most = checks.whole(_WHERE, "iterations", iterations)
+    if most < 1:
+        raise ValueError(f"{_WHERE}: iterations must be at least 1; got {most}.")
+    losses.text_or_none(_WHERE, "data_date", data_date)
+    optimiser = None if method == "temperature" else _vector.optimiser()
+    how = {"axis": axis, "size": size, "interpolation": interpolation}
+    how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
+    how |= {"target_key": target_key, "memory": memory, "workers": workers}
+    samples = Samples(_WHERE, logits, target, **how)
+    names = names_of(_WHERE, "class_names", class_names, samples)
+    weights = losses.class_weights(_WHERE, weight, samples.classes)
+    pixels = Pixels(samples, _sums.unit_weights(_some(weights)))
+    first = pixels.sums(1.0)
+    before = first.means(pixels.weights)
+    spans = 1 / bounds[1], 1 / bounds[0]
+    note = ""
+    if method != "bias":
+        found = _newton.smallest(pixels.terms, before, spans, most)
+        note = "" if any(before[1:]) else "the logits say nothing of a temperature: it stays 1"
+    else:
+        found = _newton.Found(1.0, before[0], True, False)
+    mapped: tuple[Any, Any] = 1 / found.factor, None
+    after, converged, at_bound = found.loss, found.converged, found.at_bound
+    if optimiser is not None:
+        vector = method == "vector"
+        best = _vector.best(optimiser, pixels, first, found.factor, spans, most, vector)
+        mapped = best.temperature if vector else 1.0, best.bias
+        after, converged, at_bound, note = best.loss, best.converged, best.at_bound, best.note
+    return Calibration(
+        *mapped,
+        method,
+        tuple(first.pixels.tolist()),
+        images=first.images,
+        left_out=int(first.infinite.sum() + first.undefined.sum()),
+        class_names=names,
+        data_date=data_date,
+        version=__version__,
+        nll_before=before[0],
+        nll_after=after,
+        converged=converged,
+        iterations=pixels.passes,
+        bounds=bounds,
+        at_bound=at_bound,
+        note=note,
+    )
+
+
+def _some(weights: Array) -> Array:
+    if not (weights > 0).any():
+        raise ValueError(f"{_WHERE}: weight must be positive for some class; got only 0.")
+    return weights

@@ -1,0 +1,139 @@
+"""The loss and its derivatives by temperatures and biases, of any number of pixels: one pass.
+
+With z' = u / temperature + bias, p = softmax(z') and w the weight of the true class y, summed over
+the pixels (reference.factor_terms, reference.class_terms):
+
+    w (-log p[y]),  w (E[u] - u[y]),  w Var[u]            by a factor of u that all classes share
+    w g[c],  w g[c] u[c],  w q[c],  w q[c] u[c]²          by the bias and the factor of a class
+
+with g[c] = p[c] - [c = y] and q[c] = p[c] (1 - p[c]). All are sums of integers, so that parts add
+up to the same bits in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+
+from softmax2d import _exact_sums
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.targets import Logits, Target
+from softmax2d._native import core
+
+_POINT = 1074  # sums of pixels are in units of 2^-1074
+_CLASS_POINT = 40  # those of classes in units of 2^-40
+_SUMS = 4  # of the core: loss, slope upwards, slope downwards, curvature
+
+
+@dataclass(frozen=True, eq=False)
+class FitSums:
+    """Sums over pixels, to be added to others of the same weights.
+
+    Attributes
+    ----------
+    pixels : array, shape (C,), int64
+        Pixels of each class that count.
+    infinite, undefined : array, shape (C,), int64
+        Those that do not: of infinite loss (their class has probability 0), and those whose
+        probabilities are NaN.
+    sums : array, shape (3,), object
+        Loss, slope and curvature, as integers in units of 2^-1074.
+    classes : array, shape (C, 4), object, or None
+        The four sums of each class, as integers in units of 2^-40.
+    fits : bool
+        Whether all numbers were in range: finite, and logits below 2^17 for the sums of classes.
+    images : int
+        How many.
+    """
+
+    pixels: Array
+    infinite: Array
+    undefined: Array
+    sums: Array
+    classes: Array | None
+    fits: bool
+    images: int
+
+    def __add__(self, other: object) -> Self:
+        if not isinstance(other, FitSums):
+            return NotImplemented
+        classes = None
+        if self.classes is not None and other.classes is not None:
+            classes = self.classes + other.classes
+        return type(self)(
+            self.pixels + other.pixels,
+            self.infinite + other.infinite,
+            self.undefined + other.undefined,
+            self.sums + other.sums,
+            classes,
+            self.fits and other.fits,
+            self.images + other.images,
+        )
+
+    def __radd__(self, other: object) -> Self:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
+
+    def as_one_image(self) -> Self:
+        """The same pixels, counted as one image: for the sum of an image's tiles."""
+        return replace(self, images=1)
+
+    def divisor(self, weights: Array | None) -> Fraction:
+        """The weights of all pixels that count, together."""
+        if weights is None:
+            return Fraction(int(self.pixels.sum()))
+        pairs = zip(self.pixels.tolist(), weights.tolist(), strict=True)
+        return sum((n * Fraction(w) for n, w in pairs), Fraction(0))
+
+    def means(self, weights: Array | None) -> tuple[float, float, float]:
+        """Loss, slope and curvature of the (weighted) mean pixel, each rounded once."""
+        below = self.divisor(weights) * (1 << _POINT)
+        loss, slope, curvature = (float(Fraction(s) / below) for s in self.sums.tolist())
+        return loss, slope, curvature
+
+    def class_means(self, weights: Array | None) -> Array:
+        """The four sums of each class over the same divisor, shape (C, 4), float64."""
+        assert self.classes is not None  # noqa: S101 - asked for
+        below = self.divisor(weights) * (1 << _CLASS_POINT)
+        rows = [[float(Fraction(s) / below) for s in row] for row in self.classes.tolist()]
+        return np.array(rows, np.float64)
+
+
+def unit_weights(weights: Array) -> Array | None:
+    """Weights as the core takes them: float32, the largest in [1/2, 1]; None for equal ones.
+
+    A factor that all share changes no fit, and no mean.
+    """
+    most = float(weights.max(initial=0.0))
+    if most == 0 or (weights == most).all():
+        return None
+    scaled = np.ldexp(weights, -int(np.frexp(most)[1]))
+    return scaled.astype(np.float32).astype(np.float64)
+
+
+def counted(
+    source: Logits, truth: Target, images: int, weights: Array | None, *, by_class: bool
+) -> FitSums:
+    """The sums of some pixels; everything has been checked, weights are :func:`unit_weights`."""
+    classes, wide = source.classes, source.wide is np.float64
+    sums = np.stack([_exact_sums.new_sums(source.wide) for _ in range(_SUMS)])
+    left_out = np.zeros((2, classes), np.int64)
+    each = np.zeros((classes, 4, 2), np.int64) if by_class else None
+    fits = True
+    if not source.empty:
+        arguments = *source.arguments(), *truth.arguments()
+        fits = core.fit(*(*arguments, weights, sums, left_out, each))
+    point = _POINT if wide else _exact_sums.POINT
+    whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
+    # What is not finite has been counted in the last entry.
+    fits = fits and not any(_exact_sums.beyond(row) for row in sums)
+    totals = np.array([whole[0], whole[1] - whole[2], whole[3]], object)
+    found = None
+    if each is not None:
+        high, low = each[..., 0].astype(object), each[..., 1].astype(object)
+        found = high * (1 << _CLASS_POINT) + low
+    pixels = truth.counts - left_out.sum(0)
+    undefined, infinite = left_out
+    return FitSums(pixels, infinite, undefined, totals, found, fits, images)

@@ -1,0 +1,1 @@
+"""Statistics and samples of logits beside their truth, tile by tile."""

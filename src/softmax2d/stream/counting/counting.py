@@ -1,0 +1,367 @@
+"""Logits beside their truth, counted tile by tile: what every evaluation of files goes through.
+
+What is counted is somebody else's: a function of a tile's logits, their truth and the number of
+images in them, whose results can be added up by ``+``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Refused, Unusable
+from softmax2d._files.formats import suffix_of
+from softmax2d._files.source.bombs import HARMLESS
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._gate import checks, losses, targets
+from softmax2d._gate.checks import Map
+from softmax2d._gate.targets import Logits, Target
+from softmax2d.stream.plan import pixel_counts
+from softmax2d.stream.plan.chunk_cache import cached
+from softmax2d.stream.plan.geometry import Geometry, Resampling, laid, piece
+from softmax2d.stream.plan.memory import decoded_bytes, left_beside
+from softmax2d.stream.plan.tiles import Costs, Tiling, planned
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.workers.threads import shape_of
+
+Count = Callable[[Logits, Target | None, int], Any]
+
+_TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
+_RATIO = 200  # how far a file of labels shrinks that is not one label nearly everywhere
+_CELL = 64  # pixels along an axis that networks give one cell of scores, at most
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where logits and truth lie, and in which tiles they are read.
+
+    Attributes
+    ----------
+    source, truth : Source
+        The logits and, None for logits alone, the true classes.
+    geometry : Geometry
+        Of the truth's pixels over the logits.
+    tiling : Tiling
+        Of these pixels.
+    ignore_index : int or None
+        The truth of pixels that count nowhere.
+    nodata : float or None
+        Logits stored as this in any class: such a pixel counts nowhere.
+    blank : bool
+        Make such logits NaN, for what looks at no truth, not even at one that leaves pixels out.
+    """
+
+    source: Source
+    truth: Source | None
+    geometry: Geometry
+    tiling: Tiling
+    ignore_index: int | None
+    nodata: float | None
+    blank: bool = False
+
+    def read(self, box: Box) -> tuple[Logits, Target | None]:
+        """The logits that the pixels of a box need, without a map, and their truth.
+
+        Raises
+        ------
+        Refused
+            A truth that is no class; the message names its place in the file.
+        """
+        logits, tables = piece(self.source, self.geometry, box)
+        scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
+        where = self.source, self.geometry, box
+        ignored = pixel_counts.without_data(*where, logits, tables, self.nodata)
+        if self.blank and ignored is not None and self.nodata is not None:
+            lacking = self.source.lacks(logits, self.geometry.reads(box)[0], self.nodata)
+            scores = scores._replace(array=np.where(lacking, logits.dtype.type(np.nan), logits))
+        if self.truth is None:
+            return scores, None if ignored is None else _only(~ignored)
+        truth, ignore = self._truth(box), self.ignore_index
+        if ignored is not None:
+            ignore = -1 if ignore is None else ignore
+            truth = truth.astype(np.int64)
+            truth[ignored] = ignore
+        try:
+            return scores, targets.labels("evaluate", truth, scores, ignore)
+        except ValueError:
+            raise self._refused(truth, box) from None
+
+    def _truth(self, box: Box) -> Array:
+        """The truth of a box, whatever axes of length one its file has or lacks."""
+        assert self.truth is not None  # noqa: S101 - for the type checker
+        spatial = box[self.geometry.batch :]
+        where = box
+        if self.truth.shape != self.geometry.shape:
+            where = (slice(0, 1),) * (len(self.truth.shape) - len(spatial)) + spatial
+        return self.truth.read(where).reshape(shape_of(box))
+
+    def _refused(self, truth: Array, box: Box) -> Refused:
+        """What to say of a truth that is no class; its place is that of the file."""
+        ignore, classes = self.ignore_index, self.geometry.classes
+        bad = (truth < 0) | (truth >= classes)
+        if ignore is not None:
+            bad &= truth != ignore
+        first = np.unravel_index(bad.argmax(), truth.shape)
+        value = int(truth[first])
+        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
+        place = tuple(s.start + int(at) for s, at in zip(box, first, strict=True))
+        hint = " Give ignore_index=255 (--ignore-index 255) to leave such pixels out."
+        hint = hint if value == 255 else ""
+        cause = f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
+        return Refused(self.truth.path if self.truth else "truth", cause)
+
+
+def _only(counts: Array) -> Target:
+    """A truth of one class that leaves out the pixels which do not count."""
+    return targets.unchecked_labels(np.where(counts, np.uint8(0), np.uint8(255)), 255)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A plan with the map of its logits and what is counted of them."""
+
+    plan: Plan
+    affine: Map | None
+    count: Count
+
+    def __call__(self, box: Box) -> Any:
+        """What is counted in a box."""
+        scores, target = self.plan.read(box)
+        images = prod(shape_of(box)[: self.plan.geometry.batch])
+        return self.count(scores._replace(map=self.affine), target, images)
+
+
+class Counting:
+    """Counts tiles and adds them up; several threads may.
+
+    Parts of an image are added up and become one image when all of them are there
+    (``as_one_image``, where what is counted has it), so that a class that occurs in several tiles
+    of an image occurs in one image.
+
+    Parameters
+    ----------
+    counted : callable
+        What is counted in a box of the plan's pixels.
+    plan : Plan
+        The boxes.
+    apart : bool
+        Keep what is found of each image, in place of the sum.
+    made : callable, optional
+        With ``apart``, what to make of each image and keep.
+
+    Attributes
+    ----------
+    found : Any
+        The sum; None where nothing was counted.
+    images : dict of tuple of int to Any
+        With ``apart``, what was found of each image, by its index on the batch axes.
+    """
+
+    def __init__(
+        self,
+        counted: Callable[[Box], Any],
+        plan: Plan,
+        apart: bool = False,
+        made: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.plan, self.found, self.images = plan, None, {}  # type: Plan, Any, dict[Any, Any]
+        self._counted, self._apart, self._made = counted, apart, made
+        self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Unpack what is read from files that are unpacked as a whole."""
+        self.plan.source.prepare()
+        if self.plan.truth is not None:
+            self.plan.truth.prepare()
+
+    def __call__(self, tile: int) -> Record:
+        """Count one tile."""
+        return self.take(tile, self.parts(tile))
+
+    def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
+        """What is counted in a tile, part by part."""
+        for box in self.plan.tiling.parts(tile):
+            for part in self._by_image(box):
+                yield part, self._counted(part)
+
+    def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
+        """Add up what :meth:`parts` counted, perhaps in another process."""
+        pixels = 0
+        for part, found in parts:
+            self._add(part, found)
+            pixels += prod(shape_of(part))
+        return {"tile": tile, "pixels": pixels}
+
+    def _by_image(self, box: Box) -> Iterator[Box]:
+        """Whole images together, unless they are kept apart; parts of images one by one."""
+        batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
+        if shape_of(box)[batch:] == shape[batch:] and not self._apart:
+            yield box
+            return
+        for index in np.ndindex(shape_of(box)[:batch]):
+            images = (slice(s.start + i, s.start + i + 1) for s, i in zip(box, index, strict=False))
+            yield *images, *box[batch:]
+
+    def _add(self, box: Box, part: Any) -> None:
+        batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
+        whole, here = prod(shape[batch:]), prod(shape_of(box)[batch:])
+        image = tuple(s.start for s in box[:batch])
+        with self._lock:
+            if here != whole:
+                before, pixels = self._parts.pop(image, (None, 0))
+                part = part if before is None else before + part
+                if pixels + here != whole:
+                    self._parts[image] = part, pixels + here
+                    return
+                part = part.as_one_image() if hasattr(part, "as_one_image") else part
+            if self._apart:
+                self.images[image] = part if self._made is None else self._made(part)
+            else:
+                self.found = part if self.found is None else self.found + part
+
+
+def check_labels(truth: Source) -> None:
+    """Refuse what cannot be class indices.
+
+    Raises
+    ------
+    Refused
+        No integers, a colour picture, a JPEG.
+    """
+    if truth.dtype.kind not in "iu":
+        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
+    if truth.axes is not None and "sample" in truth.axes:
+        raise Refused(truth.path, "is a colour picture; labels are one number each.")
+    if suffix_of(truth.path) in (".jpg", ".jpeg"):
+        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
+
+
+def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, ...] | None:
+    """The spatial size of the truth where it is not that of the logits.
+
+    Raises
+    ------
+    Refused
+        No integers, or a shape that does not lie over the logits.
+    """
+    check_labels(truth)
+    own, shape = geometry.own, truth.shape
+    if shape == own:
+        return None
+    for spatial in (2, 3) if geometry.last else (len(own) - geometry.batch,):
+        batch, size = own[: max(0, len(own) - spatial)], shape[len(shape) - spatial :]
+        fits = shape[: len(shape) - spatial] == batch
+        alone = prod(shape[: max(0, len(shape) - spatial)]) == 1 == prod(batch)
+        if len(size) == spatial and (fits or alone):
+            return None if batch + size == own else size
+    shapes = f"shape {shape}; logits of shape {logits.shape}, class axis {geometry.axis},"
+    raise Refused(truth.path, f"has {shapes} need labels of shape {own}, or of another size.")
+
+
+def _check_bomb(truth: Source, geometry: Geometry) -> None:
+    """Refuse a truth that unpacks to far more than its file and the logits make plausible."""
+    size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
+    pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
+    times = max((n / max(1, m) for n, m in pairs), default=1)
+    packed = truth.packed_bytes
+    if packed and size > max(HARMLESS, _RATIO * packed) and times > _CELL:
+        cause = f"expands from {packed} to {size} bytes, as a bomb does, and is {times:.0f} "
+        hint = "times as large as the logits; store it as .tif or .npy if it is to be trusted."
+        raise Refused(truth.path, cause + hint)
+
+
+def plan_of(
+    logits: Source,
+    truth: Source | None,
+    *,
+    axis: int | None,
+    how: Resampling,
+    ignore_index: int | None,
+    nodata: float | None,
+    memory: int,
+    workers: int,
+    where: str = "evaluate",
+    counted: Callable[[int, int], int] | None = None,
+) -> tuple[Plan, int]:
+    """Check everything, and plan; also the number of workers.
+
+    ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
+    ``counted`` gives the bytes that the counts of so many classes take with so many workers.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used, or sizes that do not fit.
+    Unusable
+        Arguments that cannot be used.
+    """
+    losses.ignored_class(where, ignore_index)
+    own = how if truth is None else Resampling(None, how.interpolation, how.align_corners)
+    geometry = laid(logits, axis, own, where=where)
+    if truth is not None:
+        size = truth_size(truth, logits, geometry)
+        known = size or geometry.own[geometry.batch :]
+        given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
+        if given not in (None, known):
+            raise Unusable(f"{where}: size {how.size} is not that of the target, {truth.shape}.")
+        if size is not None:
+            resized = Resampling(size, how.interpolation, how.align_corners)
+            geometry = laid(logits, axis, resized, where=where)
+    if counted is not None:
+        memory, workers = _beside_counts(partial(counted, geometry.classes), memory, workers)
+    chunks = [] if truth is None else _truth_chunks(truth, geometry)
+    if truth is not None and not chunks:  # decoded beside the tiles, by each worker
+        _check_bomb(truth, geometry)
+        memory, least = left_beside(truth, memory), 0 if truth.whole_bytes else decoded_bytes(truth)
+        others = min(workers - 1, memory // (2 * least) if least else workers)
+        workers, memory = 1 + others, memory - others * least
+    source, left = cached(logits, geometry, memory)
+    blank = truth is None
+    nodata = source.nodata if nodata is None else nodata
+    copied = 8 * geometry.classes if blank and nodata is not None else 0
+    costs = Costs(geometry, source, _TRUTH_BYTES + copied)
+    tiling, workers = planned(costs, chunks, False, left, workers)
+    return Plan(source, truth, geometry, tiling, ignore_index, nodata, blank), workers
+
+
+def _beside_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
+    """What the counts leave of a budget, and of the workers: they take half of it at most."""
+    while workers > 1 and counted(workers) > memory // 2:
+        workers -= 1
+    held = counted(workers)
+    if held < memory:
+        return memory - held, workers
+    raise Unusable(
+        f"memory of {memory / 1e6:.0f} MB is too small: the counts of all pairs of classes take "
+        f"{held / 1e6:.0f} MB; give memory='{ceil(held / 1e6) + 1}MB' (--memory)."
+    )
+
+
+def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:
+    """The map of a plan's logits, checked.
+
+    Raises
+    ------
+    Refused
+        Of another length than the classes, not positive, not finite.
+    """
+    try:
+        return checks.affine(where, temperature, bias, plan.geometry.classes)
+    except (TypeError, ValueError) as error:
+        raise Refused(plan.source.path, str(error).removeprefix(f"{where}: ")) from error
+
+
+def _truth_chunks(truth: Source, geometry: Geometry) -> list[tuple[int, ...]]:
+    """The truth's chunks, if tiles can be made of whole ones."""
+    if truth.chunks is None or truth.shape != geometry.shape:
+        return []
+    each = zip(truth.chunks, geometry.shape, strict=True)
+    chunks = tuple(min(c, max(1, n)) for c, n in each)
+    return [chunks] if prod(chunks) <= 1 << 22 else []

@@ -1,0 +1,302 @@
+"""What an evaluation counts of each tile, here or in other processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d import __version__, _runtime
+from softmax2d._errors import Unusable
+from softmax2d._files.formats import open_any
+from softmax2d._files.source.source import Array, Box
+from softmax2d._gate import checks
+from softmax2d._gate.grids import Grid
+from softmax2d._gate.targets import Logits, Target
+from softmax2d._ops import segment
+from softmax2d._statistics.counts import with_arrays
+from softmax2d._statistics.evaluate import counted
+from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
+from softmax2d.stream.plan import inputs, pixel_counts
+from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.workers.threads import shape_of
+
+
+@dataclass
+class Found:
+    """Statistics of some pixels, and how many of their undefined ones have nothing but -inf."""
+
+    statistics: Statistics
+    minus_inf: int = 0
+
+    def __add__(self, other: Found) -> Found:
+        return Found(self.statistics + other.statistics, self.minus_inf + other.minus_inf)
+
+    def as_one_image(self) -> Found:
+        """Of parts of an image."""
+        return Found(self.statistics.as_one_image(), self.minus_inf)
+
+    def to_json(self) -> Record:
+        """JSON values; :meth:`from_json` reads them."""
+        said = with_arrays(self.statistics)
+        said["top_sums"] = said["top_sums"].tolist()  # of any length
+        said |= {name: _packed(said[name]) for name in _ARRAYS}
+        return {"statistics": said, "minus_inf": self.minus_inf}
+
+    @classmethod
+    def from_json(cls, said: Record, classes: int, bins: int) -> Found:
+        """What :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            It is nothing of that, or of other sizes.
+        """
+        shapes = (classes, classes), (classes,), (3, classes, bins)
+        statistics = dict(said["statistics"])
+        for name, shape in zip(_ARRAYS, shapes, strict=True):
+            statistics[name] = _unpacked(statistics[name], shape)
+        return cls(Statistics.from_dict(statistics), int(said["minus_inf"]))
+
+
+_ARRAYS = ("confusion", "image_counts", "class_sums")
+
+
+def _packed(array: Array) -> str:
+    """Integers as text: as bytes, since numbers of many classes would stop all threads for long."""
+    return b64encode(zlib.compress(np.ascontiguousarray(array, "<i8").data, 1)).decode()
+
+
+def _unpacked(text: str, shape: tuple[int, ...]) -> Array:
+    """The integers that :func:`_packed` wrote; no more than they should be."""
+    size = 8 * prod(shape)
+    try:
+        data = zlib.decompressobj().decompress(b64decode(text), size + 1)
+    except zlib.error as error:
+        raise ValueError("damaged") from error
+    if len(data) != size:
+        raise ValueError("other sizes")
+    return np.frombuffer(data, "<i8").reshape(shape)
+
+
+def counts_bytes(bins: int, classes: int, workers: int) -> int:
+    """What counting takes: an image, the sum, the next one; each worker's part, and its source.
+
+    The core counts in numbers of 32 bits for each of its threads.
+    """
+    each = classes * (classes + 3 * bins)
+    return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads())
+
+
+def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
+    """What is counted in a part."""
+    statistics = counted(scores, target, images, bins)
+    if not statistics.undefined:
+        return Found(statistics)
+    array, axis, affine, tables, shape = scores
+    sure = segment.segmented(
+        Grid(array, tables, shape), axis, affine, ("confidence",), 0
+    ).confidence
+    nan = np.isnan(sure)  # type: ignore[arg-type]  # asked for
+    if target is not None and target.ignore is not None:
+        nan &= target.array.reshape(shape) != target.ignore
+    batch = len(shape) - len(tables or ())
+    return Found(statistics, pixel_counts.minus_inf(array, axis, affine, tables, batch, nan))
+
+
+class Evaluation(Counting):
+    """Counts tiles, and accounts for their pixels: each tile as a whole, or not at all.
+
+    Attributes
+    ----------
+    tiles : set of int
+        Those that are counted.
+    counts : Counts
+        Of their pixels.
+    """
+
+    def __init__(self, mapped: Mapped, bins: int) -> None:
+        super().__init__(mapped, mapped.plan)
+        self._bins = bins
+        self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
+        self.tiles: set[int] = set()
+        self.counts = pixel_counts.Counts()
+        self._turn, self._whole = threading.Lock(), True
+
+    def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
+        """What is counted in a tile; neighbouring parts are one, or memory holds all."""
+        held: tuple[Box, Any] | None = None
+        for box, found in super().parts(tile):
+            joined = None if held is None else self._joined(*held, box, found)
+            if held is not None and joined is None:
+                yield held
+            held = joined or (box, found)
+        if held is not None:
+            yield held
+
+    def _joined(self, box: Box, found: Found, other: Box, more: Found) -> tuple[Box, Found] | None:
+        """Two parts as one; None where they are no box together."""
+        apart = [d for d, (a, b) in enumerate(zip(box, other, strict=True)) if a != b]
+        if len(apart) != 1 or box[apart[0]].stop != other[apart[0]].start:
+            return None
+        d, batch = apart[0], self.plan.geometry.batch
+        whole = shape_of(box)[batch:] == self.plan.geometry.shape[batch:]
+        if d < batch and not whole:
+            return None
+        both = found + more if d < batch else (found + more).as_one_image()
+        return (*box[:d], slice(box[d].start, other[d].stop), *box[d + 1 :]), both
+
+    def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
+        """Add up parts; the record counts their pixels by what they are."""
+        parts, counts, read = list(parts), pixel_counts.Counts(), 0
+        for box, found in parts:
+            all_, valid = prod(shape_of(box)), found.statistics.pixels
+            nan = found.statistics.undefined - found.minus_inf
+            counts += pixel_counts.Counts(all_, nan, found.minus_inf, all_ - valid)
+            logits, _ = self.plan.geometry.reads(box)
+            read += prod(shape_of(logits)) * self.plan.source.dtype.itemsize
+        with self._turn:
+            self._whole = False  # until all is added: a signal may end this at any point
+            record = super().take(tile, parts)
+            self.tiles.add(tile)
+            self.counts += counts
+            self._whole = True
+        return {**record, **counts.to_json(), "read": read}
+
+    def state(self) -> Record | None:
+        """What is counted so far, JSON values; None without a tile, or in the middle of one."""
+        with self._turn:
+            if not self._whole or not self.tiles:
+                return None
+            tiles, counts, found = spans(self.tiles), self.counts.to_json(), self.found
+            parts = list(self._parts.items())
+        images = [[list(at), part.to_json(), pixels] for at, (part, pixels) in parts]
+        return {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
+
+    def go_on(self, state: Record) -> None:
+        """Begin with what :meth:`state` said.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            It is not of this plan; then nothing has changed.
+        """
+        known = range(len(self.plan.tiling))
+        tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
+        if not tiles or spans(tiles) != state["tiles"]:
+            raise ValueError("other tiles")
+        sizes = self.plan.geometry.classes, self._bins
+        counts, found = pixel_counts.Counts.of_record(state["counts"]), self.found
+        found = found + Found.from_json(state["found"], *sizes)
+        parts = {tuple(at): (Found.from_json(p, *sizes), int(n)) for at, p, n in state["images"]}
+        held = [found, *(part for part, _ in parts.values())]
+        if sum(f.statistics.pixels for f in held) + counts.ignored != counts.pixels:
+            raise ValueError("pixels are missing")
+        self.tiles, self.counts, self.found, self._parts = tiles, counts, found, parts
+
+
+def spans(tiles: Iterable[int]) -> list[list[int]]:
+    """Numbers as half-open spans, in order."""
+    found: list[list[int]] = []
+    for tile in sorted(tiles):
+        if found and found[-1][1] == tile:
+            found[-1][1] = tile + 1
+        else:
+            found.append([tile, tile + 1])
+    return found
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Tiles whose pixels are counted by other processes."""
+
+    path: str
+    truth: str
+    keys: tuple[str | None, str | None]
+    fill: bool
+    geometry: Geometry
+    tiling: Tiling
+    ignore_index: int | None
+    nodata: float | None
+    temperature: Any
+    bias: Any
+    bins: int
+
+    def __call__(self, tile: int) -> tuple[int, list[tuple[Box, Any]]]:
+        """Count one tile."""
+        return tile, list(_opened(self).parts(tile))
+
+
+@lru_cache(2)
+def _opened(job: Counted) -> Evaluation:
+    source = open_any(job.path, job.keys[0], fill=job.fill)
+    truth = open_any(job.truth, job.keys[1], fill=job.fill)
+    plan = Plan(source, truth, job.geometry, job.tiling, job.ignore_index, job.nodata)
+    return counting_of(plan, job.temperature, job.bias, job.bins)
+
+
+def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int) -> Evaluation:
+    """The counts of a plan, of nothing yet."""
+    affine = map_of(plan, temperature, bias)
+    return Evaluation(Mapped(plan, affine, partial(found_in, bins=bins)), bins)
+
+
+def header_of(
+    counting: Evaluation, keys: Any, fill: bool, mapped: dict[str, Any], budget: tuple[int, int]
+) -> Record:
+    """What an evaluation that goes on compares; JSON values."""
+    plan, geometry = counting.plan, counting.plan.geometry
+    scale = mapped["temperature"], mapped["bias"]
+    temperature, bias = checks.unpacked("evaluate", *scale, geometry.classes)
+    return {
+        "version": __version__,
+        "input": plan.source.identity(),
+        "truth": None if plan.truth is None else plan.truth.identity(),
+        "parameters": {
+            "axis": geometry.axis,
+            "interpolation": list(geometry.interpolation),
+            "align_corners": bool(geometry.align_corners),
+            "temperature": inputs.numbers(temperature),
+            "bias": inputs.numbers(bias),
+            "ignore_index": None if plan.ignore_index is None else int(plan.ignore_index),
+            "nodata": repr(plan.nodata),
+            "bins": int(mapped["bins"]),
+            "key": keys[0],
+            "target_key": keys[1],
+            "missing_as_fill": fill,
+            "instruction_set": _runtime.instruction_set(),
+        },
+        "tiling": plan.tiling.described(),
+        "budget": dict(zip(("memory", "workers"), budget, strict=True)),
+    }
+
+
+def job_of(
+    counting: Evaluation, files: tuple[Any, Any], keys: Any, fill: bool, mapped: dict[str, Any]
+) -> Counted:
+    """What other processes need to count the tiles of an evaluation.
+
+    Raises
+    ------
+    Unusable
+        Logits or truth are no files.
+    """
+    if not all(map(inputs.is_path, files)):
+        raise Unusable("a cluster reads files; give paths.")
+    plan, (source, truth) = counting.plan, map(os.path.abspath, files)
+    how = plan.geometry, plan.tiling, plan.ignore_index, plan.nodata
+    scale = mapped["temperature"], mapped["bias"]
+    temperature, bias = checks.unpacked("evaluate", *scale, plan.geometry.classes)
+    numbers = inputs.plain(temperature), inputs.plain(bias), mapped["bins"]
+    return Counted(source, truth, keys, fill, *how, *numbers)

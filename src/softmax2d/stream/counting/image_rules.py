@@ -1,0 +1,65 @@
+"""What decides the labels of every image of a file: a pass over it before labels are written."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from softmax2d import _runtime
+from softmax2d._errors import Unusable
+from softmax2d._files.source.source import Source
+from softmax2d._gate import checks
+from softmax2d._native import core
+from softmax2d._ops import decode as _decode
+from softmax2d.stream.counting.counting import Counting, Mapped, Plan
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.workers import threads
+
+_CELL_BYTES = 16  # of a bin's count and sum
+
+
+def checked(decode: Any) -> str:
+    """How labels are chosen.
+
+    Raises
+    ------
+    Unusable
+        In no known way.
+    """
+    try:
+        return checks.decoding("segment_file", decode)
+    except ValueError as error:
+        raise Unusable(str(error).removeprefix("segment_file: ")) from None
+
+
+def held_bytes(decode: str, classes: int, workers: int) -> int:
+    """What counting takes: images in hand, and each thread's own counts."""
+    if decode == "argmax":
+        return 0
+    images = 2 * workers + _runtime.get_num_threads()
+    return images * classes * core.HISTOGRAM_BINS * _CELL_BYTES
+
+
+def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int) -> tuple[Any, ...]:
+    """The numbers that decide each image, in order: the same whatever the tiles.
+
+    Raises
+    ------
+    StreamError
+        Reading failed.
+    """
+    geometry = operation.geometry
+    plan = Plan(source, None, geometry, tiling, None, operation.nodata)
+
+    def made(found: _decode.Histogram) -> Any:
+        return _decode.rule(found, operation.decode).numbers
+
+    counted = Mapped(plan, operation.affine, _decode.histogram)
+    counting = Counting(counted, plan, apart=True, made=made)
+    tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
+    try:
+        threads.run(counting, tiles, workers, threads.untold)
+    except threads.TileError as error:
+        raise threads.plain(error, source.path) from None
+    return tuple(counting.images[index] for index in sorted(counting.images))

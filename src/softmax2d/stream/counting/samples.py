@@ -1,0 +1,293 @@
+"""Many logits with their truth, gone through as often as asked: what fitting and tuning read.
+
+Arrays are counted whole, files tile by tile within a budget of memory; either way nothing of the
+pixels' number is kept between two passes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Refused, Unusable
+from softmax2d._files.formats import open_any
+from softmax2d._files.source.source import ArraySource, Box, Source
+from softmax2d._gate import arrays, checks
+from softmax2d._gate.checks import Map
+from softmax2d._gate.targets import Logits, Target
+from softmax2d.stream._segment import workers_of
+from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
+from softmax2d.stream.plan.geometry import Resampling, size_of
+from softmax2d.stream.plan.memory import in_bytes
+from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.workers import threads
+
+
+def _several(value: Any) -> bool:
+    """Whether it is a sequence of arrays or paths, and not one of them."""
+    return isinstance(value, list | tuple) and not nested_numbers(value)
+
+
+def nested_numbers(value: Any) -> bool:
+    """Whether it is a list of numbers, or of lists of them: one array."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+        if isinstance(value, int | float | np.number):
+            return True
+    return False
+
+
+def _held(where: str, name: str, value: Any) -> Any:
+    """An array or a path as a source can be made of it: DLPack, lists and so on become NumPy's."""
+    if isinstance(value, Source | str | os.PathLike):
+        return value
+    if all(hasattr(value, n) for n in ("shape", "dtype", "__getitem__")) and not hasattr(
+        value, "__dlpack__"
+    ):
+        return value  # of any library, read piece by piece
+    if hasattr(value, "detach"):  # a tensor that wants gradients
+        value = value.detach()
+    return arrays.as_array(where, name, value, "255" if name == "target" else "-np.inf")
+
+
+class _Resident:
+    """A plan over arrays in memory: what the core takes is made once, not in every pass."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._known = plan, {}  # type: Plan, dict[Any, tuple[Logits, Target | None]]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plan, name)
+
+    def read(self, box: Box) -> tuple[Logits, Target | None]:
+        """As :meth:`Plan.read`."""
+        key = tuple((s.start, s.stop) for s in box)
+        if key not in self._known:
+            self._known[key] = self._plan.read(box)
+        return self._known[key]
+
+
+class Samples:
+    """Logits, and what is true of them: arrays, files, or many of either.
+
+    Parameters
+    ----------
+    where : str
+        The public function's name, for messages.
+    logits : array, path, sequence of these, or dataset
+        Class scores of shape (..., C, H, W). A dataset, where ``target`` is None and ``truth`` is
+        True, gives pairs of logits and target each time it is gone through.
+    target : the same, or None
+        Integer class indices of shape (..., H, W). Of another spatial size than the logits, these
+        are interpolated to it on the way.
+    truth : bool
+        Whether there is a target; False for logits alone.
+    whole : bool
+        Whether files are counted whole as well, whatever memory that takes: for what sees past the
+        edge of a tile.
+    axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
+        As in :func:`softmax2d.stream.evaluate_files`; ``size`` is that of the pixels where there is
+        no target.
+
+    Attributes
+    ----------
+    classes : int
+        Number of classes, the same in all.
+    names : tuple of str or None
+        Their names, where the first file has them.
+
+    Raises
+    ------
+    Unusable
+        No logits at all, more targets than logits, other numbers of classes; a ValueError.
+    Refused
+        A file that cannot be used.
+    TypeError
+        A dataset that does not give pairs.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        logits: Any,
+        target: Any = None,
+        *,
+        truth: bool = True,
+        whole: bool = False,
+        axis: int | None = None,
+        size: int | Sequence[int] | None = None,
+        interpolation: Any = "linear",
+        align_corners: bool = False,
+        ignore_index: int | None = None,
+        key: str | None = None,
+        target_key: str | None = None,
+        memory: str | int = "512MB",
+        workers: int | None = None,
+    ) -> None:
+        self._where, self._logits, self._target, self._truth = where, logits, target, truth
+        self._keys, self._whole = (key, target_key), whole
+        self._how: dict[str, Any] = {
+            "axis": axis,
+            "how": Resampling(size_of(size), interpolation, align_corners),
+            "ignore_index": ignore_index,
+            "nodata": None,
+            "memory": in_bytes(memory),
+            "workers": workers_of(workers),
+            "where": where,
+        }
+        self._kept: dict[int, _Resident] = {}
+        first = next(self._plans(), None)
+        if first is None:
+            raise Unusable(f"{where}: there are no logits.")
+        self.classes: int = first[0].geometry.classes
+        self.names: tuple[str, ...] | None = first[0].source.names
+
+    def total(self, count: Count, temperature: Any = 1.0, bias: Any = None) -> Any:
+        """What is counted of everything, added up.
+
+        Parameters
+        ----------
+        count : callable
+            Takes logits with their map, their target (None where there is none and every pixel
+            counts), and the number of images in them; called from several threads. Its results can
+            be added by ``+``.
+        temperature, bias
+            The map z / temperature + bias, as in :func:`softmax2d.softmax2d`.
+
+        Returns
+        -------
+        Any
+            The sum; None where there is no pixel.
+        """
+        found = None
+        for counting in self._counted(count, temperature, bias, apart=False):
+            if counting.found is not None:
+                found = counting.found if found is None else found + counting.found
+        return found
+
+    def each(self, count: Count, temperature: Any = 1.0, bias: Any = None) -> Iterator[Any]:
+        """What is counted of every image, one after the other; as :meth:`total`."""
+        for counting in self._counted(count, temperature, bias, apart=True):
+            yield from (counting.images[index] for index in sorted(counting.images))
+
+    def _counted(
+        self, count: Count, temperature: Any, bias: Any, apart: bool
+    ) -> Iterator[Counting]:
+        for plan, workers in self._plans():
+            affine: Map | None = map_of(plan, temperature, bias, self._where)
+            counting = Counting(Mapped(plan, affine, count), plan, apart)
+            tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
+            if isinstance(plan, _Resident):
+                for tile in tiles:
+                    counting(tile)
+                yield counting
+                continue
+            try:
+                threads.run(counting, tiles, workers, threads.untold)
+            except threads.TileError as error:
+                raise threads.plain(error, plan.source.path) from None
+            yield counting
+
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Logits and target, each one thing."""
+        logits, target = self._logits, self._target
+        if not self._truth:
+            yield from ((each, None) for each in (logits if _several(logits) else [logits]))
+            return
+        if target is None:
+            yield from self._dataset(logits)
+            return
+        if _several(logits) != _several(target):
+            raise Unusable(f"{self._where}: give one target for one logits, or a list for a list.")
+        if not _several(logits):
+            yield logits, target
+            return
+        if len(logits) != len(target):
+            sizes = f"{len(logits)} logits and {len(target)} targets"
+            raise Unusable(f"{self._where}: every logits needs one target; got {sizes}.")
+        yield from zip(logits, target, strict=True)
+
+    def _dataset(self, dataset: Any) -> Iterator[tuple[Any, Any]]:
+        """Pairs; counted where there is a length, since not every ``__getitem__`` ends."""
+        kind = type(dataset).__name__
+        if hasattr(dataset, "shape") or isinstance(dataset, str | os.PathLike):
+            raise TypeError(f"{self._where}: logits are {kind}, and the target is missing.")
+        counted = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+        again = hasattr(dataset, "__iter__") and iter(dataset) is not dataset
+        if isinstance(dataset, Mapping) or not (counted or again):
+            raise TypeError(
+                f"{self._where}: a dataset gives its pairs as often as asked: a list, or a class "
+                f"with __len__ and __getitem__; got {kind}."
+            )
+        for item in (dataset[i] for i in range(len(dataset))) if counted else dataset:
+            if not isinstance(item, list | tuple) or len(item) != len(("logits", "target")):
+                kind = type(item).__name__
+                raise TypeError(
+                    f"{self._where}: a dataset gives pairs (logits, target); got {kind}."
+                )
+            logits, target = item
+            yield logits, target
+
+    def _plans(self) -> Iterator[tuple[Any, int]]:
+        """Every plan with its number of workers; files are open while theirs is looked at."""
+        for number, (logits, target) in enumerate(self._pairs()):
+            if number in self._kept:
+                yield self._kept[number], 1
+                continue
+            with ExitStack() as stack:
+                source = self._opened(stack, logits, "logits", self._keys[0])
+                truth = None
+                if self._truth:
+                    truth = self._opened(stack, target, "target", self._keys[1])
+                plan, workers = plan_of(source, truth, **self._how)
+                self._check_classes(plan)
+                resident = _resident(source) and (truth is None or _resident(truth))
+                if resident or self._whole:
+                    shape = plan.geometry.shape
+                    plan = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))
+                if not resident:
+                    yield plan, workers
+                    continue
+                known = _Resident(plan)
+                if self._target is not None or not self._truth:  # a dataset makes them anew
+                    self._kept[number] = known
+                yield known, 1
+
+    def _opened(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Source:
+        held = _held(self._where, name, given)
+        if isinstance(held, Source):
+            return held
+        if isinstance(held, np.ndarray):
+            return ArraySource(held, name)
+        return stack.enter_context(open_any(held, key))
+
+    def _check_classes(self, plan: Plan) -> None:
+        known, found = getattr(self, "classes", plan.geometry.classes), plan.geometry.classes
+        if found != known:
+            raise Refused(plan.source.path, f"has {found} classes, those before it {known}.")
+
+
+def names_of(
+    where: str, argument: str, given: Sequence[str] | None, samples: Samples
+) -> tuple[str, ...] | None:
+    """The names of the classes; if none are given those of the file, where they are one a class."""
+    if given is None:
+        return samples.names if len(samples.names or ()) == samples.classes else None
+    names = checks.names_of(where, argument, given)
+    if len(names) != samples.classes:
+        raise ValueError(
+            f"{where}: {argument} must be one for each of {samples.classes} classes; "
+            f"got {len(names)}."
+        )
+    return tuple(map(str, names))
+
+
+def _resident(source: Source) -> bool:
+    """Whether its values lie in memory."""
+    return isinstance(source, ArraySource) and isinstance(source.held, np.ndarray)

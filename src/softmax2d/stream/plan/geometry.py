@@ -1,0 +1,207 @@
+"""How a result's pixels lie over a source of logits: axes, sizes, and what a box reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Refused, Unusable
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._gate import arrays, checks, grids, sizes
+from softmax2d._gate.grids import Tables
+
+_DEEP = 5  # from this rank on a class axis must be named: (N, C, D, H, W) or (N, D, C, H, W)?
+_SPATIAL = frozenset(
+    ("x", "y", "z", "h", "w", "d", "height", "width", "depth", "row", "column", "lat", "lon")
+)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """To what size, and how; None of ``size`` keeps that of the logits."""
+
+    size: int | tuple[int, ...] | None = None
+    interpolation: str | tuple[str, ...] = "linear"
+    align_corners: bool = False
+
+
+def size_of(size: Any) -> int | tuple[int, ...] | None:
+    """A size as it was given, one number or one an axis.
+
+    Raises
+    ------
+    Unusable
+        No integers.
+    """
+    try:
+        if size is None or np.ndim(size) == 0:
+            return None if size is None else checks.whole("", "size", size)
+        return tuple(checks.whole("", "size", n) for n in size)
+    except (TypeError, ValueError):
+        told = f"size must be an integer or one per spatial axis; got {size!r}."
+        raise Unusable(told) from None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a result's pixels lie.
+
+    Attributes
+    ----------
+    source : tuple of int
+        Shape of the logits.
+    axis : int
+        Their class axis, from the front.
+    batch : int
+        How many of a result's axes count images; the others are spatial.
+    shape : tuple of int
+        Of a result with one entry a pixel: batch and spatial axes.
+    interpolation : tuple of str
+        One for each spatial axis.
+    align_corners : bool
+        Of linear interpolation.
+    """
+
+    source: tuple[int, ...]
+    axis: int
+    batch: int
+    shape: tuple[int, ...]
+    interpolation: tuple[str, ...]
+    align_corners: bool
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.source[self.axis]
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Shape of the logits without the class axis."""
+        return self.source[: self.axis] + self.source[self.axis + 1 :]
+
+    @property
+    def resampled(self) -> bool:
+        """Whether a result has another size than the logits."""
+        return self.own != self.shape
+
+    @property
+    def last(self) -> bool:
+        """Whether the class axis is the last one."""
+        return self.axis == len(self.source) - 1
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Of all spatial axes, from end to end."""
+        own, size = self.own[self.batch :], self.shape[self.batch :]
+        return grids.tables(own, size, self.interpolation, self.align_corners)
+
+    def with_classes(self, box: Sequence[Any], entry: Any) -> tuple[Any, ...]:
+        """``box`` over pixels with ``entry`` in the place of the class axis."""
+        return (*box[: self.axis], entry, *box[self.axis :])
+
+    def reads(self, box: Box) -> tuple[Box, Tables | None]:
+        """What of the logits the pixels in ``box`` need, and the tables within that."""
+        every = slice(0, self.classes)
+        if not self.resampled:
+            return self.with_classes(box, every), None
+        own = self.own[self.batch :]
+        part, tables = grids.cut(self.tables, own, box[self.batch :])
+        return self.with_classes((*box[: self.batch], *part), every), tables
+
+    def elements(self, extents: Sequence[int]) -> int:
+        """At most how many logits a box of such extents reads."""
+        count = self.classes * prod(extents[: self.batch])
+        spatial = zip(
+            extents[self.batch :], self.shape[self.batch :], self.own[self.batch :], strict=True
+        )
+        for wanted, size, own in spatial:
+            count *= min(own, -(-wanted * own // max(size, 1)) + 2) if self.resampled else wanted
+        return count
+
+
+def class_axis(source: Source, axis: int | None) -> int | None:
+    """The axis that counts classes: as said, as the file says, or the third from the end.
+
+    Raises
+    ------
+    Refused
+        The file names its axes, and none of them counts classes, or has five axes and more.
+    """
+    if axis is not None:
+        return axis
+    if source.class_axis is not None:
+        return source.class_axis
+    rank = len(source.shape)
+    if source.axes is not None:
+        named = ", ".join(source.axes)
+        cause = f"none of its axes, {named}, counts classes; say which does with axis= (--axis)."
+        raise Refused(source.path, cause)
+    if rank >= _DEEP:
+        cause = f"has {rank} axes, shape {source.shape}; say which counts classes with axis="
+        raise Refused(source.path, f"{cause} (--axis): -4 for volumes (N, C, D, H, W).")
+    return -3
+
+
+def _spatial_dims(source: Source, axis: int, size: int | tuple[int, ...] | None) -> int | None:
+    """How many axes before a last class axis are spatial; None leaves it to the library."""
+    if axis != len(source.shape) - 1:
+        return None
+    if isinstance(size, tuple):
+        return len(size)
+    if source.axes is None:
+        return None
+    count = 0
+    for name in reversed(source.axes[:-1]):
+        if name.lower() not in _SPATIAL:
+            break
+        count += 1
+    return count or None
+
+
+def laid(
+    source: Source,
+    axis: int | None,
+    how: Resampling,
+    temperature: Any = 1.0,
+    bias: Any = None,
+    where: str = "segment",
+) -> Geometry:
+    """The geometry of a result, if the library takes it; its own refusals, with the file's name."""
+    # Same shape and dtype as the file, no memory.
+    try:
+        alike = np.broadcast_to(np.empty((), source.dtype), source.shape)
+    except ValueError:
+        raise Refused(source.path, f"no array has shape {source.shape}.") from None
+    try:
+        if source.dtype.kind not in "iu":
+            arrays.as_floats(where, "logits", alike)
+        chosen = class_axis(source, axis)
+        front = checks.class_axis(where, "logits", alike, -3 if chosen is None else chosen)
+        classes = checks.some_classes(where, alike, front)
+        checks.affine(where, temperature, bias, classes)
+        spatial = _spatial_dims(source, front, how.size)
+        grid = grids.grid(
+            where, alike, front, how.size, how.interpolation, how.align_corners, spatial
+        )
+        axes = sizes.spatial_axes(where, alike, front, spatial)
+    except Unusable:
+        raise
+    except (TypeError, ValueError) as error:
+        raise Refused(source.path, str(error).removeprefix(f"{where}: ")) from error
+    names = sizes.interpolations(where, how.interpolation, len(axes))
+    batch = len(grid.shape) - len(axes)
+    return Geometry(source.shape, front, batch, grid.shape, names, bool(how.align_corners))
+
+
+def piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
+    """The logits that the pixels in ``box`` need, as the core takes them, and the tables.
+
+    The next call in the same thread may overwrite them.
+    """
+    part, tables = geometry.reads(box)
+    return arrays.as_floats("segment", "logits", source.read_again(part)), tables

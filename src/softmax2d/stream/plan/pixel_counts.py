@@ -1,0 +1,139 @@
+"""Which pixels have no probabilities, and why: NaN, only -inf, or no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files.source.nodata import Mask
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._gate.checks import Map
+from softmax2d._gate.grids import Tables
+from softmax2d._native import core
+from softmax2d.stream.plan.geometry import Geometry
+
+
+@dataclass
+class Counts:
+    """What the pixels of a result are counted as.
+
+    Attributes
+    ----------
+    pixels : int
+        All of them.
+    nan : int
+        With NaN or +inf among their logits: no probabilities.
+    minus_inf : int
+        With nothing but -inf: no probabilities.
+    ignored : int
+        Where the logits are "no data"; in none of the others.
+    areas : dict of int to int
+        Pixels of each class that has some; ignored ones left out.
+    """
+
+    pixels: int = 0
+    nan: int = 0
+    minus_inf: int = 0
+    ignored: int = 0
+    areas: dict[int, int] = field(default_factory=dict)
+
+    def __iadd__(self, other: Counts) -> Counts:
+        for name in ("pixels", "nan", "minus_inf", "ignored"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for label, area in other.areas.items():
+            self.areas[label] = self.areas.get(label, 0) + area
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; :meth:`of_record` reads them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def of_record(cls, said: dict[str, Any]) -> Counts:
+        """What :meth:`to_json` wrote, among other things."""
+        areas = {int(label): int(area) for label, area in said["areas"].items()}
+        return cls(said["pixels"], said["nan"], said["minus_inf"], said["ignored"], areas)
+
+
+def areas(labels: Array, classes: int, empty: int | None) -> dict[int, int]:
+    """Pixels of each label that occurs; ``empty`` stands for no label."""
+    counts = np.zeros(classes, np.int64)
+    core.count_targets(np.ascontiguousarray(labels), False, classes, empty, counts)
+    return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
+
+
+def _neighbours(
+    place: tuple[Array, ...], tables: Tables | None, batch: int
+) -> Iterator[tuple[tuple[Array, ...], Mask | bool]]:
+    """Where each pixel's logits lie, one neighbour after the other, and which pixels it counts for.
+
+    ``place`` are the pixels' coordinates. Without tables a pixel is its own only neighbour.
+    """
+    if tables is None:
+        yield place, True
+        return
+    images, spatial = place[:batch], place[batch:]
+    for upper in product((False, True), repeat=len(tables)):
+        at, counts = list(images), np.ones(place[0].shape, bool)
+        for above, where, (lower, weight) in zip(upper, spatial, tables, strict=True):
+            at.append(lower[where] + above if above else lower[where])
+            if above:
+                counts &= weight[where] > 0
+        yield tuple(np.where(counts, a, 0) for a in at), counts
+
+
+def minus_inf(
+    logits: Array, axis: int, affine: Map | None, tables: Tables | None, batch: int, nan: Mask
+) -> int:
+    """How many of the pixels marked in ``nan`` have nothing but -inf.
+
+    A class rules itself out by -inf among the neighbours of positive weight, or by a bias of -inf,
+    unless there is NaN or +inf. Classes are looked at one by one while a pixel is left.
+    """
+    place = np.nonzero(nan)
+    for label in range(logits.shape[axis]):
+        if not place[0].size:
+            return 0
+        plane = logits[(slice(None),) * axis + (label,)]
+        low = np.full(place[0].shape, affine is not None and bool(affine[2][label] == -np.inf))
+        wrong = np.zeros(place[0].shape, bool)
+        for at, counts in _neighbours(place, tables, batch):
+            values = plane[at]
+            low |= (values == -np.inf) & counts
+            wrong |= (np.isnan(values) | (values == np.inf)) & counts
+        place = tuple(p[low & ~wrong] for p in place)
+    return int(place[0].size)
+
+
+def touched(mask: Mask, tables: Tables | None, batch: int) -> Mask:
+    """The pixels of a result that a marked pixel of the source weighs in."""
+    for d, (lower, weight) in enumerate(tables or (), batch):
+        last = mask.shape[d] - 1
+        above = np.take(mask, np.minimum(lower + 1, last), d)
+        counts = (weight > 0).reshape((-1,) + (1,) * (mask.ndim - d - 1))
+        mask = np.take(mask, lower, d) | (above & counts)
+    return mask
+
+
+def without_data(
+    source: Source,
+    geometry: Geometry,
+    box: Box,
+    logits: Array,
+    tables: Tables | None,
+    nodata: float | None,
+) -> Mask | None:
+    """The pixels in ``box`` of which some class, where it weighs in, is no data; None if none is.
+
+    ``logits`` and ``tables`` are what :func:`softmax2d.stream.plan.geometry.piece` gave for the
+    box.
+    """
+    if nodata is None:
+        return None
+    lacking = source.lacks(logits, geometry.reads(box)[0], nodata)
+    mask = np.asarray(lacking.any(geometry.axis))
+    return touched(mask, tables, geometry.batch) if mask.any() else None

@@ -1,0 +1,230 @@
+"""What is made of each tile: labels and certainty, probabilities, the most probable classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Unusable
+from softmax2d._files.source.source import Array, Box
+from softmax2d._gate import checks
+from softmax2d._gate.checks import Map
+from softmax2d._gate.grids import Grid, Tables
+from softmax2d._ops import segment
+from softmax2d._ops.decode import Rule
+from softmax2d.stream.plan import pixel_counts
+from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.pixel_counts import Counts
+
+_ENCODED = {"float32": np.float32, "float16": np.float16, "uint8": np.uint8, "8bit": np.uint8}
+TOP = ("top_labels", "top_probs")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What to compute, and how it is stored; can be sent to another process.
+
+    Attributes
+    ----------
+    geometry : Geometry
+        Over which logits.
+    dtype : str
+        Of the logits, in the file's byte order.
+    outputs : tuple of str
+        Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
+    temperature, bias : float or tuple of float
+        The map of the logits.
+    top_k : int
+        How many classes the top results hold.
+    encoding : "float", "float32", "float16", "uint8"
+        Of everything that is not a label; "float" is the library's own.
+    nodata : float or None
+        Logits that are no data, as they are stored.
+    empty : int or None
+        The label where there is none.
+    decode : "argmax", "dice", "iou"
+        How labels are chosen.
+    rules : tuple
+        Of each image, in order, the numbers of its :class:`~softmax2d._ops.decode.Rule`, once they
+        are known; none for "argmax".
+    """
+
+    geometry: Geometry
+    dtype: str
+    outputs: tuple[str, ...]
+    temperature: Any = 1.0
+    bias: Any = None
+    top_k: int = 0
+    encoding: str = "float"
+    nodata: float | None = None
+    empty: int | None = None
+    decode: str = "argmax"
+    rules: tuple[Any, ...] = ()
+
+    @cached_property
+    def affine(self) -> Map | None:
+        """The map of the logits, for the core."""
+        classes = self.geometry.classes
+        return checks.affine("segment", self.temperature, self.bias, classes)
+
+    def result_dtype(self, output: str) -> np.dtype[Any]:
+        """Dtype of a result as it is stored."""
+        if output in ("labels", "top_labels"):
+            return np.min_scalar_type(self.geometry.classes - 1)
+        if self.encoding != "float":
+            return np.dtype(_ENCODED[self.encoding])
+        name, size = self.dtype.lstrip("<>=|"), _itemsize(self.dtype)
+        wide = (name[0] in "iu" and name[1:2].isdigit()) or size == 8
+        if output == "probs" and size == 2 and not wide:
+            return np.dtype(np.float16)
+        return np.dtype(np.float64 if wide else np.float32)
+
+    def depth(self, output: str) -> int | None:
+        """Entries of a result's class axis; None where it has none."""
+        if output == "probs":
+            return self.geometry.classes
+        return self.top_k if output in TOP else None
+
+    def result_shape(self, output: str) -> tuple[int, ...]:
+        """Shape of a result."""
+        depth, shape = self.depth(output), self.geometry.shape
+        return shape if depth is None else self.geometry.with_classes(shape, depth)
+
+    def result_box(self, output: str, box: Box) -> Box:
+        """The pixels in ``box`` as a box of the result."""
+        depth = self.depth(output)
+        return box if depth is None else self.geometry.with_classes(box, slice(0, depth))
+
+    def result_bytes(self) -> int:
+        """Bytes that all results of a pixel take, and what they are computed in."""
+        classes = 4 * self.geometry.classes if "probs" in self.outputs else 0
+        return 8 + classes + self.stored_bytes()
+
+    def stored_bytes(self) -> int:
+        """Bytes that all results of a pixel take as they are stored."""
+        return sum((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
+
+    def run(
+        self,
+        logits: Array,
+        tables: Tables | None,
+        box: Box,
+        ignored: Array | None = None,
+        *,
+        areas: bool = True,
+    ) -> Found:
+        """The results of the pixels in ``box``, as they are stored, and what its pixels are.
+
+        ``ignored`` marks pixels without data, if there are some. Without ``areas`` the classes'
+        pixels are left to :meth:`areas`, of several pieces at once.
+        """
+        shape = tuple(s.stop - s.start for s in box)
+        geometry, grid = self.geometry, Grid(logits, tables, shape)
+        values, nan = self._computed(grid, box)
+        if "probs" in self.outputs:
+            dtype = logits.dtype.newbyteorder("=")
+            values["probs"] = np.empty(grid.class_shape(geometry.axis), dtype)
+            segment.fill_probs(grid, geometry.axis, self.affine, values["probs"], False)
+        counts = Counts(pixels=int(np.prod(shape)))
+        if ignored is not None:
+            counts.ignored = int(np.count_nonzero(ignored))
+        if nan is not None:
+            self._count(nan if ignored is None else nan & ~ignored, logits, tables, counts)
+        stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
+        if areas:
+            counts.areas = self.areas(stored)
+        return Found(stored, counts)
+
+    def _computed(self, grid: Grid, box: Box) -> tuple[dict[str, Any], Array | None]:
+        """Every result but probabilities, and which pixels have none; None where all have.
+
+        The core counts such pixels where it makes labels alone, for which it needs no exponentials.
+        """
+        values: dict[str, Any] = {}
+        if self.outputs == ("labels",) and not self.rules:
+            values["labels"], without = segment.labelled(grid, self.geometry.axis, self.affine)
+            if not without:
+                return values, None
+        names = tuple(n for n in self.outputs if n in checks.OUTPUTS and n not in values)
+        best = self.top_k if any(n in TOP for n in self.outputs) else 0
+        found = self._segmented(grid, box, tuple(dict.fromkeys((*names, "confidence"))), best)
+        rest = (n for n in self.outputs if n not in values and n != "probs")
+        values |= {n: getattr(found, n) for n in rest}
+        confidence: Any = found.confidence
+        nan = np.isnan(confidence)
+        return values, nan if nan.any() else None
+
+    def _segmented(
+        self, grid: Grid, box: Box, names: tuple[str, ...], best: int
+    ) -> segment.Segmentation:
+        axis, batch = self.geometry.axis, self.geometry.batch
+        if not self.rules:
+            return segment.segmented(grid, axis, self.affine, names, best)
+        every = np.arange(len(self.rules)).reshape(self.geometry.shape[:batch])
+        rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
+        return segment.decoded(grid, axis, self.affine, batch, rules, names, best)
+
+    def areas(self, stored: dict[str, Array]) -> dict[int, int]:
+        """Pixels of each class in results that hold labels."""
+        if "labels" not in stored:
+            return {}
+        return pixel_counts.areas(stored["labels"], self.geometry.classes, self.empty)
+
+    def _count(self, nan: Array, logits: Array, tables: Tables | None, counts: Counts) -> None:
+        """Count pixels without probabilities, which ``nan`` marks, by the cause."""
+        if nan.any():
+            args = self.geometry.axis, self.affine, tables, self.geometry.batch, nan
+            counts.minus_inf = pixel_counts.minus_inf(logits, *args)
+            counts.nan = int(np.count_nonzero(nan)) - counts.minus_inf
+
+    def _stored(self, name: str, values: Array, ignored: Array | None) -> Array:
+        """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C, and NaN is 0."""
+        label = name in ("labels", "top_labels")
+        if ignored is not None:
+            spread = ignored
+            if self.depth(name) is not None:
+                spread = np.broadcast_to(np.expand_dims(ignored, self.geometry.axis), values.shape)
+            values[spread] = self.empty if label else np.nan
+        if not label and self.encoding in ("uint8", "8bit"):
+            top = log(self.geometry.classes) or 1.0 if name == "entropy" else 1.0
+            wide = np.float64 if values.dtype.itemsize == 8 else np.float32
+            finite = np.nan_to_num(values.astype(wide, copy=False), nan=0.0)
+            return np.asarray(np.rint(finite * (255 / top)).clip(0, 255), np.uint8)
+        return values.astype(self.result_dtype(name), copy=False)
+
+
+@dataclass
+class Found:
+    """What :meth:`Operation.run` found."""
+
+    stored: dict[str, Array]
+    counts: Counts
+
+
+def _itemsize(name: str) -> int:
+    return 2 if name == "bfloat16" else np.dtype(name).itemsize
+
+
+def free_label(classes: int, wanted: int | None, where: str) -> int:
+    """The number that stands for "no label": not a class, and held by the labels' dtype.
+
+    Raises
+    ------
+    Unusable
+        It is a class, or there is no number left.
+    """
+    dtype = np.min_scalar_type(classes - 1)
+    top = int(np.iinfo(dtype).max)
+    number = top if wanted is None else wanted
+    if 0 <= number < classes:
+        raise Unusable(
+            f"{where}: the label of pixels without data must not be a class, 0 to {classes - 1}; "
+            f"got {number}."
+        )
+    if not 0 <= number <= top:
+        raise Unusable(f"{where}: {dtype} labels hold 0 to {top}; {number} is not among them.")
+    return number

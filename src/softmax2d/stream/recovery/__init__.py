@@ -1,0 +1,1 @@
+"""What survives a crash: locks, journals, stages, checkpoints."""

@@ -1,0 +1,186 @@
+"""The journal of a run: what it was asked, and a line for every tile that is stored.
+
+A line is JSON and its checksum, written after the tile's data. Whatever is not a whole line with
+the right checksum, as a process leaves that was killed while writing, ends the journal there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+from softmax2d._errors import Refused, failing
+
+Record = dict[str, Any]
+
+_UNSETTABLE = "inode_changed_ns"  # of a source's identity
+
+
+def line_of(record: Record) -> bytes:
+    """JSON and its checksum."""
+    text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def record_in(line: bytes) -> Record | None:
+    """The record in a line; None where it is torn."""
+    if not line.endswith(b"\n") or line[8:9] != b" ":
+        return None
+    text = line[9:-1]
+    if b"%08x" % zlib.crc32(text) != line[:8]:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # of this length and sum, but none of our lines
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _known(record: Record, first: bool) -> bool:
+    """Whether a line says what one in its place does."""
+    if first:
+        return "version" in record
+    if "commit" in record:
+        return True
+    numbers = [record.get(name) for name in ("tile", "pixels", "nan", "minus_inf", "ignored")]
+    areas, sums = record.get("areas"), record.get("crc")
+    return (
+        all(type(n) is int and n >= 0 for n in numbers)
+        and isinstance(sums, dict)
+        and isinstance(areas, dict)
+        and all(label.isdecimal() and type(n) is int for label, n in areas.items())
+    )
+
+
+class Journal:
+    """Appends records to a file; several threads may.
+
+    Parameters
+    ----------
+    path : path
+        Of the journal.
+    result : path
+        For messages.
+    """
+
+    def __init__(self, path: Path, result: Path) -> None:
+        self._path, self._result = path, result
+        self._lock = threading.Lock()
+        self._number = -1
+
+    def read(self) -> list[Record]:
+        """The records that are whole, in order; none where there is no journal."""
+        records: list[Record] = []
+        self._whole = 0
+        if not self._path.exists():
+            return records
+        if not self._path.is_file():
+            raise Refused(self._result, f"{self._path} is in the way: it is no regular file.")
+        with failing(self._result), open(self._path, "rb") as file:
+            for line in file:
+                record = record_in(line)
+                if record is None or not _known(record, first=not records):
+                    break
+                records.append(record)
+                self._whole += len(line)
+        return records
+
+    def start(self, header: Record) -> None:
+        """Begin a new journal."""
+        with failing(self._result):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            self._number = os.open(self._path, flags, 0o666)
+        self.append(header)
+
+    def go_on(self) -> None:
+        """Open the journal that was read, without what is torn at its end."""
+        with failing(self._result):
+            self._number = os.open(self._path, os.O_RDWR | os.O_APPEND)
+            os.ftruncate(self._number, self._whole)
+
+    def append(self, record: Record, sync: bool = False) -> None:
+        """Write a line, whole before the next."""
+        data = line_of(record)
+        with self._lock, failing(self._result):
+            done = os.write(self._number, data)
+            if done != len(data):  # a disk that is full to the byte: the rest says so
+                os.write(self._number, data[done:])
+            if sync:
+                os.fsync(self._number)
+
+    def close(self) -> None:
+        """Give back the file."""
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+
+def compared(result: Path, before: Record, now: Record) -> None:
+    """Refuse to go on where a run was asked for something else; the message says what.
+
+    Raises
+    ------
+    Refused
+        Version, input, truth, parameters or tiling differ.
+    """
+    kinds = {
+        "version": "version of softmax2d",
+        "input": "input",
+        "truth": "truth",
+        "parameters": "parameter",
+        "tiling": "tiling",
+    }
+    for kind, called in kinds.items():
+        old, new = before.get(kind), now.get(kind)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            names = [n for n in (*old, *new) if n != _UNSETTABLE and old.get(n) != new.get(n)]
+            if not names:
+                continue
+            name = names[0]
+            old, new = old.get(name), new.get(name)
+            what = f"{called} {name}"
+        else:
+            what = called
+        raise Refused(
+            result,
+            f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}"
+            f"{_because(before, now) if kind == 'tiling' else ''}. Start anew "
+            "without resume (--resume), or go back to what it was.",
+        )
+
+
+def dated_back(result: Path, before: Record, now: Record) -> list[str]:
+    """What to say where :func:`compared` finds no difference and files may have changed yet.
+
+    The inode's time of change is that of the file's rights, names and links as well; all else is
+    the same if somebody wrote to the file and set its other time back. Neither is refused, and
+    nothing that was made before is trusted.
+    """
+    return [
+        f"{result}: the {kind}'s file may have been changed and dated back; "
+        "everything is made again."
+        for kind in ("input", "truth")
+        if (before.get(kind) or {}).get(_UNSETTABLE) != (now.get(kind) or {}).get(_UNSETTABLE)
+    ]
+
+
+def _because(before: Record, now: Record) -> str:
+    """What tiles follow from, where that has changed."""
+    old, new = before.get("budget") or {}, now.get("budget") or {}
+    changed = [
+        f"{name} was {_short(old[name])}, now it is {_short(new[name])}"
+        for name in old
+        if name in new and old[name] != new[name]
+    ]
+    return f" (tiles follow from the budget: {'; '.join(changed)})" if changed else ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

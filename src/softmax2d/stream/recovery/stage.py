@@ -1,0 +1,177 @@
+"""Results while they are made: numbers in a file, filled box by box, under a temporary name."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from softmax2d._errors import Failed, StreamError, failing
+from softmax2d._files.source.raw import read_runs, runs
+from softmax2d._files.source.source import Array, Box, aligned
+from softmax2d._native import core
+
+_ALIGNED = 64  # where the numbers of a .npy file begin
+_SENT = 1 << 23  # bytes that are stored before the disk hears of them
+
+
+class Stage(Protocol):
+    """A result that is filled by several threads or processes, and read back."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The head of a .npy file, version 1.0."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}".encode()
+    blanks = -(10 + len(text) + 1) % _ALIGNED
+    return (
+        b"\x93NUMPY\1\0" + struct.pack("<H", len(text) + blanks + 1) + text + b" " * blanks + b"\n"
+    )
+
+
+class RawStage:
+    """A .npy file that is filled by ``pwrite``, box by box.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    name : path
+        The result's, for messages.
+    """
+
+    def __init__(
+        self, path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self.shape, self.dtype, self._name = shape, dtype, name
+        self._start, self._number = len(_header(shape, dtype)), -1
+        self._lock, self._waiting = threading.Lock(), (0, 0, 0)
+        with failing(name):
+            self._number = os.open(path, os.O_RDWR)
+
+    @staticmethod
+    def create(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Make the file, of its full length; its numbers take no room yet."""
+        head = _header(shape, dtype)
+        with failing(name), open(path, "xb") as file:
+            file.write(head)
+            file.truncate(len(head) + prod(shape) * dtype.itemsize)
+
+    @staticmethod
+    def mend(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Give a file that somebody else may have changed its head and its length again.
+
+        What is wrong with its numbers, their checksums tell.
+        """
+        head = _header(shape, dtype)
+        if not path.is_file():
+            RawStage.create(path, name, shape, dtype)
+            return
+        with failing(name), open(path, "r+b") as file:
+            if file.read(len(head)) != head:
+                file.seek(0)
+                file.write(head)
+            file.truncate(len(head) + prod(shape) * dtype.itemsize)
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+        if not values.size:
+            return
+        length, starts = runs(self.shape, box)
+        places = starts * self.dtype.itemsize + self._start
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        with failing(self._name):
+            core.move_runs(True, self._number, places, data)
+            end = int(places[-1]) + length * self.dtype.itemsize
+            self._send(int(places[0]), end, data.nbytes)
+
+    def _send(self, first: int, end: int, count: int) -> None:
+        """Have the system begin to write to the disk what was stored, while tiles are computed.
+
+        Otherwise it does so when everything is done, and the run waits for it. Only where no gap is
+        left: what is stored in the other half of a page later would have it read again.
+        """
+        if not hasattr(os, "posix_fadvise"):
+            return
+        with self._lock:
+            low, high, waiting = self._waiting
+            low, high, waiting = min(low or first, first), max(high, end), waiting + count
+            whole = waiting >= max(_SENT, high - low)
+            self._waiting = (0, 0, 0) if whole else (low, high, waiting)
+        if whole:  # Linux begins to write, and keeps what is being written
+            os.posix_fadvise(self._number, low, high - low, os.POSIX_FADV_DONTNEED)
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+        found = aligned(tuple(s.stop - s.start for s in box), self.dtype)
+        read_runs(self._number, self._start, self.shape, box, found, self._name)
+        return found
+
+    def __getitem__(self, box: Any) -> Array:
+        whole = list(box) if isinstance(box, tuple) else [box]
+        whole += [slice(None)] * (len(self.shape) - len(whole))
+        pairs = zip(whole, self.shape, strict=True)
+        return self.read(tuple(slice(*s.indices(n)[:2]) for s, n in pairs))
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        with failing(self._name):
+            os.fsync(self._number)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the file."""
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+
+
+class ArrayStage:
+    """Anything with ``__setitem__``, filled in place."""
+
+    def __init__(self, held: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype, self._held, self._name = shape, dtype, held, name
+
+    def write(self, box: Box, values: Array) -> None:
+        """Store ``values`` at ``box``."""
+        try:
+            self._held[box] = values
+        except StreamError:
+            raise
+        except Exception as error:  # whatever somebody's own array does
+            cause = f"cannot be written at {box}: {type(error).__name__}: {error}"
+            raise Failed(self._name, cause) from error
+
+    def read(self, box: Box) -> Array:
+        """What was stored there."""
+        return np.asarray(self._held[box])
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def chunked_format(path: Path) -> Any:
+    """The module of a result that is stored in chunks, in place; None for all others."""
+    if path.suffix.lower() != ".zarr":
+        return None
+    return import_module("softmax2d._files.zarr.array")

@@ -1,0 +1,1 @@
+"""A network over an image, window by window."""

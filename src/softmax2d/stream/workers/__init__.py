@@ -1,0 +1,1 @@
+"""Tiles in threads and on clusters, signals, the summary."""

@@ -1,0 +1,165 @@
+"""Tiles on dask.distributed: processes of this machine, or a cluster that shares its files.
+
+Every task writes whole chunks of the result, and says with which checksum, or counts and says
+what; this process writes the journal, or adds up. The tasks of a worker that dies are given to
+others, and write the same bytes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Protocol
+
+from softmax2d import _runtime
+from softmax2d._errors import Failed, StreamError, Unusable, needed
+from softmax2d._files.formats import open_any
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.recovery.unfinished import StageAt
+from softmax2d.stream.workers import threads as _engine
+
+_AHEAD = 4  # tasks that each thread of the cluster has before it
+_KEPT = 2  # runs that a worker keeps open
+
+
+class Job(Protocol):
+    """What a worker needs to know to do a tile; the files it names are the same everywhere."""
+
+    @property
+    def path(self) -> str:
+        """What is read, for messages."""
+
+    def __call__(self, tile: int) -> Any:
+        """Do it; what it gives goes back."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Tiles of which results are stored."""
+
+    path: str
+    key: str | None
+    fill: bool
+    operation: Operation
+    tiling: Tiling
+    stages: tuple[tuple[str, StageAt], ...]
+
+    def __call__(self, tile: int) -> Record:
+        """Do one tile."""
+        return _opened(self)(tile)
+
+
+@lru_cache(_KEPT)
+def _opened(job: Stored) -> _engine.Storing:
+    source = open_any(job.path, job.key, fill=job.fill)
+    stages = {name: at.open() for name, at in job.stages}
+    return _engine.Storing(source, job.operation, job.tiling, stages)
+
+
+def do_tile(job: Job, tile: int) -> Any:
+    """Do one tile; runs in a worker, whose threads are as many as it may use at a time."""
+    _runtime.share_threads(1)
+    try:
+        return job(tile)
+    finally:
+        _runtime.share_threads(0)
+
+
+class Cluster:
+    """A connection to a scheduler, or a cluster of processes on this machine.
+
+    Parameters
+    ----------
+    address : str or None
+        Of a scheduler, ``tcp://host:8786``; None starts processes here.
+    processes : int or None
+        How many, without an address.
+
+    Raises
+    ------
+    Unusable
+        dask.distributed is missing, or nobody answers.
+    """
+
+    def __init__(self, address: str | None, processes: int | None = None) -> None:
+        distributed = needed("distributed", "dask")
+        self._stack = ExitStack()
+        self.local = address is None
+        try:
+            if address is None:
+                cluster = distributed.LocalCluster(
+                    n_workers=processes,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs="ERROR",
+                )
+                self._stack.enter_context(cluster)
+                address = cluster.scheduler_address
+            client = distributed.Client(address, timeout="10s", set_as_default=False)
+            self.client = self._stack.enter_context(client)
+        except (OSError, ValueError) as error:
+            self._stack.close()
+            said = str(error).split("\n")[0][:120]
+            raise Unusable(f"no scheduler answers at {address}: {said}") from error
+        except BaseException:
+            self._stack.close()
+            raise
+        if self.local:
+            client.wait_for_workers(processes or 1)
+        threads = list(client.nthreads().values())
+        if not threads:
+            self._stack.close()
+            raise Unusable(f"the scheduler at {address} has no workers.")
+        self.processes, self.threads = len(threads), max(threads)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+    def share(self, memory: int) -> int:
+        """What of the budget is for one process: all of it, where each is another machine's."""
+        return max(1, memory // self.processes) if self.local else memory
+
+    def __call__(self, job: Job, tiles: Iterable[int], said: Callable[[Any], None]) -> None:
+        """Do every tile; the counterpart of :func:`softmax2d.stream.workers.threads.run`."""
+        distributed = needed("distributed", "dask")
+        tiles = iter(tiles)
+        ahead = _AHEAD * self.processes * self.threads
+        shared = self.client.scatter(job, broadcast=True, hash=False)
+
+        def given(tile: int) -> Any:
+            return self.client.submit(do_tile, shared, tile, pure=False)
+
+        waiting = {future: tile for tile in islice(tiles, ahead) for future in [given(tile)]}
+        done = distributed.as_completed(list(waiting), loop=self.client.loop)
+        try:
+            for future in done:
+                tile = waiting.pop(future)
+                self._taken(future, tile, job, said)
+                for another in islice(tiles, 1):
+                    future = given(another)  # noqa: PLW2901 - the one that takes its place
+                    waiting[future] = another
+                    done.add(future)
+        finally:
+            self.client.cancel(list(waiting))
+
+    def _taken(self, future: Any, tile: int, job: Job, said: Callable[[Any], None]) -> None:
+        distributed = needed("distributed", "dask")
+        try:
+            record = future.result()
+        except StreamError as error:
+            raise _engine.TileError([tile]) from error
+        except distributed.scheduler.KilledWorker:
+            cause = Failed(job.path, f"every worker that took tile {tile} died: out of memory?")
+            raise _engine.TileError([tile]) from cause
+        except Exception as error:
+            raise _engine.TileError([tile]) from error
+        said(record)

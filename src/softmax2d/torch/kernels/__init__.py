@@ -1,0 +1,1 @@
+"""The kernels behind the operators: CPU, CUDA, plain formulas."""

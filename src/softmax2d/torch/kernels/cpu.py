@@ -1,0 +1,246 @@
+"""Kernels of the custom operators on the CPU: the native core, through NumPy views of the tensors.
+
+No tensor is copied on the way in. Results are NumPy's memory seen by PyTorch, so that what a large
+result leaves behind serves the next one.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from softmax2d import _exact_sums
+from softmax2d._gate import arrays, targets
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.targets import Logits, Target
+from softmax2d._losses import lovasz as _lovasz
+from softmax2d._losses import overlap
+from softmax2d._losses import passes as losses
+from softmax2d._ops import derivatives
+from softmax2d._ops import segment as _ops
+from softmax2d.torch._source import Source, empty_result
+
+
+def array_of(tensor: Tensor) -> Array:
+    """A tensor's memory as a NumPy array."""
+    tensor = tensor.detach().resolve_neg()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        bits: Array = tensor.view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    found: Array = tensor.numpy()
+    return found
+
+
+def tensor_of(array: Array) -> Tensor:
+    """A NumPy array's memory as a tensor."""
+    if arrays.is_bfloat16(array.dtype):
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def new_tensor(like: Tensor) -> Tensor:
+    """Memory with the shape, strides and dtype of a tensor that has none."""
+    if not like.numel():
+        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
+    flat = arrays.new_array((prod(like.shape) * like.dtype.itemsize,), np.uint8)
+    return torch.from_numpy(flat).view(like.dtype).as_strided(like.shape, like.stride())
+
+
+def _laid_out(array: Array, logits: Tensor) -> Tensor:
+    """A gradient with the strides that ``torch.empty_like`` gives."""
+    grad, form = tensor_of(array), torch.empty_like(logits, device="meta")
+    if grad.stride() == form.stride():
+        return grad
+    return new_tensor(form).copy_(grad)
+
+
+def _numbers(tensor: Tensor | None, default: Any = None) -> Any:
+    return default if tensor is None else tensor.cpu().numpy()
+
+
+def _grid(source: Source) -> tuple[Any, Any, Any, Any]:
+    return source.size, source.names, source.align_corners, source.spatial_dims
+
+
+def _map(source: Source) -> tuple[Any, Any]:
+    return _numbers(source.temperature, 1.0), _numbers(source.bias)
+
+
+def _logits(where: str, logits: Tensor, source: Source) -> Logits:
+    return targets.logits_of(where, array_of(logits), source.dim, *_map(source), _grid(source))
+
+
+def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None) -> Tensor:
+    """Softmax or log-softmax."""
+    if out is None:
+        shape = source.class_shape(logits.shape)
+        out = new_tensor(empty_result(logits.detach().to("meta"), shape))
+    where = "log_softmax2d" if logs else "softmax2d"
+    grid = (*_grid(source), source.slices)
+    _ops.probs(where, logs, array_of(logits), source.dim, *_map(source), array_of(out), *grid)
+    return out
+
+
+def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None = None) -> Tensor:
+    """The gradient at the logits from softmax or log-softmax."""
+    if out is None:
+        out = new_tensor(torch.empty_like(result, device="meta"))
+    names = ("log_probs", "grad_log_probs") if logs else ("probs", "grad_probs")
+    where = "log_softmax2d_vjp" if logs else "softmax2d_vjp"
+    first, second = (names[0], array_of(result)), (names[1], array_of(grad))
+    derivatives.vjp(where, logs, first, second, dim, array_of(out))
+    return out
+
+
+def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
+    """What was asked for, in the order of the fields of Segmentation."""
+    temperature, bias = _map(source)
+    grid = {"size": source.size, "interpolation": source.names, "window": source.slices}
+    found = _ops.segment(
+        array_of(logits),
+        axis=source.dim,
+        temperature=temperature,
+        bias=bias,
+        outputs=outputs,  # type: ignore[arg-type]  # names, or refused there
+        top_k=top_k,
+        align_corners=source.align_corners,
+        spatial_dims=source.spatial_dims,
+        **grid,
+    )
+    return [tensor_of(np.ascontiguousarray(a)) for a in found if a is not None]
+
+
+def _trusted(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
+    """A target that the forward pass has checked."""
+    array = array_of(target)
+    if array.dtype.kind in "iu":
+        return targets.unchecked_labels(array, ignore_index)
+    return targets.unchecked_probs(array, logits)
+
+
+def _work(
+    logits: Logits, target: Tensor, weight: Any, ignore: int | None, terms: tuple[float, float]
+) -> losses.Pass:
+    weights = np.ones(logits.classes) if weight is None else _numbers(weight)
+    return losses.Pass(logits, _trusted(target, ignore, logits), weights, *terms)
+
+
+def _prepared(
+    where: str, logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+) -> losses.Prepared:
+    weight, ignore_index, smoothing, gamma, reduction, top_k, top_share, threshold = options
+    chosen = top_share if top_k is None else top_k, threshold
+    terms, ready = (smoothing, gamma), _logits(where, logits, source)
+    weight = _numbers(weight)
+    return losses.prepared(
+        where, ready, array_of(target), weight, ignore_index, terms, reduction, chosen
+    )
+
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, nothing for each pixel (the backward pass reads the logits again), the state.
+
+    The state is the factor of a mean and, unless all count, which losses do: (1 / divisor, limit,
+    share of ties).
+    """
+    ready = _prepared("cross_entropy2d", logits, target, source, options)
+    loss, _ = ready.run(with_grad=False)
+    cut = ready.cut or ()
+    state = torch.tensor([_exact_sums.reciprocal(ready.divisor), *cut], dtype=torch.float64)
+    return tensor_of(np.asarray(loss)), torch.empty(0), state
+
+
+def cross_entropy_with_grad(
+    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient, in one pass."""
+    ready = _prepared("cross_entropy2d_with_grad", logits, target, source, options)
+    loss, grad = ready.run(with_grad=True)
+    return tensor_of(np.asarray(loss)), _laid_out(grad, logits)
+
+
+def cross_entropy_backward(
+    upstream: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    saved: tuple[Tensor, Tensor],
+    source: Source,
+    options: tuple[Any, ...],
+) -> Tensor:
+    """The gradient at the logits; ``upstream`` is that at the loss."""
+    weight, ignore_index, smoothing, gamma, reduction = options
+    ready = _logits("cross_entropy2d", logits, source)
+    work = _work(ready, target, weight, ignore_index, (smoothing, gamma))
+    scale, *rest = saved[1].tolist()
+    cut = (rest[0], rest[1]) if rest else None
+    if reduction == "none":
+        each = np.ascontiguousarray(array_of(upstream), ready.wide)
+        return _laid_out(work.grad(scale, cut, each), logits)
+    return _laid_out(work.grad(scale * float(upstream), cut), logits)
+
+
+def region(
+    where: str,
+    logits: Tensor,
+    target: Tensor,
+    factors: list[float],
+    source: Source,
+    options: tuple[Any, ...],
+) -> tuple[Tensor, Tensor]:
+    """Dice and its relatives, and what their gradient multiplies the probabilities by."""
+    weight, ignore_index, smooth = options
+    found = overlap.region_terms(
+        where,
+        overlap.Factors(*factors),
+        _logits(where, logits, source),
+        array_of(target),
+        _numbers(weight),
+        ignore_index,
+        smooth,
+    )
+    return tensor_of(np.asarray(found.loss)), tensor_of(found.slopes)
+
+
+def region_backward(
+    upstream: Tensor,
+    logits: Tensor,
+    target: Tensor,
+    slopes: Tensor,
+    factors: list[float],
+    source: Source,
+    options: tuple[Any, ...],
+) -> Tensor:
+    """The gradient at the logits."""
+    ready = _logits("region", logits, source)
+    truth = targets.unchecked_labels(array_of(target), options[1])
+    grad = overlap.region_grad(ready, truth, slopes.numpy() * float(upstream))
+    return _laid_out(grad, logits)
+
+
+def lovasz(
+    logits: Tensor, target: Tensor, source: Source, classes: str, ignore_index: int | None
+) -> Tensor:
+    """The Lovász-softmax loss."""
+    where = "lovasz_softmax_loss2d"
+    options = array_of(target), classes, ignore_index
+    return tensor_of(
+        np.asarray(_lovasz.lovasz(where, None, _logits(where, logits, source), *options)[0])
+    )
+
+
+def lovasz_backward(
+    upstream: Tensor, logits: Tensor, target: Tensor, source: Source, *options: Any
+) -> Tensor:
+    """The gradient at the logits."""
+    where = "lovasz_softmax_loss2d"
+    ready = _logits(where, logits, source)
+    _, grad = _lovasz.lovasz(where, float(upstream), ready, array_of(target), *options)
+    return _laid_out(grad, logits)

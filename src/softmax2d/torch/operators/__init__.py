@@ -1,0 +1,1 @@
+"""Custom operators: what PyTorch sees of the kernels."""

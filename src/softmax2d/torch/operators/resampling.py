@@ -1,0 +1,70 @@
+"""The transpose of the interpolation, for probabilities that were asked for on a finer grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from softmax2d._gate import grids
+from softmax2d._gate import sizes as _sizes
+from softmax2d.torch._source import LENGTH, SCHEMA, Source, empty_result
+from softmax2d.torch.kernels import composite
+
+
+def _matrix(extent: int, size: int, name: str, align_corners: bool, cut: slice) -> Any:
+    """Row i holds the weights of the source's entries in output i."""
+    lower, weight = grids.table(extent, size, name, align_corners)
+    matrix = np.zeros((size, extent))
+    rows = np.arange(size)
+    matrix[rows, lower] = 1 - weight
+    inside = weight > 0
+    matrix[rows[inside], lower[inside] + 1] += weight[inside]
+    return matrix[cut]
+
+
+@torch.library.custom_op(
+    "softmax2d::spread",
+    mutates_args=(),
+    schema=f"(Tensor grad, SymInt[] shape, {SCHEMA}) -> Tensor",
+)
+def spread(grad: Tensor, shape: Any, *given: Any) -> Tensor:
+    """A gradient on the result's grid as one on the logits', whose shape is ``shape``.
+
+    One product with a matrix of float64 for each spatial dimension.
+    """
+    source = Source(*given)
+    count = source.spatial_count(len(shape))
+    first = len(shape) - count - (source.dim == -1)
+    extents = [int(n) for n in shape[first : first + count]]
+    sizes = extents if source.size is None else [int(n) for n in source.size]
+    names = _sizes.interpolations("softmax2d", source.names, count)
+    slices = source.slices or (slice(None),) * count
+    z = grad.double()
+    parts = zip(extents, sizes, names, slices, strict=True)
+    for axis, (extent, size, name, cut) in enumerate(parts, first):
+        matrix = torch.from_numpy(_matrix(extent, size, name, source.align_corners, cut))
+        z = torch.tensordot(z, matrix.to(z.device), dims=([axis], [0])).movedim(-1, axis)
+    result = empty_result(grad, tuple(shape))
+    return result.copy_(z)
+
+
+@spread.register_fake
+def _(grad: Tensor, shape: Any, *given: Any) -> Tensor:
+    return empty_result(grad, tuple(shape))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, _, *given = inputs
+    ctx.source = Source(*given)
+
+
+def _backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
+    """The transpose's transpose: the interpolation."""
+    fine = composite.resampled(tangent.double(), ctx.source).to(tangent.dtype)
+    return fine, *(None,) * (LENGTH + 1)
+
+
+spread.register_autograd(_backward, setup_context=_save)

@@ -1,0 +1,91 @@
+"""The product of a gradient with the Jacobian of softmax or log-softmax.
+
+    softmax:      p_k (g_k - Σ p g)
+    log-softmax:  g_k - exp(l_k) Σ g
+
+Sums, products and the exponential are float64, so that what cancels leaves float32 enough: a
+component is within 8 ulp, or 2^-48 of Σ |p g| (of |g| + p |Σ g|) where it is smaller than that.
+Classes come in blocks, twice: for the sum, then for the results.
+
+Memory floor of a pixel: C results and C gradients read, C gradients written: 228 bytes for 19
+classes in float32. float64 costs 5 operations a logit; the exponential about 40.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from softmax2d.torch.triton.launching import blocks, in_a_row, refuse_float64
+from softmax2d.torch.triton.loss_terms import pixel_offset
+
+
+@triton.jit
+def vjp_kernel(
+    pointers,  # result, grad, out
+    sizes,  # classes, height, width
+    strides,  # of each (4)
+    LOGS: tl.constexpr,
+    FLAT: tl.constexpr,  # pixels lie in one row
+    BLOCK_C: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+):
+    """A block of pixels of one image, all classes."""
+    result_ptr, grad_ptr, out_ptr = pointers
+    classes, height, width = sizes
+    cuts = tl.cdiv(height * width, BLOCK_P)
+    n = (tl.program_id(0) // cuts).to(tl.int64)
+    p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
+    mask = p < height * width
+    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
+    p = tl.max_contiguous(p, 1)
+    h, w = p * 0, p
+    if not FLAT:
+        h, w = p // width, p % width
+    result_n, result_c, result_h, result_w = strides[0]
+    grad_n, grad_c, grad_h, grad_w = strides[1]
+    out_n, out_c, out_h, out_w = strides[2]
+    step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None]
+    results = result_ptr + (
+        step * result_c + pixel_offset((result_n, result_h, result_w), n, h, w)[None, :]
+    )
+    grads = grad_ptr + (step * grad_c + pixel_offset((grad_n, grad_h, grad_w), n, h, w)[None, :])
+    outs = out_ptr + (step * out_c + pixel_offset((out_n, out_h, out_w), n, h, w)[None, :])
+
+    total = tl.zeros((BLOCK_P,), tl.float64)
+    for first in range(0, classes, BLOCK_C):
+        inside = ((first + tl.arange(0, BLOCK_C))[:, None] < classes) & mask[None, :]
+        g = tl.load(grads + (first * grad_c), mask=inside, other=0.0).to(tl.float64)
+        if not LOGS:
+            r = tl.load(results + (first * result_c), mask=inside, other=0.0)
+            g = g * r.to(tl.float64)
+        total += tl.sum(g, 0)
+
+    for first in range(0, classes, BLOCK_C):
+        inside = ((first + tl.arange(0, BLOCK_C))[:, None] < classes) & mask[None, :]
+        g = tl.load(grads + (first * grad_c), mask=inside, other=0.0).to(tl.float64)
+        r = tl.load(results + (first * result_c), mask=inside, other=0.0).to(tl.float64)
+        found = g - tl.exp(r) * total[None, :] if LOGS else r * (g - total[None, :])
+        found = found.to(tl.float32).to(out_ptr.dtype.element_ty)
+        tl.store(outs + (first * out_c), found, mask=inside)
+
+
+def vjp(result: torch.Tensor, grad: torch.Tensor, out: torch.Tensor, *, logs: bool) -> None:
+    """Fill ``out`` from ``result`` and ``grad``, all (N, C, H, W) of any strides."""
+    refuse_float64(result)
+    images, classes, height, width = out.shape
+    if not out.numel():
+        return
+    cut = blocks(classes, height * width, result.stride(1) == 1, plain=False)
+    vjp_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+        (result, grad, out),
+        (classes, height, width),
+        (result.stride(), grad.stride(), out.stride()),
+        LOGS=logs,
+        FLAT=in_a_row(result, grad, out),
+        BLOCK_C=cut.classes,
+        BLOCK_P=cut.pixels,
+        num_warps=cut.warps,
+        enable_fp_fusion=False,
+    )

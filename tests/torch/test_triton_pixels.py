@@ -1,0 +1,279 @@
+"""Triton's kernels of pixels in its interpreter, and what CUDA tensors dispatch to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from softmax2d.torch._source import source_of
+from softmax2d.torch.kernels import cpu, cuda, cuda_pixels
+from tests import cases, truth
+from tests.ulp import assert_within
+
+pytest.importorskip("triton")
+
+from triton.runtime import interpreter
+
+from tests.torch.triton_loss import converted, numbers, tensor
+
+# NumPy, which the interpreter computes with, warns of inf - inf.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+NAMES = ("float16", "bfloat16", "float32")
+OUTPUTS = ["labels", "confidence", "margin", "entropy"]
+FORMS = ("plain", "channels_last", "crop")
+
+
+@pytest.fixture(autouse=True)
+def rounding() -> Iterator[None]:
+    with mock.patch.object(interpreter, "_convert_float", converted):
+        yield
+
+
+def laid_out(image: torch.Tensor, form: str) -> torch.Tensor:
+    """The same numbers (N, C, H, W) elsewhere in memory."""
+    if form == "channels_last":
+        return image.contiguous(memory_format=torch.channels_last)
+    if form == "crop":
+        larger = torch.zeros(*image.shape[:3], image.shape[3] + 3, dtype=image.dtype)
+        larger[..., 1:-2] = image
+        return larger[..., 1:-2]
+    return image
+
+
+def source(logits: torch.Tensor, dim: int = -3, **options: Any) -> Any:
+    resampling = tuple(
+        options.get(name, default)
+        for name, default in (("size", None), ("interpolation", "linear"),
+                              ("align_corners", False), ("spatial_dims", None))
+    )  # fmt: skip
+    numbers_of = options.get("temperature", 1.0), options.get("bias")
+    return source_of("test", logits, dim, *numbers_of, resampling, options.get("window"))
+
+
+def columns_of(result: torch.Tensor) -> Any:
+    """(1, C, H, W) as (C, pixels)."""
+    return numbers(result[0].flatten(1))
+
+
+@pytest.mark.parametrize("kind", sorted(cases.FINITE))
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy(name: str, kind: str) -> None:
+    """The contract of the CPU: 4 ulp, 8 for margin and entropy, half types rounded once."""
+    bound = 0.501 if name != "float32" else 4
+    for number, classes in enumerate((1, 2, 21)):
+        z = cases.columns(kind, classes, 40, name)
+        true = truth.Pixels(z)
+        image = laid_out(tensor(z).reshape(1, classes, 5, 8), FORMS[number])
+        where = f"{kind} {name} C={classes}"
+        for logs, want in ((False, true.softmax()), (True, true.log_softmax())):
+            found = columns_of(cuda.probs(image, logs, source(image)))
+            assert_within(found, want, bound, f"{logs} {where}")
+        labels, *values = cuda.segment(image, source(image), OUTPUTS, None)
+        assert np.array_equal(labels.flatten(), np.asarray(z).argmax(0))
+        for quantity, value in zip(OUTPUTS[1:], values, strict=True):
+            most = 4 if quantity == "confidence" else 8
+            want = getattr(true, quantity)()
+            assert_within(value.flatten().numpy(), want, most, f"{quantity} {where}")
+
+
+@pytest.mark.parametrize("classes", [150, 1000])
+def test_many_classes(classes: int) -> None:
+    z = cases.assorted(classes, 12, "float32")
+    true, image = truth.Pixels(z), tensor(z).reshape(1, classes, 3, 4)
+    for logs, want in ((False, true.softmax()), (True, true.log_softmax())):
+        found = columns_of(cuda.probs(image, logs, source(image)))
+        assert_within(found, want, 4, f"{logs} {classes}")
+    labels, confidence, entropy = cuda.segment(
+        image, source(image), ["labels", "confidence", "entropy"], None
+    )
+    assert labels.dtype == (torch.uint8 if classes == 150 else torch.uint16)
+    assert np.array_equal(labels.flatten().numpy(), z.argmax(0))
+    assert_within(confidence.flatten().numpy(), true.confidence(), 4)
+    assert_within(entropy.flatten().numpy(), true.entropy(), 8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_special_values(name: str) -> None:
+    inf, nan = float("inf"), float("nan")
+    z = torch.tensor(
+        [[-inf, 1, nan, inf, -inf, 2, nan], [-inf, nan, nan, 1, 3, inf, -inf],
+         [-inf, 5, 0, inf, 3, 1, 9]], dtype=torch.float32,
+    ).to(getattr(torch, name)).reshape(1, 3, 1, 7)  # fmt: skip
+    for logs in (False, True):
+        found, want = (m.probs(z, logs, source(z)) for m in (cuda, cpu))
+        assert torch.equal(found.isnan(), want.isnan())
+        assert torch.equal(found.nan_to_num(), want.nan_to_num())
+    found, want = (m.segment(z, source(z), OUTPUTS, None) for m in (cuda, cpu))
+    for a, b in zip(found, want, strict=True):
+        torch.testing.assert_close(a, b, equal_nan=True, rtol=3e-7, atol=0)
+
+
+GRIDS: dict[str, dict[str, Any]] = {
+    "map": {"temperature": torch.tensor([1.0, 2.0, 0.5]), "bias": torch.tensor([0.5, -1, 0])},
+    "one temperature": {"temperature": 3.0},
+    "larger": {"size": (9, 13)},
+    "smaller, corners": {"size": (3, 4), "align_corners": True, "temperature": 0.7},
+    "nearest": {"size": (8, 8), "interpolation": ("nearest-exact", "linear")},
+    "window": {"size": (9, 13), "window": (slice(1, 8, 2), slice(2, 9))},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("grid", sorted(GRIDS))
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_and_grids_are_those_of_the_cpu(name: str, grid: str, form: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    z = torch.randn(2, 3, 5, 6, generator=generator).to(getattr(torch, name))
+    z = laid_out(z, form)
+    given = source(z, **GRIDS[grid])
+    half = {"rtol": 2.0**-7, "atol": 1e-6}
+    close = {"rtol": 4e-6, "atol": 4e-7} if name == "float32" else half
+    for logs in (False, True):
+        found, want = (m.probs(z, logs, given) for m in (cuda, cpu))
+        assert found.stride() == want.stride()
+        torch.testing.assert_close(found, want, **close)
+    found, want = (m.segment(z, given, OUTPUTS, None) for m in (cuda, cpu))
+    assert torch.equal(found[0], want[0])
+    for a, b in zip(found[1:], want[1:], strict=True):
+        torch.testing.assert_close(a, b, rtol=4e-5, atol=4e-6)
+    for output in OUTPUTS:  # alone
+        (alone,) = cuda.segment(z, given, [output], None)
+        assert torch.equal(alone, found[OUTPUTS.index(output)])
+
+
+def test_one_temperature_never_changes_a_label() -> None:
+    """Neighbouring numbers that a division rounds to one."""
+    z = torch.tensor([1.0, float(np.nextafter(np.float32(1), np.float32(2)))]).reshape(1, 2, 1, 1)
+    for temperature in (1.5, 3.0, 7.0):
+        (label,) = cuda.segment(z, source(z, temperature=temperature), ["labels"], None)
+        assert label.item() == 1
+
+
+@pytest.mark.parametrize("logs", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives(name: str, logs: bool) -> None:
+    for classes, form in ((1, "plain"), (3, "crop"), (19, "channels_last"), (40, "plain")):
+        z = tensor(cases.columns("normal", classes, 12, name)).reshape(1, classes, 3, 4)
+        result = laid_out(cpu.probs(z, logs, source(z)), form)
+        grad = laid_out(z.flip(3), form)
+        found = cuda.vjp(result, grad, logs, -3)
+        assert found.stride() == torch.empty_like(result).stride()
+        function = truth.log_softmax_vjp if logs else truth.softmax_vjp
+        want = function(columns_of(result), columns_of(grad))
+        assert_within(columns_of(found), want, 8 if name == "float32" else 0.501, f"{classes}")
+
+
+@pytest.mark.parametrize("dim", [-1, -4])
+def test_any_class_dimension(dim: int) -> None:
+    z = torch.randn(2, 3, 2, 4, 5, generator=torch.Generator().manual_seed(1))
+    given = source(z, dim)
+    torch.testing.assert_close(cuda.probs(z, False, given), cpu.probs(z, False, given))
+    found, want = (m.segment(z, given, OUTPUTS, None) for m in (cuda, cpu))
+    assert torch.equal(found[0], want[0])
+
+
+PLAIN: dict[str, dict[str, Any]] = {
+    "float64": {"dtype": torch.float64},
+    "volume": {"dim": -4, "size": (3, 4, 5)},
+}
+
+
+@pytest.mark.parametrize("case", sorted(PLAIN))
+def test_what_triton_has_no_kernel_for(case: str) -> None:
+    options = dict(PLAIN[case])
+    dtype, dim = options.pop("dtype", torch.float32), options.pop("dim", -3)
+    shape = (2, 3, 4, 5) if dim == -3 else (2, 3, 2, 3, 4)
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    given = source(z, dim, **options)
+    torch.testing.assert_close(cuda.probs(z, True, given), cpu.probs(z, True, given))
+    for top_k in (None, 2):
+        found, want = (m.segment(z, given, OUTPUTS, top_k) for m in (cuda, cpu))
+        for a, b in zip(found, want, strict=True):
+            assert a.dtype == b.dtype
+            torch.testing.assert_close(a.float(), b.float())
+
+
+LOSSES: dict[str, tuple[Any, ...]] = {  # weight, ignore_index, smoothing, gamma, reduction, chosen
+    "mean": (None, -100, 0.0, 0.0, "mean", None, None, None),
+    "weighted": (torch.tensor([1.0, 2, 0.5]).double(), 1, 0.1, 0.0, "mean", None, None, None),
+    "sum": (None, None, 0.0, 0.0, "sum", None, None, None),
+    "none": (None, 2, 0.0, 0.0, "none", None, None, None),
+    "focal": (None, -100, 0.0, 2.0, "mean", None, None, None),
+    "hardest": (None, -100, 0.0, 0.0, "mean", 7, None, None),
+    "share": (None, 1, 0.0, 0.0, "mean", None, 0.3, None),
+    "threshold": (None, -100, 0.0, 0.0, "sum", None, None, 0.4),
+}
+
+
+@pytest.mark.parametrize("size", [None, (7, 9)])
+@pytest.mark.parametrize("case", sorted(LOSSES))
+def test_losses_are_those_of_the_cpu(case: str, size: Any) -> None:
+    generator = torch.Generator().manual_seed(5)
+    z = laid_out(torch.randn(2, 3, 4, 5, generator=generator), "channels_last")
+    target = torch.randint(0, 3, (2, *(size or (4, 5))), generator=generator)
+    given, options = source(z, size=size), LOSSES[case]
+    results = []
+    for module in (cuda, cpu):
+        loss, *saved = module.cross_entropy(z, target, given, options)
+        upstream = torch.linspace(0.5, 2, loss.numel()).reshape(loss.shape)
+        rest = (tuple(saved), given, options[:5])
+        grad = module.cross_entropy_backward(upstream, z, target, *rest)
+        both = module.cross_entropy_with_grad(z, target, given, options)
+        assert grad.stride() == z.stride()
+        results.append((loss, grad, *both))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-7)
+
+
+def test_a_target_out_of_range_is_nan() -> None:
+    z = torch.zeros(1, 3, 2, 2)
+    target = torch.tensor([[[0, 1], [3, 2]]])
+    options = LOSSES["none"]
+    loss, *saved = cuda.cross_entropy(z, target, source(z), (None, -100, *options[2:]))
+    assert loss.isnan().tolist() == [[[False, False], [True, False]]]
+    grad = cuda.cross_entropy_backward(
+        torch.ones_like(loss), z, target, tuple(saved), source(z), (None, -100, *options[2:5])
+    )
+    assert grad.isnan().any(1).tolist() == loss.isnan().tolist()
+
+
+@pytest.mark.parametrize("size", [None, (7, 9)])
+def test_losses_of_regions(size: Any) -> None:
+    generator = torch.Generator().manual_seed(5)
+    z = torch.randn(2, 3, 4, 5, generator=generator)
+    target = torch.randint(0, 3, (2, *(size or (4, 5))), generator=generator)
+    given, up = source(z, size=size), torch.tensor(1.5)
+    results: list[list[Any]] = [[], []]
+    for found, module in zip(results, (cuda, cpu), strict=True):
+        factors, options = [2.0, 0.0, 1.0, 1.0], (None, 1, 1.0)
+        loss, slopes = module.region("test", z, target, factors, given, options)
+        found += [loss, module.region_backward(up, z, target, slopes, factors, given, options)]
+        found.append(module.lovasz(z, target, given, "present", 1))
+        found.append(module.lovasz_backward(up, z, target, given, "present", 1))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("found", ["none", "3.2.0"])
+def test_an_old_triton_is_said(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the plain formulas take over."""
+
+    def version(name: str) -> str:
+        if found == "none":
+            raise cuda_pixels.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.setattr(cuda_pixels, "version", version)
+    cuda_pixels._has_triton.cache_clear()
+    try:
+        z = torch.zeros(1, 3, 2, 2)
+        with pytest.warns(RuntimeWarning, match=f"triton 3.3 or newer.*found {found}"):
+            probs = cuda.probs(z, False, source(z))
+        assert torch.equal(probs, torch.full_like(z, 1 / 3))
+        grad = cuda.vjp(probs, z + 1, False, -3)
+        assert grad.abs().max() < 1e-7
+    finally:
+        cuda_pixels._has_triton.cache_clear()
