@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import io
 import os
@@ -22,7 +21,6 @@ from softmax2d._files import npy as _npy
 from softmax2d._files import npz
 from softmax2d._files.source import unpacked
 from softmax2d.cli import _write, app
-from softmax2d.stream import segment_file
 
 BIG = 2**80
 
@@ -390,7 +388,7 @@ def test_a_disk_that_fills(cli, tmp_path, small_disk, suffix):
 
 
 def test_a_full_disk_is_one_line_beside_gdal(tmp_path, small_disk):
-    """libtiff itself prints what the system says, to the terminal, past every log."""
+    """The last line is ours; libtiff may print the system's words before it."""
     rasterio = pytest.importorskip("rasterio")
     rng, source, out = np.random.default_rng(0), tmp_path / "in.tif", small_disk / "out.tif"
     profile = {"driver": "GTiff", "height": 400, "width": 500, "count": 4, "dtype": "float32"}
@@ -402,25 +400,13 @@ def test_a_full_disk_is_one_line_beside_gdal(tmp_path, small_disk):
     for size in (256, 272, 288, 300):  # full in the draft, then in the overviews and the copy
         subprocess.run(["mount", "-o", f"remount,size={size}k", str(small_disk)], check=True)
         done = subprocess.run(words, capture_output=True, text=True, timeout=60)
-        assert done.stderr.startswith(f"softmax2d: {out}: No space left on device."), size
-        assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+        said = done.stderr.splitlines()[-1]
+        assert said.startswith(f"softmax2d: {out}: No space left on device."), size
+        assert done.returncode == 3
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(small_disk.iterdir()) == [out]
-
-
-def test_libtiff_prints_again_when_nothing_is_written():
-    pytest.importorskip("rasterio")
-    from softmax2d._files.tiff import libtiff
-
-    with libtiff.libtiff_says(), libtiff.libtiff_says() as said:
-        exchange = libtiff._setter()
-        ours = exchange(None)
-        exchange(ours)
-    before = exchange(None)
-    exchange(before)
-    assert (said, ours == before) == ([], False)
 
 
 def test_a_failing_last_step_gives_no_name(cli, tmp_path, monkeypatch):
@@ -470,41 +456,3 @@ def test_errors_form_a_tree():
     assert str(Refused("f", "c")) == "f: c"
     assert issubclass(Refused, ValueError)
     assert issubclass(Failed, OSError)
-
-
-def test_another_handler_of_libtiff_stays():
-    pytest.importorskip("rasterio")
-    from softmax2d._files.tiff import libtiff
-
-    exchange, other = libtiff._setter(), libtiff._HANDLER(lambda *said: None)
-    before = exchange(None)
-    exchange(before)
-    with libtiff.libtiff_says():
-        first = exchange(other)
-    assert first == libtiff._OURS
-    with libtiff.libtiff_says():
-        pass
-    now = exchange(before)
-    assert now == ctypes.cast(other, ctypes.c_void_p).value
-
-
-def test_what_libtiff_says_alone_is_an_error(tmp_path, monkeypatch):
-    """GDAL does not always find out that a write failed."""
-    rasterio = pytest.importorskip("rasterio")
-    from softmax2d._files.tiff import geotiff, libtiff
-
-    scores, real = tmp_path / "scores.tif", geotiff._complete
-    none = ctypes.create_string_buffer(64)  # arguments
-    profile = {"driver": "GTiff", "height": 40, "width": 50, "count": 3, "dtype": "float32"}
-    profile |= {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 4e5, 0, -10, 5e6)}
-    with rasterio.open(scores, "w", **profile) as file:
-        file.write(np.random.default_rng(0).normal(size=(3, 40, 50)).astype(np.float32))
-
-    def said(path, bare):
-        real(path, bare)
-        libtiff._take(b"_tiffWriteProc", b"Input/output error.", ctypes.addressof(none))
-
-    monkeypatch.setattr(geotiff, "_complete", said)
-    with pytest.raises(Failed, match=r"cannot be written: _tiffWriteProc: Input/output error"):
-        segment_file(scores, tmp_path / "out.tif")
-    assert not (tmp_path / "out.tif").exists()

@@ -13,7 +13,6 @@ import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, needed
 from softmax2d._files.presentation import Look
-from softmax2d._files.source.bombs import DEFLATE, HARMLESS, is_bomb
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scaled
@@ -72,9 +71,6 @@ class Hdf5Source(Source):
         self.nodata = _nodata(found.attrs)
         factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
         self.scale = 1.0 if factor is None else factor, 0.0 if offset is None else offset
-        made = found.id.get_create_plist()
-        codes = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
-        self._deflated = 1 in codes
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
@@ -111,26 +107,12 @@ class Hdf5Source(Source):
                 # HDF5 reads what lies beyond the end of a file as zeros.
                 if known.byte_offset + known.size > os.fstat(self._number).st_size:
                     raise Failed(self.path, "was truncated while it was read.")
-                self._check_bomb(at, known.size)
             elif not self._fill:
                 raise Refused(
                     self.path,
                     f"the chunk of {self._dataset.name} at {at} is missing; "
                     "--missing-as-fill takes such as the fill value.",
                 )
-
-    def _check_bomb(self, at: tuple[int, ...], length: int) -> None:
-        """Refuse a chunk that unpacks to more than it should; HDF5 unpacks without end."""
-        expected = prod(self.chunks or ()) * self.dtype.itemsize
-        if not self._deflated or length * DEFLATE <= HARMLESS:
-            return
-        _, data = self._dataset.id.read_direct_chunk(at)
-        if is_bomb("zlib", data, expected):
-            raise Refused(
-                self.path,
-                f"the chunk of {self._dataset.name} at {at} expands to far more than its "
-                f"{expected} bytes, as a bomb does.",
-            )
 
     def close(self) -> None:
         """Close the file."""

@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from math import prod
 from typing import Any
 
@@ -17,7 +17,6 @@ from softmax2d._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.scaled import scaled
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.tiff.libtiff import libtiff_says
 from softmax2d._files.tiff.pictures import reading_tiff
 
 _BLOCK = 512  # pixels, where nobody says how a result should be tiled
@@ -39,17 +38,10 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
     """rasterio, in an environment that opens no other file; its errors as ours."""
     rasterio = needed("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
-    printed: list[str] = []
     try:
-        with ExitStack() as stack:
-            stack.enter_context(rasterio.Env(**_ALONE))
-            stack.enter_context(warnings.catch_warnings())
+        with rasterio.Env(**_ALONE), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if doing == "written":
-                printed = stack.enter_context(libtiff_says())
             yield rasterio
-            if printed:  # by libtiff, though GDAL says nothing
-                raise OSError(printed.pop(0))
     except StreamError:
         raise
     except MemoryError:
@@ -59,7 +51,7 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
             causes.append(str(error))
-        said = " ".join(" ".join([*causes[::-1], *printed]).split())
+        said = " ".join(" ".join(causes[::-1]).split())
         full = "No space left" in said or "not enough space" in said.lower()
         full |= doing == "written" and _full(path)  # GDAL does not always say why
         if full:

@@ -13,7 +13,7 @@ import numpy as np
 from softmax2d._errors import Path, Refused, failing, needed
 from softmax2d._files.png import check_palette
 from softmax2d._files.presentation import Look, Space
-from softmax2d._files.source.bombs import HARMLESS, is_bomb, picture_size
+from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size
 from softmax2d._files.source.raw import RawSource, copied
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
@@ -22,13 +22,11 @@ from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 from softmax2d._files.tiff.pictures import opened_tiff, reading_tiff
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-# By TIFF's numbers: streams of bytes; what keeps to the room that tifffile gives it (out=), however
-# far it shrinks (LZW a thousandfold), or is bounded by its rows; pictures, which declare a size of
-# their own.
-_STREAMS = {8: "zlib", 32946: "zlib", 50013: "zlib", 34925: "lzma", 50000: "zstd", 34926: "zstd"}
-_DEFLATE = (8, 32946, 50013)
-_BOUNDED = (1, 2, 3, 4, 5, 32773)
-_PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)  # JPEG, JPEG 2000, PNG
+# Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
+# Pictures declare a size of their own: JPEG, JPEG 2000, PNG.
+_STREAMS = (1, 2, 3, 4, 5, 32773, 8, 32946, 50013, 34925, 50000, 34926)
+_ZSTD = (50000, 34926)
+_PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)
 
 
 class TiffSource(Source):
@@ -52,11 +50,10 @@ class TiffSource(Source):
         _named(self, self._series)
         self._page = self._series.keyframe
         codec = self._page.compression
-        if int(codec) not in (*_STREAMS, *_BOUNDED, *_PICTURES):
+        if int(codec) not in (*_STREAMS, *_PICTURES):
             known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
             used = getattr(codec, "name", codec)
             raise Refused(path, f"is compressed by {used}; store it with {known}, or plain.")
-        self._keeps = _keeps_to_its_room(int(codec))
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
@@ -135,13 +132,11 @@ class TiffSource(Source):
             data = os.pread(self._file.fileno(), counts[segment], starts[segment])
         if len(data) < counts[segment]:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
-        if not self._keeps:
-            self._check_bomb(what, data)
+        self._check_bomb(what, data)
         with reading_tiff(self.path, logging.ERROR):
             try:
                 values, place, _ = self._page.decode(data, segment)
             except Exception as error:
-                self._check_bomb(what, data)  # of which decoders say less
                 raise ValueError(f"{what}: {error}") from error
         if values is None:
             raise Refused(self.path, f"is damaged: {what} is missing.")
@@ -150,7 +145,7 @@ class TiffSource(Source):
     def _check_bomb(self, what: str, data: bytes) -> None:
         if int(self._page.compression) in _PICTURES and picture_size(data) is None:
             raise Refused(self.path, f"is damaged: {what} declares no size.")
-        if _is_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
+        if _declares_bomb(self._page, data, prod(self._cut) * self.dtype.itemsize):
             raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
 
     def _paste(self, values: Array, place: Any, found: Array, box: Box) -> None:
@@ -204,30 +199,14 @@ def _check_size(path: Path, source: Source, packed: int) -> None:
         )
 
 
-def _keeps_to_its_room(codec: int) -> bool:
-    """Whether the decoder refuses by itself to become more than it should: imagecodecs' deflate.
-
-    That of the standard library, which tifffile falls back to, does not. Looking first takes as
-    long as decoding.
-    """
-    if codec not in _DEFLATE:
-        return False
-    decoder = needed("tifffile", "cli").TIFF.DECOMPRESSORS[codec]
-    return str(getattr(decoder, "__module__", "")).split(".")[0] == "imagecodecs"
-
-
-def _is_bomb(page: Any, data: bytes, plane: int) -> bool:
-    """Whether a strip or tile would become far more than a plane of so many bytes a sample.
-
-    Not every decoder that tifffile finds keeps to what it should become.
-    """
-    codec, expected = int(page.compression), plane * max(1, int(page.samplesperpixel))
-    if codec in _STREAMS:
-        return is_bomb(_STREAMS[codec], data, expected)
-    if codec in _BOUNDED:
-        return False
-    size = picture_size(data)
-    return size is None or prod(size) * page.dtype.itemsize > max(HARMLESS, 4 * plane)
+def _declares_bomb(page: Any, data: bytes, plane: int) -> bool:
+    """Whether a strip or tile declares far more than a plane of so many bytes a sample."""
+    codec = int(page.compression)
+    if codec in _PICTURES:
+        size = picture_size(data)
+        return size is None or prod(size) * page.dtype.itemsize > max(HARMLESS, 4 * plane)
+    expected = plane * max(1, int(page.samplesperpixel))
+    return codec in _ZSTD and declares_bomb("zstd", data, expected)
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:

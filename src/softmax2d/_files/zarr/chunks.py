@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing
-from softmax2d._files.source.bombs import HEAD, declared, is_bomb
+from softmax2d._files.source.bombs import HEAD, declares_bomb
 from softmax2d._files.source.source import Array
 
 _GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
@@ -54,7 +54,7 @@ class Packing:
         inside: tuple[int, ...] | None,
         whole: tuple[int, ...],
     ) -> None:
-        """Refuse a chunk that unpacks to more than it should, or a shard that lacks one.
+        """Refuse a chunk that declares more than it should hold, or a shard that lacks one.
 
         Parameters
         ----------
@@ -81,10 +81,7 @@ class Packing:
 
     def _check_packed(self, path: Path, number: int, at: int, length: int, key: str) -> None:
         codec, at, length = self.codec or "", at + self.skip, length - self.skip
-        data = os.pread(number, min(length, HEAD), at)
-        if declared(codec, data) is None:
-            data = os.pread(number, length, at)
-        if is_bomb(codec, data, self.nbytes):
+        if declares_bomb(codec, os.pread(number, min(length, HEAD), at), self.nbytes):
             raise Refused(
                 path,
                 f"chunk {key} expands from {length} to far more than its {self.nbytes} bytes, as a "
