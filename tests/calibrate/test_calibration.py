@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
+from softmax2d import _whole_file
 from softmax2d._records import json_files
 from softmax2d.calibrate import Calibration
 from softmax2d.stream import evaluate_files, predict, segment_file, softmax2d_file
@@ -70,7 +71,7 @@ def test_saving_replaces_the_file_whole(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json_files.os, "fsync", full)
+    monkeypatch.setattr(_whole_file.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         ONE.save(path)
     assert Calibration.load(path) == EACH

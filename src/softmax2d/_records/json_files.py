@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
 from softmax2d._errors import Missing, Path, Refused, failing, one_line
 from softmax2d._files.source.regular import open_regular
+from softmax2d._whole_file import write_whole
 
 Test = Callable[[Any], bool]
 T = TypeVar("T")
@@ -113,22 +113,7 @@ def save(path: Path, values: dict[str, Any]) -> None:
     Failed
         Writing failed; an OSError.
     """
-    import secrets
-
-    data = rendered(values)
-    final = os.path.realpath(path)  # through a symbolic link, the file it points to
-    temporary = os.path.join(os.path.dirname(final), f".softmax2d-{secrets.token_hex(8)}.tmp")
-    try:
-        with failing(path):
-            with open(temporary, "x", encoding="utf-8") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, final)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    write_whole(path, rendered(values))
 
 
 def rendered(values: dict[str, Any]) -> str:

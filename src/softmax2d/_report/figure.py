@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from softmax2d._errors import Path, failing
+from softmax2d._errors import Path
 from softmax2d._report import charts, page, text
 from softmax2d._report.charts import Bars, Curve
+from softmax2d._whole_file import write_whole
 
 SUFFIXES = (".txt", ".html", ".png", ".json")
 
@@ -86,6 +87,4 @@ class Figure:
 
     def save(self, path: Path) -> None:
         """Write it; the suffix decides the format."""
-        data = self.rendered(os.path.splitext(os.fspath(path))[1])
-        with failing(path), open(path, "wb") as file:
-            file.write(data)
+        write_whole(path, self.rendered(os.path.splitext(os.fspath(path))[1]))

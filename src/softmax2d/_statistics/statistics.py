@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._statistics.counts import CLASS_BITS, TOP_BITS, Array, Counts
+from softmax2d._whole_file import write_whole
 
 
 class CalibrationBins(NamedTuple):
@@ -284,6 +285,5 @@ class Statistics(Counts):
         """
         from softmax2d import _report
 
-        data = _report.rendered(self, os.path.splitext(os.fspath(path))[1], names, title)
-        with open(path, "wb") as file:
-            file.write(data)
+        suffix = os.path.splitext(os.fspath(path))[1]
+        write_whole(path, _report.rendered(self, suffix, names, title))
