@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from softmax2d._gate import targets
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.options import Interpolation, Reduction
 from softmax2d._losses.passes import prepared
-from softmax2d._ops.segment import Interpolation
-
-Reduction = Literal["none", "mean", "sum"]
 
 
 def cross_entropy2d(

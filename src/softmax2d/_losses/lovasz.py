@@ -12,9 +12,9 @@ from softmax2d import _exact_sums
 from softmax2d._gate import losses, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
+from softmax2d._gate.options import Interpolation
 from softmax2d._gate.targets import Logits, Target
 from softmax2d._native import core
-from softmax2d._ops.segment import Interpolation
 
 Classes = Literal["present", "all"]
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from softmax2d._gate import targets
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.options import Interpolation
 from softmax2d._losses.overlap import DICE, JACCARD, region_loss, tversky
-from softmax2d._ops.segment import Interpolation
 
 
 def dice_loss2d(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,13 +12,9 @@ from softmax2d._gate import arrays, checks, grids, sizes
 from softmax2d._gate.arrays import Array, code_of, exported
 from softmax2d._gate.checks import Map
 from softmax2d._gate.grids import Grid
+from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._native import core
 from softmax2d._ops import decode as _decode
-
-Interpolation = Literal["linear", "nearest", "nearest-exact"]
-Window = Sequence[slice]
-Output = Literal["labels", "confidence", "margin", "entropy"]
-Decode = Literal["argmax", "dice", "iou"]
 
 
 class Segmentation(NamedTuple):

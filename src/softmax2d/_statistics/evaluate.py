@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from softmax2d._exact_sums import ExactSum, new_sums
 from softmax2d._gate import arrays, checks, grids, sizes, targets
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.options import Interpolation, Window
 from softmax2d._gate.targets import Logits
 from softmax2d._native import core
-from softmax2d._ops.segment import Interpolation, Window
 from softmax2d._statistics.statistics import Statistics
 
 MAX_BINS = 10_000

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from softmax2d._gate import arrays, losses, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.checks import Map
+from softmax2d._gate.options import Interpolation, Window
 from softmax2d._gate.targets import Logits
 from softmax2d._native import core
-from softmax2d._ops.segment import Interpolation, Window
 from softmax2d._statistics import evaluate as _evaluate
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _blocks, _labelled

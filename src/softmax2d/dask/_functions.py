@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d._gate import arrays, checks
+from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._ops import segment as _ops
-from softmax2d._ops.segment import Decode, Interpolation, Output, Segmentation, Window
+from softmax2d._ops.segment import Segmentation
 from softmax2d.dask import _blocks, _labelled
 from softmax2d.dask._dask import da
 from softmax2d.dask._pieces import Pieces, pieces

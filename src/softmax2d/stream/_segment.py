@@ -13,7 +13,7 @@ from softmax2d import _runtime
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
-from softmax2d._ops.segment import Decode
+from softmax2d._gate.options import Decode
 from softmax2d.stream._run import Finish, Run
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan import inputs as _request

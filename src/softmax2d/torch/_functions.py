@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import checks
+from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._ops import segment as _ops
-from softmax2d._ops.segment import Decode, Interpolation, Output, Segmentation, Window
+from softmax2d._ops.segment import Segmentation
 from softmax2d.torch import _gate
 from softmax2d.torch._source import source_of
 from softmax2d.torch.kernels import composite

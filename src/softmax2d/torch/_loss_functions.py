@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 import softmax2d as numpy_functions
+from softmax2d._gate.options import Reduction, Window
 from softmax2d._losses import overlap
-from softmax2d._losses.cross_entropy import Reduction
-from softmax2d._ops.segment import Window
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting

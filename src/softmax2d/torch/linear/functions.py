@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from softmax2d._losses.cross_entropy import Reduction
+from softmax2d._gate.options import Reduction
 from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
 from softmax2d.torch._loss_functions import cross_entropy2d

@@ -1,0 +1,41 @@
+"""The words that options take, and options packed for what lies below a public function.
+
+A public function spells its options out; it packs them here at once, as it was given them, and the
+gate checks them where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Interpolation = Literal["linear", "nearest", "nearest-exact"]
+Window = Sequence[slice]
+Output = Literal["labels", "confidence", "margin", "entropy"]
+Decode = Literal["argmax", "dice", "iou"]
+Reduction = Literal["none", "mean", "sum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How the pixels of a result lie over the logits; see :func:`softmax2d.segment`."""
+
+    size: int | Sequence[int] | None = None
+    interpolation: str | Sequence[str] = "linear"
+    align_corners: bool = False
+    spatial_dims: int | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """What a cross-entropy is made of; see :func:`softmax2d.cross_entropy2d`."""
+
+    weight: Any = None
+    ignore_index: int | None = -100
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    reduction: str = "mean"
+    top_k: float | None = None
+    threshold: float | None = None

@@ -1,0 +1,80 @@
+"""Functions whose keyword options are said once: what ``help`` shows, and what calls raise."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any, Literal, TypedDict, Unpack
+
+import pytest
+
+from softmax2d._gate.signatures import spell_out
+
+
+class _Size(TypedDict, total=False):
+    size: Annotated[int | None, None]
+
+
+class _Options(_Size, total=False):
+    memory: Annotated[str, "512MB"]
+    kind: Annotated[Literal["a", "b"], "a"]
+
+
+@spell_out(_Options, order="memory size kind", kind="b")
+def _shrink(path: str, level: int = 3, **options: Unpack[_Options]) -> dict[str, Any]:
+    """Shrink a file."""
+    return {"path": path, "level": level, **options}
+
+
+class _Module:
+    @spell_out(_Options)
+    def __init__(self, **options: Unpack[_Options]) -> None:
+        self.options = options
+
+
+def _written(
+    path: str,
+    level: int = 3,
+    *,
+    memory: str = "512MB",
+    size: int | None = None,
+    kind: Literal["a", "b"] = "b",
+) -> dict[str, Any]:
+    return {}
+
+
+def test_the_signature_is_that_of_a_function_written_out() -> None:
+    assert inspect.signature(_shrink) == inspect.signature(_written)
+    assert str(inspect.signature(_shrink)) == str(inspect.signature(_written))
+    assert _shrink.__annotations__ == _written.__annotations__
+    assert _shrink.__doc__ == "Shrink a file."
+    assert list(inspect.signature(_Module).parameters) == ["size", "memory", "kind"]
+
+
+def test_defaults_are_filled_in() -> None:
+    filled = {"path": "a", "level": 3, "memory": "512MB", "size": None, "kind": "b"}
+    assert _shrink("a") == filled
+    assert _shrink("a", 4, size=2) == {**filled, "level": 4, "size": 2}
+    assert _Module(size=1).options == {"size": 1, "memory": "512MB", "kind": "a"}
+
+
+@pytest.mark.parametrize(
+    ("given", "keywords"),
+    [((), {}), (("a",), {"path": "a"}), (("a",), {"sizes": 3}), (("a", 1, 2), {})],
+)
+def test_wrong_calls_raise_what_python_raises(given: Any, keywords: Any) -> None:
+    with pytest.raises(TypeError) as expected:
+        _written(*given, **keywords)
+    with pytest.raises(TypeError) as got:
+        _shrink(*given, **keywords)
+    assert str(got.value) == str(expected.value).replace("_written", "_shrink")
+
+
+def test_a_constructor_is_named_as_python_names_it() -> None:
+    wrong: Any = {"sizes": 3}
+    with pytest.raises(TypeError, match=r"^_Module\.__init__\(\) got an unexpected keyword"):
+        _Module(**wrong)
+
+
+def test_an_order_that_leaves_out_an_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="_Options: order must name"):
+        spell_out(_Options, order="size memory")
