@@ -198,7 +198,7 @@ def undecoded(monkeypatch):
     def decoded(self):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(png.PictureSource, "_decoded", decoded)
+    monkeypatch.setattr(png.PictureSource, "_decode", decoded)
 
 
 @pytest.mark.usefixtures("undecoded")
@@ -382,9 +382,9 @@ def test_what_is_unpacked_as_a_whole_is_so_once_where_signals_come(tmp_path, mon
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
     owner, name = {
-        "npz": (npz, "_unpacked"),
-        "nii.gz": (nifti, "_unpacked"),
-        "png": (png.PictureSource, "_decoded"),
+        "npz": (npz, "_unpack"),
+        "nii.gz": (nifti, "_unpack"),
+        "png": (png.PictureSource, "_decode"),
     }[suffix]
     real = getattr(owner, name)
 

@@ -14,7 +14,7 @@ import xarray
 import zarr
 
 import softmax2d as s2d
-from softmax2d._files.source.bombs import HEAD, declared
+from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
 from tests.stream.tiles import after_each_tile, cut
 
@@ -233,7 +233,7 @@ def test_zstd_frames_that_say_nothing(tmp_path):
     # A frame of one raw block, without its content's size (RFC 8878, 3.1.1): window of 128 KiB.
     block = (len(data) << 3 | 1).to_bytes(3, "little")
     name.write_bytes(b"\x28\xb5\x2f\xfd\x00\x38" + block + data)
-    assert declared("zstd", name.read_bytes()[:HEAD]) is None
+    assert declared_size("zstd", name.read_bytes()[:HEAD]) is None
     found, _ = labels_of(path)
     np.testing.assert_array_equal(found, WHOLE.labels)
 

@@ -32,9 +32,9 @@ from softmax2d._files.source.source import ArraySource, Source
 _MODULES = {
     ".npy": "npy",
     ".npz": "npz",
-    ".zarr": "zarr.array",
-    ".tif": "tiff.tiff",
-    ".tiff": "tiff.tiff",
+    ".zarr": "zarr",
+    ".tif": "tiff",
+    ".tiff": "tiff",
     ".nii": "nifti",
     ".nii.gz": "nifti",
     ".h5": "hdf5",

@@ -15,7 +15,7 @@ from softmax2d._errors import Failed, Path, Refused, StreamError, failing, neede
 from softmax2d._files.presentation import Look
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
 
 _BLOCK = 1 << 24  # bytes written at a time
@@ -26,7 +26,7 @@ _LISTED = 8
 
 
 @contextmanager
-def _named(path: Path, kind: type[StreamError]) -> Iterator[Any]:
+def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
     """h5py; its errors with the name of the file."""
     h5py = needed("h5py", "hdf5")
     try:
@@ -50,11 +50,11 @@ class Hdf5Source(Source):
     def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
         self.path, self._fill, self._lock = path, fill, threading.Lock()
         self._raw: RawSource | None = None  # of numbers that lie together: read by position
-        with _named(path, Refused) as h5py:
+        with _name_errors(path, Refused) as h5py:
             self._file = h5py.File(os.fspath(path), "r", locking=False)
             self._number = os.open(path, os.O_RDONLY)
             try:
-                self._dataset = _chosen(h5py, path, self._file, key)
+                self._dataset = _choose(h5py, path, self._file, key)
                 self._lay_out()
             except BaseException:
                 self.close()
@@ -90,7 +90,7 @@ class Hdf5Source(Source):
         """The values in ``box``."""
         if self._raw is not None:
             return self._raw.read(box)
-        with self._lock, _named(self.path, Refused):
+        with self._lock, _name_errors(self.path, Refused):
             if self.chunks is not None:
                 self._check(box)
             found: Array = self._dataset[box]
@@ -131,14 +131,14 @@ def _axis_names(found: Any) -> tuple[str, ...] | None:
     HDF5's own functions take memory for one an axis, and fill it with as many as are stored.
     """
     names = [""] * len(found.shape)
-    if _one_an_axis(found, "DIMENSION_LABELS"):
+    if _is_one_per_axis(found, "DIMENSION_LABELS"):
         names = [_text(label) for label in found.attrs["DIMENSION_LABELS"]]
-    if _one_an_axis(found, "DIMENSION_LIST"):
+    if _is_one_per_axis(found, "DIMENSION_LIST"):
         names = [name or _scale_of(found.dims[d]) for d, name in enumerate(names)]
     return tuple(names) if names and all(names) else None
 
 
-def _one_an_axis(found: Any, name: str) -> bool:
+def _is_one_per_axis(found: Any, name: str) -> bool:
     return name in found.attrs and found.attrs.get_id(name).shape == (len(found.shape),)
 
 
@@ -180,7 +180,7 @@ def _datasets(h5py: Any, group: Any) -> list[str]:
     return found
 
 
-def _own(h5py: Any, file: Any, key: str) -> bool:
+def _lies_inside(h5py: Any, file: Any, key: str) -> bool:
     """Whether a dataset of that path lies in this file: every step is a hard link."""
     held = file
     for step in key.split("/"):
@@ -192,9 +192,9 @@ def _own(h5py: Any, file: Any, key: str) -> bool:
     return isinstance(held, h5py.Dataset)
 
 
-def _chosen(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
+def _choose(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
     name = "" if key is None else key.strip("/")
-    if key is None or not _own(h5py, file, name):
+    if key is None or not _lies_inside(h5py, file, name):
         names = _datasets(h5py, file)
         more = len(names) > _LISTED
         listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
@@ -229,7 +229,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """
     with open_regular(path):
         source = Hdf5Source(path, key, fill=fill)
-        return scaled(source, *source.scale)
+        return scale_source(source, *source.scale)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001
@@ -243,8 +243,11 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array."""
     with failing(path), open(target, "w+b", buffering=0) as disk:
         forgiving = _Forgiving(disk)
-        with _named(path, Failed) as h5py, h5py.File(forgiving, "w", track_order=True) as file:
-            _filled(file, staged, look)
+        with (
+            _name_errors(path, Failed) as h5py,
+            h5py.File(forgiving, "w", track_order=True) as file,
+        ):
+            _fill_dataset(file, staged, look)
         if forgiving.error is not None:
             raise forgiving.error
 
@@ -284,7 +287,7 @@ class _Forgiving:
         return size
 
 
-def _filled(file: Any, staged: Any, look: Look) -> None:
+def _fill_dataset(file: Any, staged: Any, look: Look) -> None:
     """The dataset of a result and what is said of it."""
     shape, dtype = staged.shape, staged.dtype
     chunks = _chunks(shape, dtype.itemsize)

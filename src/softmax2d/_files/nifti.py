@@ -23,11 +23,11 @@ from softmax2d._errors import Path, Refused, failing, needed
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.nodata import Mask
-from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.source.unpacked import PackedSource, in_scratch
+from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
@@ -99,7 +99,7 @@ class NiftiSource(Source):
                     path, f"has {len(shape)} axes, {shape}; at most one may count classes."
                 )
             shape = (*shape[:_FLAT], *self._extra)
-        self._raw = scaled(raw(shape[::-1]), *head.scale)
+        self._raw = scale_source(raw(shape[::-1]), *head.scale)
         self.packed_bytes, self.converted = self._raw.packed_bytes, self._raw.converted
         self.path, self.shape, self.dtype = path, shape[::-1], self._raw.dtype
         names = ("class", "z", "y", "x")
@@ -141,7 +141,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
         raise Refused(path, "is a single array; key (--key) is for files with several.")
     with open_regular(path) as file:
         if suffix_of(path) == ".nii.gz":
-            return _packed(path, file)
+            return _pack(path, file)
         with failing(path):
             head = _Head(path, file)
         held = os.fstat(file.fileno()).st_size - head.offset
@@ -155,21 +155,21 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
         return NiftiSource(path, head, raw)
 
 
-def _packed(path: Path, file: IO[bytes]) -> NiftiSource:
+def _pack(path: Path, file: IO[bytes]) -> NiftiSource:
     """What the header of a .nii.gz says; its numbers are unpacked when they are first read."""
-    packed, head = os.fstat(file.fileno()).st_size, _head_of(path)
+    packed, head = os.fstat(file.fileno()).st_size, _read_head(path)
     if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
         raise Refused(
             path, f"expands from {packed} to {head.nbytes} bytes, as a bomb does; "
                   "unpack it if it is to be trusted.")  # fmt: skip
 
     def raw(shape: tuple[int, ...]) -> Source:
-        return PackedSource(path, file, shape, head.dtype, partial(_unpacked, path, head, shape))
+        return PackedSource(path, file, shape, head.dtype, partial(_unpack, path, head, shape))
 
     return NiftiSource(path, head, raw)
 
 
-def _unpacked(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
+def _unpack(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
     """The volume whose header was looked at, unpacked."""
     try:
         with gzip.GzipFile(fileobj=file) as stream:
@@ -179,7 +179,9 @@ def _unpacked(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes])
             skip = head.offset - len(head.raw)
             if skip > _CHUNK or len(stream.read(skip)) < skip:
                 raise Refused(path, "is truncated inside its header.")
-            found = RawSource(path, in_scratch(path, stream, head.nbytes), 0, shape, head.dtype)
+            found = RawSource(
+                path, copy_to_scratch(path, stream, head.nbytes), 0, shape, head.dtype
+            )
             try:
                 _check_end(path, stream)
             except BaseException:
@@ -196,7 +198,7 @@ def _check_end(path: Path, stream: Any) -> None:
         raise Refused(path, "holds more than its header claims; unpack it if it is to be trusted.")
 
 
-def _head_of(path: Path) -> _Head:
+def _read_head(path: Path) -> _Head:
     """The header alone, without unpacking the rest."""
     with open_regular(path) as file:
         try:
@@ -210,15 +212,15 @@ def _head_of(path: Path) -> _Head:
 
 def size_of(path: Path) -> tuple[int, ...]:
     """The spatial size, slowest axis first."""
-    return _head_of(path).shape[:_FLAT][::-1]
+    return _read_head(path).shape[:_FLAT][::-1]
 
 
 def space_of(path: Path) -> Space | None:
     """Where the voxels lie."""
-    return _head_of(path).space()
+    return _read_head(path).space()
 
 
-def _turned(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:
+def _turn(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:
     """The shape of the image as NIfTI has it, fastest axis first."""
     spatial = shape[1:] if look.class_axis is not None else shape
     flat = (1,) * (_FLAT - len(spatial)) + spatial
@@ -242,7 +244,7 @@ def _header(staged: Any, look: Look) -> bytes:
     nibabel = needed("nibabel", "nifti")
     told = look.space if look.space is not None and look.space.kind == "nifti" else None
     raw = b"" if told is None else base64.b64decode(told.fields["header"])
-    shape = _turned(staged.shape, look)
+    shape = _turn(staged.shape, look)
     large = len(raw) == 540 or max(shape) >= 1 << 15
     kind = nibabel.Nifti2Header if large else nibabel.Nifti1Header
     header = kind()
@@ -275,4 +277,4 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
             opened = gzip.GzipFile("", "wb", _LEVEL, file, 0)
             file = stack.enter_context(opened)
         file.write(_header(staged, look))
-        copied(staged, file)
+        append_staged(staged, file)

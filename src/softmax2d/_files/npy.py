@@ -114,11 +114,11 @@ def check_size(path: Path, header: Header, held: int) -> None:
         raise Refused(
             path,
             f"is truncated or damaged: its header claims {shape[:120]} {header.dtype} values, "
-            f"{shown_bytes(header.nbytes)}; {shown_bytes(held)} are there.",
+            f"{format_bytes(header.nbytes)}; {format_bytes(held)} are there.",
         )
 
 
-def shown_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
     return (
         f"{count} bytes" if count < 10**15 else f"{count:.3g} bytes" if count < 1e300 else "∞ bytes"
     )

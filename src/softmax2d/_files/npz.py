@@ -23,15 +23,15 @@ from softmax2d._files.npy import (
     MAX_HEADER,
     Header,
     check_size,
+    format_bytes,
     read_header,
-    shown_bytes,
     source_in,
 )
 from softmax2d._files.presentation import Look
-from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Source
-from softmax2d._files.source.unpacked import PackedSource, in_scratch
+from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
 # Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
@@ -65,7 +65,7 @@ def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.Zi
     return next(iter(members.values()))
 
 
-def _stored_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
+def _find_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
     """Where the bytes of an uncompressed member begin."""
     file.seek(info.header_offset)
     head = file.read(30)
@@ -77,7 +77,7 @@ def _stored_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
 
 def _check_ratio(path: Path, header: Header, packed: int) -> None:
     if header.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
-        grown = f"{shown_bytes(packed)} to {shown_bytes(header.nbytes)}"
+        grown = f"{format_bytes(packed)} to {format_bytes(header.nbytes)}"
         raise Refused(
             path,
             f"expands from {grown}, as a zip bomb does; "
@@ -96,27 +96,27 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
             check_size(path, header, info.file_size - header.length)
         if info.compress_type != zipfile.ZIP_STORED:
             _check_ratio(path, header, info.compress_size)
-            unpack = partial(_unpacked, path, key, header)
+            unpack = partial(_unpack, path, key, header)
             return PackedSource(path, file, header.shape, header.dtype, unpack)
-        start = _stored_start(path, file, info) + header.length
+        start = _find_start(path, file, info) + header.length
         check_size(path, header, size - start)
         return source_in(path, os.dup(file.fileno()), header, start)
 
 
-def _unpacked(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
+def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
     """The compressed member that was looked at, unpacked."""
     with (
-        _refusing(path),
+        _refuse_damage(path),
         zipfile.ZipFile(file) as archive,
         archive.open(_member(path, archive, key)) as source,
     ):
         if read_header(path, source) != header:
             raise Refused(path, "changed while it was open.")
-        return source_in(path, in_scratch(path, source, header.nbytes), header, 0)
+        return source_in(path, copy_to_scratch(path, source, header.nbytes), header, 0)
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _refuse_damage(path: Path) -> Iterator[None]:
     """What a damaged archive does to zipfile, as errors that name the file."""
     try:
         yield
@@ -139,7 +139,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  
         The operating system failed. Later, when it is read: a compressed array finds no room among
         temporary files.
     """
-    with open_regular(path) as file, _refusing(path):
+    with open_regular(path) as file, _refuse_damage(path):
         return _open_member(path, file, key)
 
 
@@ -163,4 +163,4 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         archive.open(member, "w", force_zip64=size > 1 << 31) as file,
     ):
         np.lib.format.write_array_header_1_0(file, fields)
-        copied(staged, file)
+        append_staged(staged, file)

@@ -13,8 +13,8 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, needed
 from softmax2d._files.presentation import Look
+from softmax2d._files.source.pictures import decoding_error, open_image
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.tiff.pictures import damaged, opened_image
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 _DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # Pillow's bytes a pixel
@@ -56,13 +56,13 @@ class PictureSource(Source):
     def _whole(self) -> Array:
         with self._lock:
             if self._pixels is None:
-                self._pixels = self._decoded()
+                self._pixels = self._decode()
             return self._pixels
 
-    def _decoded(self) -> Array:
+    def _decode(self) -> Array:
         """All pixels; the decoder's own come over in strips, which take less than a second copy."""
         found = np.empty(self.shape, self.dtype)
-        with opened_image(self.path) as image:
+        with open_image(self.path) as image:
             if (image.mode, image.size) != self._declared:
                 raise Refused(self.path, "changed while it was open.")
             step = max(1, _STRIP // max(1, found[:1].nbytes))
@@ -71,7 +71,7 @@ class PictureSource(Source):
                     bottom = min(top + step, image.height)
                     found[top:bottom] = _numbers(image.crop((0, top, image.width, bottom)))
             except Exception as error:  # whatever a damaged file does to a decoder
-                raise damaged(self.path, "picture", error) from error
+                raise decoding_error(self.path, "picture", error) from error
         return found
 
 
@@ -92,13 +92,13 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSo
     """
     if key is not None:
         raise Refused(path, "is a single array; key (--key) is for files with several.")
-    with opened_image(path) as image:
+    with open_image(path) as image:
         return PictureSource(path, image)
 
 
 def size_of(path: Path) -> tuple[int, ...]:
     """Rows and columns, without looking at a pixel."""
-    with opened_image(path) as image:
+    with open_image(path) as image:
         return image.height, image.width
 
 

@@ -33,7 +33,7 @@ class Space:
     size: tuple[int, ...]
     fields: dict[str, Any]
 
-    def resized(self, size: tuple[int, ...]) -> Space:
+    def resize(self, size: tuple[int, ...]) -> Space:
         """The same region of the world in ``size`` pixels: outer edges stay where they are."""
         if size == self.size:
             return self

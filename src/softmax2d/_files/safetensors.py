@@ -17,7 +17,7 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, unicode
 from softmax2d._files.presentation import Look
-from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 
 _MAX_HEADER = 1 << 22  # bytes; as Python objects a header takes twenty times as much
@@ -29,7 +29,7 @@ _DTYPES = {
 _CODES = {np.dtype(text): code for code, text in _DTYPES.items()}
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name stands there twice")
@@ -50,7 +50,7 @@ def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
     with failing(path):
         text = os.pread(number, length, 8)
     try:
-        found = json.loads(text, object_pairs_hook=_unique)
+        found = json.loads(text, object_pairs_hook=_object_of)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -58,7 +58,7 @@ def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
     return found, 8 + length
 
 
-def _chosen(path: Path, header: dict[str, Any], key: str | None) -> str:
+def _choose(path: Path, header: dict[str, Any], key: str | None) -> str:
     names = [name for name in header if name != "__metadata__"]
     listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     if key is not None:
@@ -108,7 +108,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
         number = file.fileno()
         size = os.fstat(number).st_size
         header, start = _header(path, number, size)
-        entry = header[_chosen(path, header, key)]
+        entry = header[_choose(path, header, key)]
         try:
             dtype = _dtype(path, entry["dtype"])
             shape = tuple(entry["shape"])
@@ -154,4 +154,4 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     header += b" " * (-len(header) % 8)
     with failing(path), open(target, "wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)
-        copied(staged, file)
+        append_staged(staged, file)

@@ -22,7 +22,7 @@ _FILL = re.compile(b"\xff+")
 HEAD = 32  # bytes at the beginning of a stream: enough to declare its size
 
 
-def declared(codec: str, data: bytes) -> int | None:
+def declared_size(codec: str, data: bytes) -> int | None:
     """The size that the first bytes of compressed data declare; None where they do not."""
     if codec == "blosc":
         return struct.unpack_from("<I", data, 4)[0] if len(data) >= 16 else None
@@ -45,7 +45,7 @@ def _zstd_size(data: bytes) -> int | None:
 
 def declares_bomb(codec: str, data: bytes, expected: int) -> bool:
     """Whether the first bytes of a stream declare far more than the ``expected`` bytes."""
-    size = declared(codec, data)
+    size = declared_size(codec, data)
     return size is not None and size > max(HARMLESS, expected + expected // 64 + _SLACK)
 
 

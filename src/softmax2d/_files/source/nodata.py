@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 
-def held_as(nodata: float, dtype: np.dtype[Any]) -> Any:
+def convert_nodata(nodata: float, dtype: np.dtype[Any]) -> Any:
     """``nodata`` rounded to a dtype, as an array of no axes; None if that cannot hold it."""
     if dtype.kind in "iu":
         known = np.iinfo(dtype)
@@ -25,7 +25,7 @@ def held_as(nodata: float, dtype: np.dtype[Any]) -> Any:
 
 def equal(values: NDArray[Any], nodata: float) -> Mask:
     """Where ``values`` are ``nodata``, rounded to their dtype; nowhere if that cannot hold it."""
-    value = held_as(nodata, values.dtype)
+    value = convert_nodata(nodata, values.dtype)
     if value is None:
         return np.zeros(values.shape, bool)
     return np.asarray(np.isnan(values) if np.isnan(nodata) else values == value)

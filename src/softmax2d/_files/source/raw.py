@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, failing
-from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned, bands
+from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_empty, bands
 from softmax2d._native import core
 
 _TRUNCATED = "was truncated while it was read."
@@ -59,14 +59,14 @@ def read_runs(
             raise Failed(path, _TRUNCATED)
 
 
-def copied(staged: Any, file: IO[bytes]) -> None:
+def append_staged(staged: Any, file: IO[bytes]) -> None:
     """Append all numbers of a staged array in C order, a block at a time."""
     whole = tuple(slice(0, n) for n in staged.shape)
     for block in bands(whole, max(1, _BLOCK // staged.dtype.itemsize)):
         file.write(np.ascontiguousarray(staged[block]).reshape(-1).view(np.uint8).data)
 
 
-def _widened(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
+def _widen(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
     """``box`` over the whole of the axis that cuts its runs short, if that wastes little."""
     for d in reversed(range(len(shape))):
         extent = box[d].stop - box[d].start
@@ -118,7 +118,7 @@ class RawSource(Source):
 
     def read_again(self, box: Box) -> Array:
         """:meth:`read` into memory that the next call in this thread overwrites."""
-        if self._fortran or _widened(self.shape, box, self.dtype.itemsize) != box:
+        if self._fortran or _widen(self.shape, box, self.dtype.itemsize) != box:
             return self.read(box)
         found = self._scratch.array(tuple(s.stop - s.start for s in box), self.dtype)
         self._fill(self.shape, box, found)
@@ -126,7 +126,7 @@ class RawSource(Source):
 
     def read_into(self, box: Box, found: Array) -> None:
         """:meth:`read` into an array that is contiguous in C order."""
-        if self._fortran or _widened(self.shape, box, self.dtype.itemsize) != box:
+        if self._fortran or _widen(self.shape, box, self.dtype.itemsize) != box:
             found[...] = self.read(box)
         else:
             self._fill(self.shape, box, found)
@@ -135,8 +135,8 @@ class RawSource(Source):
         read_runs(self._number, self._offset, shape, box, found, self.path)
 
     def _read(self, shape: tuple[int, ...], box: Box) -> Array:
-        wide = _widened(shape, box, self.dtype.itemsize)
-        found = aligned(tuple(s.stop - s.start for s in wide), self.dtype)
+        wide = _widen(shape, box, self.dtype.itemsize)
+        found = aligned_empty(tuple(s.stop - s.start for s in wide), self.dtype)
         self._fill(shape, wide, found)
         if wide == box:
             return found

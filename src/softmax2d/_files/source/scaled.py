@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.source.nodata import Mask, held_as
+from softmax2d._files.source.nodata import Mask, convert_nodata
 from softmax2d._files.source.source import Array, Box, Source
 
 _TOLD = (
@@ -42,7 +42,7 @@ class ScaledSource(Source):
             setattr(self, name, getattr(stored, name))
         self._stored = stored
         self._factor, self._offset = np.float64(factor), np.float64(offset)
-        self.dtype = _telling_apart(stored.dtype, self._factor, self._offset)
+        self.dtype = _distinct_dtype(stored.dtype, self._factor, self._offset)
         self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
 
     def prepare(self) -> None:
@@ -51,29 +51,29 @@ class ScaledSource(Source):
 
     def read(self, box: Box) -> Array:
         """The values in ``box``."""
-        return self._meant(self._stored.read_again(box), box)
+        return self._scale(self._stored.read_again(box), box)
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
         """Where ``values``, read from ``box``, are what ``nodata`` is stored for."""
-        value = held_as(nodata, self._stored.dtype)
+        value = convert_nodata(nodata, self._stored.dtype)
         if value is None:
             return np.zeros(values.shape, bool)
         if np.isnan(nodata):
             return np.asarray(np.isnan(values))
-        each = np.broadcast_to(value, np.shape(self._of(self._factor, box)))  # a band
-        return np.asarray(values == self._meant(each, box))
+        each = np.broadcast_to(value, np.shape(self._values_at(self._factor, box)))  # a band
+        return np.asarray(values == self._scale(each, box))
 
-    def _meant(self, held: Array, box: Box) -> Array:
+    def _scale(self, held: Array, box: Box) -> Array:
         """Stored numbers of ``box``, or one for each of its bands, scaled."""
         found = held.astype(np.float64)
         most = np.finfo(self.dtype).max
         with np.errstate(over="ignore", invalid="ignore"):
-            found *= self._of(self._factor, box)
-            found += self._of(self._offset, box)
+            found *= self._values_at(self._factor, box)
+            found += self._values_at(self._offset, box)
             np.clip(found, -most, most, out=found, where=np.isfinite(held))
         return found.astype(self.dtype)
 
-    def _of(self, values: Any, box: Box) -> Any:
+    def _values_at(self, values: Any, box: Box) -> Any:
         return values[box[0]] if np.ndim(values) else values
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class ScaledSource(Source):
         self._stored.close()
 
 
-def _telling_apart(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
+def _distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
     """The dtype of what is read: float32 or float64, which keeps stored integers apart."""
     found = np.result_type(stored, np.float32).newbyteorder("=")
     if stored.kind in "iu":
@@ -93,7 +93,7 @@ def _telling_apart(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[
     return found
 
 
-def scaled(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source:
+def scale_source(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source:
     """``stored`` where nothing changes it, else times ``factor`` plus ``offset``."""
     if np.all(np.equal(factor, 1)) and np.all(np.equal(offset, 0)):
         return stored

@@ -195,7 +195,7 @@ def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
 _PAGE = 4096
 
 
-def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """A new array that begins where a page does.
 
     On AMD's processors the system takes several times as long to copy from a file to memory that
@@ -220,7 +220,7 @@ class Scratch(threading.local):
         size = prod(shape) * dtype.itemsize
         if self.held is None or self.held.nbytes < size:
             self.held = None  # before the larger one is there
-            self.held = aligned((size,), np.dtype(np.uint8))
+            self.held = aligned_empty((size,), np.dtype(np.uint8))
         return self.held[:size].view(dtype).reshape(shape)
 
 

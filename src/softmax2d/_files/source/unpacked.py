@@ -74,7 +74,7 @@ class PackedSource(Source):
             self._found.close()
 
 
-def in_scratch(path: Path, stream: Any, size: int) -> int:
+def copy_to_scratch(path: Path, stream: Any, size: int) -> int:
     """Copy a stream into a file without a name, beside ``path`` if that can be; its descriptor.
 
     Raises

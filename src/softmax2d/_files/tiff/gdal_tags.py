@@ -18,8 +18,8 @@ from typing import IO, Any
 from xml.parsers import expat
 
 from softmax2d._errors import Path, Refused
+from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
-from softmax2d._files.tiff.pictures import reading_tiff
 
 _PLACE_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
 _METADATA, _NODATA = 42112, 42113  # text, in XML; a number, as text
@@ -37,7 +37,7 @@ def is_raster(path: Path) -> bool:
     Refused
         Several pages of which the first lies on Earth; metadata that are no text.
     """
-    with open_regular(path) as file, reading_tiff(path, logging.ERROR) as tifffile:
+    with open_regular(path) as file, use_tifffile(path, logging.ERROR) as tifffile:
         held = tifffile.TiffFile(file, name=os.path.basename(path))
         tags = held.pages[0].tags
         placed = any(code in tags for code in _PLACE_TAGS)

@@ -15,9 +15,9 @@ import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, needed
 from softmax2d._files.presentation import Look, Space
-from softmax2d._files.source.scaled import scaled
+from softmax2d._files.source.pictures import use_tifffile
+from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.tiff.pictures import reading_tiff
 
 _BLOCK = 512  # pixels, where nobody says how a result should be tiled
 _NAMES = "softmax2d_class_names"
@@ -34,7 +34,7 @@ _ALONE = {
 
 
 @contextmanager
-def _alone(path: Path, doing: str) -> Iterator[Any]:
+def _open_alone(path: Path, doing: str) -> Iterator[Any]:
     """rasterio, in an environment that opens no other file; its errors as ours."""
     rasterio = needed("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
@@ -53,14 +53,14 @@ def _alone(path: Path, doing: str) -> Iterator[Any]:
             causes.append(str(error))
         said = " ".join(" ".join(causes[::-1]).split())
         full = "No space left" in said or "not enough space" in said.lower()
-        full |= doing == "written" and _full(path)  # GDAL does not always say why
+        full |= doing == "written" and _is_full(path)  # GDAL does not always say why
         if full:
             raise Failed(path, "No space left on device.") from error
         kind = Failed if doing == "written" else Refused
         raise kind(path, f"cannot be {doing}: {said[:200]}.") from error
 
 
-def _full(path: Path) -> bool:
+def _is_full(path: Path) -> bool:
     """Whether the disk of a result has no room for another block."""
     try:
         known = os.statvfs(os.path.dirname(os.path.abspath(path)))
@@ -80,8 +80,8 @@ class GeoSource(Source):
         self._threads = threading.local()
         self._handles: list[Any] = []
         self._lock = threading.Lock()
-        with _alone(path, "read"):
-            file = self._opened()
+        with _open_alone(path, "read"):
+            file = self._handle()
             self.shape = (file.count, file.height, file.width)
             dtypes = set(file.dtypes)
             if len(dtypes) > 1:
@@ -111,7 +111,7 @@ class GeoSource(Source):
 
     def _check_blocks(self) -> None:
         """Refuse blocks that were never written: they would be read as zeros, or as nodata."""
-        with open(self.path, "rb") as file, reading_tiff(self.path, logging.CRITICAL) as tifffile:
+        with open(self.path, "rb") as file, use_tifffile(self.path, logging.CRITICAL) as tifffile:
             page = tifffile.TiffFile(file, name=os.path.basename(self.path)).pages[0]
             counts = np.asarray(page.databytecounts)
         gone = np.flatnonzero(counts == 0)
@@ -119,7 +119,7 @@ class GeoSource(Source):
             raise Refused(self.path, f"block {int(gone[0])} is missing, of {counts.size}; "
                                      "--missing-as-fill takes such as no data.")  # fmt: skip
 
-    def _opened(self) -> Any:
+    def _handle(self) -> Any:
         rasterio = needed("rasterio", "geotiff")
         file = getattr(self._threads, "file", None)
         if file is None:
@@ -133,10 +133,10 @@ class GeoSource(Source):
         """The values in ``box``."""
         rows, columns = box[1:]
         what = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
-        with _alone(self.path, f"read at {what}") as rasterio:
+        with _open_alone(self.path, f"read at {what}") as rasterio:
             window = rasterio.windows.Window.from_slices(rows, columns)
             listed = list(range(box[0].start + 1, box[0].stop + 1))
-            found: Array = self._opened().read(listed, window=window)
+            found: Array = self._handle().read(listed, window=window)
         return found
 
     def close(self) -> None:
@@ -190,7 +190,7 @@ def open_source(path: Path, *, fill: bool) -> Source:
         Not readable by the GTiff driver alone, blocks missing, or a bomb.
     """
     source = GeoSource(path, fill=fill)
-    return scaled(source, *source.scale)
+    return scale_source(source, *source.scale)
 
 
 def _planes(shape: tuple[int, ...]) -> int:
@@ -241,14 +241,14 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     bare = os.fspath(target)
     draft = f"{bare}.draft" if look.cog else bare
     try:
-        with _alone(path, "written") as rasterio:
+        with _open_alone(path, "written") as rasterio:
             _fill(rasterio, draft, staged, look)
             if look.cog:
                 how = "MODE" if look.palette is not None or "labels" in look.what else "AVERAGE"
                 options = {"resampling": how, "overview_resampling": how, "compress": "DEFLATE"}
                 copy = needed("rasterio.shutil", "geotiff").copy
                 copy(draft, bare, driver="COG", NUM_THREADS="1", **options)
-            _complete(path, bare)
+            _check_complete(path, bare)
     finally:
         if look.cog:
             with suppress(OSError):
@@ -276,10 +276,10 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
                 window = rasterio.windows.Window.from_slices(rows, (0, shape[-1]))
                 values = staged[(*first, rows, slice(0, shape[-1]))]
                 file.write(values.reshape(values.shape[-2:]), number + 1, window=window)
-        _tell(file, look, profile["count"])
+        _write_tags(file, look, profile["count"])
 
 
-def _tell(file: Any, look: Look, count: int) -> None:
+def _write_tags(file: Any, look: Look, count: int) -> None:
     """Names, colours and scale."""
     if look.names is not None:
         file.update_tags(**{_NAMES: "\n".join(look.names)})
@@ -294,7 +294,7 @@ def _tell(file: Any, look: Look, count: int) -> None:
         file.write_colormap(1, colours)
 
 
-def _complete(path: Path, bare: str) -> None:
+def _check_complete(path: Path, bare: str) -> None:
     """Look whether all blocks are there: GDAL may find a full disk at its end, and say nothing."""
     size = os.path.getsize(bare)
     import tifffile

@@ -49,7 +49,7 @@ def _positive(text: str | None) -> float | None:
     return value if 0 < value < float("inf") else None
 
 
-def wanted(path: Path, look: Look) -> bool:
+def wants_description(path: Path, look: Look) -> bool:
     """Whether a result should say so: its source did, or its name does."""
     named = str(path).lower().endswith((".ome.tif", ".ome.tiff"))
     return named or (look.space is not None and look.space.kind == "ome")
@@ -72,7 +72,7 @@ def description(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: 
 
     The same text for the same result: neither time nor chance.
     """
-    axes = _axes(shape, look) if wanted(path, look) else None
+    axes = _axes(shape, look) if wants_description(path, look) else None
     if axes is None or dtype.name not in _TYPES:
         return None
     sizes = dict.fromkeys("XYCZT", 1) | dict(zip(axes, shape, strict=True))

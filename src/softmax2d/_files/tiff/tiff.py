@@ -14,12 +14,12 @@ from softmax2d._errors import Path, Refused, failing, needed
 from softmax2d._files.png import check_palette
 from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size
-from softmax2d._files.source.raw import RawSource, copied
+from softmax2d._files.source.pictures import open_series, use_tifffile
+from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.tiff import ome
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
-from softmax2d._files.tiff.pictures import opened_tiff, reading_tiff
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
@@ -36,7 +36,7 @@ class TiffSource(Source):
         self.path, self._lock = path, threading.Lock()
         self._file = open_regular(path)
         try:
-            with reading_tiff(path, logging.CRITICAL):  # damaged tags are of any kind
+            with use_tifffile(path, logging.CRITICAL):  # damaged tags are of any kind
                 self._lay_out()
         except BaseException:
             self._file.close()
@@ -44,10 +44,10 @@ class TiffSource(Source):
 
     def _lay_out(self) -> None:
         path = self.path
-        self._series = opened_tiff(path, self._file)
+        self._series = open_series(path, self._file)
         self.shape = tuple(int(n) for n in self._series.shape)
         self.dtype = np.dtype(self._series.dtype)
-        _named(self, self._series)
+        _set_axes(self, self._series)
         self._page = self._series.keyframe
         codec = self._page.compression
         if int(codec) not in (*_STREAMS, *_PICTURES):
@@ -97,7 +97,7 @@ class TiffSource(Source):
         return found
 
     def _fill(self, number: int, found: Array, box: Box) -> None:
-        with self._lock, reading_tiff(self.path, logging.ERROR):
+        with self._lock, use_tifffile(self.path, logging.ERROR):
             page = self._pages()[number]
             if page is None:
                 raise ValueError(f"page {number} is missing")
@@ -133,7 +133,7 @@ class TiffSource(Source):
         if len(data) < counts[segment]:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
         self._check_bomb(what, data)
-        with reading_tiff(self.path, logging.ERROR):
+        with use_tifffile(self.path, logging.ERROR):
             try:
                 values, place, _ = self._page.decode(data, segment)
             except Exception as error:
@@ -170,7 +170,7 @@ class TiffSource(Source):
         self._file.close()
 
 
-def _named(source: Source, series: Any) -> None:
+def _set_axes(source: Source, series: Any) -> None:
     """The axes as tifffile gives them; channels and samples count classes."""
     axes = series.axes
     source.space, source.nodata = _space(series), nodata_of(series.keyframe)
@@ -224,7 +224,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
 
         return geotiff.open_source(path, fill=fill)
     with open_regular(path) as file:
-        series = opened_tiff(path, file)
+        series = open_series(path, file)
         if series.dataoffset is None:  # compressed, or scattered
             return TiffSource(path)
         order = series.keyframe.parent.byteorder
@@ -235,14 +235,14 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
         if claimed > held:
             raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
         source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
-        _named(source, series)
+        _set_axes(source, series)
     return source
 
 
 def size_of(path: Path) -> tuple[int, ...]:
     """The spatial size, without looking at a pixel."""
     with open_regular(path) as file:
-        series = opened_tiff(path, file)
+        series = open_series(path, file)
         pairs = zip(series.axes, series.shape, strict=True)
         return tuple(int(n) for name, n in pairs if name not in "SC")
 
@@ -251,7 +251,7 @@ def space_of(path: Path) -> Space | None:
     """Where its pixels lie, if it says so."""
     if not is_raster(path):
         with open_regular(path) as file:
-            return _space(opened_tiff(path, file))
+            return _space(open_series(path, file))
     with open_source(path, None, fill=True) as source:
         return source.space
 
@@ -262,7 +262,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         size = " × ".join(map(str, shape))
         raise Refused(path, f"a TIFF holds images of rows × columns; got {size}. Use .npy.")
     check_palette(path, look)
-    if _as_geotiff(look):
+    if _is_geotiff(look):
         from softmax2d._files.tiff import geotiff
 
         geotiff.check_result(path, shape, dtype, look)
@@ -273,13 +273,13 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         needed("tifffile", "cli")
 
 
-def _as_geotiff(look: Look) -> bool:
+def _is_geotiff(look: Look) -> bool:
     return look.space is not None and look.space.kind == "geotiff"
 
 
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array, block by block."""
-    if _as_geotiff(look):
+    if _is_geotiff(look):
         from softmax2d._files.tiff import geotiff
 
         geotiff.assemble(path, target, staged, look)
@@ -307,4 +307,4 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         if laid_out.dataoffset is None or laid_out.nbytes != size:
             raise OSError("tifffile did not lay out the pages one after the other")
         file.seek(laid_out.dataoffset)
-        copied(staged, file)
+        append_staged(staged, file)

@@ -16,6 +16,11 @@ from softmax2d._files.source.source import Array
 _GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
 
 
+def chunk_numbers(span: slice, chunk: int) -> range:
+    """Numbers of the chunks that a span of pixels touches."""
+    return range(span.start // chunk, -(-span.stop // chunk))
+
+
 @dataclass(frozen=True)
 class Packing:
     """How the numbers of a chunk are compressed, and how chunks lie in a shard.
@@ -73,7 +78,7 @@ class Packing:
             if self.inner is None:
                 self._check_packed(path, number, 0, size, key)
                 return
-            for at, length in self._stored(path, number, size, key, inside, whole):
+            for at, length in self._stored_chunks(path, number, size, key, inside, whole):
                 if at + length > size:
                     raise Refused(path, f"chunk {key} is damaged: its index points beyond its end.")
                 if self.codec is not None:
@@ -88,7 +93,7 @@ class Packing:
                 "bomb does.",
             )
 
-    def _stored(
+    def _stored_chunks(
         self,
         path: Path,
         number: int,

@@ -193,7 +193,7 @@ def looks(
         if source.space.kind == "ome" and len(source.space.size) == len(geometry.shape):
             own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
-        space = source.space.resized(own) if fits else None
+        space = source.space.resize(own) if fits else None
     names = source.names  # of whatever the file says: of another axis, or of fewer classes
     if len(names or ()) != geometry.classes:
         names = None

@@ -14,7 +14,7 @@ import numpy as np
 
 from softmax2d._errors import Failed, StreamError, failing
 from softmax2d._files.source.raw import read_runs, runs
-from softmax2d._files.source.source import Array, Box, aligned
+from softmax2d._files.source.source import Array, Box, aligned_empty
 from softmax2d._native import core
 
 _ALIGNED = 64  # where the numbers of a .npy file begin
@@ -121,7 +121,7 @@ class RawStage:
 
     def read(self, box: Box) -> Array:
         """What was stored there."""
-        found = aligned(tuple(s.stop - s.start for s in box), self.dtype)
+        found = aligned_empty(tuple(s.stop - s.start for s in box), self.dtype)
         read_runs(self._number, self._start, self.shape, box, found, self._name)
         return found
 
@@ -174,4 +174,4 @@ def chunked_format(path: Path) -> Any:
     """The module of a result that is stored in chunks, in place; None for all others."""
     if path.suffix.lower() != ".zarr":
         return None
-    return import_module("softmax2d._files.zarr.array")
+    return import_module("softmax2d._files.zarr.result")

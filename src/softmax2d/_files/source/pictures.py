@@ -14,7 +14,7 @@ from softmax2d._files.source.regular import open_regular
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Any]:
+def open_image(path: Path) -> Iterator[Any]:
     """A Pillow image whose pixels are not read yet."""
     images = needed("PIL.Image", "cli")
     with open_regular(path) as file:
@@ -25,7 +25,7 @@ def opened_image(path: Path) -> Iterator[Any]:
         except images.DecompressionBombError as error:
             raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
         except Exception as error:  # whatever a damaged file does to a decoder
-            raise damaged(path, "picture", error) from error
+            raise decoding_error(path, "picture", error) from error
         yield image
 
 
@@ -41,7 +41,7 @@ class _Kept(logging.Handler):
 
 
 @contextmanager
-def reading_tiff(path: Path, level: int) -> Iterator[Any]:
+def use_tifffile(path: Path, level: int) -> Iterator[Any]:
     """Hand out tifffile, and refuse the file if it fails, or logs what is of ``level`` or above.
 
     It logs that data are missing, and goes on with zeros.
@@ -54,14 +54,14 @@ def reading_tiff(path: Path, level: int) -> Iterator[Any]:
         if kept.said:
             raise ValueError(kept.said[0])
     except Exception as error:  # whatever a damaged file does to a decoder
-        raise damaged(path, "TIFF file", error) from error
+        raise decoding_error(path, "TIFF file", error) from error
     finally:
         log.removeHandler(kept)
 
 
-def opened_tiff(path: Path, file: IO[bytes]) -> Any:
+def open_series(path: Path, file: IO[bytes]) -> Any:
     """The first series of images of a TIFF file."""
-    with reading_tiff(path, logging.ERROR) as tifffile:
+    with use_tifffile(path, logging.ERROR) as tifffile:
         try:
             # Of this file alone: the pages of an OME-TIFF may claim to lie in others.
             held = tifffile.TiffFile(file, name=os.path.basename(path), _multifile=False)
@@ -75,7 +75,7 @@ def opened_tiff(path: Path, file: IO[bytes]) -> Any:
         return series[0]
 
 
-def damaged(path: Path, kind: str, error: Exception) -> StreamError:
+def decoding_error(path: Path, kind: str, error: Exception) -> StreamError:
     """What to say of an error while decoding: the machine's, or the file's."""
     if isinstance(error, StreamError):
         return error
