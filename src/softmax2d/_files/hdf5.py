@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, needed
-from softmax2d._files.presentation import Look
+from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source

@@ -21,8 +21,8 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, needed
 from softmax2d._files.formats import suffix_of
-from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.nodata import Mask
+from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source

@@ -27,7 +27,7 @@ from softmax2d._files.npy import (
     read_header,
     source_in,
 )
-from softmax2d._files.presentation import Look
+from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Source

@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, needed
-from softmax2d._files.presentation import Look
 from softmax2d._files.source.pictures import decoding_error, open_image
+from softmax2d._files.source.presentation import Look, check_palette
 from softmax2d._files.source.source import Array, Box, Source
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -121,12 +121,6 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         got = f"got {look.classes} classes"
         raise Refused(path, f"a PNG holds 65536 labels; {got}. Use .tif or .npy.")
     check_palette(path, look)
-
-
-def check_palette(path: Path, look: Look) -> None:
-    """Refuse more colours than a file holds."""
-    if look.palette is not None and look.classes > 256:
-        raise Refused(path, f"a file with a palette holds 256 classes; got {look.classes}.")
 
 
 def _chunk(file: IO[bytes], kind: bytes, data: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, unicode
-from softmax2d._files.presentation import Look
+from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d._errors import Failed, Path, Refused, StreamError
-from softmax2d._files.presentation import Space
 from softmax2d._files.source.nodata import Mask, equal
+from softmax2d._files.source.presentation import Space
 
 Array = NDArray[Any]
 Box = tuple[slice, ...]

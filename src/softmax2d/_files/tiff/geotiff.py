@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, needed
-from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.pictures import use_tifffile
+from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
 

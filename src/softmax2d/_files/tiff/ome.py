@@ -18,7 +18,7 @@ from xml.sax.saxutils import quoteattr, unescape
 import numpy as np
 
 from softmax2d._errors import Path
-from softmax2d._files.presentation import Look, Space
+from softmax2d._files.source.presentation import Look, Space
 
 _SPATIAL = "ZYX"
 _TYPES = {"uint8": "uint8", "uint16": "uint16", "uint32": "uint32",

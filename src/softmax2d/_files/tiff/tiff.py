@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, needed
-from softmax2d._files.png import check_palette
-from softmax2d._files.presentation import Look, Space
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size
 from softmax2d._files.source.pictures import open_series, use_tifffile
+from softmax2d._files.source.presentation import Look, Space, check_palette
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, needed
-from softmax2d._files.presentation import Look
+from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.source import Array, Box
 from softmax2d._files.zarr.array import name_errors
 from softmax2d._files.zarr.chunks import chunk_numbers

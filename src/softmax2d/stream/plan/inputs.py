@@ -14,7 +14,7 @@ from softmax2d import __version__, _runtime
 from softmax2d._errors import Refused, Unusable
 from softmax2d._files._mapped import in_memory, place_of_array, same_array
 from softmax2d._files.formats import format_of, open_any, suffix_of
-from softmax2d._files.presentation import Look, Space
+from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
 from softmax2d.stream.plan.geometry import Geometry, Resampling, size_of
 from softmax2d.stream.plan.tile_results import Operation

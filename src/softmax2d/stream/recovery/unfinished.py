@@ -21,7 +21,7 @@ import numpy as np
 
 from softmax2d._errors import Failed, Refused, failing
 from softmax2d._files.formats import format_of
-from softmax2d._files.presentation import Look
+from softmax2d._files.source.presentation import Look
 from softmax2d.stream.recovery.journal import Journal, Record, compared, dated_back
 from softmax2d.stream.recovery.lock import Place, removed, sync_folder, sync_tree
 from softmax2d.stream.recovery.stage import RawStage, Stage, chunked_format

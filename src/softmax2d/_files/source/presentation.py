@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax2d._errors import Path, Refused
+
 Array = NDArray[Any]
 
 
@@ -97,3 +99,9 @@ class Look:
     class_axis: int | None = None
     scale: float | None = None
     cog: bool = False
+
+
+def check_palette(path: Path, look: Look) -> None:
+    """Refuse more colours than a file holds."""
+    if look.palette is not None and look.classes > 256:
+        raise Refused(path, f"a file with a palette holds 256 classes; got {look.classes}.")
