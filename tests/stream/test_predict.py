@@ -471,7 +471,7 @@ def test_onnx_files_that_are_none(tmp_path):
     with pytest.raises(Refused, match="no such file"):
         predict(bad, image, labels)
     bad.write_bytes(b"no network")
-    with pytest.raises(Refused, match="is no ONNX file or a damaged one"):
+    with pytest.raises(Refused, match="is not a usable ONNX model"):
         predict(bad, image, labels)
     with pytest.raises(Refused, match="is no model; give an .onnx file"):
         predict(tmp_path / "net.pt", image, labels)

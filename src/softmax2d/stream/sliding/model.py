@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import zlib
@@ -10,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Refused, StreamError, Unusable, needed
+from softmax2d._errors import Failed, Refused, StreamError, Unusable, failing, needed
+from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array
-from softmax2d.stream.sliding.onnx_files import read_onnx
 
 _TAKES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # others: float32
 Model = Callable[[Array], Array]
@@ -95,11 +96,22 @@ def _module(torch: Any, module: Any) -> Model:
     return run
 
 
+def _files_of(path: Any) -> list[str]:
+    """The files of an ONNX model: its own, and those beside it whose names occur in it."""
+    real = os.path.realpath(path)
+    with open_regular(path) as file, failing(path):
+        if not os.fstat(file.fileno()).st_size:
+            raise Refused(path, "is empty.")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            folder = os.scandir(os.path.dirname(real))
+            named = [e.path for e in folder if e.is_file() and data.find(os.fsencode(e.name)) >= 0]
+    return [real, *sorted(name for name in named if name != real)]
+
+
 def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise Refused(path, "is no model; give an .onnx file.")
-    data, beside = read_onnx(path)
-    known = [os.stat(name) for name in (path, *beside)]
+    known = [os.stat(name) for name in _files_of(path)]
     told: dict[str, Any] = {
         "model_bytes": [k.st_size for k in known],
         "model_changed_ns": [k.st_mtime_ns for k in known],
@@ -109,9 +121,9 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     options.log_severity_level = 4
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        # By its real path where weights lie beside it: that is the folder that was looked at.
-        held = os.path.realpath(path) if data is None else data
-        session = runtime.InferenceSession(held, options, providers=["CPUExecutionProvider"])
+        # Through a link: weights in other files must lie in the model's real folder.
+        real, providers = os.path.realpath(path), ["CPUExecutionProvider"]
+        session = runtime.InferenceSession(real, options, providers=providers)
         inputs, outputs = session.get_inputs(), session.get_outputs()
     except Exception as error:  # whatever a damaged model does to the runtime
         raise Refused(path, f"is not a usable ONNX model: {_said(error)}.") from error
@@ -156,7 +168,7 @@ def _fixed_window(takes: Any, given: tuple[int, ...]) -> str | None:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    return " ".join(str(error).split()).removesuffix(".")
 
 
 def output_of(model: Model, shape: tuple[int, ...], window: tuple[int, ...]) -> tuple[int, ...]:
