@@ -2,12 +2,14 @@
 
     TRITON_INTERPRET=1 python tools/check_machine.py
 
-The native core with every build that the processor runs, PyTorch, Triton's interpreter, and a
-headless Chromium driven by playwright (the browser comes from the system, nothing is downloaded).
+The native core with every build that the processor runs, PyTorch, Triton's interpreter, the type
+checkers, and a headless Chromium driven by playwright (the browser comes from the system, nothing
+is downloaded).
 """
 
 import platform
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -74,6 +76,14 @@ def check_peers() -> None:
         print(f"{name}: {version(name)}")
 
 
+def check_type_checkers() -> None:
+    """Ask mypy and pyright for their versions; pyright needs a Node.js that runs."""
+    for name in ("mypy", "pyright"):
+        program = shutil.which(name, path=Path(sys.executable).parent) or name
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        print(done.stdout.strip())
+
+
 def check_builds() -> None:
     """Compare the builds that the core can run with the flags that the kernel lists."""
     expected = ["baseline"]
@@ -110,4 +120,5 @@ if __name__ == "__main__":
     expect("torch", torch.__version__.split("+")[0], "2.13.0")
     check_triton()
     check_peers()
+    check_type_checkers()
     check_browser()

@@ -1,0 +1,1 @@
+"""What type checkers and completion say of public calls."""
