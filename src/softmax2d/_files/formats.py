@@ -1,6 +1,6 @@
-"""Which module reads and writes which suffix.
+"""The module that reads and writes each suffix.
 
-A format is a module of this package with some of
+A format is a module or package in this room with some of these functions:
 
     open_source(path, key, *, fill)
         A :class:`Source`; ``key`` names one array of several, ``fill`` lets missing chunks be fill
@@ -8,12 +8,11 @@ A format is a module of this package with some of
     check_result(path, shape, dtype, look)
         Refuse, before anything is computed, what the file cannot hold.
     assemble(path, target, staged, look)
-        Write the complete file ``target``, a temporary name beside ``path`` (which is the name for
-        messages and the suffix), from a staged array: ``shape``, ``dtype``, and ``staged[box]``,
-        which reads a piece.
+        Write the complete file ``target``, a temporary name beside ``path``, from a staged array
+        with ``shape``, ``dtype`` and ``staged[box]``. Messages and the suffix use ``path``.
 
-Nothing is believed that a file says of itself, nothing but the named driver opens it, and no pickle
-is ever loaded.
+Every claim of a file about itself is checked, only the named driver opens it, and no pickle is ever
+loaded.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ _MODULES = {
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix, lower case; ``.nii.gz`` is one."""
+    """Return the suffix in lower case; ``.nii.gz`` is one."""
     name = os.path.basename(os.path.normpath(os.fspath(path))).lower()
     return ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
 
 
 def format_of(path: Path, ability: str) -> ModuleType:
-    """The module of a path's suffix, if it has the function ``ability``."""
+    """Return the module of a path's suffix, if it has the function ``ability``."""
     suffix = suffix_of(path)
     module = _MODULES.get(suffix)
     if module is None:
@@ -71,7 +70,7 @@ def format_of(path: Path, ability: str) -> ModuleType:
 
 
 def _check_store(path: Path) -> None:
-    """Say how an array in a Zarr store is named."""
+    """Refuse a folder inside a Zarr store, and name the store and the key."""
     for above in pathlib.Path(path).parents if os.path.isdir(path) else ():
         if above.suffix.lower() == ".zarr":
             key = pathlib.Path(path).relative_to(above).as_posix()

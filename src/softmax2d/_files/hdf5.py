@@ -1,4 +1,4 @@
-"""HDF5 datasets by h5py: plain numbers in this very file, by filters that only shrink them."""
+"""HDF5 datasets by h5py: numbers stored in the file itself, with compressing filters alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
 
 _BLOCK = 1 << 24  # bytes written at a time
-_CHUNK = 1 << 20  # bytes of a chunk of a result, about
+_CHUNK = 1 << 20  # bytes of a chunk of a result, roughly
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _LISTED = 8
@@ -27,7 +27,7 @@ _LISTED = 8
 
 @contextmanager
 def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
-    """h5py; its errors with the name of the file."""
+    """Hand out h5py, and put the name of the file into its errors."""
     h5py = needed("h5py", "hdf5")
     try:
         yield h5py
@@ -35,7 +35,7 @@ def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
         raise
     except MemoryError:
         raise Failed(path, "not enough memory.") from None
-    except Exception as error:  # whatever HDF5 makes of a damaged file, or of a full disk
+    except Exception as error:  # any type: HDF5 on a damaged file or a full disk
         said = " ".join(str(error).split())
         number = getattr(error, "errno", None)
         if number or kind is Failed:
@@ -45,11 +45,11 @@ def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
 
 
 class Hdf5Source(Source):
-    """A dataset; HDF5 lets one thread in at a time."""
+    """A dataset, read by one thread at a time, as HDF5 demands."""
 
     def __init__(self, path: Path, key: str | None, *, fill: bool) -> None:
         self.path, self._fill, self._lock = path, fill, threading.Lock()
-        self._raw: RawSource | None = None  # of numbers that lie together: read by position
+        self._raw: RawSource | None = None  # contiguous numbers, read by position
         with _name_errors(path, Refused) as h5py:
             self._file = h5py.File(os.fspath(path), "r", locking=False)
             self._number = os.open(path, os.O_RDONLY)
@@ -87,7 +87,7 @@ class Hdf5Source(Source):
             self._raw = RawSource(self.path, number, start, self.shape, self.dtype)
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         if self._raw is not None:
             return self._raw.read(box)
         with self._lock, _name_errors(self.path, Refused):
@@ -97,7 +97,7 @@ class Hdf5Source(Source):
         return found
 
     def _check(self, box: Box) -> None:
-        """Refuse chunks that were never written, which would be fill values, and bombs."""
+        """Refuse chunks that are cut short or were never written."""
         chunks = self.chunks or self.shape
         each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
         for place in np.ndindex(*(len(r) for r in each)):
@@ -126,9 +126,10 @@ class Hdf5Source(Source):
 
 
 def _axis_names(found: Any) -> tuple[str, ...] | None:
-    """The axes' names, labels or those of their scales, where all have one.
+    """Return the names of the axes, from labels or scales; None where an axis has none.
 
-    HDF5's own functions take memory for one an axis, and fill it with as many as are stored.
+    The attributes are read here because HDF5's own functions allocate one entry an axis and fill in
+    as many as the file stores.
     """
     names = [""] * len(found.shape)
     if _is_one_per_axis(found, "DIMENSION_LABELS"):
@@ -147,19 +148,19 @@ def _text(value: Any) -> str:
 
 
 def _scale_of(dim: Any) -> str:
-    """The name of the scale attached to an axis, as netCDF-4 names its dimensions."""
+    """Return the name of the scale attached to an axis, as netCDF-4 names its dimensions."""
     held = dim.values()
     return os.path.basename(held[0].name or "") if held else ""
 
 
 def _number(attributes: Any, name: str) -> float | None:
-    """An attribute that is one number, alone or in an array."""
+    """Return an attribute that is one number, alone or in an array; None for any other."""
     value = np.asarray(attributes.get(name, ""))
     return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
 
 
 def _nodata(attributes: Any) -> float | None:
-    """The number for no data: ours, or CF's; NaN there only says that nobody said anything."""
+    """Return the number for no data: ours, or CF's unless that is NaN, the default."""
     value = _number(attributes, "nodata")
     if value is not None:
         return value
@@ -168,20 +169,20 @@ def _nodata(attributes: Any) -> float | None:
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:
-    """The first datasets that lie in this file, by their path."""
+    """Return the paths of the first datasets stored in this file."""
     found: list[str] = []
 
     def look(name: str, held: Any) -> bool | None:
         if isinstance(held, h5py.Dataset):
             found.append(name)
-        return True if len(found) > _LISTED else None  # enough
+        return True if len(found) > _LISTED else None  # stops the visit
 
     group.visititems(look)  # follows hard links only
     return found
 
 
 def _lies_inside(h5py: Any, file: Any, key: str) -> bool:
-    """Whether a dataset of that path lies in this file: every step is a hard link."""
+    """Return whether a dataset of that path is stored in this file: every step is a hard link."""
     held = file
     for step in key.split("/"):
         if not isinstance(held, h5py.Group) or step not in held:
@@ -220,7 +221,7 @@ def _choose(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
-    """A dataset of an HDF5 file: the only one, or the one named ``key``.
+    """Open a dataset of an HDF5 file: the only one, or the one named ``key``.
 
     Raises
     ------
@@ -253,9 +254,9 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
 
 
 class _Forgiving:
-    """A file whose writes never fail: HDF5 crashes where its last ones do, on a full disk.
+    """A file whose writes never fail: HDF5 crashes when a full disk refuses its last writes.
 
-    What failed first is kept in ``error``; nothing is written after it.
+    The first failure is kept in ``error``; nothing is written after it.
     """
 
     def __init__(self, file: Any) -> None:
@@ -265,7 +266,7 @@ class _Forgiving:
         self.readinto, self.flush = file.readinto, file.flush
 
     def write(self, data: Any) -> int:
-        """Write, or forget."""
+        """Write, or do nothing after a failure."""
         left = memoryview(data).cast("B")
         count = len(left)
         try:
@@ -278,7 +279,7 @@ class _Forgiving:
         return count
 
     def truncate(self, size: int) -> int:
-        """Cut or lengthen, or forget."""
+        """Change the length, or do nothing after a failure."""
         try:
             if self.error is None:
                 self._file.truncate(size)
@@ -288,7 +289,7 @@ class _Forgiving:
 
 
 def _fill_dataset(file: Any, staged: Any, look: Look) -> None:
-    """The dataset of a result and what is said of it."""
+    """Write the dataset of a result and its attributes."""
     shape, dtype = staged.shape, staged.dtype
     chunks = _chunks(shape, dtype.itemsize)
     packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 1} if chunks else {}
@@ -305,7 +306,7 @@ def _fill_dataset(file: Any, staged: Any, look: Look) -> None:
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
-    """Rows together, as blocks are written; None for what has no pixels."""
+    """Return chunks of whole rows; None for an array without pixels."""
     if not shape or not prod(shape):
         return None
     chunks = [1] * len(shape)

@@ -1,8 +1,8 @@
 """NIfTI volumes, .nii and .nii.gz: nibabel reads the header, the numbers are read by position.
 
-NIfTI lets the first axis run fastest: an image (X, Y, Z, C) is a C-order array (C, Z, Y, X), and so
-it appears here, without a copy. A .nii.gz cannot be read in the middle; it is unpacked once, when
-it is first read.
+In NIfTI the first axis runs fastest: an image (X, Y, Z, C) is a C-order array (C, Z, Y, X), and
+appears as such here, without a copy. A .nii.gz cannot be read from the middle: the first reading
+unpacks it once.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
-_LEVEL = 4  # of gzip
+_LEVEL = 4  # compression level of gzip
 _CHUNK = 1 << 22
-_TAIL = 1 << 20  # bytes that may follow the numbers, unread
+_TAIL = 1 << 20  # bytes that may follow the numbers
 _FLAT = 3  # spatial axes that a NIfTI always has
 
 
 class _Head:
-    """What a header says, checked against nothing yet."""
+    """The fields of a header, not yet compared with the file."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         nibabel = needed("nibabel", "nifti")
@@ -61,7 +61,7 @@ class _Head:
             self.affine = header.get_best_affine().tolist()
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
-        except Exception as error:  # whatever nibabel makes of damaged bytes
+        except Exception as error:  # any type: nibabel on damaged bytes
             said = " ".join(str(error).split())[:120]
             raise Refused(path, f"is damaged: its NIfTI header cannot be read: {said}.") from error
         if not magic.startswith((b"n+1", b"n+2")):
@@ -81,14 +81,14 @@ class _Head:
         return prod(self.shape) * int(self.dtype.itemsize)
 
     def space(self) -> Space:
-        """Where the voxels lie."""
+        """Return the place of the voxels in the world."""
         size = (*self.shape, 1, 1)[:_FLAT][::-1]
         header = base64.b64encode(self.raw).decode()
         return Space("nifti", size, {"affine": self.affine, "header": header})
 
 
 class NiftiSource(Source):
-    """An image with its axes turned round: (C, Z, Y, X), or (Z, Y, X) without classes."""
+    """An image with its axes reversed: (C, Z, Y, X), or (Z, Y, X) without classes."""
 
     def __init__(self, path: Path, head: _Head, raw: Callable[[tuple[int, ...]], Source]) -> None:
         shape = head.shape
@@ -112,7 +112,7 @@ class NiftiSource(Source):
         self._raw.prepare()
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         return self._raw.read(box)
 
     def read_again(self, box: Box) -> Array:
@@ -129,7 +129,7 @@ class NiftiSource(Source):
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSource:  # noqa: ARG001
-    """The image in a .nii or .nii.gz.
+    """Open the image in a .nii or .nii.gz.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
 
 
 def _pack(path: Path, file: IO[bytes]) -> NiftiSource:
-    """What the header of a .nii.gz says; its numbers are unpacked when they are first read."""
+    """Return a source of a .nii.gz from its header; the first reading unpacks the numbers."""
     packed, head = os.fstat(file.fileno()).st_size, _read_head(path)
     if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
         raise Refused(
@@ -170,7 +170,7 @@ def _pack(path: Path, file: IO[bytes]) -> NiftiSource:
 
 
 def _unpack(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -> RawSource:
-    """The volume whose header was looked at, unpacked."""
+    """Unpack the volume, whose header must be the one read before."""
     try:
         with gzip.GzipFile(fileobj=file) as stream:
             head = _Head(path, stream)  # type: ignore[arg-type]  # has read()
@@ -193,13 +193,13 @@ def _unpack(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -
 
 
 def _check_end(path: Path, stream: Any) -> None:
-    """Read on to the checksum, which gzip compares; little may stand before it."""
+    """Read on to the checksum, which gzip compares; only a few bytes may precede it."""
     if len(stream.read(_TAIL + 1)) > _TAIL or stream.read(1):
         raise Refused(path, "holds more than its header claims; unpack it if it is to be trusted.")
 
 
 def _read_head(path: Path) -> _Head:
-    """The header alone, without unpacking the rest."""
+    """Return the header alone, without unpacking the rest."""
     with open_regular(path) as file:
         try:
             if suffix_of(path) != ".nii.gz":
@@ -211,17 +211,17 @@ def _read_head(path: Path) -> _Head:
 
 
 def size_of(path: Path) -> tuple[int, ...]:
-    """The spatial size, slowest axis first."""
+    """Return the spatial size, slowest axis first."""
     return _read_head(path).shape[:_FLAT][::-1]
 
 
 def space_of(path: Path) -> Space | None:
-    """Where the voxels lie."""
+    """Return the place of the voxels in the world."""
     return _read_head(path).space()
 
 
 def _turn(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:
-    """The shape of the image as NIfTI has it, fastest axis first."""
+    """Return the shape of the image in NIfTI's order, fastest axis first."""
     spatial = shape[1:] if look.class_axis is not None else shape
     flat = (1,) * (_FLAT - len(spatial)) + spatial
     depth = shape[:1] if look.class_axis is not None else ()
@@ -240,7 +240,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 
 def _header(staged: Any, look: Look) -> bytes:
-    """The header of a result: that of the source, with its own shape and dtype."""
+    """Return the header of a result: the source's, with the result's shape and dtype."""
     nibabel = needed("nibabel", "nifti")
     told = look.space if look.space is not None and look.space.kind == "nifti" else None
     raw = b"" if told is None else base64.b64decode(told.fields["header"])

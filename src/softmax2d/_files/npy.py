@@ -1,7 +1,7 @@
 """Arrays in .npy files.
 
-Nothing is believed: the sizes that a header claims are compared with the size of the file before a
-byte is read, and no pickle is ever loaded.
+The sizes that a header claims are compared with the size of the file before any number is read, and
+no pickle is ever loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAGIC = b"\x93NUMPY"
 
 
 class Header(NamedTuple):
-    """What the head of a .npy file says."""
+    """The fields of a .npy header."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -58,7 +58,7 @@ def _dtype(path: Path, descr: Any) -> np.dtype[Any]:
         )
     if dtype.subdtype is not None:
         raise Refused(path, "is damaged: its .npy header names an array as dtype.")
-    if dtype.str[1:] == "V2" and dtype.names is None:  # what numpy.save makes of bfloat16
+    if dtype.str[1:] == "V2" and dtype.names is None:  # numpy.save stores bfloat16 as V2
         try:
             import ml_dtypes
         except ImportError:
@@ -125,7 +125,7 @@ def format_bytes(count: int) -> str:
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
-    """The array in a .npy file.
+    """Open the array in a .npy file.
 
     Raises
     ------
@@ -143,6 +143,6 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
 
 
 def source_in(path: Path, number: int, header: Header, start: int) -> RawSource:
-    """The array that lies behind a header; takes the descriptor."""
+    """Return the array that follows a header; the source owns the descriptor."""
     fortran = header.fortran and len(header.shape) > 1
     return RawSource(path, number, start, header.shape, header.dtype, fortran=fortran)

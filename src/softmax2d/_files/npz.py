@@ -33,9 +33,9 @@ from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
-# Scores do not shrink so far: a .npz member that does, and is larger than this, is a bomb.
+# Compression ratio and size above which a member is treated as a bomb: scores never shrink so far.
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
-# What zipfile raises for archives that are damaged, hostile or of a kind it does not know.
+# Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -66,7 +66,7 @@ def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.Zi
 
 
 def _find_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:
-    """Where the bytes of an uncompressed member begin."""
+    """Return where the bytes of an uncompressed member begin."""
     file.seek(info.header_offset)
     head = file.read(30)
     if len(head) < 30 or head[:4] != b"PK\3\4":
@@ -104,7 +104,7 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
 
 
 def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
-    """The compressed member that was looked at, unpacked."""
+    """Unpack a compressed member, whose header must be the one read before."""
     with (
         _refuse_damage(path),
         zipfile.ZipFile(file) as archive,
@@ -117,7 +117,7 @@ def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> Raw
 
 @contextmanager
 def _refuse_damage(path: Path) -> Iterator[None]:
-    """What a damaged archive does to zipfile, as errors that name the file."""
+    """Turn errors of zipfile into errors that name the file."""
     try:
         yield
     except StreamError:
@@ -129,7 +129,7 @@ def _refuse_damage(path: Path) -> Iterator[None]:
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  # noqa: ARG001
-    """An array of a .npz file: the only one, or the one named ``key``.
+    """Open an array of a .npz file: the only one, or the one named ``key``.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
-    """An archive holds everything."""
+    """Refuse nothing: an archive holds every array."""
 
 
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:

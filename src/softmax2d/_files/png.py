@@ -1,4 +1,4 @@
-"""Pictures: labels as .png, and the size of .png and .jpg."""
+"""Pictures: labels as .png; .png and .jpg as sources and as sizes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 _DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # Pillow's bytes a pixel
 _COEFFICIENTS = 6  # bytes a pixel that libjpeg keeps of a progressive picture, two a sample
 _STRIP = 1 << 24  # bytes of rows copied at a time
-_LEVEL = 6  # of deflate
+_LEVEL = 6  # compression level of deflate
 _BLOCK = 1 << 24  # bytes of rows compressed at a time
 
 
 class PictureSource(Source):
-    """A picture, decoded when it is first read, as a whole: its format has no pieces.
+    """A picture; the first reading decodes it as a whole, since its format has no pieces.
 
-    Until then only its header was looked at, so that what it declares can be compared with what can
-    be.
+    Before that only the header is read, so that the declared size can be compared with the budget.
     """
 
     def __init__(self, path: Path, image: Any) -> None:
@@ -46,11 +45,11 @@ class PictureSource(Source):
         self.whole_bytes = image.height * image.width * (decoder + sample.nbytes)
 
     def prepare(self) -> None:
-        """Decode."""
+        """Decode the picture."""
         self._whole()
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         return self._whole()[box]
 
     def _whole(self) -> Array:
@@ -60,7 +59,7 @@ class PictureSource(Source):
             return self._pixels
 
     def _decode(self) -> Array:
-        """All pixels; the decoder's own come over in strips, which take less than a second copy."""
+        """Return all pixels, copied from the decoder in strips to avoid a second whole copy."""
         found = np.empty(self.shape, self.dtype)
         with open_image(self.path) as image:
             if (image.mode, image.size) != self._declared:
@@ -70,20 +69,20 @@ class PictureSource(Source):
                 for top in range(0, image.height, step):
                     bottom = min(top + step, image.height)
                     found[top:bottom] = _numbers(image.crop((0, top, image.width, bottom)))
-            except Exception as error:  # whatever a damaged file does to a decoder
+            except Exception as error:  # any type: a decoder on a damaged file
                 raise decoding_error(self.path, "picture", error) from error
         return found
 
 
 def _numbers(image: Any) -> Array:
-    """Numbers, or red, green and blue."""
+    """Return an image's numbers, or its red, green and blue."""
     known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
     pixels = np.asarray(image if known else image.convert("RGB"))
     return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001
-    """A picture whose pixels are not decoded yet.
+    """Open a picture without decoding its pixels.
 
     Raises
     ------
@@ -97,13 +96,13 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSo
 
 
 def size_of(path: Path) -> tuple[int, ...]:
-    """Rows and columns, without looking at a pixel."""
+    """Return rows and columns, without decoding a pixel."""
     with open_image(path) as image:
         return image.height, image.width
 
 
 def space_of(path: Path) -> None:  # noqa: ARG001
-    """A picture does not say where its pixels lie."""
+    """Return None: a picture says nothing of its place in the world."""
     return
 
 

@@ -20,7 +20,7 @@ from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 
-_MAX_HEADER = 1 << 22  # bytes; as Python objects a header takes twenty times as much
+_MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
 _NAMES = "class_names"
 _DTYPES = {
     "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4",
@@ -37,7 +37,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
-    """The header, and where the data begin."""
+    """Return the header, and where the data begin."""
     with failing(path):
         start = os.pread(number, 8, 0)
     if len(start) < 8:
@@ -89,7 +89,7 @@ def _dtype(path: Path, code: Any) -> np.dtype[Any]:
 
 
 def _overlaps(header: dict[str, Any]) -> bool:
-    """Whether two tensors claim the same bytes."""
+    """Return whether two tensors claim the same bytes."""
     claimed = [e.get("data_offsets") for e in header.values() if isinstance(e, dict)]
     pairs = [p for p in claimed if isinstance(p, list) and [type(n) for n in p] == [int, int]]
     spans = sorted(p for p in pairs if p[0] < p[1])
@@ -97,7 +97,7 @@ def _overlaps(header: dict[str, Any]) -> bool:
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
-    """A tensor of a .safetensors file: the only one, or the one named ``key``.
+    """Open a tensor of a .safetensors file: the only one, or the one named ``key``.
 
     Raises
     ------

@@ -23,7 +23,7 @@ HEAD = 32  # bytes at the beginning of a stream: enough to declare its size
 
 
 def declared_size(codec: str, data: bytes) -> int | None:
-    """The size that the first bytes of compressed data declare; None where they do not."""
+    """Return the size that the first bytes of compressed data declare; None without one."""
     if codec == "blosc":
         return struct.unpack_from("<I", data, 4)[0] if len(data) >= 16 else None
     if codec == "lz4":  # as numcodecs writes it
@@ -32,7 +32,7 @@ def declared_size(codec: str, data: bytes) -> int | None:
 
 
 def _zstd_size(data: bytes) -> int | None:
-    """The content size in the header of a frame."""
+    """Return the content size in the header of a Zstandard frame; None if it has none."""
     if len(data) < HEAD - 14 or struct.unpack_from("<I", data)[0] != _ZSTD:
         return None
     kind, single, dictionary = data[4] >> 6, data[4] >> 5 & 1, (0, 1, 2, 4)[data[4] & 3]
@@ -44,13 +44,13 @@ def _zstd_size(data: bytes) -> int | None:
 
 
 def declares_bomb(codec: str, data: bytes, expected: int) -> bool:
-    """Whether the first bytes of a stream declare far more than the ``expected`` bytes."""
+    """Return whether the first bytes of a stream declare far more than ``expected``."""
     size = declared_size(codec, data)
     return size is not None and size > max(HARMLESS, expected + expected // 64 + _SLACK)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG, PNG or JPEG 2000 stream declares; None where it does not."""
+    """Return rows and columns that a JPEG, PNG or JPEG 2000 stream declares; None without."""
     if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
         columns, rows = struct.unpack_from(">II", data, 16)
         return rows, columns
@@ -62,7 +62,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """What the frame header (SOF) of a JPEG says; bytes FF may fill up before a marker [3]_."""
+    """Return the size in a JPEG's frame header (SOF); fill bytes FF may precede a marker [3]_."""
     at = 2
     while fill := _FILL.match(data, at):
         at = fill.end() - 1

@@ -1,4 +1,4 @@
-"""Which numbers are the one that stands for no data."""
+"""Comparison with the number that stands for no data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Mask = NDArray[np.bool_]
 
 
 def convert_nodata(nodata: float, dtype: np.dtype[Any]) -> Any:
-    """``nodata`` rounded to a dtype, as an array of no axes; None if that cannot hold it."""
+    """Return ``nodata`` rounded to a dtype, as a 0-d array; None if the dtype cannot hold it."""
     if dtype.kind in "iu":
         known = np.iinfo(dtype)
         whole = np.isfinite(nodata) and known.min <= nodata <= known.max and nodata == int(nodata)
@@ -24,7 +24,7 @@ def convert_nodata(nodata: float, dtype: np.dtype[Any]) -> Any:
 
 
 def equal(values: NDArray[Any], nodata: float) -> Mask:
-    """Where ``values`` are ``nodata``, rounded to their dtype; nowhere if that cannot hold it."""
+    """Return where ``values`` equal ``nodata``; nowhere if their dtype cannot hold it."""
     value = convert_nodata(nodata, values.dtype)
     if value is None:
         return np.zeros(values.shape, bool)

@@ -1,4 +1,4 @@
-"""Opening pictures with the libraries that know them, and refusing what damages do to those."""
+"""Pictures opened by Pillow and tifffile, whose errors name the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from softmax2d._files.source.regular import open_regular
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Any]:
-    """A Pillow image whose pixels are not read yet."""
+    """Hand out a Pillow image whose pixels are not decoded yet."""
     images = needed("PIL.Image", "cli")
     with open_regular(path) as file:
         try:
@@ -24,13 +24,13 @@ def open_image(path: Path) -> Iterator[Any]:
                 image = images.open(file, formats=("PNG", "JPEG"))
         except images.DecompressionBombError as error:
             raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
-        except Exception as error:  # whatever a damaged file does to a decoder
+        except Exception as error:  # any type: a decoder on a damaged file
             raise decoding_error(path, "picture", error) from error
         yield image
 
 
 class _Kept(logging.Handler):
-    """Keeps what is logged, instead of the terminal."""
+    """A handler that keeps log messages away from the terminal."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -42,9 +42,9 @@ class _Kept(logging.Handler):
 
 @contextmanager
 def use_tifffile(path: Path, level: int) -> Iterator[Any]:
-    """Hand out tifffile, and refuse the file if it fails, or logs what is of ``level`` or above.
+    """Hand out tifffile, and refuse the file if tifffile fails or logs at ``level`` or above.
 
-    It logs that data are missing, and goes on with zeros.
+    For missing data tifffile only logs a message and returns zeros.
     """
     tifffile = needed("tifffile", "cli")
     log, kept = logging.getLogger("tifffile"), _Kept(level)
@@ -53,17 +53,17 @@ def use_tifffile(path: Path, level: int) -> Iterator[Any]:
         yield tifffile
         if kept.said:
             raise ValueError(kept.said[0])
-    except Exception as error:  # whatever a damaged file does to a decoder
+    except Exception as error:  # any type: a decoder on a damaged file
         raise decoding_error(path, "TIFF file", error) from error
     finally:
         log.removeHandler(kept)
 
 
 def open_series(path: Path, file: IO[bytes]) -> Any:
-    """The first series of images of a TIFF file."""
+    """Return the first series of images of a TIFF file."""
     with use_tifffile(path, logging.ERROR) as tifffile:
         try:
-            # Of this file alone: the pages of an OME-TIFF may claim to lie in others.
+            # _multifile: pages of an OME-TIFF may claim to lie in other files, which stay closed.
             held = tifffile.TiffFile(file, name=os.path.basename(path), _multifile=False)
             series = held.series
         except MemoryError:
@@ -76,7 +76,7 @@ def open_series(path: Path, file: IO[bytes]) -> Any:
 
 
 def decoding_error(path: Path, kind: str, error: Exception) -> StreamError:
-    """What to say of an error while decoding: the machine's, or the file's."""
+    """Return our error for one of a decoder: Failed for the system's, Refused for the file's."""
     if isinstance(error, StreamError):
         return error
     if isinstance(error, OSError) and error.errno:

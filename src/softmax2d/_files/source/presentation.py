@@ -1,4 +1,4 @@
-"""What a result tells its reader beside the numbers: where its pixels lie, colours, names."""
+"""The presentation of a result beside its numbers: place, colours, names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Space:
     fields: dict[str, Any]
 
     def resize(self, size: tuple[int, ...]) -> Space:
-        """The same region of the world in ``size`` pixels: outer edges stay where they are."""
+        """Return the same region of the world in ``size`` pixels, with the same outer edges."""
         if size == self.size:
             return self
         scale = [old / new for old, new in zip(self.size, size, strict=True)]

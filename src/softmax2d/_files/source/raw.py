@@ -1,7 +1,7 @@
-"""Numbers as they lie in a file: read and written box by box, by position, never mapped.
+"""Numbers in a file without gaps, read box by box and by position, never mapped.
 
-A mapped file that somebody truncates meanwhile kills the process (SIGBUS); a short read is an error
-that can be named. Reading by position needs no lock and gives up the interpreter while it lasts.
+Truncation of a mapped file kills the process (SIGBUS); a short read is an error with a name.
+Reading by position needs no lock and releases the interpreter.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_
 from softmax2d._native import core
 
 _TRUNCATED = "was truncated while it was read."
-_SHORT = 1 << 12  # bytes: shorter runs are read together with what lies between them ...
+_SHORT = 1 << 12  # bytes: shorter runs are read together with the gaps between them ...
 _BLOCK = 1 << 24  # bytes copied at a time
-_WASTE = 4  # ... if that is at most so many times what is wanted
+_WASTE = 4  # ... if the reading grows at most by this factor
 
 
 def runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
-    """A box of an array in C order as runs of equal length: that length, and where each begins."""
+    """Return a box of a C-order array as runs of equal length: the length, and each start."""
     inner, length = len(shape), 1
     while inner:
         inner -= 1
@@ -67,7 +67,7 @@ def append_staged(staged: Any, file: IO[bytes]) -> None:
 
 
 def _widen(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
-    """``box`` over the whole of the axis that cuts its runs short, if that wastes little."""
+    """Return ``box`` widened along the axis that makes its runs short, if that wastes little."""
     for d in reversed(range(len(shape))):
         extent = box[d].stop - box[d].start
         if extent == shape[d]:
@@ -80,7 +80,7 @@ def _widen(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
 
 
 class RawSource(Source):
-    """An array that lies in a file without gaps.
+    """An array stored in a file without gaps.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class RawSource(Source):
         self._scratch = Scratch()
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         if self._fortran:
             return self._read(self.shape[::-1], box[::-1]).T
         return self._read(self.shape, box)

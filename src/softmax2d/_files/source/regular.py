@@ -1,4 +1,4 @@
-"""Opening regular files, and nothing else."""
+"""Regular files, and the refusal of everything else."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a small UTF-8 text file."""
+    """Return the lines of a small UTF-8 text file."""
     with open_regular(path) as file, failing(path):
         data = file.read(MAX_TEXT + 1)
     if len(data) > MAX_TEXT:

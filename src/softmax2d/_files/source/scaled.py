@@ -1,4 +1,4 @@
-"""Numbers that are stored with a factor and an offset, which say what they mean."""
+"""Stored numbers with a factor and an offset."""
 
 from __future__ import annotations
 
@@ -50,21 +50,23 @@ class ScaledSource(Source):
         self._stored.prepare()
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         return self._scale(self._stored.read_again(box), box)
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
-        """Where ``values``, read from ``box``, are what ``nodata`` is stored for."""
+        """Return where ``values``, read from ``box``, were stored as ``nodata``."""
         value = convert_nodata(nodata, self._stored.dtype)
         if value is None:
             return np.zeros(values.shape, bool)
         if np.isnan(nodata):
             return np.asarray(np.isnan(values))
-        each = np.broadcast_to(value, np.shape(self._values_at(self._factor, box)))  # a band
+        each = np.broadcast_to(
+            value, np.shape(self._values_at(self._factor, box))
+        )  # one value a band
         return np.asarray(values == self._scale(each, box))
 
     def _scale(self, held: Array, box: Box) -> Array:
-        """Stored numbers of ``box``, or one for each of its bands, scaled."""
+        """Return stored numbers of ``box``, or one for each band, scaled."""
         found = held.astype(np.float64)
         most = np.finfo(self.dtype).max
         with np.errstate(over="ignore", invalid="ignore"):
@@ -82,7 +84,7 @@ class ScaledSource(Source):
 
 
 def _distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
-    """The dtype of what is read: float32 or float64, which keeps stored integers apart."""
+    """Return float32 or float64: the dtype that keeps stored integers distinct."""
     found = np.result_type(stored, np.float32).newbyteorder("=")
     if stored.kind in "iu":
         known = np.iinfo(stored)
@@ -94,7 +96,7 @@ def _distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype
 
 
 def scale_source(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source:
-    """``stored`` where nothing changes it, else times ``factor`` plus ``offset``."""
+    """Return ``stored`` times ``factor`` plus ``offset``; itself where that changes nothing."""
     if np.all(np.equal(factor, 1)) and np.all(np.equal(offset, 0)):
         return stored
     return ScaledSource(stored, factor, offset)

@@ -1,4 +1,4 @@
-"""What a source of logits, images or labels is: an array somewhere, read piece by piece."""
+"""Sources of logits, images or labels: arrays read piece by piece."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Box = tuple[slice, ...]
 
 
 class Source:
-    """An array that is read piece by piece, and what its file says of it.
+    """An array that is read piece by piece, with the statements of its file.
 
     A format derives from this and defines :meth:`read`, which several threads may call at a time.
 
@@ -88,9 +88,9 @@ class Source:
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Do what the first reading would: where a file is unpacked as a whole, that.
+        """Do the one-time work of the first reading: unpack a file without pieces.
 
-        In the thread that a signal ends, and once where it fails, not in each of several readers.
+        The main thread calls it, so that a signal ends it, and a failure is met once.
 
         Raises
         ------
@@ -103,14 +103,14 @@ class Source:
         return self.read(box)
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
-        """Where ``values``, read from ``box``, are stored as ``nodata``."""
+        """Return where ``values``, read from ``box``, are stored as ``nodata``."""
         return equal(values, nodata)
 
     def close(self) -> None:
-        """Give back what is open; also after an error."""
+        """Close open files, also after an error."""
 
     def identity(self) -> dict[str, Any]:
-        """JSON values that change when the data do: a resumed run compares them."""
+        """Return JSON values that change with the data, for a resumed run to compare."""
         return {"shape": list(self.shape), "dtype": str(self.dtype), **stamp(self.path)}
 
     @property
@@ -136,7 +136,7 @@ _COUNTING = ("class", "classes", "c", "channel", "channels", "band", "bands")
 
 
 def class_axis_of(axes: tuple[str, ...] | None) -> int | None:
-    """The one axis whose name says that it counts classes."""
+    """Return the one axis whose name says that it counts classes; None without such."""
     counting = [d for d, name in enumerate(axes or ()) if name.lower() in _COUNTING]
     return counting[0] if len(counting) == 1 else None
 
@@ -180,14 +180,14 @@ def stamp(path: Path) -> dict[str, Any]:
 
 
 def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:
-    """The names of the axes of an xarray or Zarr array that has them."""
+    """Return the names of the axes of an xarray or Zarr array; None where it has none."""
     names: Any = getattr(held, "dims", None)
     if names is None:
         names = getattr(getattr(held, "metadata", None), "dimension_names", None)
     named = isinstance(names, tuple) and len(names) == rank
     if not named or not all(isinstance(n, str) and n for n in names):
         return None
-    if any(name.startswith("dim_") for name in names):  # what xarray calls them when nobody did
+    if any(name.startswith("dim_") for name in names):  # xarray's names for unnamed axes
         return None
     return tuple(names)
 
@@ -196,10 +196,10 @@ _PAGE = 4096
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """A new array that begins where a page does.
+    """Return a new array that begins at a page of memory.
 
-    On AMD's processors the system takes several times as long to copy from a file to memory that
-    lies a few bytes further into its page than the file's bytes in theirs, as malloc's does.
+    On AMD's processors copies from a file take several times as long where memory, as malloc's,
+    lies a few bytes further into its page than the file's bytes into theirs.
     """
     size = prod(shape) * dtype.itemsize
     held = np.empty(size + _PAGE, np.uint8)
@@ -208,7 +208,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 class Scratch(threading.local):
-    """Memory of each thread that is used again for every piece it reads.
+    """Memory for each thread, reused for every piece.
 
     New memory, zeroed by the system for every piece, costs as much as a third of the reading.
     """
@@ -216,10 +216,10 @@ class Scratch(threading.local):
     held: Array | None = None
 
     def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array that the next one from the same thread overwrites."""
+        """Return an array whose memory the next call of the same thread reuses."""
         size = prod(shape) * dtype.itemsize
         if self.held is None or self.held.nbytes < size:
-            self.held = None  # before the larger one is there
+            self.held = None  # freed before the larger one is allocated
             self.held = aligned_empty((size,), np.dtype(np.uint8))
         return self.held[:size].view(dtype).reshape(shape)
 
@@ -236,7 +236,7 @@ class ArraySource(Source):
         try:
             self.shape = tuple(operator.index(n) for n in held.shape)
             self.dtype = np.dtype(held.dtype)
-        except (TypeError, ValueError):  # a dask array of unknown chunks, for one
+        except (TypeError, ValueError):  # for example a dask array of unknown chunks
             cause = "must have a known shape and a dtype of NumPy's; got shape "
             raise Refused(name, f"{cause}{held.shape} and dtype {held.dtype}.") from None
         chunks: Any = getattr(held, "shards", None) or getattr(held, "chunks", None)
@@ -246,13 +246,13 @@ class ArraySource(Source):
         self.class_axis = class_axis_of(self.axes)
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``, looked at: nobody else vouches for somebody's own array."""
+        """Return the values in ``box``; check shape, dtype and mask, as any library may own it."""
         try:
             given = self.held[box]
             found = np.asarray(given)
         except (StreamError, OSError, MemoryError):
             raise
-        except Exception as error:  # whatever it does
+        except Exception as error:  # any type: another library's array
             cause = f"cannot be read at {box}: {type(error).__name__}: {error}"
             raise Failed(self.path, cause) from error
         if np.ma.is_masked(given):

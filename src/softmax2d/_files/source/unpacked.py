@@ -1,4 +1,4 @@
-"""Arrays that must be unpacked before a piece of them can be read: at the first reading, once."""
+"""Arrays in compressed files without pieces: the first reading unpacks them, once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CHUNK = 1 << 22
 
 
 class PackedSource(Source):
-    """What a compressed file declares; its numbers are unpacked when somebody asks for some.
+    """A compressed file by its declared shape and dtype; the first reading unpacks the numbers.
 
-    Until then others can compare the declaration with what can be.
+    Before that the declaration can be compared with the budget.
 
     Parameters
     ----------
@@ -56,26 +56,26 @@ class PackedSource(Source):
             return self._found
 
     def prepare(self) -> None:
-        """Unpack."""
+        """Unpack the numbers."""
         self._source()
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         return self._source().read(box)
 
     def read_again(self, box: Box) -> Array:
-        """As that of what was unpacked."""
+        """Return the values in ``box``, perhaps in memory that the next call reuses."""
         return self._source().read_again(box)
 
     def close(self) -> None:
-        """Close the file, and what was unpacked."""
+        """Close the file and the unpacked copy."""
         self._file.close()
         if self._found is not None:
             self._found.close()
 
 
 def copy_to_scratch(path: Path, stream: Any, size: int) -> int:
-    """Copy a stream into a file without a name, beside ``path`` if that can be; its descriptor.
+    """Copy a stream into an unnamed file, beside ``path`` if possible; return its descriptor.
 
     Raises
     ------
@@ -107,6 +107,6 @@ def copy_to_scratch(path: Path, stream: Any, size: int) -> int:
 
 
 def _free_bytes(folder: Path) -> int:
-    """What an unprivileged writer may still store in the file system of ``folder``."""
+    """Return the bytes that an unprivileged writer may still store in ``folder``."""
     known = os.statvfs(folder)
     return known.f_bavail * known.f_frsize

@@ -1,7 +1,7 @@
-"""What TIFF tags say to GDAL: whether it is to read a file, and which number stands for no data.
+"""The TIFF tags that speak to GDAL: of its rasters, and of the number for no data.
 
-GDAL reads the first page of a file as its raster, and overviews and masks from the pages that call
-themselves such [1]_; what other pages hold it names, and does not read.
+GDAL reads the first page of a file as its raster, and the pages marked as overviews and masks [1]_;
+other pages it lists without reading them.
 
 References
 ----------
@@ -27,10 +27,10 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 
 
 def is_raster(path: Path) -> bool:
-    """Whether GDAL is to read a TIFF file.
+    """Return whether GDAL is to read a TIFF file.
 
-    It is where the first page says where on Earth it lies. Where that has only GDAL's own tags,
-    which others write as well, it is if there is one picture, and no OME-XML that tells of it.
+    GDAL reads files whose first page has a place on Earth. Files with GDAL's own tags alone, which
+    other programs write as well, it reads if they hold one picture and no OME-XML.
 
     Raises
     ------
@@ -55,18 +55,20 @@ def is_raster(path: Path) -> bool:
 
 
 def _is_single(held: Any) -> bool:
-    """Whether there is one picture, besides its overviews and masks."""
+    """Return whether there is one picture, besides its overviews and masks."""
     first = held.pages[0]
-    in_a_row = "truncated" in (first.shaped_description or "")  # what tifffile calls that
+    in_a_row = "truncated" in (
+        first.shaped_description or ""
+    )  # tifffile's mark of several images behind one page
     if in_a_row and held.series[0].size != first.size:
         return False
     return all(page.subfiletype & (_REDUCED | _MASK) for page in islice(held.pages, 1, None))
 
 
 def _is_stack(held: Any) -> bool:
-    """Whether ImageJ wrote several pictures behind one page, as it does with large stacks.
+    """Return whether ImageJ wrote several pictures behind one page, as it does with large stacks.
 
-    Programs that copy a page copy its description, so that of a place on Earth decides first.
+    A place on Earth is asked for first, because programs that copy a page copy its description.
     """
     if not held.pages[0].is_imagej:
         return False
@@ -74,9 +76,9 @@ def _is_stack(held: Any) -> bool:
 
 
 def _check_metadata(path: Path, file: IO[bytes], tag: Any) -> None:
-    """Refuse what GDAL complains of in words that rasterio cannot decode: it prints a traceback.
+    """Refuse metadata about which GDAL warns in bytes that rasterio cannot decode.
 
-    Older programs write Latin-1, of which GDAL says nothing where the XML is whole.
+    Latin-1 of older programs passes where the XML is well-formed: GDAL does not warn of it.
     """
     file.seek(tag.valueoffset)
     data = file.read(min(tag.count, MAX_TEXT))
@@ -92,7 +94,7 @@ def _check_metadata(path: Path, file: IO[bytes], tag: Any) -> None:
 
 
 def nodata_of(page: Any) -> float | None:
-    """The number for no data that a page tells GDAL; None where that is none."""
+    """Return the number for no data in GDAL's tag of a page; None without one."""
     tag = page.tags.get(_NODATA)
     text = "" if tag is None else tag.value
     if isinstance(text, bytes):

@@ -19,11 +19,11 @@ from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
 
-_BLOCK = 512  # pixels, where nobody says how a result should be tiled
+_BLOCK = 512  # pixels: side of a result's tiles by default
 _NAMES = "softmax2d_class_names"
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _ALONE = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # neither .aux.xml, .ovr, .msk nor world files
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # closes .aux.xml, .ovr, .msk and world files
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "GDAL_CACHEMAX": 64,
@@ -35,7 +35,7 @@ _ALONE = {
 
 @contextmanager
 def _open_alone(path: Path, doing: str) -> Iterator[Any]:
-    """rasterio, in an environment that opens no other file; its errors as ours."""
+    """Hand out rasterio in an environment that opens no other file; translate its errors."""
     rasterio = needed("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     try:
@@ -46,14 +46,14 @@ def _open_alone(path: Path, doing: str) -> Iterator[Any]:
         raise
     except MemoryError:
         raise Failed(path, "not enough memory.") from None
-    except Exception as error:  # whatever GDAL says of a damaged file, or of a full disk
+    except Exception as error:  # any type: GDAL on a damaged file or a full disk
         causes = [str(error)]
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
             causes.append(str(error))
         said = " ".join(" ".join(causes[::-1]).split())
         full = "No space left" in said or "not enough space" in said.lower()
-        full |= doing == "written" and _is_full(path)  # GDAL does not always say why
+        full |= doing == "written" and _is_full(path)  # GDAL may omit the cause
         if full:
             raise Failed(path, "No space left on device.") from error
         kind = Failed if doing == "written" else Refused
@@ -61,7 +61,7 @@ def _open_alone(path: Path, doing: str) -> Iterator[Any]:
 
 
 def _is_full(path: Path) -> bool:
-    """Whether the disk of a result has no room for another block."""
+    """Return whether the disk of a result has no room for another block."""
     try:
         known = os.statvfs(os.path.dirname(os.path.abspath(path)))
     except OSError:
@@ -70,7 +70,7 @@ def _is_full(path: Path) -> bool:
 
 
 class GeoSource(Source):
-    """The bands of a GeoTIFF; each thread has a handle of its own."""
+    """The bands of a GeoTIFF, with one handle for each thread."""
 
     axes = ("class", "y", "x")
     class_axis = 0
@@ -110,7 +110,7 @@ class GeoSource(Source):
             )
 
     def _check_blocks(self) -> None:
-        """Refuse blocks that were never written: they would be read as zeros, or as nodata."""
+        """Refuse blocks that were never written: GDAL reads them as zeros or as nodata."""
         with open(self.path, "rb") as file, use_tifffile(self.path, logging.CRITICAL) as tifffile:
             page = tifffile.TiffFile(file, name=os.path.basename(self.path)).pages[0]
             counts = np.asarray(page.databytecounts)
@@ -130,7 +130,7 @@ class GeoSource(Source):
         return file
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         rows, columns = box[1:]
         what = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
         with _open_alone(self.path, f"read at {what}") as rasterio:
@@ -162,7 +162,7 @@ def _space(file: Any) -> Space:
 def _names(file: Any) -> tuple[str, ...] | None:
     try:
         told, described = file.tags().get(_NAMES), file.descriptions
-    except UnicodeDecodeError:  # Latin-1, of older programs
+    except UnicodeDecodeError:  # Latin-1 of older programs
         return None
     if told:
         return tuple(told.split("\n"))
@@ -182,7 +182,7 @@ def _palette(file: Any) -> Array | None:
 
 
 def open_source(path: Path, *, fill: bool) -> Source:
-    """The bands of a GeoTIFF, which count classes.
+    """Open the bands of a GeoTIFF, which count classes.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def open_source(path: Path, *, fill: bool) -> Source:
 
 
 def _planes(shape: tuple[int, ...]) -> int:
-    """How many bands a result has; the last two axes are rows and columns."""
+    """Return the number of bands of a result; its last two axes are rows and columns."""
     return prod(shape[:-2])
 
 
@@ -212,7 +212,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 
 def _profile(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> dict[str, Any]:
-    """How the file is laid out."""
+    """Return the creation options of the file."""
     rows, columns = shape[-2:]
     block = look.block or (_BLOCK, _BLOCK)
     fits = all(b >= 16 and b % 16 == 0 for b in block) and prod(block) <= 4 << 20
@@ -264,7 +264,7 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
     points = [rasterio.control.GroundControlPoint(*p) for p in fields.get("points", ())]
     if points:
         profile["gcps"] = points
-    elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # which says nothing
+    elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # the identity means no place
         profile["transform"] = rasterio.Affine(*fields["transform"])
     step = (1,) * (len(shape) - 2) + (profile.get("blockysize", shape[-2]),)
     with rasterio.open(draft, "w", **profile) as file:
@@ -280,7 +280,7 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
 
 
 def _write_tags(file: Any, look: Look, count: int) -> None:
-    """Names, colours and scale."""
+    """Write names, colours and scale."""
     if look.names is not None:
         file.update_tags(**{_NAMES: "\n".join(look.names)})
         if look.class_axis is not None and count == len(look.names):
@@ -295,7 +295,7 @@ def _write_tags(file: Any, look: Look, count: int) -> None:
 
 
 def _check_complete(path: Path, bare: str) -> None:
-    """Look whether all blocks are there: GDAL may find a full disk at its end, and say nothing."""
+    """Refuse a result without all its blocks: GDAL may meet a full disk and report nothing."""
     size = os.path.getsize(bare)
     import tifffile
 

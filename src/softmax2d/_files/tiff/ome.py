@@ -1,7 +1,7 @@
-"""What OME-TIFF says of an image in its first page: how large pixels are, and which axis is which.
+"""The OME-XML in the first page of an OME-TIFF: sizes of pixels, and meanings of axes.
 
-The XML is that of the OME data model, 2016-06 [1]_. It is only searched for the attributes wanted
-here; no entity of it is expanded.
+The XML is that of the OME data model, 2016-06 [1]_. Regular expressions search it for a few
+attributes; no entity is expanded.
 
 References
 ----------
@@ -24,11 +24,11 @@ _SPATIAL = "ZYX"
 _TYPES = {"uint8": "uint8", "uint16": "uint16", "uint32": "uint32",
           "float32": "float", "float64": "double"}  # fmt: skip
 _ORIGIN = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
-_UNIT = "µm"  # of the model, where a file names none
+_UNIT = "µm"  # the model's default
 
 
 def space_of(xml: str | None, axes: str, shape: tuple[int, ...]) -> Space | None:
-    """How large the pixels of the first image are; None where it does not say."""
+    """Return the sizes of the first image's pixels; None where the XML has none."""
     found = re.search(r"<(?:\w+:)?Pixels\s[^>]*>", xml or "")
     spatial = [(a, n) for a, n in zip(axes, shape, strict=True) if a in _SPATIAL]
     if found is None or not spatial:
@@ -50,13 +50,13 @@ def _positive(text: str | None) -> float | None:
 
 
 def wants_description(path: Path, look: Look) -> bool:
-    """Whether a result should say so: its source did, or its name does."""
+    """Return whether a result gets OME-XML: by its source, or by its name."""
     named = str(path).lower().endswith((".ome.tif", ".ome.tiff"))
     return named or (look.space is not None and look.space.kind == "ome")
 
 
 def _axes(shape: tuple[int, ...], look: Look) -> str | None:
-    """The letters of a result's axes; None where OME has no such order."""
+    """Return the letters of a result's axes; None where OME has no such order."""
     spatial = len(shape) - (look.class_axis is not None)
     flat = look.space is not None and len(look.space.size) == 2
     letters = {2: "YX", 3: "TYX" if flat else "ZYX", 4: "TZYX"}.get(spatial)
@@ -68,9 +68,9 @@ def _axes(shape: tuple[int, ...], look: Look) -> str | None:
 
 
 def description(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> str | None:
-    """The XML of a result; None where it wants none, or OME knows no such thing.
+    """Return the XML of a result; None where it gets none, or OME cannot describe it.
 
-    The same text for the same result: neither time nor chance.
+    Equal results have equal texts: neither time nor chance enters.
     """
     axes = _axes(shape, look) if wants_description(path, look) else None
     if axes is None or dtype.name not in _TYPES:

@@ -1,4 +1,4 @@
-"""TIFF and OME-TIFF by tifffile; GeoTIFF is passed on."""
+"""TIFF and OME-TIFF by tifffile; GeoTIFF goes to ``geotiff``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)
 
 
 class TiffSource(Source):
-    """Pages of strips or tiles, of which those are decoded that a box touches."""
+    """Pages of strips or tiles; a reading decodes the ones that its box touches."""
 
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, threading.Lock()
         self._file = open_regular(path)
         try:
-            with use_tifffile(path, logging.CRITICAL):  # damaged tags are of any kind
+            with use_tifffile(path, logging.CRITICAL):  # damaged tags raise any type
                 self._lay_out()
         except BaseException:
             self._file.close()
@@ -72,7 +72,7 @@ class TiffSource(Source):
         return self._series.pages
 
     def _plane(self) -> int:
-        """Which axis of a page counts rows."""
+        """Return the axis of a page that counts rows."""
         return len(self._inner) - (3 if self._page.axes.endswith("S") else 2)
 
     def _chunk_shape(self) -> tuple[int, ...]:
@@ -86,7 +86,7 @@ class TiffSource(Source):
         return (1,) * (len(self.shape) - len(inner)) + tuple(max(1, n) for n in inner)
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``, decoded page by page."""
+        """Return the values in ``box``, decoded page by page."""
         found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
         outer = len(self.shape) - len(self._inner)
         for index in np.ndindex(found.shape[:outer]):
@@ -105,7 +105,7 @@ class TiffSource(Source):
             self._decode(number, segment, starts, counts, found, box)
 
     def _segments(self, box: Box) -> list[int]:
-        """The strips or tiles that a box of a page touches."""
+        """Return the strips or tiles that a box of a page touches."""
         plane = self._plane()
         rows, columns = self._cut
         down = -(-self._inner[plane] // rows)
@@ -148,7 +148,7 @@ class TiffSource(Source):
             raise Refused(self.path, f"{what} expands to far more than it should, as a bomb does.")
 
     def _paste(self, values: Array, place: Any, found: Array, box: Box) -> None:
-        """Put a decoded segment (depth, rows, columns, samples) where the box has it."""
+        """Copy a decoded segment (depth, rows, columns, samples) into the array of a box."""
         plane, here, there = self._plane(), [], []
         for d, at in ((plane, place[2]), (plane + 1, place[3])):
             first = max(box[d].start, at)
@@ -170,25 +170,25 @@ class TiffSource(Source):
 
 
 def _set_axes(source: Source, series: Any) -> None:
-    """The axes as tifffile gives them; channels and samples count classes."""
+    """Set the axes that tifffile names; channels and samples count classes."""
     axes = series.axes
     source.space, source.nodata = _space(series), nodata_of(series.keyframe)
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
-        return  # pages in a row (I, Q) that nobody named
+        return  # I, Q: pages without a meaning
     source.axes = tuple(names[a] for a in axes)
     counting = [d for d, a in enumerate(axes) if a in "CS"]
     source.class_axis = counting[0] if len(counting) == 1 else None
 
 
 def _space(series: Any) -> Space | None:
-    """How large pixels are, in an OME-TIFF that says so."""
+    """Return the sizes of pixels in an OME-TIFF; None where it has none."""
     xml = series.keyframe.parent.ome_metadata
     return ome.space_of(xml, series.axes, tuple(int(n) for n in series.shape))
 
 
 def _check_size(path: Path, source: Source, packed: int) -> None:
-    """Refuse what expands as a bomb does."""
+    """Refuse a file that expands as a bomb does."""
     size = prod(source.shape) * source.dtype.itemsize
     if size > max(BOMB_BYTES, BOMB_RATIO * packed):
         raise Refused(
@@ -199,7 +199,7 @@ def _check_size(path: Path, source: Source, packed: int) -> None:
 
 
 def _declares_bomb(page: Any, data: bytes, plane: int) -> bool:
-    """Whether a strip or tile declares far more than a plane of so many bytes a sample."""
+    """Return whether a strip or tile declares far more than ``plane`` bytes a sample."""
     codec = int(page.compression)
     if codec in _PICTURES:
         size = picture_size(data)
@@ -209,7 +209,7 @@ def _declares_bomb(page: Any, data: bytes, plane: int) -> bool:
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
-    """The first series of a TIFF file; of a GeoTIFF the bands.
+    """Open the first series of a TIFF file, or the bands of a GeoTIFF.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
 
 
 def size_of(path: Path) -> tuple[int, ...]:
-    """The spatial size, without looking at a pixel."""
+    """Return the spatial size, without decoding a pixel."""
     with open_regular(path) as file:
         series = open_series(path, file)
         pairs = zip(series.axes, series.shape, strict=True)
@@ -247,7 +247,7 @@ def size_of(path: Path) -> tuple[int, ...]:
 
 
 def space_of(path: Path) -> Space | None:
-    """Where its pixels lie, if it says so."""
+    """Return the place of the pixels; None where the file has none."""
     if not is_raster(path):
         with open_regular(path) as file:
             return _space(open_series(path, file))
@@ -256,7 +256,7 @@ def space_of(path: Path) -> Space | None:
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
-    """Refuse what no .tif holds."""
+    """Refuse a result that no .tif holds."""
     if len(shape) < 2 or not prod(shape):
         size = " × ".join(map(str, shape))
         raise Refused(path, f"a TIFF holds images of rows × columns; got {size}. Use .npy.")
@@ -296,7 +296,7 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     size = prod(shape) * dtype.itemsize
     tifffile = needed("tifffile", "cli")
     with failing(path), open(target, "w+b") as file:
-        # Lays out the pages; their bytes lie together and are filled in below.
+        # imwrite lays out the pages; their contiguous bytes are filled in below.
         big = size > 2**32 - 2**26
         tifffile.imwrite(
             file, shape=shape, dtype=dtype, bigtiff=big, software="softmax2d", **presented, **about

@@ -1,4 +1,4 @@
-"""Zarr 2 and 3 on this machine's disk: chunks and shards, none of them missing unnoticed."""
+"""Zarr 2 and 3 on a local disk; every missing chunk or shard is noticed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from softmax2d._files.zarr.chunks import chunk_numbers
 from softmax2d._files.zarr.metadata import Metadata, read_metadata
 
 _OPEN = 64  # files of chunks that a thread keeps open
-_SLACK = 128  # packed chunks are at most so much larger, a part of themselves and bytes
+_SLACK = 128  # a packed chunk may be larger by its 128th part and 128 bytes
 
 
 New = Callable[[tuple[int, ...], np.dtype[Any]], Array]  # memory for what is read
 
 
 class ZarrSource(Source):
-    """A Zarr array; what one reads at least is a chunk or, where there are shards, a shard.
+    """A Zarr array, read by whole chunks or, where there are shards, by whole shards.
 
-    Every chunk's file is looked at before zarr reads it: zarr takes a missing one for fill values.
+    Every chunk's file is checked before zarr reads it, because zarr returns fill values for a
+    missing one.
     """
 
     def __init__(self, path: Path, found: Metadata, *, fill: bool) -> None:
@@ -49,16 +50,16 @@ class ZarrSource(Source):
         self._scratch, self._chunk, self._packed = Scratch(), Scratch(), Scratch()
         self._open = _Open()
         if found.zstd:
-            self._decompress = import_module("numcodecs.zstd").decompress  # what zarr itself uses
+            self._decompress = import_module("numcodecs.zstd").decompress  # zarr's own decoder
         self._root = os.path.realpath(path)
         if not fill and 0 not in self.shape:
-            # The ends, before anything is planned: a shape that claims too much has no last chunk.
+            # The first and the last chunk: a shape that claims too much has no last chunk.
             last = tuple((n - 1) // c for n, c in zip(self.shape, self.chunks, strict=True))
             for place in ((0,) * len(last), last):
                 self._check(place)
 
     def read(self, box: Box) -> Array:
-        """The values in ``box``."""
+        """Return the values in ``box``."""
         return self._read(box, aligned_empty)
 
     def read_again(self, box: Box) -> Array:
@@ -73,16 +74,18 @@ class ZarrSource(Source):
             for place in places:
                 self._check(place)
             found = self._decode_box(box, places, new) if self._found.zstd else self._values(box)
-            for place in places:  # what went meanwhile is the fill value to zarr
+            for (
+                place
+            ) in places:  # zarr returns fill values for a chunk deleted while we read: check again
                 self._check(place)
             return found
         except StreamError:
             raise
-        except Exception as error:  # whatever zarr and its codecs make of damaged bytes
+        except Exception as error:  # any type: zarr and its codecs on damaged bytes
             raise self._find_damage(places, error) from error
 
     def _spans(self, box: Box, place: tuple[int, ...]) -> tuple[Box, Box]:
-        """What of a chunk lies in a box: as a piece of the chunk, and of the box."""
+        """Return the overlap of a chunk and a box, as a piece of the chunk and of the box."""
         own, there = [], []
         for s, i, c in zip(box, place, self.chunks or self.shape, strict=True):
             first, last = max(s.start, i * c), min(s.stop, i * c + c)
@@ -91,11 +94,11 @@ class ZarrSource(Source):
         return tuple(own), tuple(there)
 
     def _copy_box(self, box: Box, places: list[tuple[int, ...]], new: New) -> Array:
-        """What nothing encodes, from the chunks' files themselves, without zarr's copies."""
+        """Return a box of unencoded chunks, read from their files without zarr's copies."""
         found = new(tuple(s.stop - s.start for s in box), self.dtype)
         for place in places:
             chunk = self._chunk_file(place)
-            if chunk is None:  # missing, as may be
+            if chunk is None:  # missing, as ``fill`` allows
                 return self._values(box)
             own, there = self._spans(box, place)
             if len(places) == 1:
@@ -105,13 +108,13 @@ class ZarrSource(Source):
         return found
 
     def _chunk_file(self, place: tuple[int, ...]) -> RawSource | None:
-        """A chunk's file; this thread's last ones stay open, for they are read piece by piece."""
+        """Return a chunk's file; each thread keeps its last ones open for the next pieces."""
         kept = self._open.files
         if place not in kept:
             self._check(place)
             try:
                 number = os.open(self._file(place), os.O_RDONLY)
-            except FileNotFoundError:  # as _check lets pass, unless it went just now
+            except FileNotFoundError:  # _check lets it pass, or it was deleted just now
                 self._check(place)
                 return None
             kept[place] = RawSource(self.path, number, 0, self.chunks or self.shape, self.dtype)
@@ -120,7 +123,7 @@ class ZarrSource(Source):
         return kept[place]
 
     def _decode_box(self, box: Box, places: list[tuple[int, ...]], new: New) -> Array:
-        """What zstd packed, without zarr's copies: a chunk is unpacked to where it stays."""
+        """Return a box of chunks packed by zstd, each unpacked without zarr's copies."""
         chunks = self.chunks or self.shape
         if len(places) == 1:
             chunk = new(chunks, self.dtype)
@@ -136,18 +139,18 @@ class ZarrSource(Source):
         return found
 
     def _decode_chunk(self, place: tuple[int, ...], chunk: Array) -> bool:
-        """Fill ``chunk``; False where that is zarr's to do, or to say what is wrong."""
+        """Fill ``chunk``; return False where zarr has to read the chunk, or to name its damage."""
         name = self._file(place)
         try:
             size = os.stat(name).st_size
-        except FileNotFoundError:  # missing, as may be
+        except FileNotFoundError:  # missing, as ``fill`` allows
             return False
         if size > chunk.nbytes + chunk.nbytes // _SLACK + _SLACK:
             return False
         packed = self._packed.array((size,), np.dtype(np.uint8))
         try:
             file = open(name, "rb", buffering=0)  # noqa: SIM115 - closed below
-        except FileNotFoundError:  # it went just now
+        except FileNotFoundError:  # deleted just now
             self._check(place)
             return False
         with file:
@@ -158,7 +161,7 @@ class ZarrSource(Source):
         return True
 
     def close(self) -> None:
-        """Close the files of this thread; those of others went with them."""
+        """Close the files of this thread; other threads' files close with their threads."""
         self._open = _Open()
 
     def _values(self, box: Box) -> Array:
@@ -196,17 +199,17 @@ class ZarrSource(Source):
         except Failed as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-            self._refuse_missing(key)  # just now
+            self._refuse_missing(key)  # deleted just now
 
     def _refuse_missing(self, key: str) -> None:
-        """Refuse a chunk that is not there, unless it may be missing."""
+        """Refuse a missing chunk, unless ``fill`` allows it."""
         if not self._fill:
             cause = f"chunk {key} is missing; --missing-as-fill takes such as the fill value."
             raise Refused(self.path, cause) from None
 
     def _find_damage(self, places: list[tuple[int, ...]], error: Exception) -> StreamError:
-        """Which chunk it was."""
-        if isinstance(error, FileNotFoundError):  # it went while it was read
+        """Return an error that names the damaged chunk."""
+        if isinstance(error, FileNotFoundError):  # deleted while it was read
             for place in places:
                 self._check(place)
         if isinstance(error, OSError) and error.errno:
@@ -218,7 +221,7 @@ class ZarrSource(Source):
             box = tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in each)
             try:
                 self._values(box)
-            except Exception as cause:  # noqa: BLE001 - this is the one
+            except Exception as cause:  # noqa: BLE001 - the damaged one
                 said = " ".join(str(cause).split())[:120]
                 return Refused(self.path, f"chunk {self._found.key(place)} is damaged: {said}.")
         said = " ".join(str(error).split())[:120]
@@ -234,7 +237,7 @@ class _Open(threading.local):
 
 @contextmanager
 def name_errors(path: Path, kind: type[StreamError] = Refused) -> Iterator[None]:
-    """Errors of zarr with the name of the store."""
+    """Put the name of the store into errors of zarr."""
     try:
         yield
     except StreamError:
@@ -249,7 +252,7 @@ def name_errors(path: Path, kind: type[StreamError] = Refused) -> Iterator[None]
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
-    """An array of a Zarr store: the only one, or the one named ``key``.
+    """Open an array of a Zarr store: the only one, or the one named ``key``.
 
     Raises
     ------

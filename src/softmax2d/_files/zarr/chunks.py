@@ -1,4 +1,4 @@
-"""The files of Zarr's chunks and shards, looked at before zarr unpacks them."""
+"""The files of Zarr's chunks and shards, checked before zarr unpacks them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GONE = (1 << 64) - 1  # offset and length of a chunk that a shard lacks
 
 
 def chunk_numbers(span: slice, chunk: int) -> range:
-    """Numbers of the chunks that a span of pixels touches."""
+    """Return the numbers of the chunks that a span of pixels touches."""
     return range(span.start // chunk, -(-span.stop // chunk))
 
 
@@ -102,7 +102,7 @@ class Packing:
         inside: tuple[int, ...] | None,
         whole: tuple[int, ...],
     ) -> Iterator[tuple[int, int]]:
-        """Where the chunks of a shard begin, and their lengths."""
+        """Return where the chunks of a shard begin, and their lengths."""
         inner = self.inner or whole
         counts = tuple(w // i for w, i in zip(whole, inner, strict=True))
         start = 0 if self.index_first else max(0, size - self.index_bytes)

@@ -1,4 +1,4 @@
-"""What a Zarr store says of an array, read and checked before zarr sees it."""
+"""The metadata of an array in a Zarr store, read and checked before zarr opens it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from softmax2d._files.zarr.chunks import Packing
 
 MAX_METADATA = 1 << 22  # bytes
 MAX_CHUNK = 1 << 32  # bytes of a chunk, decoded
-# Codecs that only move and shrink bytes. Others, pickle among them, run what the file says.
+# Codecs that only move and shrink bytes. Others, such as pickle, run code from the file.
 _CODECS_3 = ("bytes", "transpose", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed")
 _CODECS_2 = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma", "shuffle", "delta", "crc32c")
-_PACKED = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma")  # of them, those that shrink
+_PACKED = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma")  # the compressing ones among them
 _WIDTHS = (8, 16, 32, 64)
 _NUMBERS_3 = (
     *(f"int{bits}" for bits in _WIDTHS),
@@ -35,7 +35,7 @@ _STORES = ("zarr.json", ".zarray", ".zgroup")
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known of an array.
+    """The metadata of an array.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Metadata:
     packing: Packing
 
     def key(self, place: tuple[int, ...]) -> str:
-        """The name of a chunk's file."""
+        """Return the name of a chunk's file."""
         numbers = self.separator.join(map(str, place))
         if self.prefix:
             return self.prefix + (self.separator + numbers if numbers else "")
@@ -83,7 +83,7 @@ class Metadata:
 
 
 def _json(path: Path, name: str, root: str) -> dict[str, Any]:
-    """A small JSON object of a store."""
+    """Read a small JSON object of a store."""
     if os.path.commonpath([os.path.realpath(name), root]) != root:
         raise Refused(path, f"{os.path.basename(name)} is a link that leads out of the store.")
     with open_regular(name) as file, failing(path):
@@ -102,10 +102,10 @@ def _has(folder: str, *names: str) -> bool:
 
 
 def _arrays(folder: str, within: str = "", *, every: bool = False) -> list[str]:
-    """The first arrays of a group, by their path; where it has none, of the groups in it.
+    """Return the paths of a group's first arrays; without any, those of its groups.
 
-    With ``every`` of the groups in any. Those beside an array hold what was made of it: the labels
-    of an OME-Zarr image.
+    With ``every``, those of its groups in any case. Groups beside an array hold things derived from
+    the array, such as the labels of an OME-Zarr image.
     """
     with os.scandir(folder) as entries:
         folders = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
@@ -138,7 +138,7 @@ def _is_array(folder: str) -> bool:
 
 
 def _folder(path: Path, key: str | None) -> str:
-    """The folder of the array that is meant."""
+    """Return the folder of the array that ``key`` names, or of the only one."""
     root = os.fspath(path)
     if not os.path.isdir(root):
         with open_regular(path):
@@ -171,7 +171,7 @@ def _folder(path: Path, key: str | None) -> str:
 
 
 def read_metadata(path: Path, key: str | None) -> Metadata:
-    """Find the array, and refuse what is damaged, hostile or no numbers.
+    """Find the array, and refuse metadata that are damaged, hostile or of no numbers.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read_metadata(path: Path, key: str | None) -> Metadata:
     folder, root = _folder(path, key), os.path.realpath(path)
     if os.path.commonpath([os.path.realpath(folder), root]) != root:
         raise Refused(path, f"array {key!r} is a link that leads out of the store.")
-    for name in (*_STORES, ".zattrs"):  # zarr would read a device without end
+    for name in (*_STORES, ".zattrs"):  # zarr would read a device for ever
         said = os.path.join(folder, name)
         if os.path.lexists(said) and not os.path.isfile(said):
             raise Refused(path, f"is damaged: its {name} is no file.")
@@ -268,7 +268,7 @@ def _check_codecs(path: Path, codecs: Any) -> None:
 
 
 def _compressor(path: Path, names: list[str]) -> str | None:
-    """The one codec that makes bytes fewer."""
+    """Return the one codec that compresses; None without one."""
     used = [name for name in names if name in _PACKED]
     if len(used) > 1:
         raise Refused(path, f"is compressed twice, by {' and '.join(used)}, which is not read.")
@@ -276,7 +276,7 @@ def _compressor(path: Path, names: list[str]) -> str | None:
 
 
 def _packing(path: Path, codecs: Any, chunks: tuple[int, ...], itemsize: int) -> Packing:
-    """How chunks of version 3 are compressed, alone or in shards."""
+    """Return how chunks of version 3 are compressed, alone or in shards."""
     names = [c["name"] for c in codecs]
     if "sharding_indexed" not in names:
         return Packing(_compressor(path, names), 0, prod(chunks) * itemsize)
@@ -312,7 +312,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
     for codec in used:
         if codec["id"] not in _CODECS_2:
             raise Refused(path, f"is encoded with {str(codec['id'])[:40]!r}, which is not read.")
-    # A checksum stored before what is compressed; a delta of wider numbers than the array's.
+    # crc32c stores a checksum before the compressed bytes; delta may widen the numbers.
     outer_sum = bool(used) and used[0]["id"] == "crc32c"
     most = size * (8 if any(c["id"] == "delta" for c in used) else 1)
     return Metadata(
@@ -332,7 +332,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
 
 
 def _group_attributes(path: Path, folder: str, root: str) -> dict[str, Any]:
-    """What the group around an array says: the axes of OME-Zarr."""
+    """Return the attributes of the group around an array: the axes of OME-Zarr."""
     above = os.path.dirname(folder)
     if os.path.realpath(folder) == root:
         return {}
@@ -347,7 +347,7 @@ def _group_attributes(path: Path, folder: str, root: str) -> dict[str, Any]:
 
 
 def _ome_axes(attributes: dict[str, Any]) -> list[str] | None:
-    """The axes of an OME-Zarr image."""
+    """Return the axes of an OME-Zarr image; None for other arrays."""
     scales = attributes.get("ome", attributes).get("multiscales")
     if not scales:
         return None
@@ -369,7 +369,7 @@ def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _number(value: Any) -> float | None:
-    """A JSON number, or the bytes of a float64 as xarray writes it to Zarr 3."""
+    """Return a JSON number, or a float64 in the bytes that xarray writes to Zarr 3."""
     if isinstance(value, str):
         try:
             (value,) = struct.unpack("<d", base64.b64decode(value, validate=True))
@@ -380,10 +380,10 @@ def _number(value: Any) -> float | None:
 
 
 def _nodata(attributes: dict[str, Any], fill: Any = None) -> float | None:
-    """The number for no data: ours, or CF's ``_FillValue``, if that is a number.
+    """Return the number for no data: ours, or CF's ``_FillValue``; None without one.
 
-    NaN there is what xarray writes where nobody said anything. In Zarr 2 xarray keeps it as the
-    array's ``fill_value``, which is 0 where nobody said anything.
+    xarray's default for ``_FillValue`` is NaN. In Zarr 2 xarray keeps it as the array's
+    ``fill_value``, whose default is 0.
     """
     if "nodata" in attributes:
         return _number(attributes["nodata"])
@@ -395,6 +395,6 @@ def _nodata(attributes: dict[str, Any], fill: Any = None) -> float | None:
 
 
 def _scale(attributes: dict[str, Any]) -> tuple[float, float]:
-    """CF's ``scale_factor`` and ``add_offset``."""
+    """Return CF's ``scale_factor`` and ``add_offset``."""
     factor, offset = (_number(attributes.get(n)) for n in ("scale_factor", "add_offset"))
     return 1.0 if factor is None else factor, 0.0 if offset is None else offset

@@ -17,7 +17,7 @@ from softmax2d._files.zarr.array import name_errors
 from softmax2d._files.zarr.chunks import chunk_numbers
 
 _INNER = 1 << 22  # bytes: larger chunks are stored as shards of smaller ones
-_BLOCK = 512  # pixels of a chunk along each of the last two axes, where no tile says it
+_BLOCK = 512  # pixels: side of a chunk along each of the last two axes by default
 _NEAR = 2  # axes along which chunks are blocks; along those before, chunks are single
 
 
@@ -33,7 +33,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 
 def _inner(chunks: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """What a chunk is divided into: halves of halves, while that goes without rest."""
+    """Return the inner chunks of a shard: halves of halves, while the sizes are even."""
     inner = list(chunks)
     while prod(inner) * itemsize > _INNER:
         even = [n if n % 2 == 0 else 0 for n in inner]
@@ -58,7 +58,7 @@ def _axes(rank: int, look: Look) -> list[str]:
 def create_result(
     target: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...], look: Look
 ) -> None:
-    """Make an array in the folder ``target``, of which no chunk is stored yet.
+    """Make an array without chunks in the folder ``target``.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def create_result(
         attributes["palette"] = np.asarray(look.palette).tolist()
     numbers = {"nodata": look.nodata, "scale": look.scale}
     attributes |= {name: value for name, value in numbers.items() if value is not None}
-    if look.space is not None and look.space.kind == "ome":  # "ome" itself is OME-Zarr's
+    if look.space is not None and look.space.kind == "ome":  # the name "ome" belongs to OME-Zarr
         attributes |= look.space.fields
     elif look.space is not None:
         attributes[look.space.kind] = look.space.fields
@@ -108,7 +108,7 @@ def mend(target: Path, fresh: Path) -> None:
 
 
 def tidy(target: Path) -> None:
-    """Remove what writers that were killed left: zarr fills a chunk under another name first."""
+    """Remove the partial chunks of killed writers, which zarr fills under another name."""
     for folder, _, names in os.walk(target):
         for name in names:
             if name.endswith(".partial"):
@@ -156,17 +156,17 @@ class ZarrResult:
             self._array[box] = values
 
     def read(self, box: Box) -> Array:
-        """What was stored there."""
+        """Return the stored values in ``box``."""
         with name_errors(self._name, Failed):
             for place in product(*map(chunk_numbers, box, self.chunks)):
-                # Of a chunk that is not there zarr makes zeros, as of one that holds them.
+                # zarr returns zeros for a missing chunk: stat raises instead.
                 os.stat(os.path.join(self._folder, "c", *map(str, place)))
             return np.asarray(self._array[box])
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: no file stays open."""
 
 
 def open_result(target: Path, name: Path) -> ZarrResult:
-    """The array that :func:`create_result` made."""
+    """Open the array that :func:`create_result` made."""
     return ZarrResult(target, name)
