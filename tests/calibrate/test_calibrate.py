@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -430,3 +431,26 @@ def test_boundaries_see_whole_files(tmp_path: Any) -> None:
     want = calibrate.fit_local(logits, truth, by="boundary")
     assert calibrate.fit_local(*files, by="boundary", memory="1MB") == want
     assert calibrate.fit_local(*([f] for f in files), by="boundary") == want
+
+
+def test_an_assessment_measures_the_same_pixels_twice(tmp_path: Any) -> None:
+    rng = np.random.default_rng(8)
+    logits = rng.normal(0, 6, (3, 4, 16, 16))
+    truth = (logits / 3 + rng.gumbel(size=logits.shape)).argmax(1)
+    made = calibrate.fit(logits, truth, method="vector", class_names=["a", "b", "c", "d"])
+    found = calibrate.assess(logits, truth, calibration=made, bins=10)
+    before, after = (
+        s2d.evaluate(logits, truth, bins=10),
+        s2d.evaluate(logits, truth, bins=10, temperature=made),
+    )
+    assert (found.before, found.after) == (before, after)
+    assert found.measures["ece"] == (before.ece, after.ece)
+    assert "adaptive calibration error" in found.report()
+    for suffix in (".txt", ".html", ".json"):
+        found.save_report(tmp_path / f"r{suffix}", "Both")
+    assert (tmp_path / "r.txt").read_text() == f"Both\n\n{found.report()}\n"
+    assert json.loads((tmp_path / "r.json").read_text())["after"] == after.to_dict()
+    assert found.figure().text(2).endswith("\nand 7 more rows")
+    for wrong in ({"calibration": 2.0}, {"calibration": made, "bins": 157}):
+        with pytest.raises((TypeError, ValueError), match="assess: (calibration|bins) must"):
+            calibrate.assess(logits, truth, **wrong)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d._statistics.evaluate import counted
+from softmax2d._statistics.evaluate import count_pixels
 from softmax2d.stream.counting.samples import Samples, names_of
 
-COUNT = partial(counted, bins=7)
+COUNT = partial(count_pixels, bins=7)
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class Reported(Saved):
     """A result that is also said in words and pictures."""
 
-    def _figure(self) -> Figure:
+    def figure(self) -> Figure:
         """What its report says."""
         raise NotImplementedError
 
     def report(self) -> str:
         """The tables, and what should be known of them, in plain text."""
-        return self._figure().text()
+        return self.figure().text()
 
     def save_report(self, path: Path, title: str | None = None) -> None:
         """Write the tables and charts: ``.txt``, ``.html``, ``.png`` or ``.json``.
@@ -37,7 +37,7 @@ class Reported(Saved):
         ImportError
             ``.png`` without matplotlib.
         """
-        figure = self._figure()
+        figure = self.figure()
         (figure if title is None else replace(figure, title=title)).save(path)
 
 

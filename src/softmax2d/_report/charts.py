@@ -1,27 +1,19 @@
-"""Bars and curves as SVG: colours come from the page's style sheet."""
+"""Charts as plain data: bars, curves, a reliability diagram, a confusion matrix."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
+from typing import Any
 
-from softmax2d._report.drawing import _text as text_at
+import numpy as np
+from numpy.typing import NDArray
 
-MOST = 60  # classes, at most, that are drawn
-_ROW, _LEFT, _WIDE, _SIDE = 22, 150, 430, 330
+Array = NDArray[Any]
 
-# Blue, orange and green of M. Okabe and K. Ito, "Color Universal Design", 2008.
-STYLE = """
-:root { --green: #009e73; }
-.s0 { fill: var(--blue); stroke: none; } .s1 { fill: var(--orange); stroke: none; }
-.s2 { fill: var(--green); stroke: none; }
-.l0, .l1, .l2 { fill: none; stroke: var(--blue); stroke-width: 1.8; }
-.l1 { stroke: var(--orange); } .l2 { stroke: var(--green); }
-svg.chart { max-width: 40rem; }
-"""
-COLOURS = ("#0072b2", "#d55e00", "#009e73")
+MOST = 60  # classes, at most, that bars are drawn for
+_WIDE = 25  # classes, at most, whose matrix fits beside another chart
 
 
 @dataclass(frozen=True)
@@ -69,81 +61,43 @@ class Curve:
         return spans[0], spans[1]
 
 
-def svg(chart: Bars | Curve) -> str:
-    """The chart as one element."""
-    return _bars(chart) if isinstance(chart, Bars) else _curve(chart)
+@dataclass(frozen=True)
+class Reliability:
+    """Accuracy and mean confidence by bin of the confidence, and the pixels of each bin."""
+
+    heading: str
+    edges: Array
+    pixels: Array
+    confidence: Array
+    accuracy: Array
+    measures: str  # in the picture's heading
+    caption: str
+
+    @property
+    def shares(self) -> Array:
+        """Of all pixels, those of each bin."""
+        return np.asarray(self.pixels / max(1, self.pixels.sum()))
 
 
-def _legend(names: Sequence[str], top: float) -> list[str]:
-    parts = []
-    for i, name in enumerate(names):
-        x = _LEFT + 140 * i
-        parts.append(f'<rect class="s{i % 3}" x="{x}" y="{top - 9:g}" width="10" height="10"/>')
-        parts.append(text_at(x + 15, top, name, "start"))
-    return parts
+@dataclass(frozen=True)
+class Confusion:
+    """Pixels by true class (row) and label (column)."""
+
+    heading: str
+    pixels: Array
+    names: Sequence[str]
+    measures: str
+    caption: str
+
+    @property
+    def shares(self) -> Array:
+        """Of each true class's pixels, those with each label."""
+        return np.asarray(self.pixels / np.maximum(1, self.pixels.sum(1))[:, None])
+
+    @property
+    def wide(self) -> bool:
+        """Whether it takes a row of the page for itself."""
+        return len(self.names) > _WIDE
 
 
-def _framed(parts: list[str], width: float, height: float, label: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}" '
-        f'class="chart">{"".join(parts)}</svg>'
-    )
-
-
-def _bars(chart: Bars) -> str:
-    low, high = chart.limits
-    scale, count = _WIDE / (high - low), len(chart.series)
-    parts, thick = _legend([name for name, _ in chart.series], 14), (_ROW - 6) / max(1, count)
-    for c in range(chart.shown):
-        top = 28 + c * _ROW
-        name = chart.names[c]
-        short = name if len(name) <= 20 else f"{name[:19]}…"
-        parts.append(text_at(_LEFT - 8, top + _ROW / 2 + 2, short, "end"))
-        for i, (told, values) in enumerate(chart.series):
-            value = values[c]
-            if not math.isfinite(value):
-                continue
-            x, width = _LEFT + (min(0, value) - low) * scale, abs(value) * scale
-            place = f'x="{x:.2f}" y="{top + 2 + i * thick:.2f}" width="{width:.2f}"'
-            title = f"<title>{escape(name)}, {escape(told)}: {value:.6g}</title>"
-            parts.append(f'<rect class="s{i % 3}" {place} height="{thick:.2f}">{title}</rect>')
-        largest = max((row[c] for _, row in chart.series if math.isfinite(row[c])), default=0.0)
-        at = _LEFT + (max(0.0, largest) - low) * scale + 6
-        parts.append(text_at(at, top + _ROW / 2 + 2, f"{largest:.4g}", "start"))
-    zero, bottom = _LEFT - low * scale, 28 + chart.shown * _ROW
-    parts.append(f'<path class="frame" d="M{zero:.2f} 24V{bottom}"/>')
-    if len(chart.names) > chart.shown:
-        more = f"and {len(chart.names) - chart.shown} more classes"
-        parts.append(text_at(_LEFT, bottom + 18, more, "start"))
-    return _framed(parts, _LEFT + _WIDE + 70, bottom + 28, chart.heading)
-
-
-def _curve(chart: Curve) -> str:
-    (left, right), (low, high) = chart.limits
-    across, up = _WIDE / (right - left), _SIDE / (high - low)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return 60 + (x - left) * across, 28 + (high - y) * up
-
-    parts = _legend([name for name, *_ in chart.series], 14)
-    for i in range(5):
-        x, y = left + (right - left) * i / 4, low + (high - low) * i / 4
-        parts.append(text_at(place(x, low)[0], 28 + _SIDE + 16, f"{x:.3g}"))
-        parts.append(text_at(54, place(left, y)[1] + 4, f"{y:.3g}", "end"))
-        parts.append(f'<path class="grid" d="M60 {place(left, y)[1]:.2f}h{_WIDE}"/>')
-    for i, (_, xs, ys) in enumerate(chart.series):
-        points = [place(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x + y)]
-        line = "L".join(f"{x:.2f} {y:.2f}" for x, y in points)
-        parts.append(f'<path class="l{i % 3}" d="M{line}"/>' if points else "")
-        parts += [
-            f'<circle class="s{i % 3}" cx="{x:.2f}" cy="{y:.2f}" r="2.5"/>' for x, y in points
-        ]
-    for name, px, py in chart.marks:
-        x, y = place(px, py)
-        parts.append(f'<path class="gap" d="M{x:.2f} {y:.2f}m0-6l6 6-6 6-6-6z"/>')
-        parts.append(text_at(x + 9, y - 7, name, "start"))
-    parts.append(f'<path class="frame" d="M60 28v{_SIDE}h{_WIDE}"/>')
-    parts.append(text_at(60 + _WIDE / 2, 28 + _SIDE + 36, chart.across))
-    turned = f' transform="rotate(-90 14 {28 + _SIDE / 2:g})"'
-    parts.append(text_at(14, 28 + _SIDE / 2, chart.up, "middle", turned))
-    return _framed(parts, 60 + _WIDE + 90, 28 + _SIDE + 48, chart.heading)
+Chart = Bars | Curve | Reliability | Confusion

@@ -1,19 +1,64 @@
-"""Reports made of a headline, tables and simple charts, in each file format."""
+"""A report: what it says as plain tables and charts, and each file format made of that."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from softmax2d._errors import Path
-from softmax2d._report import charts, page, text
-from softmax2d._report.charts import Bars, Curve
+from softmax2d._report import page
+from softmax2d._report.charts import Chart
+from softmax2d._report.text import Rows, aligned
 from softmax2d._whole_file import write_whole
 
 SUFFIXES = (".txt", ".html", ".png", ".json")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, the first row being the head.
+
+    Attributes
+    ----------
+    rows : list of list of str
+        The cells.
+    heading : str
+        Above it on a page.
+    said : str or None
+        Above it in plain text; the heading if None.
+    left : int
+        Columns of names, which are flush left.
+    shares : range
+        Columns of numbers from 0 to 1, drawn as bars behind them on a page.
+    listed : int or None
+        Rows, at most, in plain text.
+    order : sequence of int or None
+        Rows in the order in which a short text keeps them; the first ones if None.
+    more : str
+        What the rows are that a short text leaves out.
+    """
+
+    rows: Rows
+    heading: str = ""
+    said: str | None = None
+    left: int = 1
+    shares: range = range(0)
+    listed: int | None = None
+    order: Sequence[int] | None = None
+    more: str = "more rows"
+
+    def text(self, most: int | None) -> str:
+        """Aligned columns under the heading."""
+        head, *rows = self.rows
+        rows = rows[: self.listed]
+        if most is not None and len(rows) > most:
+            rows = rows[:most] if self.order is None else [rows[i] for i in self.order[:most]]
+        said = self.heading if self.said is None else self.said
+        return f"{said}\n" * bool(said) + aligned([head, *rows], self.left)
 
 
 @dataclass(frozen=True)
@@ -26,47 +71,61 @@ class Figure:
         Heads the page and the picture.
     lines : list of str
         What was counted, and what should be known of it.
-    tables : list of pairs
-        A heading and rows of cells, the first row being the head.
-    drawn : list of Bars and Curve
-        The charts.
-    plain : dict
-        What the .json holds.
+    tables : list of Table
+        Below the charts on a page; the whole of plain text.
+    charts : sequence of charts
+        Drawn on the page and in the picture.
+    plain : callable
+        Gives what the .json holds beside the title.
+    totals : list of pairs
+        Names and numbers that are said first.
+    notes : list of str
+        Lines of the page that plain text does without.
     """
 
     title: str
     lines: list[str]
-    tables: list[tuple[str, text.Rows]]
-    drawn: list[Bars | Curve] = field(default_factory=list)
-    plain: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table]
+    charts: Sequence[Chart]
+    plain: Callable[[], dict[str, Any]]
+    totals: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
 
-    def text(self) -> str:
-        """Lines and tables, without a line end after the last."""
-        parts = ["\n".join(self.lines)]
-        parts += [
-            f"{head}\n{text.aligned(rows)}" if head else text.aligned(rows)
-            for head, rows in self.tables
-        ]
-        return "\n\n".join(parts)
+    def text(self, most: int | None = None) -> str:
+        """Lines and tables, without a line end after the last.
+
+        Parameters
+        ----------
+        most : int, optional
+            Rows of each table; a last line says how many were left out of the longest.
+        """
+        parts = ["\n".join(self.lines)] if self.lines else []
+        if self.totals:
+            parts.append(aligned([list(pair) for pair in self.totals]))
+        text = "\n\n".join([*parts, *(table.text(most) for table in self.tables)])
+        longest = max(self.tables, key=lambda table: len(table.rows), default=None)
+        if longest is None or most is None or len(longest.rows) - 1 <= most:
+            return text
+        return f"{text}\nand {len(longest.rows) - 1 - most} {longest.more}"
 
     def html(self) -> str:
         """One page that needs no other file."""
         parts = [f"<h1>{escape(self.title)}</h1>"]
-        parts += [f"<p>{escape(line)}</p>" for line in self.lines]
-        figures = (
-            f"<figure><h2>{escape(c.heading)}</h2>{charts.svg(c)}</figure>" for c in self.drawn
-        )
-        parts.append(f'<div class="pair">{"".join(figures)}</div>')
-        parts += [f"<h2>{escape(head)}</h2>{page.table(rows)}" for head, rows in self.tables]
-        return page.document(self.title, parts, charts.STYLE)
+        parts += [f"<p>{escape(line)}</p>" for line in (*self.lines, *self.notes)]
+        parts += [page.cards(self.totals)] if self.totals else []
+        parts.append(page.figures(self.charts))
+        for table in self.tables:
+            head = f"<h2>{escape(table.heading)}</h2>"
+            parts.append(head + page.table(table.rows, table.left, table.shares))
+        return page.document(self.title, parts, self.charts)
 
-    def rendered(self, suffix: str) -> bytes:
+    def render(self, suffix: str) -> bytes:
         """The bytes of a report file with that suffix.
 
         Raises
         ------
         ValueError
-            Another suffix than ``SUFFIXES``.
+            Another suffix than ``.txt``, ``.html``, ``.png`` or ``.json``.
         ImportError
             ``.png`` without matplotlib.
         """
@@ -75,16 +134,16 @@ class Figure:
             known = ", ".join(SUFFIXES)
             raise ValueError(f"save_report: path must end in one of {known}; got {suffix!r}.")
         if kind == ".png":
-            from softmax2d._report import chart_picture
+            from softmax2d._report import picture
 
-            return chart_picture.png(self.drawn, self.title)
+            return picture.png(self.charts, self.title)
         if kind == ".html":
             return self.html().encode()
         if kind == ".json":
-            whole = {"title": self.title, **self.plain}
+            whole = {"title": self.title, **self.plain()}
             return (json.dumps(whole, allow_nan=False, ensure_ascii=False) + "\n").encode()
         return f"{self.title}\n\n{self.text()}\n".encode()
 
     def save(self, path: Path) -> None:
-        """Write it; the suffix decides the format."""
-        write_whole(path, self.rendered(os.path.splitext(os.fspath(path))[1]))
+        """Write it whole; the suffix decides the format."""
+        write_whole(path, self.render(os.path.splitext(os.fspath(path))[1]))

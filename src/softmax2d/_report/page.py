@@ -1,14 +1,13 @@
-"""The report as one page of HTML: no script, no network, no other file."""
+"""A report's page of HTML: no script, no network, no other file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-from softmax2d._report import drawing, text
-
-if TYPE_CHECKING:
-    from softmax2d._statistics.statistics import Statistics
+from softmax2d._report import drawing
+from softmax2d._report.charts import Bars, Chart, Confusion, Curve
+from softmax2d._report.text import Rows
 
 # Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008; lighter on dark.
 _STYLE = """
@@ -59,7 +58,7 @@ def _row(cells: list[str], tag: str, left: int, parts: range) -> str:
     return f"<tr>{''.join(made)}</tr>"
 
 
-def table(rows: text.Rows, left: int = 1, parts: range = range(0)) -> str:
+def table(rows: Rows, left: int = 1, parts: range = range(0)) -> str:
     """Rows under their heading; the first ``left`` columns are names."""
     head = _row(rows[0], "th", left, parts)
     body = "\n".join(_row(row, "td", left, parts) for row in rows[1:])
@@ -68,42 +67,26 @@ def table(rows: text.Rows, left: int = 1, parts: range = range(0)) -> str:
     )
 
 
-def _diagrams(found: Statistics, names: list[str]) -> str:
-    wide = ' class="wide"' if len(names) > 25 else ""
-    return (
-        f'<div class="pair"><figure><h2>Reliability</h2>{drawing.reliability(found)}'
-        "<figcaption>Bars: share of right labels among pixels of that confidence. Diamonds: their "
-        "mean confidence; the line to the bar is the calibration error of the bin. On the dashed "
-        "line confidence is what it says.</figcaption></figure>"
-        f"<figure{wide}><h2>Confusion</h2>{drawing.confusion(found, names)}"
-        "<figcaption>Share of each true class (row) that got each label (column).</figcaption>"
-        "</figure></div>"
-    )
+def cards(totals: Sequence[tuple[str, str]]) -> str:
+    """Names and numbers, each in a frame."""
+    framed = (f"<div><dt>{escape(n)}</dt><dd>{escape(v)}</dd></div>" for n, v in totals)
+    return f"<dl>{''.join(framed)}</dl>"
 
 
-def html(found: Statistics, names: list[str], title: str) -> str:
-    """The whole page."""
-    cards = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{text.number(value)}</dd></div>"
-        for name, value in text.totals(found)
-    )
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(text.headline(found))}</p>",
-        f"<dl>{cards}</dl>",
-        _diagrams(found, names),
-        f"<h2>Classes</h2>{table(text.class_rows(found, names), 1, range(1, 5))}",
-    ]
-    rows = text.confusions(found, names, 20)
-    if len(rows) > 1:
-        parts.append(f"<h2>Largest confusions</h2>{table(rows, 2)}")
-    if found.pixels > found.undefined:
-        parts.append(f"<h2>Calibration</h2>{table(text.bin_rows(found))}")
-    return document(title, parts)
+def figures(charts: Sequence[Chart]) -> str:
+    """The charts side by side, each under its heading."""
+    made = []
+    for chart in charts:
+        wide = ' class="wide"' if isinstance(chart, Confusion) and chart.wide else ""
+        head = f"<figure{wide}><h2>{escape(chart.heading)}</h2>{drawing.svg(chart)}"
+        said = "" if isinstance(chart, Bars | Curve) else chart.caption
+        made.append(f"{head}{said and f'<figcaption>{said}</figcaption>'}</figure>")
+    return f'<div class="pair">{"".join(made)}</div>'
 
 
-def document(title: str, parts: list[str], style: str = "") -> str:
-    """A page of its own, with the style of all reports and what is added to it."""
+def document(title: str, parts: list[str], charts: Sequence[Chart] = ()) -> str:
+    """A page of its own, with the style of all reports and that of its charts."""
+    style = drawing.STYLE if any(isinstance(c, Bars | Curve) for c in charts) else ""
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"/>\n'

@@ -1,38 +1,56 @@
-"""The report as a picture: reliability diagram and confusion matrix, drawn by matplotlib."""
+"""Charts as one picture, drawn by matplotlib."""
 
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from softmax2d._report import text
-
-if TYPE_CHECKING:
-    from softmax2d._statistics.statistics import Statistics
+from softmax2d._report.charts import Bars, Chart, Confusion, Curve, Reliability
 
 # M. Okabe and K. Ito, "Color Universal Design", 2008.
-_BLUE, _ORANGE = "#0072b2", "#d55e00"
+_BLUE, _ORANGE, _GREEN = COLOURS = ("#0072b2", "#d55e00", "#009e73")
 _CHINESE = ("Noto Sans CJK SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 _NAMED = 40  # classes, at most, whose names fit beside the matrix
 _WRITTEN = 12  # classes, at most, whose shares fit into the cells
 
 
-def png(found: Statistics, names: list[str], title: str) -> bytes:
-    """The bytes of a PNG file."""
-
-    def fill(figure: Any) -> None:
-        left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
-        reliability(found, "Reliability", *left.subplots(2, 1, height_ratios=(4, 1), sharex=True))
-        _matrix(found, names, right.subplots())
-
-    return drawn(fill, title, (13, 6.4))
+def png(charts: Sequence[Chart], title: str) -> bytes:
+    """The bytes of a PNG file: the charts side by side."""
+    if any(isinstance(chart, Reliability) for chart in charts):
+        return _draw(partial(_fill_diagrams, charts=charts), title, (13, 6.4))
+    rows = max((c.shown for c in charts if isinstance(c, Bars)), default=0)
+    size = (6.6 * max(1, len(charts)), max(5.5, 0.32 * rows + 1.5))
+    return _draw(partial(_fill_charts, charts=charts), title, size)
 
 
-def drawn(fill: Callable[[Any], None], title: str, size: tuple[float, float]) -> bytes:
+def _fill_diagrams(figure: Any, charts: Sequence[Chart]) -> None:
+    """A diagram and its histogram in each part, or a matrix, which is wider."""
+    widths = [1.25 if isinstance(chart, Confusion) else 1 for chart in charts]
+    for part, chart in zip(
+        figure.subfigures(1, len(charts), width_ratios=widths), charts, strict=True
+    ):
+        if isinstance(chart, Reliability):
+            _reliability(chart, *part.subplots(2, 1, height_ratios=(4, 1), sharex=True))
+        elif isinstance(chart, Confusion):
+            _matrix(chart, part.subplots())
+
+
+def _fill_charts(figure: Any, charts: Sequence[Chart]) -> None:
+    axes = figure.subplots(1, max(1, len(charts)), squeeze=False)
+    for each, chart in zip(axes[0], charts, strict=False):
+        if isinstance(chart, Bars):
+            _bars(each, chart)
+        elif isinstance(chart, Curve):
+            _curve(each, chart)
+
+
+def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) -> bytes:
     """A PNG of a figure that ``fill`` draws."""
     try:
         from matplotlib import rc_context
@@ -63,9 +81,10 @@ def _plain(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-def reliability(found: Statistics, name: str, axes: Any, below: Any) -> None:
+def _reliability(chart: Reliability, axes: Any, below: Any) -> None:
     """Accuracy and mean confidence by bin, and how many pixels are in each."""
-    edges, count, confidence, accuracy = found.bins
+    edges, count = chart.edges, chart.pixels
+    confidence, accuracy = chart.confidence, chart.accuracy
     used = np.flatnonzero(count)
     place = {"align": "edge", "width": 1 / len(count), "edgecolor": "white", "linewidth": 0.5}
     axes.bar(edges[used], accuracy[used], color=_BLUE, label="accuracy", **place)
@@ -73,34 +92,57 @@ def reliability(found: Statistics, name: str, axes: Any, below: Any) -> None:
     axes.plot(confidence[used], confidence[used], "D", color=_ORANGE, ms=5, label="mean confidence")
     axes.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="calibrated")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
-    axes.set_title(
-        f"{name}: ECE {text.number(found.ece)}, ACE {text.number(found.ace)}, "
-        f"MCE {text.number(found.mce)}"
-    )
+    axes.set_title(f"{chart.heading}: {chart.measures}")
     axes.legend(loc="upper left", frameon=False)
-    below.bar(edges[:-1], count / max(1, count.sum()), color="0.6", **place)
+    below.bar(edges[:-1], chart.shares, color="0.6", **place)
     below.set(xlabel="confidence", ylabel="share of pixels", xlim=(0, 1))
     for each in (axes, below):
         each.spines[["top", "right"]].set_visible(False)
 
 
-def _matrix(found: Statistics, names: list[str], axes: Any) -> None:
+def _matrix(chart: Confusion, axes: Any) -> None:
     """Shares of each true class by label."""
-    shares = found.confusion / np.maximum(1, found.class_pixels)[:, None]
+    names, shares = chart.names, chart.shares
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     axes.figure.colorbar(drawn, ax=axes, label="share of the true class", shrink=0.8)
     axes.set(xlabel="label", ylabel="truth")
-    axes.set_title(
-        f"Confusion: accuracy {text.number(found.accuracy)}, mean IoU {text.number(found.mean_iou)}"
-    )
+    axes.set_title(f"{chart.heading}: {chart.measures}")
     if len(names) > _NAMED:
         return
     shown = [_plain(name if len(name) < 24 else f"{name[:22]}…") for name in names]
     turn = 90 if any(len(name) > 3 for name in shown) else 0
     axes.set_xticks(range(len(names)), shown, rotation=turn, fontsize=9)
     axes.set_yticks(range(len(names)), shown, fontsize=9)
-    for truth, label in np.argwhere(found.confusion).tolist() if len(names) <= _WRITTEN else ():
+    for truth, label in np.argwhere(chart.pixels).tolist() if len(names) <= _WRITTEN else ():
         share = shares[truth, label]
         colour = "white" if share > 0.6 else "black"
         place = {"ha": "center", "va": "center", "color": colour, "fontsize": 9}
         axes.text(label, truth, f"{share:.2f}", **place)
+
+
+def _bars(axes: Any, chart: Bars) -> None:
+    count, thick = chart.shown, 0.8 / len(chart.series)
+    for i, (name, values) in enumerate(chart.series):
+        places = [c + (i - (len(chart.series) - 1) / 2) * thick for c in range(count)]
+        known = [v if math.isfinite(v) else 0.0 for v in values[:count]]
+        axes.barh(places, known, thick * 0.95, color=COLOURS[i % 3], label=_plain(name))
+    axes.set_yticks(range(count), [_plain(name[:24]) for name in chart.names[:count]])
+    axes.invert_yaxis()
+    _finish(axes, chart.heading, len(chart.series) > 1)
+
+
+def _curve(axes: Any, chart: Curve) -> None:
+    for i, (name, xs, ys) in enumerate(chart.series):
+        axes.plot(xs, ys, "o-", ms=3, color=COLOURS[i % 3], label=_plain(name))
+    for name, x, y in chart.marks:
+        axes.plot([x], [y], "D", color=COLOURS[1], ms=7)
+        axes.annotate(_plain(name), (x, y), (6, 6), textcoords="offset points")
+    axes.set(xlabel=_plain(chart.across), ylabel=_plain(chart.up))
+    _finish(axes, chart.heading, len(chart.series) > 1)
+
+
+def _finish(axes: Any, heading: str, named: bool) -> None:
+    axes.set_title(_plain(heading))
+    if named:
+        axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -111,11 +111,11 @@ def evaluate(
     bins = number_of_bins(where, bins)
     source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
     truth = targets.labels(where, target, source, ignore_index)
-    return counted(source, truth, _images(where, array, axis, spatial_dims), bins)
+    return count_pixels(source, truth, _images(where, array, axis, spatial_dims), bins)
 
 
-def counted(source: Logits, truth: Any, images: int, bins: int) -> Statistics:
-    """What :func:`evaluate` does once everything is checked."""
+def count_pixels(source: Logits, truth: Any, images: int, bins: int) -> Statistics:
+    """The statistics of some pixels; everything has been checked."""
     classes = source.classes
     confusion = np.zeros((classes, classes), np.int64)
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)

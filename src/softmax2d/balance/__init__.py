@@ -8,7 +8,7 @@ from softmax2d.balance._log_prior import log_prior
 from softmax2d.balance._measured import Candidate, Goal
 from softmax2d.balance._tune import tune_bias
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.balance._weights import class_weights
+from softmax2d.balance._weights import class_weights, weights_figure
 
 __all__ = [
     "Candidate",
@@ -21,4 +21,5 @@ __all__ = [
     "estimate_prior",
     "log_prior",
     "tune_bias",
+    "weights_figure",
 ]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._records import reported
-
-if TYPE_CHECKING:
-    from softmax2d._report.figure import Figure
+from softmax2d._report.charts import Bars
+from softmax2d._report.figure import Figure, Table
+from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("pixels", "images_with", "pixels_with")
 
@@ -130,7 +130,20 @@ class ClassCounts(reported.Reported):
         """
         return cls(**cls._fields(plain, (*_ARRAYS, "images", "ignored", "names")))
 
-    def _figure(self) -> Figure:
-        from softmax2d.balance._tables import counts_figure
-
-        return counts_figure(self)
+    def figure(self, title: str = "Class counts") -> Figure:
+        """What its report says: pixels and images of each class, and bars of their shares."""
+        names = printable(self.names, self.classes)
+        lines = [f"{quantity(self.total, 'pixel')} in {quantity(self.images, 'image')}"]
+        if self.ignored:
+            lines[0] += f", {self.ignored} more ignored"
+        if missing := [names[c] for c in np.flatnonzero(self.pixels == 0)]:
+            lines.append(f"without a pixel: {', '.join(missing)}")
+        rows = [["class", "pixels", "share", "images", "share of its images"]]
+        with np.errstate(invalid="ignore"):
+            inside = np.true_divide(self.pixels, self.pixels_with)
+        for c, name in enumerate(names):
+            pixels, images = str(self.pixels[c]), str(self.images_with[c])
+            rows.append([name, pixels, share(self.shares[c]), images, share(inside[c])])
+        series = [("of all pixels", self.shares.tolist()), ("of its images", inside.tolist())]
+        charts = [Bars("Share of each class", names, series)]
+        return Figure(title, lines, [Table(rows)], charts, lambda: {"counts": self.to_dict()})

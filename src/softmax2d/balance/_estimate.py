@@ -13,10 +13,10 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between
 from softmax2d._gate.targets import Logits, Target
 from softmax2d._native import core
+from softmax2d._report.text import printable
 from softmax2d.balance._em import Course
 from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
-from softmax2d.balance._tables import listed
 from softmax2d.balance._tune import split
 from softmax2d.balance._weighted_sums import ShareSums, shares
 from softmax2d.stream.counting.samples import Samples, names_of
@@ -146,7 +146,7 @@ def estimate_prior(
     plain = sums(np.ones(classes))
     course = Course(sums, source)
     course.run(tolerance, most)
-    told = listed(given, classes)
+    told = printable(given, classes)
     warnings = _warnings(course, told, most)
     if held_out is not None:
         kept = {"ignore_index": ignore_index, **how}

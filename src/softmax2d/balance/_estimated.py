@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._records import reported
-
-if TYPE_CHECKING:
-    from softmax2d._report.figure import Figure
+from softmax2d._report.charts import Bars, Chart, Curve
+from softmax2d._report.figure import Figure, Table
+from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
 _COUNTS = ("iterations", "passes", "pixels")
@@ -119,7 +119,24 @@ class EstimatedPrior(reported.Reported):
         known |= {"log_likelihoods": tuple(course), "warnings": tuple(told)}
         return cls(converged=plain["converged"], **known)
 
-    def _figure(self) -> Figure:
-        from softmax2d.balance._tables import prior_figure
-
-        return prior_figure(self)
+    def figure(self, title: str = "Estimated prior") -> Figure:
+        """What its report says: source and estimate by class, the likelihood, the warnings."""
+        names = printable(self.names, len(self.prior))
+        state = "converged" if self.converged else "not converged"
+        lines = [
+            f"{quantity(self.pixels, 'pixel')}, {state} after {self.iterations} steps, "
+            f"{self.passes} passes; log-likelihood {self.log_likelihoods[-1]:.6g} nats a pixel",
+            *(f"beware: {warning}" for warning in self.warnings),
+        ]
+        rows = [["class", "source", "estimate", "mean probability", "bias"]]
+        for c, name in enumerate(names):
+            values = map(share, (self.source_prior[c], self.prior[c], self.mean_posterior[c]))
+            rows.append([name, *values, f"{self.bias[c]:+.4f}"])
+        series = [("source", self.source_prior.tolist()), ("estimate", self.prior.tolist())]
+        steps = list(map(float, range(len(self.log_likelihoods))))
+        course = [("log-likelihood", steps, list(self.log_likelihoods))]
+        charts: list[Chart] = [
+            Bars("Share of each class", names, series),
+            Curve("Convergence", "step", "log-likelihood (nats a pixel)", course),
+        ]
+        return Figure(title, lines, [Table(rows)], charts, lambda: {"estimated": self.to_dict()})

@@ -11,7 +11,7 @@ import numpy as np
 from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
-from softmax2d._statistics.evaluate import counted
+from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._margins import Margins
@@ -218,4 +218,4 @@ def _taus(where: str, taus: Any) -> list[float]:
 
 def _evaluated(samples: Samples, temperature: Any, bias: Array) -> Statistics | Any:
     """By the ordinary way."""
-    return samples.total(partial(counted, bins=_BINS), temperature, bias)
+    return samples.total(partial(count_pixels, bins=_BINS), temperature, bias)

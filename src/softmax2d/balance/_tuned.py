@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from softmax2d import __version__
 from softmax2d._gate.arrays import Array
 from softmax2d._records import reported
+from softmax2d._report.charts import Bars, Chart, Curve
+from softmax2d._report.figure import Figure, Table
+from softmax2d._report.text import Rows, change, number, printable, quantity
 from softmax2d.balance._measured import Candidate, Goal
 from softmax2d.calibrate._calibration import Calibration
-
-if TYPE_CHECKING:
-    from softmax2d._report.figure import Figure
 
 _FIELDS = (
     *("temperature", "goal", "family", "before", "after", "curve", "pixels", "images"),
     *("nll", "passes", "converged", "names"),
 )
+
+
+_LISTED = 40  # candidates of a curve, at most, that a table lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +172,67 @@ class TunedBias(reported.Reported):
             note=f"tuned for {self.goal.told(self.class_names)}: better labels, not probabilities",
         )
 
-    def _figure(self) -> Figure:
-        from softmax2d.balance._tables import tuned_figure
+    def figure(self, title: str = "Tuned bias") -> Figure:
+        """What its report says: before and after, a row for each class, and the trade-off."""
+        names = printable(self.names, len(self.bias))
+        tables = [Table(self._totals()), Table(self._class_rows(names), "Classes")]
+        tables.append(Table(self._curve_rows(), "Trade-off"))
+        recalls = self.before.recall, self.after.recall
+        series = [(n, r.tolist()) for n, r in zip(("before", "after"), recalls, strict=True)]
+        charts: list[Chart] = [self._trade_off(names), Bars("Recall", names, series)]
+        plain = lambda: {"tuned": self.to_dict()}  # noqa: E731 - made when it is asked for
+        return Figure(title, self._lines(names), tables, charts, plain)
 
-        return tuned_figure(self)
+    def _lines(self, names: list[str]) -> list[str]:
+        pixels, images = int(self.pixels.sum()), quantity(self.images, "image")
+        lines = [
+            f"goal: {self.goal.told(names)}",
+            f"chosen on {quantity(pixels, 'pixel')} in {images} by {quantity(self.passes, 'pass')}",
+            "measured on the data it was chosen on: expect less elsewhere",
+        ]
+        if self.tau is not None:
+            lines.insert(1, f"tau: {self.tau:g}")
+        return lines if self.converged else [*lines, "not converged: more sweeps may find more"]
+
+    def _totals(self) -> Rows:
+        rows = [["", "before", "after", "change"]]
+        for name in ("accuracy", "mean_accuracy", "mean_iou"):
+            pair = getattr(self.before, name), getattr(self.after, name)
+            rows.append([name.replace("_", " "), *change(*pair)])
+        return [*rows, ["negative log-likelihood", *change(*self.nll)]]
+
+    def _class_rows(self, names: list[str]) -> Rows:
+        rows = [["class", "bias", *("recall", "after", "change"), *("IoU", "after", "change")]]
+        rows[0].append("pixels")
+        before, after = self.before, self.after
+        for c, name in enumerate(names):
+            recall, iou = (
+                change(before.recall[c], after.recall[c]),
+                change(before.iou[c], after.iou[c]),
+            )
+            rows.append([name, f"{after.bias[c]:+.4f}", *recall, *iou, str(self.pixels[c])])
+        return rows
+
+    def _curve_rows(self) -> Rows:
+        """The curve, thinned where it is long."""
+        first = "tau" if self.family == "tau" else ""
+        rows = [[first, "accuracy", "mean accuracy", "mean IoU", "goal"]]
+        curve = self.curve
+        if len(curve) > _LISTED:
+            curve = tuple(curve[i] for i in np.linspace(0, len(curve) - 1, _LISTED).astype(int))
+        for c in curve:
+            tau = f"{c.tau:g}" if c.tau is not None else ""
+            values = c.accuracy, c.mean_accuracy, c.mean_iou, self.goal.score(c)
+            rows.append([tau, *map(number, values)])
+        return rows
+
+    def _trade_off(self, names: list[str]) -> Curve:
+        ends = (("before", self.before), ("after", self.after))
+        marks = [(name, c.accuracy, self.goal.score(c)) for name, c in ends]
+        across = [c.accuracy for c in self.curve]
+        up = [self.goal.score(c) for c in self.curve]
+        aim = self.goal.told(names).split(", accuracy")[0]
+        return Curve("Trade-off", "accuracy", aim, [(aim, across, up)], marks)
 
 
 def _goal(where: str, plain: Any, classes: int) -> Goal:

@@ -10,6 +10,9 @@ import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
+from softmax2d._report.charts import Bars
+from softmax2d._report.figure import Figure, Table
+from softmax2d._report.text import printable, share
 from softmax2d.balance._class_counts import ClassCounts
 
 Method = Literal["inverse", "median", "enet", "effective"]
@@ -136,3 +139,33 @@ def class_weights(
     elif normalize == "sum":
         weights *= counts.classes / weights.sum()
     return weights
+
+
+def weights_figure(
+    weights: Array, counts: ClassCounts, method: str, title: str = "Class weights"
+) -> Figure:
+    """What a report says of weights: a table and bars, beside the counts they were made of.
+
+    Parameters
+    ----------
+    weights : array, shape (C,)
+        From :func:`class_weights`.
+    counts : ClassCounts
+        Of the training labels.
+    method : str
+        By which the weights were made.
+    title : str
+        Heads the page and the picture.
+
+    Returns
+    -------
+    Figure
+        Its ``text``, ``render`` and ``save`` make each format of it.
+    """
+    names = printable(counts.names, counts.classes)
+    rows = [["class", "weight", "pixels", "share"]]
+    for c, name in enumerate(names):
+        rows.append([name, f"{weights[c]:.6g}", str(counts.pixels[c]), share(counts.shares[c])])
+    charts = [Bars("Weight of each class", names, [(method, weights.tolist())])]
+    plain = {"method": method, "weights": weights.tolist(), "classes": names}
+    return Figure(title, [f"method {method}"], [Table(rows)], charts, lambda: plain)

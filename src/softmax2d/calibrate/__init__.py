@@ -20,6 +20,7 @@ True
 True
 """
 
+from softmax2d.calibrate._assess import Assessment, assess
 from softmax2d.calibrate._bootstrap import Interval, bootstrap, compare
 from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._fit import fit
@@ -28,10 +29,12 @@ from softmax2d.calibrate._measures import MEASURES, adaptive_calibration_error
 
 __all__ = [
     "MEASURES",
+    "Assessment",
     "Calibration",
     "Interval",
     "LocalCalibration",
     "adaptive_calibration_error",
+    "assess",
     "bootstrap",
     "compare",
     "fit",

@@ -11,7 +11,7 @@ from softmax2d._exact_sums import ExactSum
 from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.targets import Logits
-from softmax2d._statistics.evaluate import MAX_BINS, counted, number_of_bins
+from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._measures import bins_for, coarse, named, value_of
 from softmax2d.stream.counting.samples import Samples
@@ -68,7 +68,7 @@ class _Images:
 
 def _statistics(samples: Samples, temperature: Any, bias: Any, bins: int) -> Iterator[Statistics]:
     def count(source: Logits, target: Any, images: int) -> Statistics:
-        return counted(source, target, images, bins)
+        return count_pixels(source, target, images, bins)
 
     yield from samples.each(count, temperature, bias)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,32 +10,16 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d import Statistics
 from softmax2d._errors import Unusable
-from softmax2d._gate.targets import Logits
 from softmax2d._records import json_files
-from softmax2d._report import text
-from softmax2d._statistics.evaluate import counted
-from softmax2d.calibrate import _figure, _measures
-from softmax2d.calibrate import _fit as _fitted
-from softmax2d.calibrate._calibration import METHODS, Calibration
+from softmax2d.calibrate import Assessment, Calibration, assess, fit
+from softmax2d.calibrate._calibration import METHODS
 from softmax2d.cli import _colour, _results
 from softmax2d.cli._pairs import pairs_of
 from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._write import Results
 from softmax2d.stream.counting.samples import Samples
 
-_TOLD = {
-    "nll": "negative log-likelihood (nats)",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "ace": "average calibration error",
-    "adaptive_ece": "adaptive calibration error",
-    "mce": "maximum calibration error",
-    "classwise_ece": "class-wise calibration error",
-    "accuracy": "accuracy",
-    "mean_iou": "mean IoU",
-}
 _LISTED = 30
 _MOST_BINS = 100
 
@@ -128,17 +113,14 @@ def calibrate(
     samples = _samples(scores, labels, **rest)
     names = _colour.class_names(classes, samples.classes)
     found = _fit(scores, labels, names, rest)
-    pair, measures = _measured(samples, found, bins)
-    listed = names or found.class_names or [str(c) for c in range(found.classes)]
+    title = f"Calibration: {logits.name} and {truth.name}"
+    measured = assess(scores, labels, calibration=found, bins=bins, **_how(rest))
     files: list[tuple[Path | None, bytes]] = [(out, json_files.rendered(found.to_dict()).encode())]
     if report is not None:
-        title = f"Calibration: {logits.name} and {truth.name}"
-        told = found.to_dict()
-        data = _figure.rendered(pair, measures, told, list(listed), report.suffix, title)
-        files.append((report, data))
+        files.append((report, measured.figure(title).render(report.suffix)))
     _results.write(results, files)
     if not quiet:
-        _say(found, pair[0], measures, list(listed))
+        _say(measured)
         for path in written:
             click.echo(click.format_filename(path))
         click.echo(f"{perf_counter() - started:.2f} s")
@@ -157,44 +139,21 @@ def _how(rest: dict[str, Any]) -> dict[str, Any]:
 def _fit(scores: Any, labels: Any, names: Any, rest: dict[str, Any]) -> Calibration:
     asked = {n: rest[n] for n in ("method", "weight", "data_date")} | _how(rest)
     found: Calibration = _results.plainly(
-        lambda: _fitted.fit(scores, labels, class_names=names, **asked), "calibrate.fit"
+        lambda: fit(scores, labels, class_names=names, **asked), "calibrate.fit"
     )
     return found
 
 
-def _measured(
-    samples: Samples, found: Calibration, bins: int
-) -> tuple[tuple[Statistics, Statistics], _figure.Measures]:
-    """Statistics before and after, and their measures."""
-    fine = _measures.bins_for(tuple(_TOLD), bins)
-
-    def count(source: Logits, target: Any, images: int) -> Statistics:
-        return counted(source, target, images, fine)
-
-    many = [samples.total(count), samples.total(count, found)]
-    before, after = (_measures.coarse(s, bins) for s in many)
-    measures = []
-    for name, words in _TOLD.items():
-        each = many if name == "adaptive_ece" else (before, after)
-        first, second = (float(_measures.value_of(name, s, bins)) for s in each)
-        measures.append((words, first, second))
-    return (before, after), measures
-
-
-def _say(
-    found: Calibration, before: Statistics, measures: _figure.Measures, names: list[str]
-) -> None:
+def _say(measured: Assessment) -> None:
     """What was fitted, and what it changes."""
-    click.echo(text.headline(before))
+    found, figure = measured.calibration, measured.figure()
+    click.echo(measured.before.figure().lines[0])
     scale = found.temperature
     if isinstance(scale, float) and found.bias is None:
         click.echo(f"temperature {scale:.6g}, {found.iterations} passes")
     else:
-        head, *rows = _figure.map_rows(found.to_dict(), names)
         click.echo(f"{found.method}, {found.iterations} passes\n")
-        click.echo(text.aligned([head, *rows[:_LISTED]]))
-        if len(rows) > _LISTED:
-            click.echo(f"and {len(rows) - _LISTED} classes")
+        click.echo(replace(figure, tables=figure.tables[1:]).text(_LISTED))
     if found.at_bound:
         low, high = found.bounds
         click.echo(f"at its bound: temperatures lie between {low:g} and {high:g}", err=True)
@@ -205,6 +164,6 @@ def _say(
     if found.note:
         click.echo(found.note, err=True)
     changed = np.ptp(scale) > 0 or found.bias is not None
-    click.echo(f"\n{text.aligned(_figure.rows(measures))}\n")
+    click.echo(f"\n{replace(figure, tables=figure.tables[:1]).text()}\n")
     if not changed:
         click.echo("one temperature changes no label")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from softmax2d._errors import Unusable
-from softmax2d.balance import ClassCounts, _tables, _weights, class_weights
+from softmax2d.balance import ClassCounts, _weights, class_weights, weights_figure
 from softmax2d.cli import _results
 from softmax2d.cli._write import Results
 
@@ -58,7 +58,7 @@ def counts(
     files = _results.files_of(labels)
     results = Results(written, files, overwrite)
     found = _results.counted(files, **rest)
-    figure = _tables.counts_figure(found)
+    figure = found.figure()
     plain = (json.dumps(found.to_dict(), ensure_ascii=False) + "\n").encode()
     _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:
@@ -110,7 +110,7 @@ def weights(
     made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )
-    figure = _tables.weights_figure(made, found, method)
+    figure = weights_figure(made, found, method)
     plain = (json.dumps(made.tolist()) + "\n").encode()
     _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:

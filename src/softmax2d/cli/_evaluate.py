@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -10,12 +11,11 @@ from time import perf_counter
 from typing import Any
 
 import click
-import numpy as np
 
-from softmax2d import Statistics, _report
+from softmax2d import Statistics
 from softmax2d._errors import Refused, Unusable, failing, needed
 from softmax2d._files.formats import open_any
-from softmax2d._report import text
+from softmax2d._report.figure import SUFFIXES
 from softmax2d.cli import _colour
 from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
@@ -39,8 +39,8 @@ def _checked_report(path: Path | None) -> None:
     if path is None:
         return
     suffix = path.suffix.lower()
-    if suffix not in _report.SUFFIXES:
-        known = ", ".join(_report.SUFFIXES)
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
         raise Refused(path, f"has the unknown suffix {path.suffix!r}; reports go to {known}.")
     if suffix == ".png":
         needed("matplotlib", "demo")
@@ -50,15 +50,9 @@ def _say(plan: Plan, found: Statistics, names: list[str]) -> None:
     """What was read, the totals, and the classes, of many those with the lowest IoU."""
     click.echo(said_of(plan.source, plan.geometry))
     path = "truth" if plan.truth is None else plan.truth.path
-    click.echo(f"{click.format_filename(path)}: {text.headline(found)}\n")
-    click.echo(text.aligned([[name, text.number(value)] for name, value in text.totals(found)]))
-    head, *rows = text.class_rows(found, names)
-    if len(rows) > _LISTED:
-        lowest = np.argsort(found.iou, kind="stable")[:_LISTED]  # NaN, no pixels at all, comes last
-        rows = [rows[c] for c in lowest.tolist()]
-    click.echo(f"\n{text.aligned([head, *rows])}")
-    if len(rows) < len(names):
-        click.echo(f"and {len(names) - len(rows)} classes of higher IoU, or without pixels")
+    figure = found.figure(names)
+    shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
+    click.echo(f"{click.format_filename(path)}: {shown}")
 
 
 def _results(
@@ -179,7 +173,7 @@ def evaluate(
             found = evaluated(counting, threads, progress, account, cluster, job, held)
             if report is not None:
                 title = f"{logits.name} and {truth.name}"
-                data = _report.rendered(found, report.suffix, listed, title)
+                data = found.figure(listed, title).render(report.suffix)
                 file = results.create(report)
                 with failing(report):
                     file.write(data)

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from softmax2d import _report
 from softmax2d._errors import Refused, StreamError, Unusable, failing, needed
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.regular import read_lines
-from softmax2d._report.figure import Figure
+from softmax2d._report.figure import SUFFIXES, Figure
 from softmax2d.balance import ClassCounts, class_counts
 from softmax2d.cli import _colour
 from softmax2d.cli._write import Results
@@ -60,8 +59,8 @@ def check_suffixes(out: Path | None, report: Path | None) -> list[Path]:
     if out is not None and out.suffix.lower() != ".json":
         raise Refused(out, f"has the suffix {out.suffix!r}; the result is a .json.")
     if report is not None:
-        if report.suffix.lower() not in _report.SUFFIXES:
-            known = ", ".join(_report.SUFFIXES)
+        if report.suffix.lower() not in SUFFIXES:
+            known = ", ".join(SUFFIXES)
             told = f"has the unknown suffix {report.suffix!r}; reports go to {known}."
             raise Refused(report, told)
         if report.suffix.lower() == ".png":
@@ -126,17 +125,11 @@ def write(results: Results, files: Sequence[tuple[Path | None, bytes]]) -> None:
 
 def rendered(figure: Figure, path: Path | None) -> bytes:
     """The report's bytes, if there is to be one."""
-    return b"" if path is None else figure.rendered(path.suffix)
+    return b"" if path is None else figure.render(path.suffix)
 
 
 def say(figure: Figure, paths: Sequence[Path]) -> None:
     """Print the tables, of many classes the first ones, and what was written."""
-    shown = []
-    for head, rows in figure.tables:
-        kept = rows[: LISTED + 1]
-        shown.append((head, kept))
-    click.echo(Figure(figure.title, figure.lines, shown).text())
-    if (left := max(len(rows) for _, rows in figure.tables) - LISTED - 1) > 0:
-        click.echo(f"and {left} more rows")
+    click.echo(figure.text(LISTED))
     for path in paths:
         click.echo(click.format_filename(path))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from softmax2d.balance import ClassCounts, TunedBias, _tables, tune_bias
+from softmax2d.balance import ClassCounts, TunedBias, tune_bias
 from softmax2d.cli import _results
 from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._pairs import pairs_of
@@ -123,7 +123,7 @@ def tune(
         lambda: tune_bias(scores, labels, prior=prior, temperature=scale, names=names, **asked),
         "tune_bias",
     )
-    figure = _tables.tuned_figure(found, f"Tuned bias: {logits.name} and {truth.name}")
+    figure = found.figure(f"Tuned bias: {logits.name} and {truth.name}")
     plain = (json.dumps(found.calibration().to_dict(), ensure_ascii=False) + "\n").encode()
     _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
     if not quiet:

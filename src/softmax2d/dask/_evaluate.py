@@ -108,7 +108,7 @@ def evaluate(
         given = plan.in_memory()
         source = Logits(given.logits, plan.axis, plan.affine, given.tables, given.shape)
         found = targets.labels(where, truth, source, ignore_index)
-        return _evaluate.counted(source, found, prod(plan.shape[: plan.batch]), bins)
+        return _evaluate.count_pixels(source, found, prod(plan.shape[: plan.batch]), bins)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
     return _lazy(plan, truth, ignore_index, bins)
@@ -197,7 +197,7 @@ def counted_part(
     source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
     images = prod(grid.shape[:batch])
     truth, occurs = _counts(where, target, classes, ignore, images, [int(s[0]) for s in starts])
-    found = _evaluate.counted(source, truth, 1, bins)
+    found = _evaluate.count_pixels(source, truth, 1, bins)
     none = np.zeros(classes, np.int64)
     sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
     return Part(Statistics(found.confusion, none, 0, *sums), occurs)

@@ -71,7 +71,6 @@ def _evaluate(logits: Any, size: tuple[int, int], say: Say) -> Any:
 
 def _show_photograph(say: Say) -> dict[str, bytes]:
     """Train, segment, evaluate; what the files are to hold."""
-    from softmax2d._report import rendered
     from softmax2d.demo import _figure, _strokes
 
     image, logits = _train(say)
@@ -81,7 +80,7 @@ def _show_photograph(say: Say) -> dict[str, bytes]:
     title = "A photograph of the retina: pixels under strokes not seen in training"
     return {
         "retina.png": _figure.png(_figure.segmentation(image, logits, found, statistics)),
-        "report.html": rendered(statistics, ".html", _strokes.CLASSES, title),
+        "report.html": statistics.figure(_strokes.CLASSES, title).render(".html"),
     }
 
 

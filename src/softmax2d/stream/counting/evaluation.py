@@ -23,7 +23,7 @@ from softmax2d._gate.grids import Grid
 from softmax2d._gate.targets import Logits, Target
 from softmax2d._ops import segment
 from softmax2d._statistics.counts import with_arrays
-from softmax2d._statistics.evaluate import counted
+from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
 from softmax2d.stream.plan import inputs, pixel_counts
@@ -101,7 +101,7 @@ def counts_bytes(bins: int, classes: int, workers: int) -> int:
 
 def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
     """What is counted in a part."""
-    statistics = counted(scores, target, images, bins)
+    statistics = count_pixels(scores, target, images, bins)
     if not statistics.undefined:
         return Found(statistics)
     array, axis, affine, tables, shape = scores
