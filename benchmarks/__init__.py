@@ -3,8 +3,8 @@
 Layers, top down:
 
 - ``__main__``: the command line
-- ``documents``, ``report``, ``targets``: what the numbers say; ``passes``, ``report_passes`` for
-  resampling, losses and statistics
+- ``documents``, ``report``, ``targets``: what the numbers say; ``passes``: of resampling,
+  losses and statistics
 - ``results``: from samples to numbers
 - ``runner``: who is timed when
 - ``process``, ``worker``: one process for each library, from outside and from inside

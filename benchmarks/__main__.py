@@ -17,15 +17,15 @@ from benchmarks.cases import Case
 from benchmarks.runner import Runner, Settings
 from benchmarks.targets import verdicts
 
-KEPT = machine.ROOT / "docs" / "benchmarks.json"
 DOCUMENTS = ("docs/benchmarks.md", "docs/benchmarks.zh.md", "README.md", "README.zh.md")
 _EPILOG = """\
 examples:
   python -m benchmarks --quick                              does everything run? (20 s)
-  python -m benchmarks --json docs/benchmarks.json --check  the full measurement (20 minutes)
-  python -m benchmarks --docs                               the docs' tables from that file
+  python -m benchmarks --json benchmarks.json --check       the full measurement (20 minutes)
+  python -m benchmarks --docs benchmarks.json               the docs' tables from that file
   python -m benchmarks --filter '^city / labels' --isa v4   a part of it
-  python -m benchmarks --from docs/benchmarks.json --check  judge a kept file again
+  python -m benchmarks --from benchmarks.json --check       judge a kept file again
+  python -m benchmarks --from benchmarks.json --table       every variant, with quartiles
 """
 
 
@@ -51,9 +51,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--table", action="store_true", help="print every variant (the default)")
     p.add_argument("--check", action="store_true",
                    help="print which aims are met; exit 1 if any is not, unless quick")  # fmt: skip
-    p.add_argument("--docs", nargs="*", metavar="MARKDOWN",
-                   help="rewrite the tables in these documents (docs and README) from the results, "
-                   f"without a measurement from {KEPT.name}")  # fmt: skip
+    p.add_argument("--docs", nargs="+", type=Path, metavar=("FILE", "MARKDOWN"),
+                   help="rewrite the tables in these documents (the docs' and the README's) "
+                   "from kept results, measure nothing")  # fmt: skip
     return p
 
 
@@ -112,13 +112,11 @@ def _measure(
         runner.close()
 
 
-def _write_docs(found: results.Results, named: Sequence[str]) -> None:
+def _write_docs(found: results.Results, named: Sequence[Path]) -> None:
     blocks = documents.blocks(found)
-    for name in named or DOCUMENTS:
-        path = Path(name) if named else machine.ROOT / name
-        if named or path.exists():
-            done = documents.rewrite(path, blocks)
-            print(f"{name}: {', '.join(done) or 'asks for nothing'}")
+    for path in named or [machine.ROOT / name for name in DOCUMENTS]:
+        done = documents.rewrite(path, blocks)
+        print(f"{path.name}: {', '.join(done) or 'asks for nothing'}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -127,8 +125,8 @@ def main(argv: Sequence[str]) -> int:
     settings = _settings(options, p)
     if options.json and not os.access(options.json.parent, os.W_OK):
         p.error(f"--json: {options.json.parent} is not a folder that can be written to")
-    if options.source is None and options.docs is not None and options.json is None:
-        options.source = KEPT
+    if options.docs:
+        options.source = options.docs.pop(0)
     if options.source:
         found: results.Results | None = results.load(options.source)
     else:

@@ -9,40 +9,28 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks import report, report_passes
+from benchmarks import report
 from benchmarks.results import Results
 
-PASSES = ("resampled", "volumes", "losses", "statistics")
+MAIN = ("labels", "labels_confidence", "softmax_out", "vjp", "log_vjp")
+# Cases and jobs in the table of memory.
+HELD = (
+    ("city", "labels_confidence"), ("city", "softmax_out"), ("city-up", "up_labels_confidence"),
+    ("city-up", "up_loss_grad"), ("city-loss", "loss_grad"), ("city-statistics", "statistics"),
+)  # fmt: skip
 _BLOCK = re.compile(r"(<!-- benchmarks: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def blocks(results: Results) -> dict[str, str]:
     """Everything that a document may ask for."""
-    groups = {row["case"]: row["group"] for row in results.rows}
-
-    def cases(*wanted: str) -> list[str]:
-        return [case for case in results.cases if groups[case] in wanted]
-
     return {
         "machine": report.about(results),
-        "headline": report.summary(results, [c for c in results.cases if c == "city"]),
-        "large": report.summary(results, cases("large")),
-        "dtypes": report.summary(results, cases("dtypes")),
-        "layout": report.summary(results, cases("layout")),
-        "twins": report.twins(results),
-        "small": report.summary(results, cases("small", "call")),
-        "floor": report.floor(results, cases("large")),
-        "memory": report.memory(results, "large"),
-        "scaling": report.scaling(results),
-        "resampled": report.summary(results, cases("resampled")),
-        "losses": report.summary(results, cases("losses")),
-        "statistics": report.summary(results, cases("statistics")),
-        "passes": report_passes.passes(results, cases(*PASSES)),
-        "memory-passes": report.memory(results, *PASSES),
-        "export": report_passes.export(results),
-        "headline-passes": report_passes.headline(results),
-        "targets": report.targets(results),
-        "details": report.details(results),
+        "headline": report.headline(results),
+        "direct": report.summary(results, ["city"], MAIN[:3]),
+        "directs": report.summary(results, ["city", "many", "small"], MAIN, floor=True),
+        "types": report.twins(results, MAIN[1:2]),
+        "memory": report.memory(results, HELD),
+        "aims": report.aims(results),
     }
 
 
@@ -56,7 +44,7 @@ def rewrite(path: Path, found: dict[str, str]) -> list[str]:
             known = ", ".join(found)
             raise SystemExit(f"benchmarks: {path} asks for a block {name!r}; there are {known}.")
         names.append(name)
-        return f"{match[1]}\n{found[name]}\n\n{match[3]}"
+        return f"{match[1]}{found[name]}\n{match[3]}"
 
     text = path.read_text(encoding="utf-8")
     path.write_text(_BLOCK.sub(replaced, text), encoding="utf-8")

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 
 from benchmarks.cases import TWIN
 from benchmarks.jobs import JOBS
+from benchmarks.passes import GAINS, whole_export
 from benchmarks.results import Results, Row
-from benchmarks.targets import seconds_a_logit, verdicts
+from benchmarks.targets import verdicts
 from benchmarks.verdict import TIMES
 
 TO, ARROW = "\N{EN DASH}", "\N{RIGHTWARDS ARROW}"
 
-PEER_TITLES = {
-    "torch": "PyTorch, best way", "torchmetrics": "torchmetrics, best way",
-    "scipy": "SciPy, NumPy", "onnxruntime": "ONNX Runtime",
-}  # fmt: skip
-TITLES = PEER_TITLES | {
+TITLES = {
     "torch": "PyTorch", "torchmetrics": "torchmetrics", "skimage": "scikit-image",
-    "softmax2d": "softmax2d", "copy-torch": "copy",
-    "copy-memcpy": "copy", "copy-streaming": "copy",
+    "scipy": "SciPy, NumPy", "onnxruntime": "ONNX Runtime", "softmax2d": "softmax2d",
+    "copy-torch": "copy", "copy-memcpy": "copy", "copy-streaming": "copy",
 }  # fmt: skip
 
 
@@ -57,41 +54,61 @@ def _timed(row: Row | None, how: bool = False) -> str:
     return f"{text} `{row['how']}`" if how else text
 
 
-def summary(results: Results, cases: Sequence[str]) -> str:
-    """A row for each case and job: every build, and every peer's best way."""
-    pairs = [(case, job) for case in cases for job in JOBS]
-    peers = [p for p in PEER_TITLES if any(results.of(*pair, p) for pair in pairs)]
+def headline(results: Results) -> str:
+    """One line for each thing that is compared with what people do today."""
+    head = ["logits", "job", "softmax2d", "today", "times faster"]
+    body = []
+    for case, job, library, how, _ in GAINS:
+        ours = results.fastest(case, job)
+        peer = next((r for r in results.of(case, job, library) if how in ("", r["how"])), None)
+        if ours and peer:
+            body.append([
+                shape_text(ours), JOBS[job].title, time_text(ours["median"]),
+                f"{time_text(peer['median'])} `{peer['how']}`",
+                f"{peer['median'] / ours['median']:.1f}",
+            ])  # fmt: skip
+    ours, whole = results.fastest("export", "up_labels"), whole_export(results)
+    if ours and whole:
+        body.append([
+            shape_text(ours), JOBS["up_labels"].title, time_text(ours["median"]),
+            f"{time_text(whole[2])} and {whole[3] / 1e9:.0f} GB, extrapolated: "
+            "class by class with scikit-image, then argmax",
+            f"{whole[2] / ours['median']:.0f}",
+        ])  # fmt: skip
+    return markdown(head, body, left=2)
+
+
+def summary(
+    results: Results, cases: Sequence[str], jobs: Sequence[str], floor: bool = False
+) -> str:
+    """A row for each case and job: every build, PyTorch's best way, how far the floor is."""
+    pairs = [(case, job) for case in cases for job in jobs]
     builds = [b for b in results.builds if any(results.of(*pair, build=b) for pair in pairs)]
     head = ["logits", "job", *(f"softmax2d {short(b)}" for b in builds)]
-    rival = next((p for p in ("torch", "torchmetrics") if p in peers), "")
-    head += [PEER_TITLES[p] for p in peers] + ([f"{TITLES[rival]} / softmax2d"] if rival else [])
+    head += ["PyTorch, best way", "PyTorch / softmax2d"] + ["softmax2d / floor"] * floor
     body = []
     for case in cases:
         copy = results.copy(case)
         if copy is None:
             continue
         speed = f"{time_text(copy['median'])}, {copy['gb_per_s']:.0f} GB/s"
-        cells = [shape_text(copy), f"copy: {speed}"]
-        body.append(cells + [""] * (len(head) - 2))
-        for job in results.jobs(case):
+        body.append([shape_text(copy), f"copy: {speed}", *[""] * (len(head) - 2)])
+        for job in (job for job in jobs if job in results.jobs(case)):
             ours = [results.fastest(case, job, build=b) for b in builds]
-            theirs = [results.fastest(case, job, p) for p in peers]
-            cells = ["", JOBS[job].title, *map(_timed, ours)]
-            cells += [_timed(row, how=True) for row in theirs]
-            if rival:
-                first, other = next((r for r in ours if r), None), theirs[peers.index(rival)]
-                both = first and other
-                cells.append(f"{other['median'] / first['median']:.1f}" if both else "")  # type: ignore[index]
+            best, peer = next((r for r in ours if r), None), results.fastest(case, job, "torch")
+            cells = ["", JOBS[job].title, *map(_timed, ours), _timed(peer, how=True)]
+            cells.append(f"{peer['median'] / best['median']:.1f}" if peer and best else "")
+            cells += [f"{best['median'] / best['floor']:.1f}" if best else ""] * floor
             body.append(cells)
     return markdown(head, body, left=2)
 
 
-def twins(results: Results) -> str:
+def twins(results: Results, jobs: Sequence[str]) -> str:
     """Other types and layouts beside the same logits in float32 with the classes first."""
     head = ["logits", "job", "softmax2d", "float32, classes first", "ratio"]
     body = []
     for case in results.cases:
-        for job in results.jobs(case):
+        for job in (job for job in jobs if job in results.jobs(case)):
             row, twin = results.fastest(case, job), results.fastest(case + TWIN, job)
             if row and twin:
                 times = [row["median"], twin["median"]]
@@ -100,56 +117,28 @@ def twins(results: Results) -> str:
     return markdown(head, body, left=2)
 
 
-def floor(results: Results, cases: Sequence[str]) -> str:
-    """How far each job is from the time that its bytes take at the fastest copy's bandwidth."""
-    head = ["logits", "job", "bytes a logit", "floor", "measured", "measured / floor", "GB/s"]
-    body = []
-    for case in cases:
-        for job in results.jobs(case):
-            if row := results.fastest(case, job):
-                each = row["bytes"] / (row["median"] / seconds_a_logit(row))
-                body.append([
-                    shape_text(row), JOBS[job].title, f"{each:.2f}", time_text(row["floor"]),
-                    time_text(row["median"]), f"{row['median'] / row['floor']:.2f}",
-                    f"{row['gb_per_s']:.0f}",
-                ])  # fmt: skip
-    return markdown(head, body, left=2)
-
-
 def mb(value: float) -> str:
     return f"{value / 1e6:.1f}" if value < 1e8 else f"{value / 1e6:.0f}"
 
 
-def memory(results: Results, *groups: str) -> str:
-    """Memory of the results and beside them, softmax2d against the leanest way of each peer."""
-    rows = [row for row in results.rows if "beside" in row.get("memory", {})]
-    rows = [row for row in rows if row["group"] in groups]
-    best = results.builds[0] if results.builds else ""
-    rows = [row for row in rows if row["library"] != "softmax2d" or row["build"] == best]
-    body = [
-        [shape_text(row), JOBS[row["job"]].title, TITLES[row["library"]], f"`{row['how']}`",
-         mb(row["memory"]["result"]), mb(row["memory"]["beside"])]
-        for row in rows
-    ]  # fmt: skip
-    order = {(row[0], row[1]): i for i, row in reversed(list(enumerate(body)))}
-    body.sort(key=lambda cells: order[cells[0], cells[1]])
-    head = ["logits", "job", "library", "way", "result, MB", "beside it, MB"]
-    return markdown(head, body, left=4)
+def memory(results: Results, pairs: Sequence[tuple[str, str]]) -> str:
+    """Memory of the results and beside them: the best build, and the leanest way of a peer."""
 
+    def beside(row: Row) -> float:
+        return float(row.get("memory", {}).get("beside", "inf"))
 
-def scaling(results: Results) -> str:
-    """Time a logit, and memory beside the result, as classes or pixels grow."""
-    head = ["logits", "softmax, out= given", "labels + confidence", "a copy", "memory beside, MB"]
+    head = ["logits", "job", "result, MB", "beside it, MB", "beside it, MB: leanest way of others"]
     body = []
-    for case in results.cases:
-        copy = results.copy(case)
-        jobs = [results.fastest(case, job) for job in ("softmax_out", "labels_confidence")]
-        if copy is None or copy["group"] != "scaling":
-            continue
-        each = [f"{seconds_a_logit(r) * 1e9:.3f} ns" if r else "" for r in (*jobs, copy)]
-        beside = [r["memory"]["beside"] for r in jobs if r and "beside" in r.get("memory", {})]
-        body.append([shape_text(copy), *each, mb(max(beside)) if beside else ""])
-    return markdown(head, body)
+    for case, job in pairs:
+        ours = results.fastest(case, job)
+        theirs = [r for name in ("torch", "torchmetrics") for r in results.of(case, job, name)]
+        peer = min(theirs, key=beside, default=None)
+        if ours and "beside" in ours.get("memory", {}):
+            own = [mb(ours["memory"]["result"]), mb(ours["memory"]["beside"])]
+            there = peer is not None and "beside" in peer.get("memory", {})
+            other = f"{mb(peer['memory']['beside'])} `{peer['how']}`" if peer and there else ""
+            body.append([shape_text(ours), JOBS[job].title, *own, other])
+    return markdown(head, body, left=2)
 
 
 def targets(results: Results) -> str:
@@ -158,6 +147,21 @@ def targets(results: Results) -> str:
     met = sum(verdict.met for verdict in found)
     table = markdown(["aim", "measured", "wanted", ""], [v.cells() for v in found])
     return f"{met} of {len(found)} met.\n\n{table}"
+
+
+def aims(results: Results) -> str:
+    """How many aims are met, and by how much each of the others is missed."""
+    found = verdicts(results)
+    missed: dict[tuple[str, ...], list[str]] = {}
+    for aim, measured, wanted, mark in (verdict.cells() for verdict in found):
+        if mark == "MISSED":
+            case, _, rest = aim.replace(", out= given", "").rpartition(": ")
+            job, _, rival = rest.replace("x86-64-", "").rpartition(", against ")
+            missed.setdefault((case, rival, wanted), []).append(f"{job} {measured}")
+    number = len(found) - sum(map(len, missed.values()))
+    lines = [f"- {case}, against {rival}, wanted {wanted}: {'; '.join(jobs)}"
+             for (case, rival, wanted), jobs in missed.items()]  # fmt: skip
+    return "\n".join([f"{number} of {len(found)} are met{', but not' if lines else '.'}", *lines])
 
 
 def _libraries(results: Results) -> str:
@@ -185,8 +189,8 @@ def about(results: Results) -> str:
     lines = [
         f"Processor: {m['processor']} (family/model/stepping {m['model']}; "
         f"{', '.join(m['flags'])}), {m['usable_processors']} usable; {'; '.join(m['caches'])}",
-        f"Memory: {m['memory_gib']} GiB, huge pages: {m['huge_pages']}",
-        f"System: {m['system']}, {m['c_library']}, Python {m['python']}",
+        f"Memory: {m['memory_gib']} GiB, huge pages: {m['huge_pages']}; "
+        f"{m['system']}, {m['c_library']}, Python {m['python']}",
         f"Libraries: {_libraries(results)}",
         f"Builds of softmax2d: {', '.join(map(short, results.builds))}; source {m['commit']}",
         f"Measured {content['date'][:10]} with `{content['command']}`: {s['threads']} threads, "
@@ -197,7 +201,7 @@ def about(results: Results) -> str:
         for row in results.all
         if "skipped" in row
     )
-    lines += [f"Left out: {text}" for text in skipped]
+    lines += [f"Left out: {'; '.join(skipped)}"] * bool(skipped)
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,22 @@ def test_no_gpu_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "needs a GPU that PyTorch sees; there is none" in capsys.readouterr().err
 
 
-def test_the_documents_show_the_kept_measurement() -> None:
-    text = training.table(json.loads((ROOT / "docs/training.json").read_text()))
+def test_the_documents_show_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"job": job, "way": way, "case": case, "dtype": "float32", "ms": 2.0, "extra": 2**20}
+        for case in ("tiny", "city") for job in training.JOBS for way in training.WAYS
+    ]  # fmt: skip
+    measured = {"device": "cpu", "name": "A processor", "torch": "2", "threads": 2, "rows": rows}
+    (tmp_path / "kept.json").write_text(json.dumps(measured))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    monkeypatch.setattr(training, "ROOT", tmp_path)
+    assert training.main(["--docs", str(tmp_path / "kept.json")]) == 0
     for name in ("benchmarks.md", "benchmarks.zh.md"):
-        assert text in (ROOT / "docs" / name).read_text(encoding="utf-8")
+        before, after = (
+            (root / "docs" / name).read_text(encoding="utf-8") for root in (ROOT, tmp_path)
+        )
+        head = "| logits | job | PyTorch | compiled | softmax2d | times faster |"
+        assert head in before and head in after
+        assert "A processor" in after and "| 1×5×32×64 float32 | softmax | 2 ms | 2 ms |" in after
+        assert "19×1024×2048 float32 | softmax |" not in after.partition("training:begin")[2]
+        assert before.count("\n") == after.count("\n")
