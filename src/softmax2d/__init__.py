@@ -26,7 +26,8 @@ from softmax2d._ops.derivatives import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
-from softmax2d._ops.segment import Segmentation, log_softmax2d, segment, softmax2d
+from softmax2d._ops.probs import log_softmax2d, softmax2d
+from softmax2d._ops.segment import Segmentation, segment
 from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
 from softmax2d._statistics.evaluate import evaluate
 from softmax2d._statistics.statistics import Statistics

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from softmax2d._gate.checks import Map
 from softmax2d._gate.grids import Tables
+from softmax2d._gate.maps import Map
 
 def probs(
     logs: bool,

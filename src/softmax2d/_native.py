@@ -1,7 +1,7 @@
 """The native core, or an error that says what to do about its absence."""
 
 try:
-    from softmax2d import _core as core
+    import softmax2d._core as core
 except ImportError as error:
     raise ImportError(
         "softmax2d: its native core softmax2d._core is missing or cannot be loaded "

@@ -9,7 +9,8 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d import reference
-from softmax2d._gate import targets
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Resampling
 from softmax2d.balance._weighted_sums import ShareSums, shares
 from tests import cases
 
@@ -17,7 +18,7 @@ from tests import cases
 def summed(
     logits: Any, weight: Any, *, axis: int = 0, size: Any = None, bias: Any = None
 ) -> ShareSums:
-    source = targets.logits_of("test", logits, axis, 1.0, bias, (size, "linear", False, None))
+    source = logits_of("test", logits, axis, 1.0, bias, Resampling(size))
     return shares(source, np.asarray(weight, np.float64))
 
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import softmax2d as s2d
 from softmax2d import reference
 from softmax2d._gate import targets
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Resampling
 from softmax2d.balance._bias_sweep import ShiftCounts, shifted
 from softmax2d.balance._margins import Margins
 from tests import cases
@@ -41,8 +43,7 @@ def found(
     bias: Any = None,
     ignore: Any = None,
 ) -> ShiftCounts:
-    how = (size, "linear", False, None)
-    source = targets.logits_of("test", logits, axis, temperature, bias, how)
+    source = logits_of("test", logits, axis, temperature, bias, Resampling(size))
     return shifted(source, targets.labels("test", target, source, ignore), label, values)
 
 

@@ -10,6 +10,8 @@ import pytest
 import softmax2d as s2d
 from softmax2d import reference
 from softmax2d._gate import targets
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Resampling
 from softmax2d.calibrate import _sums
 from softmax2d.calibrate._sums import FitSums
 from tests import cases
@@ -29,8 +31,7 @@ def sums(
     ignore_index: int | None = None,
     by_class: bool = True,
 ) -> FitSums:
-    how = size, "linear", False, None
-    source = targets.logits_of("fit", logits, axis, temperature, bias, how)
+    source = logits_of("fit", logits, axis, temperature, bias, Resampling(size))
     truth = targets.labels("fit", target, source, ignore_index)
     weights = None if weight is None else _sums.unit_weights(np.asarray(weight, np.float64))
     return _sums.counted(source, truth, 1, weights, by_class=by_class)

@@ -19,12 +19,12 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and s
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ... as this is in the background
 from softmax2d._ops import segment as _ops
 from softmax2d.stream.plan import tiles as _tiles
-real = _ops.segmented
+real = _ops.segment_logits
 def slow(*args, **kwargs):
     os.write(1, b"band\\n")
     time.sleep(0.02)
     return real(*args, **kwargs)
-_ops.segmented = slow
+_ops.segment_logits = slow
 _tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 1
 from softmax2d.__main__ import main
 main()

@@ -16,7 +16,8 @@ import numpy as np
 
 import softmax2d as s2d
 from softmax2d import _core
-from softmax2d._gate import grids
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Resampling
 from tests import cases
 from tests.core.guard_pages import CODES, Region
 
@@ -43,7 +44,7 @@ class Guarded:
         code, classes = CODES[name], logits.shape[axis]
         stored = np.uint16 if name == "bfloat16" else logits.dtype
         wide = np.float64 if name == "float64" else np.float32
-        grid = grids.grid("guard", logits, axis, size, "linear", False, None)
+        grid = logits_of("guard", logits, axis, 1.0, None, Resampling(size))
         self.taken = 0
         a = self.take(logits.shape, stored, logits.view(stored))
         tables = None
@@ -85,7 +86,7 @@ class Guarded:
         led, right = (np.zeros((classes, 4), np.int64) for _ in range(2))
         _core.shift(*start, *truth, classes // 2, values, led, right, np.zeros(4, np.int64))
         _core.prior(*start, weight, np.zeros(2 * classes + 3, np.int64))
-        probs = self.take(grid.class_shape(axis), wide, 1 / classes)
+        probs = self.take(grid.class_shape, wide, 1 / classes)
         soft = (probs, CODES[np.dtype(wide).name] + 16, None)
         results = (losses, grad, grad_code, np.zeros(4096, np.int64))
         _core.loss(*start, *soft, weight, 0.5, None, 0.0, 0.0, None, *results)

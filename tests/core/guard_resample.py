@@ -16,7 +16,8 @@ import numpy as np
 
 import softmax2d as s2d
 from softmax2d import _core
-from softmax2d._gate import grids as _resample
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Resampling
 from tests import cases
 from tests.core.guard_losses import INTEGERS, Guarded
 from tests.core.guard_pages import CODES
@@ -24,7 +25,7 @@ from tests.core.guard_pages import CODES
 MODES = ("linear", "nearest", "nearest-exact")
 
 
-def results(guarded: Guarded, name: str, logits: Any, axis: int, grid: _resample.Grid) -> int:
+def results(guarded: Guarded, name: str, logits: Any, axis: int, grid: Logits) -> int:
     """Probabilities and segmentation of resampled logits."""
     code, wide = CODES[name], np.float64 if name == "float64" else np.float32
     stored = np.uint16 if name == "bfloat16" else logits.dtype
@@ -36,7 +37,7 @@ def results(guarded: Guarded, name: str, logits: Any, axis: int, grid: _resample
         for low, weight in grid.tables
     )
     taken = guarded.taken
-    probs = guarded.take(grid.class_shape(axis), stored)
+    probs = guarded.take(grid.class_shape, stored)
     for logs in (False, True):
         _core.probs(logs, a, probs, code, code, axis, None, tables)
     guarded.taken = taken
@@ -84,8 +85,8 @@ def main(build: str) -> int:
                 z = logits.reshape(shape)
                 for guarded.at_end in (True, False):
                     for align_corners, part in ((False, None), (True, window)):
-                        options = (size, mode, align_corners, dims, part)
-                        grid = _resample.grid("guard", z, axis, *options)
+                        how = Resampling(size, mode, align_corners, dims, part)
+                        grid = logits_of("guard", z, axis, 1.0, None, how)
                         if 0 not in grid.shape and grid.tables is not None:
                             count += results(guarded, name, z, axis, grid)
                 if axis == 0 or dims < 3:

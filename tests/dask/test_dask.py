@@ -171,8 +171,8 @@ def test_chunks_of_pixels_stay_as_they_are() -> None:
 
 def test_one_computation_serves_all_results(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    real = segment.segmented
-    monkeypatch.setattr(segment, "segmented", lambda *a: calls.append(1) or real(*a))
+    real = segment.segment_logits
+    monkeypatch.setattr(segment, "segment_logits", lambda *a: calls.append(1) or real(*a))
     found = s2k.segment(da.zeros((3, 20, 30), chunks=(1, 10, 10)), outputs=ALL, top_k=2)
     dask.compute(*found, scheduler="synchronous")
     assert len(calls) == 6

@@ -86,8 +86,8 @@ def test_types_of_targets(dtype: str) -> None:
 
 def test_eight_are_added_by_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    real = _evaluate.merged
-    monkeypatch.setattr(_evaluate, "merged", lambda p: sizes.append(len(p)) or real(p))
+    real = _evaluate.merge
+    monkeypatch.setattr(_evaluate, "merge", lambda p: sizes.append(len(p)) or real(p))
     z, truth = logits_of((3, 9, 9)), truth_of((9, 9), 3)
     found = s2k.evaluate(da.from_array(z, chunks=(3, 1, 1)), truth)
     assert computed(found) == s2d.evaluate(z, truth)

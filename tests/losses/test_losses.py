@@ -14,8 +14,9 @@ from torch.nn import functional
 
 import softmax2d as s2d
 from softmax2d import reference
-from softmax2d._gate import targets
-from softmax2d._losses.passes import prepared
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import LossTerms, Resampling
+from softmax2d._losses.passes import prepare
 from tests import cases, truth
 from tests.ulp import assert_within, ulp_of
 
@@ -123,9 +124,9 @@ def test_a_factor_for_each_pixel(isa: str, name: str, shares: str, size: Any) ->
         target = np.random.default_rng(5).integers(0, 5, (2, *size))
     if shares == "probs":
         target = np.moveaxis(np.eye(5)[np.where(target < 0, 0, target)], -1, 1)
-    source = targets.logits_of("test", z, -3, 1.5, None, (size, "linear", False, None))
+    source = logits_of("test", z, -3, 1.5, None, Resampling(size))
     smoothing = 0.25 if shares == "smoothed" else 0.0
-    loss = prepared("test", source, target, WEIGHT, -100, (smoothing, 0.0), "sum", (None, None))
+    loss = prepare("test", source, target, LossTerms(WEIGHT, -100, smoothing, reduction="sum"))
     rng = np.random.default_rng(cases.SEED)
     upstream = rng.normal(0, 1, source.shape).astype(source.wide)
     found = loss.work.grad(0.5, None, upstream).astype(np.float64)

@@ -10,7 +10,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d import reference
-from softmax2d._gate.targets import Logits
+from softmax2d._gate.logits import Logits
 from softmax2d._ops import decode as _decode
 from softmax2d.stream import Unusable, segment_file
 from tests import cases
@@ -30,7 +30,7 @@ def smooth(classes: int, size: tuple[int, int], seed: int = 0, scale: float = 60
 
 
 def rule_of(logits: Any, decode: str) -> _decode.Rule:
-    source = Logits(logits, 0, None, None, logits.shape[1:])
+    source = Logits(logits, 0, None, None, logits.shape[1:], 0)
     return _decode.rule(_decode.histogram(source), decode)
 
 
@@ -231,7 +231,7 @@ def test_the_histogram_counts_every_pixel_and_sums_every_probability(isa: str) -
     for name in cases.DTYPES:
         logits = smooth(11, (101, 203), 6).astype(cases.dtype_of(name))
         logits[:, 0, 0] = np.nan
-        source = Logits(logits, 0, None, None, logits.shape[1:])
+        source = Logits(logits, 0, None, None, logits.shape[1:], 0)
         found = _decode.histogram(source)
         probs = reference.softmax2d(logits).reshape(11, -1)[:, 1:]
         assert (found.pixels.sum(1) == probs.shape[1]).all()

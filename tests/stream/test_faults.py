@@ -55,11 +55,11 @@ SLOW = """
 import sys, time
 from softmax2d._ops import segment as _ops
 from softmax2d.stream.plan import tiles as _tiles
-real = _ops.segmented
+real = _ops.segment_logits
 def slow(*args, **kwargs):
     time.sleep(0.01)
     return real(*args, **kwargs)
-_ops.segmented = slow
+_ops.segment_logits = slow
 _tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 1200
 from softmax2d.__main__ import main
 print("ready", flush=True)

@@ -434,8 +434,8 @@ def test_killed_and_resumed(tmp_path, number):
 
     def command(name):
         code = (
-            "import time; from softmax2d._ops import segment as _ops; real = _ops.segmented\n"
-            "_ops.segmented = lambda *a, **k: (time.sleep(0.03), real(*a, **k))[1]\n"
+            "import time; from softmax2d._ops import segment as _ops; real = _ops.segment_logits\n"
+            "_ops.segment_logits = lambda *a, **k: (time.sleep(0.03), real(*a, **k))[1]\n"
             "from softmax2d.__main__ import main; main()"
         )
         given = ["predict", tmp_path / "net.onnx", tmp_path / "in.npy", "--window", "16"]

@@ -1,21 +1,15 @@
-"""The one gate, second part: refusals that concern axes, maps and outputs.
+"""The gate for axes, integers, names and outputs.
 
 Each function takes the public function's name first, and the argument's where it varies, for the
-message. The other parts: :mod:`softmax2d._gate.arrays`, what an array may be; ``_targets``, what
-stands beside logits; ``_sizes``, resampling; ``_options``, losses.
+message.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
 from operator import index
 from typing import Any
 
-import numpy as np
-
-from softmax2d._gate.arrays import Array, describe, is_bfloat16
-
-Map = tuple[Array, Array, Array, bool]
+from softmax2d._gate.arrays import Array, describe
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
 DECODINGS = ("argmax", "dice", "iou")
@@ -55,77 +49,6 @@ def class_axis(where: str, name: str, array: Array, axis: int) -> int:
         f"{where}: axis must be between {-ndim} and {ndim - 1} for {name} of {describe(array)}; "
         f"got {number}."
     )
-
-
-def per_class(where: str, name: str, value: Any, classes: int) -> Array:
-    """A scalar or one value a class, as ``classes`` float64 numbers."""
-    array = np.asarray(value)
-    if array.dtype == object:
-        kind = type(value).__name__
-        hint = " Give it as temperature=." if kind == "Calibration" else ""
-        raise TypeError(f"{where}: {name} must be real numbers; got {kind}.{hint}")
-    if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype):
-        raise TypeError(f"{where}: {name} must be real numbers; got dtype {array.dtype}.")
-    array = array.astype(np.float64)
-    lone = name == "temperature"
-    if array.shape != (classes,) and not (lone and array.ndim == 0):
-        scalar = "a number or " if lone else ""
-        raise ValueError(
-            f"{where}: {name} must be {scalar}one value per class, shape ({classes},); "
-            f"got shape {array.shape}."
-        )
-    return np.ascontiguousarray(np.broadcast_to(array, (classes,)))
-
-
-def _remainder(factor: float, temperature: float) -> float:
-    """What the nearest float64 leaves out of 1 / temperature."""
-    return float(1 / Fraction(temperature) - Fraction(factor))
-
-
-def unpacked(where: str, temperature: Any, bias: Any, classes: int) -> tuple[Any, Any]:
-    """Temperature and bias of a calibration that stands for a temperature; others as they are.
-
-    A ``bias`` beside it is added to its own.
-    """
-    if isinstance(temperature, int | float | np.ndarray):
-        return temperature, bias
-    from softmax2d.calibrate._calibration import Calibration  # which most programs never need
-
-    if not isinstance(temperature, Calibration):
-        return temperature, bias
-    if temperature.classes != classes:
-        raise ValueError(
-            f"{where}: temperature is a calibration of {temperature.classes} classes; "
-            f"the logits have {classes}."
-        )
-    if bias is None or temperature.bias is None:
-        return temperature.temperature, temperature.bias if bias is None else bias
-    return temperature.temperature, per_class(where, "bias", bias, classes) + temperature.bias
-
-
-def affine(where: str, temperature: Any, bias: Any, classes: int) -> Map | None:
-    """The map z / temperature + bias as the core takes it; None where it changes nothing."""
-    temperature, bias = unpacked(where, temperature, bias, classes)
-    if bias is None and type(temperature) in (float, int) and temperature == 1:
-        return None
-    temperatures = per_class(where, "temperature", temperature, classes)
-    with np.errstate(all="ignore"):
-        factors = 1 / temperatures
-    wrong = ~((temperatures > 0) & np.isfinite(temperatures) & np.isfinite(factors))
-    if wrong.any():
-        raise ValueError(
-            f"{where}: temperature must be positive and finite; got {temperatures[wrong][0]}."
-        )
-    shifts = np.zeros(classes) if bias is None else per_class(where, "bias", bias, classes)
-    wrong = np.isnan(shifts) | (shifts == np.inf)
-    if wrong.any():
-        raise ValueError(
-            f"{where}: bias must be finite, or -inf to rule a class out; got {shifts[wrong][0]}."
-        )
-    pairs = list(zip(factors.tolist(), temperatures.tolist(), strict=True))
-    known = {pair: _remainder(*pair) for pair in set(pairs)}
-    remainders = np.array([known[pair] for pair in pairs], np.float64)
-    return factors, remainders, shifts, np.ndim(temperature) == 0 and bias is None
 
 
 def same_shape(where: str, first: tuple[str, Array], second: tuple[str, Array]) -> None:

@@ -1,4 +1,4 @@
-"""Where the pixels of a resampled result lie between the logits: tables for the native core.
+"""The one gate for resampling, and where the pixels of a resampled result lie between the logits.
 
 Along each spatial axis output i lies at a position in the source,
 
@@ -16,33 +16,84 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._gate import sizes as _sizes
+from softmax2d._gate import sizes
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.options import Resampling
 
 # For each resampled axis: lower neighbour (int64) and weight of the upper one (float64).
 Tables = tuple[tuple[Array, Array], ...]
 
 
-class Grid(NamedTuple):
-    """What of a source is read and how.
+class Layout(NamedTuple):
+    """Where the pixels of a result lie over logits of a shape.
 
     Attributes
     ----------
-    logits : array
-        The logits, cut to the window where nothing is resampled.
-    tables : tuple of pairs of arrays, or None
-        For the core; None where the result has the logits' own size.
-    shape : tuple of int
-        Shape of a result with one entry a pixel: batch and spatial axes, no class axis.
+    logits : tuple of int
+        Shape of the logits.
+    axis : int
+        Their class axis, from the front.
+    axes : tuple of int
+        Their spatial axes.
+    size : tuple of int
+        Of the whole result along each of these.
+    interpolation : tuple of str
+        Along each.
+    align_corners : bool
+        Of linear interpolation.
+    window : tuple of slices
+        The part of the result that is wanted.
     """
 
-    logits: Array
-    tables: Tables | None
-    shape: tuple[int, ...]
+    logits: tuple[int, ...]
+    axis: int
+    axes: tuple[int, ...]
+    size: tuple[int, ...]
+    interpolation: tuple[str, ...]
+    align_corners: bool
+    window: tuple[slice, ...]
 
-    def class_shape(self, axis: int) -> tuple[int, ...]:
-        """Shape of a result that has the class axis."""
-        return (*self.shape[:axis], self.logits.shape[axis], *self.shape[axis:])
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Spatial size of the logits."""
+        return tuple(self.logits[d] for d in self.axes)
+
+    @property
+    def batch(self) -> int:
+        """Number of batch axes, which come first among those of the pixels."""
+        return len(self.logits) - 1 - len(self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a result with one entry a pixel: batch and spatial axes, no class axis."""
+        batch = (n for d, n in enumerate(self.logits) if d != self.axis and d not in self.axes)
+        part = zip(self.window, self.size, strict=True)
+        return (*batch, *(len(range(*s.indices(n))) for s, n in part))
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the result has another grid than the logits."""
+        return self.size != self.own
+
+    @property
+    def tables(self) -> Tables | None:
+        """The window's tables; None where nothing is resampled."""
+        if not self.resampled:
+            return None
+        whole = tables(self.own, self.size, self.interpolation, self.align_corners)
+        return tuple(
+            (np.ascontiguousarray(lower[s]), np.ascontiguousarray(weight[s]))
+            for (lower, weight), s in zip(whole, self.window, strict=True)
+        )
+
+    def part(self, array: Any) -> Any:
+        """What the tables are for: all logits, or their window where nothing is resampled."""
+        if self.resampled or all(s == slice(None) for s in self.window):
+            return array
+        index = [slice(None)] * len(self.logits)
+        for d, s in zip(self.axes, self.window, strict=True):
+            index[d] = s
+        return array[tuple(index)]
 
 
 def _linear(extent: int, size: int, align_corners: bool) -> tuple[Array, Array]:
@@ -72,10 +123,10 @@ def table(extent: int, size: int, interpolation: str, align_corners: bool) -> tu
 
 
 def tables(
-    own: tuple[int, ...], sizes: tuple[int, ...], names: tuple[str, ...], align_corners: bool
+    own: tuple[int, ...], size: tuple[int, ...], names: tuple[str, ...], align_corners: bool
 ) -> Tables:
-    """The tables of every axis, from ``own`` logits to ``sizes`` outputs."""
-    each = zip(own, sizes, names, strict=True)
+    """The tables of every axis, from ``own`` logits to ``size`` outputs."""
+    each = zip(own, size, names, strict=True)
     return tuple(table(n, m, name, align_corners) for n, m, name in each)
 
 
@@ -96,38 +147,17 @@ def cut(
     return tuple(parts), tuple(moved)
 
 
-def grid(
-    where: str,
-    array: Array,
-    axis: int,
-    size: Any,
-    interpolation: Any,
-    align_corners: Any,
-    spatial_dims: Any,
-    window: Any = None,
-) -> Grid:
-    """The grid of a result: ``size`` of its spatial axes, of which ``window`` is wanted."""
-    plain = isinstance(interpolation, str) and interpolation == "linear" and align_corners is False
-    if plain and size is None and window is None and spatial_dims is None:
-        return Grid(array, None, array.shape[:axis] + array.shape[axis + 1 :])
-    axes = _sizes.spatial_axes(where, array, axis, spatial_dims)
-    own = tuple(array.shape[d] for d in axes)
-    sizes = _sizes.output_size(where, own, size)
-    names = _sizes.interpolations(where, interpolation, len(axes))
-    _sizes.flag(where, "align_corners", align_corners)
-    slices = _sizes.window_slices(where, window, sizes)
-    extents = tuple(len(range(*s.indices(n))) for s, n in zip(slices, sizes, strict=True))
-    batch = tuple(n for d, n in enumerate(array.shape) if d != axis and d not in axes)
-    if sizes == own:
-        if window is not None:
-            index: list[slice] = [slice(None)] * array.ndim
-            for d, s in zip(axes, slices, strict=True):
-                index[d] = s
-            array = array[tuple(index)]
-        return Grid(array, None, batch + extents)
-    _sizes.resamplable(where, own, sizes)
-    inside = tuple(
-        (np.ascontiguousarray(lower[s]), np.ascontiguousarray(weight[s]))
-        for (lower, weight), s in zip(tables(own, sizes, names, align_corners), slices, strict=True)
-    )
-    return Grid(array, inside, batch + extents)
+def lay_out(where: str, text: str, shape: tuple[int, ...], axis: int, how: Resampling) -> Layout:
+    """The one gate for the options of resampling, for whatever has a shape.
+
+    ``text`` describes the logits in messages; ``axis`` is their class axis, from the front.
+    """
+    axes = sizes.spatial_axes(where, text, len(shape), axis, how.spatial_dims)
+    own = tuple(shape[d] for d in axes)
+    size = sizes.output_size(where, own, how.size)
+    names = sizes.interpolations(where, how.interpolation, len(axes))
+    corners = sizes.flag(where, "align_corners", how.align_corners)
+    window = sizes.window_slices(where, how.window, size)
+    if size != own:
+        sizes.check_extents(where, own, size)
+    return Layout(shape, axis, axes, size, names, corners, window)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._gate import checks
+from softmax2d._gate import checks, maps
 from softmax2d._gate.arrays import Array
 
 
@@ -14,7 +14,7 @@ def class_weights(where: str, weight: Any, classes: int) -> Array:
     """One finite weight for each class, at least 0; ones for None."""
     if weight is None:
         return np.ones(classes)
-    weights = checks.per_class(where, "weight", weight, classes)
+    weights = maps.per_class(where, "weight", weight, classes)
     wrong = ~((weights >= 0) & np.isfinite(weights))
     if wrong.any():
         raise ValueError(
@@ -59,7 +59,7 @@ def number_between(
     return number
 
 
-def hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> bool:
+def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> bool:
     """Whether only the hardest pixels count; ``top_k`` and ``threshold`` in their ranges."""
     if top_k is not None:
         number = _number(where, "top_k", "a number of pixels, a fraction of them, or None", top_k)

@@ -1,4 +1,7 @@
-"""The gate for resampling: spatial axes, sizes, interpolations and windows."""
+"""The steps of the gate for resampling: spatial axes, sizes, interpolations and windows.
+
+Each looks at shapes alone; :func:`softmax2d._gate.grids.lay_out` takes them in their order.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ from typing import Any
 import numpy as np
 
 from softmax2d._gate import checks
-from softmax2d._gate.arrays import Array, describe
 
 INTERPOLATIONS = ("linear", "nearest", "nearest-exact")
 
 
-def flag(where: str, name: str, value: Any) -> None:
-    """Refuse what is not a bool."""
+def flag(where: str, name: str, value: Any) -> bool:
+    """``value`` as a bool, which it must be."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{where}: {name} must be True or False; got {value!r}.")
+    return bool(value)
 
 
-def spatial_axes(where: str, array: Array, axis: int, spatial_dims: Any) -> tuple[int, ...]:
-    """The spatial axes: all that follow the class axis or, where it is the last, two before it."""
-    after = axis < array.ndim - 1
-    most = array.ndim - 1 - axis if after else array.ndim - 1
+def spatial_axes(where: str, text: str, ndim: int, axis: int, spatial_dims: Any) -> tuple[int, ...]:
+    """The spatial axes: all that follow the class axis or, where it is the last, two before it.
+
+    ``text`` describes the logits in the message.
+    """
+    after = axis < ndim - 1
+    most = ndim - 1 - axis if after else ndim - 1
     count = most if after else min(2, most)
     if spatial_dims is not None:
         count = checks.whole(where, "spatial_dims", spatial_dims)
@@ -29,9 +35,9 @@ def spatial_axes(where: str, array: Array, axis: int, spatial_dims: Any) -> tupl
             there = f"the {most} that follow" if after else f"at most the {most} before"
             raise ValueError(
                 f"{where}: spatial_dims must name {there} the class axis, {axis}, of logits of "
-                f"{describe(array)}; got {count}."
+                f"{text}; got {count}."
             )
-    return tuple(range(axis + 1, array.ndim)) if after else tuple(range(axis - count, axis))
+    return tuple(range(axis + 1, ndim)) if after else tuple(range(axis - count, axis))
 
 
 def output_size(where: str, own: tuple[int, ...], size: Any) -> tuple[int, ...]:
@@ -96,7 +102,7 @@ def window_slices(where: str, window: Any, sizes: tuple[int, ...]) -> tuple[slic
     return tuple(slices)
 
 
-def resamplable(where: str, own: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+def check_extents(where: str, own: tuple[int, ...], sizes: tuple[int, ...]) -> None:
     """Refuse to interpolate between no logits, and along more than three axes."""
     if 0 in own:
         raise ValueError(f"{where}: logits must have pixels to resample them; got {own}.")

@@ -1,7 +1,4 @@
-"""A target beside logits: checked, counted, and both as the core takes them.
-
-What all losses share. The third part of the gate: what a target may be.
-"""
+"""The gate for a target beside logits: what it may be, how often each class occurs in it."""
 
 from __future__ import annotations
 
@@ -9,65 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._gate import arrays, checks, grids, losses
+from softmax2d._gate import arrays, losses
 from softmax2d._gate.arrays import Array, code_of, describe, exported
-from softmax2d._gate.checks import Map
-from softmax2d._gate.grids import Tables
+from softmax2d._gate.logits import Logits
 from softmax2d._native import core
 
 _NO_COUNTS = np.zeros(0, np.int64)
 _OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
-
-
-class Logits(NamedTuple):
-    """Class scores with everything that stands between them and their softmax."""
-
-    array: Array
-    axis: int
-    map: Map | None
-    grid: Tables | None  # of _resample, None where the scores have the target's size
-    shape: tuple[int, ...]  # of the pixels: the target's
-
-    @property
-    def classes(self) -> int:
-        """The number of classes."""
-        return int(self.array.shape[self.axis])
-
-    @property
-    def wide(self) -> type[np.floating[Any]]:
-        """What losses and sums of gradients are kept in."""
-        return np.float64 if self.array.dtype.itemsize == 8 else np.float32
-
-    def arguments(self) -> tuple[Any, ...]:
-        """The first arguments of the core's functions."""
-        code = code_of(self.array.dtype)
-        return exported(self.array, code), code, self.axis, self.map, self.grid
-
-    @property
-    def native(self) -> np.dtype[Any]:
-        """The dtype of gradients: the logits' own in native byte order."""
-        dtype = self.array.dtype
-        return dtype if dtype.isnative else dtype.newbyteorder("=")
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is no pixel, and so nothing for the core to do."""
-        return 0 in self.shape
-
-    def new_grad(self) -> Array:
-        """An array for the core's gradient, laid out as the logits.
-
-        Gradients of planes are added to it one after the other, and so in float64.
-        """
-        if self.grid is not None or self.empty:
-            planes = self.grid is not None and len(self.grid) > 2
-            return np.zeros_like(self.array, np.float64 if planes else self.wide)
-        return arrays.new_array_like(self.array, self.native)
-
-    def finished(self, grad: Array) -> Array:
-        """A gradient in the logits' own dtype."""
-        with np.errstate(over="ignore"):
-            return grad.astype(self.native, copy=False)
 
 
 class Target(NamedTuple):
@@ -84,24 +29,6 @@ class Target(NamedTuple):
         code = self.kind - _OF_PROBS
         array = self.array if code < 0 else exported(self.array, code)
         return array, self.kind, self.ignore
-
-
-def logits_of(
-    where: str,
-    logits: Any,
-    axis: int,
-    temperature: Any,
-    bias: Any,
-    resampling: tuple[Any, Any, bool, int | None],
-) -> Logits:
-    """Checked logits; ``resampling`` is size, interpolation, align_corners and spatial_dims."""
-    array = arrays.as_floats(where, "logits", logits)
-    axis = checks.class_axis(where, "logits", array, axis)
-    classes = checks.some_classes(where, array, axis)
-    affine = checks.affine(where, temperature, bias, classes)
-    size, interpolation, align_corners, spatial_dims = resampling
-    grid = grids.grid(where, array, axis, size, interpolation, align_corners, spatial_dims)
-    return Logits(array, axis, affine, grid.tables, grid.shape)
 
 
 def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:

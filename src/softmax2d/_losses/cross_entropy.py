@@ -7,13 +7,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from softmax2d._gate import targets
-from softmax2d._gate.arrays import Array
-from softmax2d._gate.options import Interpolation, Reduction
-from softmax2d._losses.passes import prepared
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Interpolation, LossTerms, Reduction, Resampling
+from softmax2d._losses.pairs import Compute, pair_of, value_of
+from softmax2d._losses.passes import prepare
 
 
-def cross_entropy2d(
+def _cross_entropy(
     logits: ArrayLike,
     target: ArrayLike,
     *,
@@ -31,7 +31,21 @@ def cross_entropy2d(
     top_k: float | None = None,
     threshold: float | None = None,
     spatial_dims: int | None = None,
-) -> Any:
+) -> Compute:
+    how = Resampling(size, interpolation, align_corners, spatial_dims)
+    terms = LossTerms(
+        weight, ignore_index, label_smoothing, focal_gamma, reduction, top_k, threshold
+    )
+
+    def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
+        source = logits_of(where, logits, axis, temperature, bias, how)
+        return prepare(where, source, target, terms).run(with_grad=with_grad)
+
+    return compute
+
+
+@value_of(_cross_entropy)
+def cross_entropy2d() -> None:
     """Cross-entropy between class scores and what is true at every pixel.
 
     Parameters
@@ -122,33 +136,10 @@ def cross_entropy2d(
     >>> print(f"{s2d.cross_entropy2d(logits, target, ignore_index=255):.6g}")
     3.8575e-22
     """
-    where = "cross_entropy2d"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
-    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
-    return loss.run(with_grad=False)[0]
 
 
-def cross_entropy2d_with_grad(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = -100,
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 0.0,
-    reduction: Reduction = "mean",
-    top_k: float | None = None,
-    threshold: float | None = None,
-    spatial_dims: int | None = None,
-) -> tuple[Any, Array]:
+@pair_of(_cross_entropy)
+def cross_entropy2d_with_grad() -> None:
     """Cross-entropy of every pixel and its gradient at the logits, in one pass.
 
     Parameters, exceptions and the loss are those of :func:`cross_entropy2d`.
@@ -185,9 +176,3 @@ def cross_entropy2d_with_grad(
     >>> round(float(loss), 4), grad[:, 0].tolist()
     (0.6931, [[-0.25, 0.25], [0.25, -0.25]])
     """
-    where = "cross_entropy2d_with_grad"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    terms, chosen = (label_smoothing, focal_gamma), (top_k, threshold)
-    loss = prepared(where, source, target, weight, ignore_index, terms, reduction, chosen)
-    return loss.run(with_grad=True)

@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d import _exact_sums
+from softmax2d._exact_sums import new_sums
 from softmax2d._gate import losses, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
-from softmax2d._gate.options import Interpolation
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Interpolation, Resampling
+from softmax2d._gate.targets import Target
+from softmax2d._losses.pairs import Compute, pair_of, value_of
 from softmax2d._native import core
 
 Classes = Literal["present", "all"]
@@ -31,7 +33,7 @@ class _Maps:
         """From the cross-entropy with one class everywhere, -log p; 0 and 1 where ignored."""
         self._constant.fill(label)
         target, ones = (self._constant, False, None), np.ones(self._logits.classes)
-        results = (self._losses, None, -1, _exact_sums.new_sums(np.float64))
+        results = (self._losses, None, -1, new_sums(np.float64))
         terms = (ones, 0.0, None, 0.0, 0.0, None)
         core.loss(*(*self._logits.arguments(), *target, *terms, *results))
         logs = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
@@ -91,7 +93,7 @@ class _Gradient:
     """
 
     def __init__(self, logits: Logits, upstream: float) -> None:
-        self._grid = logits.grid
+        self._grid = logits.tables
         self._factors = np.full(logits.classes, upstream)
         if logits.map is not None:
             self._factors *= logits.map[0]
@@ -162,12 +164,12 @@ def lovasz(
         return logits.wide(loss), None
     for label in range(logits.classes) if parts.chosen else ():
         p, rest = parts.maps.of(label)
-        kept = gradient.rows[label] if logits.grid is None else parts.loss(label, p, rest)[1]
+        kept = gradient.rows[label] if logits.tables is None else parts.loss(label, p, rest)[1]
         gradient.finish(label, p, rest, kept.astype(np.float64))
-    return logits.wide(loss), logits.finished(gradient.result)
+    return logits.wide(loss), logits.round_grad(gradient.result)
 
 
-def lovasz_softmax_loss2d(
+def _lovasz(
     logits: ArrayLike,
     target: ArrayLike,
     *,
@@ -180,7 +182,18 @@ def lovasz_softmax_loss2d(
     classes: Classes = "present",
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
-) -> Any:
+) -> Compute:
+    how = Resampling(size, interpolation, align_corners, spatial_dims)
+
+    def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
+        source = logits_of(where, logits, axis, temperature, bias, how)
+        return lovasz(where, 1.0 if with_grad else None, source, target, classes, ignore_index)
+
+    return compute
+
+
+@value_of(_lovasz)
+def lovasz_softmax_loss2d() -> None:
     """Lovász-softmax loss: a convex surrogate of one less the mean intersection over union.
 
     Parameters
@@ -237,26 +250,10 @@ def lovasz_softmax_loss2d(
     >>> round(float(s2d.lovasz_softmax_loss2d(logits, target)), 4)
     0.5
     """
-    where = "lovasz_softmax_loss2d"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return lovasz(where, None, source, target, classes, ignore_index)[0]
 
 
-def lovasz_softmax_loss2d_with_grad(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    classes: Classes = "present",
-    ignore_index: int | None = None,
-    spatial_dims: int | None = None,
-) -> tuple[Any, Array]:
+@pair_of(_lovasz)
+def lovasz_softmax_loss2d_with_grad() -> None:
     """Lovász-softmax loss and its gradient at the logits.
 
     Parameters, exceptions and the loss are those of :func:`lovasz_softmax_loss2d`.
@@ -283,7 +280,3 @@ def lovasz_softmax_loss2d_with_grad(
     >>> round(float(loss), 4), grad[:, 0].tolist()
     (0.5, [[-0.1875, 0.0625], [0.1875, -0.0625]])
     """
-    where = "lovasz_softmax_loss2d_with_grad"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return lovasz(where, 1.0, source, target, classes, ignore_index)

@@ -14,7 +14,8 @@ import numpy as np
 
 from softmax2d._gate import losses, targets
 from softmax2d._gate.arrays import Array, code_of, exported
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 
@@ -83,7 +84,7 @@ def region_grad(logits: Logits, truth: Target, slopes: Array) -> Array:
     if not logits.empty:
         arguments = (*logits.arguments(), *truth.arguments())
         core.region_grad(*(*arguments, *slopes, exported(grad, code), code))
-    return logits.finished(grad)
+    return logits.round_grad(grad)
 
 
 def region_loss(

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d import _exact_sums
-from softmax2d._gate import losses as _options
+from softmax2d._exact_sums import add_nan, has_nan, kth_largest, new_sums, quotient, reciprocal
+from softmax2d._gate import losses as gate
 from softmax2d._gate import targets
 from softmax2d._gate.arrays import Array, code_of, exported
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.options import LossTerms
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 Cut = tuple[float, float]  # losses above the first count fully, equal ones by the second
@@ -51,8 +53,8 @@ class Pass(NamedTuple):
     def grad(self, scale: float, cut: Cut | None, upstream: Array | None = None) -> Array:
         """The gradient alone."""
         grad = self.logits.new_grad()
-        self.run(scale, cut, None, grad, _exact_sums.new_sums(self.logits.wide), upstream)
-        return self.logits.finished(grad)
+        self.run(scale, cut, None, grad, new_sums(self.logits.wide), upstream)
+        return self.logits.round_grad(grad)
 
     def mean_divisor(self) -> Fraction:
         """The weights of the valid targets together; the pixels where targets are probabilities."""
@@ -76,19 +78,19 @@ class Prepared(NamedTuple):
     def run(self, *, with_grad: bool) -> tuple[Any, Any]:
         """The loss, and its gradient or None."""
         logits = self.work.logits
-        sums = _exact_sums.new_sums(logits.wide)
-        _exact_sums.add_nan(sums, self.broken)
+        sums = new_sums(logits.wide)
+        add_nan(sums, self.broken)
         losses = np.empty(logits.shape, logits.wide) if self.each else None
         grad = logits.new_grad() if with_grad else None
-        self.work.run(_exact_sums.reciprocal(self.divisor), self.cut, losses, grad, sums)
-        loss = _exact_sums.quotient(sums, self.divisor, logits.wide) if losses is None else losses
-        return loss, None if grad is None else logits.finished(grad)
+        self.work.run(reciprocal(self.divisor), self.cut, losses, grad, sums)
+        loss = quotient(sums, self.divisor, logits.wide) if losses is None else losses
+        return loss, None if grad is None else logits.round_grad(grad)
 
 
 def _hardest(work: Pass, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
     """Which losses count, how many pixels that is, and whether one is NaN."""
     losses = np.empty(work.logits.shape, work.logits.wide)
-    sums = _exact_sums.new_sums(work.logits.wide)
+    sums = new_sums(work.logits.wide)
     work.run(0.0, None, losses, None, sums)
     limit, kept, valid = math.inf, 0, work.target.valid
     if threshold is not None:
@@ -99,35 +101,26 @@ def _hardest(work: Pass, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
         whole = hasattr(top_k, "__index__")
         least = min(valid, int(top_k) if whole else max(1, round(float(top_k) * valid)))
     if least <= kept:
-        return (limit, 0.0), kept, _exact_sums.has_nan(sums)
-    value, larger, equal = _exact_sums.kth_largest(np.abs(losses, out=losses), least)
+        return (limit, 0.0), kept, has_nan(sums)
+    value, larger, equal = kth_largest(np.abs(losses, out=losses), least)
     if value == 0:
         equal -= losses.size - valid  # ignored pixels, whose loss is 0, are not among the ties
-    return (value, (least - larger) / equal), least, _exact_sums.has_nan(sums)
+    return (value, (least - larger) / equal), least, has_nan(sums)
 
 
-def prepared(
-    where: str,
-    logits: Logits,
-    target: Any,
-    weight: Any,
-    ignore_index: Any,
-    terms: tuple[Any, Any],
-    reduction: Any,
-    chosen: tuple[Any, Any],
-) -> Prepared:
-    """Check the rest; ``terms`` are label_smoothing, focal_gamma, ``chosen`` top_k, threshold."""
-    _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
-    smoothing = _options.number_between(where, "label_smoothing", terms[0], 0, 1)
-    gamma = _options.number_between(where, "focal_gamma", terms[1], 0)
-    some = _options.hardest(where, *chosen, reduction)
-    weights = _options.class_weights(where, weight, logits.classes)
-    truth = targets.labels_or_probs(where, target, logits, ignore_index)
+def prepare(where: str, logits: Logits, target: Any, terms: LossTerms) -> Prepared:
+    """Check the target and the terms, and find the divisor and which pixels count."""
+    gate.one_of(where, "reduction", terms.reduction, ("mean", "sum", "none"))
+    smoothing = gate.number_between(where, "label_smoothing", terms.label_smoothing, 0, 1)
+    gamma = gate.number_between(where, "focal_gamma", terms.focal_gamma, 0)
+    some = gate.chooses_hardest(where, terms.top_k, terms.threshold, terms.reduction)
+    weights = gate.class_weights(where, terms.weight, logits.classes)
+    truth = targets.labels_or_probs(where, target, logits, terms.ignore_index)
     work = Pass(logits, truth, weights, smoothing, gamma)
     cut, kept, broken = None, None, False
     if some:
-        cut, kept, broken = _hardest(work, *chosen)
+        cut, kept, broken = _hardest(work, terms.top_k, terms.threshold)
     divisor = Fraction(1)
-    if reduction == "mean":
+    if terms.reduction == "mean":
         divisor = work.mean_divisor() if kept is None else Fraction(kept)
-    return Prepared(work, reduction == "none", divisor, cut, broken)
+    return Prepared(work, terms.reduction == "none", divisor, cut, broken)

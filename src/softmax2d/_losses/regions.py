@@ -7,13 +7,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from softmax2d._gate import targets
-from softmax2d._gate.arrays import Array
-from softmax2d._gate.options import Interpolation
-from softmax2d._losses.overlap import DICE, JACCARD, region_loss, tversky
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import Interpolation, Resampling
+from softmax2d._losses.overlap import DICE, JACCARD, Factors, region_loss, tversky
+from softmax2d._losses.pairs import Compute, pair_of, value_of
 
 
-def dice_loss2d(
+def _overlap(
     logits: ArrayLike,
     target: ArrayLike,
     *,
@@ -27,7 +27,45 @@ def dice_loss2d(
     ignore_index: int | None = None,
     smooth: float = 1.0,
     spatial_dims: int | None = None,
-) -> Any:
+) -> Compute:
+    how = Resampling(size, interpolation, align_corners, spatial_dims)
+
+    def compute(where: str, with_grad: bool, factors: Factors) -> tuple[Any, Any]:
+        source = logits_of(where, logits, axis, temperature, bias, how)
+        return region_loss(where, with_grad, factors, source, target, weight, ignore_index, smooth)
+
+    return compute
+
+
+def _tversky(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    size: int | Sequence[int] | None = None,
+    interpolation: Interpolation | Sequence[Interpolation] = "linear",
+    align_corners: bool = False,
+    temperature: float | ArrayLike = 1.0,
+    bias: ArrayLike | None = None,
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    smooth: float = 1.0,
+    spatial_dims: int | None = None,
+) -> Compute:
+    how = Resampling(size, interpolation, align_corners, spatial_dims)
+
+    def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
+        source = logits_of(where, logits, axis, temperature, bias, how)
+        factors = tversky(where, alpha, beta)
+        return region_loss(where, with_grad, factors, source, target, weight, ignore_index, smooth)
+
+    return compute
+
+
+@value_of(_overlap, DICE)
+def dice_loss2d() -> None:
     """Dice loss: how little the probabilities of each class overlap with where it is true.
 
     Parameters
@@ -89,27 +127,10 @@ def dice_loss2d(
     >>> float(s2d.dice_loss2d(logits, np.array([[0, 1]]), smooth=0))
     0.5
     """
-    where = "dice_loss2d"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return region_loss(where, False, DICE, source, target, weight, ignore_index, smooth)[0]
 
 
-def dice_loss2d_with_grad(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> tuple[Any, Array]:
+@pair_of(_overlap, DICE)
+def dice_loss2d_with_grad() -> None:
     """Dice loss and its gradient at the logits.
 
     Parameters, exceptions and the loss are those of :func:`dice_loss2d`.
@@ -134,27 +155,10 @@ def dice_loss2d_with_grad(
     >>> round(float(loss), 4), grad[:, 0].round(4).tolist()
     (0.5, [[-0.125, 0.125], [0.125, -0.125]])
     """
-    where = "dice_loss2d_with_grad"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return region_loss(where, True, DICE, source, target, weight, ignore_index, smooth)
 
 
-def jaccard_loss2d(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> Any:
+@value_of(_overlap, JACCARD)
+def jaccard_loss2d() -> None:
     """Jaccard loss: one less the intersection over union of probabilities and target.
 
     Parameters, exceptions and special values are those of :func:`dice_loss2d`.
@@ -181,27 +185,10 @@ def jaccard_loss2d(
     >>> round(float(s2d.jaccard_loss2d(logits, np.array([[0, 1]]), smooth=0)), 4)
     0.6667
     """
-    where = "jaccard_loss2d"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return region_loss(where, False, JACCARD, source, target, weight, ignore_index, smooth)[0]
 
 
-def jaccard_loss2d_with_grad(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> tuple[Any, Array]:
+@pair_of(_overlap, JACCARD)
+def jaccard_loss2d_with_grad() -> None:
     """Jaccard loss and its gradient at the logits.
 
     Parameters, exceptions and the loss are those of :func:`jaccard_loss2d`.
@@ -226,29 +213,10 @@ def jaccard_loss2d_with_grad(
     >>> round(float(loss), 4), grad[:, 0].round(4).tolist()
     (0.6667, [[-0.1111, 0.1111], [0.1111, -0.1111]])
     """
-    where = "jaccard_loss2d_with_grad"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    return region_loss(where, True, JACCARD, source, target, weight, ignore_index, smooth)
 
 
-def tversky_loss2d(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    alpha: float = 0.5,
-    beta: float = 0.5,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> Any:
+@value_of(_tversky)
+def tversky_loss2d() -> None:
     """Tversky loss: Dice's, with false positives and false negatives weighed apart.
 
     All parameters but two, exceptions and special values are those of :func:`dice_loss2d`.
@@ -282,30 +250,10 @@ def tversky_loss2d(
     >>> round(float(s2d.tversky_loss2d(logits, target, alpha=0.3, beta=0.7, smooth=0)), 4)
     0.5
     """
-    where = "tversky_loss2d"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    factors = tversky(where, alpha, beta)
-    return region_loss(where, False, factors, source, target, weight, ignore_index, smooth)[0]
 
 
-def tversky_loss2d_with_grad(
-    logits: ArrayLike,
-    target: ArrayLike,
-    *,
-    axis: int = -3,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    alpha: float = 0.5,
-    beta: float = 0.5,
-    weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> tuple[Any, Array]:
+@pair_of(_tversky)
+def tversky_loss2d_with_grad() -> None:
     """Tversky loss and its gradient at the logits.
 
     Parameters, exceptions and the loss are those of :func:`tversky_loss2d`.
@@ -330,8 +278,3 @@ def tversky_loss2d_with_grad(
     >>> round(float(loss), 4), grad[:, 0].round(4).tolist()
     (0.5, [[-0.125, 0.125], [0.125, -0.125]])
     """
-    where = "tversky_loss2d_with_grad"
-    how = (size, interpolation, align_corners, spatial_dims)
-    source = targets.logits_of(where, logits, axis, temperature, bias, how)
-    factors = tversky(where, alpha, beta)
-    return region_loss(where, True, factors, source, target, weight, ignore_index, smooth)

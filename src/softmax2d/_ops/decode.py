@@ -30,8 +30,8 @@ import numpy as np
 
 from softmax2d._gate import arrays
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.grids import Grid
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 _UNIT = 2.0**-30  # of the core's sums
@@ -122,33 +122,26 @@ def rule(found: Histogram, decode: str) -> Rule:
     return Rule(taking, gain, gain * (total / below), None)
 
 
-def decided(source: Logits, found: Rule, labels: Array | None, confidence: Array | None) -> None:
+def decide(source: Logits, found: Rule, labels: Array | None, confidence: Array | None) -> None:
     """Labels of one image by a rule, and their probabilities, into arrays in C order."""
     if not source.empty:
-        size = np.min_scalar_type(source.classes - 1).itemsize
-        given: Any = (*source.arguments(), (labels, confidence), size, found)
+        given: Any = (*source.arguments(), (labels, confidence), source.label_dtype.itemsize, found)
         core.decide(*given)
 
 
-def images(grid: Grid, axis: int, affine: Any, batch: int) -> Iterator[tuple[Any, Logits]]:
-    """Every image with its place among the ``batch`` axes, the first ones."""
-    for index in np.ndindex(grid.shape[:batch]):
+def images(source: Logits) -> Iterator[tuple[Any, Logits]]:
+    """Every image with its place among the batch axes, the first ones."""
+    array, axis, affine, tables, shape, batch = source
+    for index in np.ndindex(shape[:batch]):
         place = (*index, ...)
-        shape = grid.shape[batch:]
-        yield place, Logits(grid.logits[place], axis - batch, affine, grid.tables, shape)
+        yield place, Logits(array[place], axis - batch, affine, tables, shape[batch:], 0)
 
 
-def decided_images(
-    grid: Grid, axis: int, affine: Any, batch: int, rules: Iterable[Rule], names: Iterable[str]
-) -> dict[str, Array]:
+def decide_images(source: Logits, rules: Iterable[Rule], names: Iterable[str]) -> dict[str, Array]:
     """Labels and confidence, those that are asked for, of images with a rule each."""
-    own, classes = grid.logits.dtype, grid.logits.shape[axis]
-    dtypes = {
-        "labels": np.min_scalar_type(classes - 1),
-        "confidence": np.dtype(np.float64 if own.itemsize == 8 else np.float32),
-    }
-    found = {n: arrays.new_array(grid.shape, dtypes[n]) for n in dtypes if n in names}
+    dtypes = {"labels": source.label_dtype, "confidence": np.dtype(source.wide)}
+    found = {n: arrays.new_array(source.shape, dtypes[n]) for n in dtypes if n in names}
     if found:
-        for (place, image), each in zip(images(grid, axis, affine, batch), rules, strict=True):
-            decided(image, each, *(found[n][place] if n in found else None for n in dtypes))
+        for (place, image), each in zip(images(source), rules, strict=True):
+            decide(image, each, *(found[n][place] if n in found else None for n in dtypes))
     return found

@@ -1,18 +1,18 @@
-"""Probabilities and segmentation of NumPy arrays: check, allocate, one call of the native core."""
+"""Segmentation of NumPy arrays: check, allocate, one call of the native core."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d._gate import arrays, checks, grids, sizes
-from softmax2d._gate.arrays import Array, code_of, exported
-from softmax2d._gate.checks import Map
-from softmax2d._gate.grids import Grid
-from softmax2d._gate.options import Decode, Interpolation, Output, Window
+from softmax2d._gate import arrays, checks
+from softmax2d._gate.arrays import Array
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, Window
 from softmax2d._native import core
 from softmax2d._ops import decode as _decode
 
@@ -42,147 +42,6 @@ class Segmentation(NamedTuple):
     entropy: Array | None = None
     top_labels: Array | None = None
     top_probs: Array | None = None
-
-
-def probs(
-    where: str,
-    logs: bool,
-    logits: Any,
-    axis: int,
-    temperature: Any,
-    bias: Any,
-    out: Any,
-    *grid: Any,
-) -> Array:
-    """Softmax or, with ``logs``, log-softmax; ``grid`` as :func:`_resample.grid` takes it."""
-    array = arrays.as_floats(where, "logits", logits)
-    axis = checks.class_axis(where, "logits", array, axis)
-    affine = checks.affine(where, temperature, bias, array.shape[axis])
-    source = grids.grid(where, array, axis, *grid)
-    shape, held = source.class_shape(axis), (("logits", source.logits),)
-    result = arrays.result_array(where, out, source.logits, held, shape)
-    fill_probs(source, axis, affine, result, logs)
-    return result
-
-
-def fill_probs(source: Grid, axis: int, affine: Map | None, result: Array, logs: bool) -> None:
-    """What :func:`probs` does once everything is checked."""
-    code, out_code = code_of(source.logits.dtype), code_of(result.dtype)
-    pair = exported(source.logits, code), exported(result, out_code)
-    core.probs(logs, *pair, code, out_code, axis, affine, source.tables)
-
-
-def softmax2d(
-    logits: ArrayLike,
-    *,
-    axis: int = -3,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    out: Array | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    window: Window | None = None,
-    spatial_dims: int | None = None,
-) -> Array:
-    """Turn class scores into class probabilities at every pixel.
-
-    Parameters
-    ----------
-    logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
-        Class scores. Any strides and byte order; integers are taken as float64. Anything that
-        speaks DLPack (on the CPU), the buffer protocol or ``__array__``.
-    axis : int
-        The class axis, of an array of any rank; -1 for channels last, -4 for volumes.
-    temperature : float or array, shape (C,)
-        Divides the logits first; positive.
-    bias : array, shape (C,), optional
-        Added to the divided logits; -inf rules a class out.
-    out : array, shape and (native) dtype of the result, optional
-        Takes the result; may be ``logits`` itself.
-    size, interpolation, align_corners, window, spatial_dims
-        The probabilities of resampled logits, as in :func:`segment`.
-
-    Returns
-    -------
-    array, dtype of ``logits``, shape of ``logits`` or (..., C, *size)
-        p[c] = exp(z[c]) / Σ_k exp(z[k]), in [0, 1], summing to one over the classes up to rounding.
-        A new array has the memory layout of ``logits``.
-
-    Raises
-    ------
-    TypeError
-        Unsupported dtype (bool, complex, object, strings, masked arrays); ``out`` not an array or
-        of another dtype; ``axis`` not an integer.
-    ValueError
-        No such axis; ``temperature`` not positive and finite, or ``bias`` NaN or +inf, or either of
-        the wrong length; ``out`` of another shape, read-only, overlapping itself or part of
-        ``logits``.
-
-    Notes
-    -----
-    At most 4 ulp from the true value in float32 and float64, subnormal results included; float16
-    and bfloat16 are computed in float32 and rounded once (tests/core/test_accuracy.py). A class at
-    -inf has probability exactly 0; a pixel with NaN, +inf, or all classes at -inf is NaN, its
-    neighbours are untouched. C = 1 gives 1. The bits of a pixel depend on its own logits only: not
-    on threads, strides or neighbours. Reads and writes every logit once.
-
-    References
-    ----------
-    .. [1] J. S. Bridle, "Probabilistic interpretation of feedforward classification network
-       outputs, with relationships to statistical pattern recognition", Neurocomputing, 1990.
-
-    Examples
-    --------
-    >>> import numpy as np, softmax2d as s2d
-    >>> logits = np.zeros((3, 4, 4))  # C, H, W
-    >>> logits[1] = np.log(2)
-    >>> probs = s2d.softmax2d(logits)
-    >>> probs.shape, probs[:, 0, 0].tolist()
-    ((3, 4, 4), [0.25, 0.5, 0.25])
-    """
-    grid = size, interpolation, align_corners, spatial_dims, window
-    return probs("softmax2d", False, logits, axis, temperature, bias, out, *grid)
-
-
-def log_softmax2d(
-    logits: ArrayLike,
-    *,
-    axis: int = -3,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    out: Array | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    window: Window | None = None,
-    spatial_dims: int | None = None,
-) -> Array:
-    """Turn class scores into logarithms of class probabilities at every pixel.
-
-    Parameters, exceptions and special values are those of :func:`softmax2d`.
-
-    Returns
-    -------
-    array, dtype of ``logits``, shape of ``logits`` or (..., C, *size)
-        z[c] - log Σ_k exp(z[k]), at most 0; -inf where a class is at -inf.
-
-    Notes
-    -----
-    At most 4 ulp from the true value, also for the winner of a confident pixel, where z - max -
-    log(sum) has nothing left: with the largest term kept out of the sum, its value is
-    -log1p(Σ_{k≠max} exp(z[k] - max)) (tests/core/test_accuracy.py). Reads and writes every logit
-    once.
-
-    Examples
-    --------
-    >>> import numpy as np, softmax2d as s2d
-    >>> confident = np.array([30.0, 0.0], np.float32).reshape(2, 1, 1)
-    >>> s2d.log_softmax2d(confident).ravel()
-    array([-9.357623e-14, -3.000000e+01], dtype=float32)
-    """
-    grid = size, interpolation, align_corners, spatial_dims, window
-    return probs("log_softmax2d", True, logits, axis, temperature, bias, out, *grid)
 
 
 def segment(
@@ -298,70 +157,48 @@ def segment(
     [[1, 1, 0, 0]]
     """
     where = "segment"
-    array = arrays.as_floats(where, "logits", logits)
-    axis = checks.class_axis(where, "logits", array, axis)
-    classes = checks.some_classes(where, array, axis)
-    source = grids.grid(
-        where, array, axis, size, interpolation, align_corners, spatial_dims, window
-    )
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    source = logits_of(where, logits, axis, temperature, bias, how)
     names = checks.output_names(where, outputs, top_k)
-    best = checks.best_classes(where, top_k, classes)
-    affine = checks.affine(where, temperature, bias, classes)
+    best = checks.best_classes(where, top_k, source.classes)
     if checks.decoding(where, decode) == "argmax":
-        return segmented(source, axis, affine, names, best)
+        return segment_logits(source, names, best)
     whole = source
     if window is not None:
-        grid = size, interpolation, align_corners, spatial_dims
-        whole = grids.grid(where, array, axis, *grid)
-    batch = len(source.shape) - len(sizes.spatial_axes(where, array, axis, spatial_dims))
-    images = _decode.images(whole, axis, affine, batch)
+        whole = logits_of(where, logits, axis, temperature, bias, replace(how, window=None))
+    images = _decode.images(whole)
     rules = (_decode.rule(_decode.histogram(image), decode) for _, image in images)
-    return decoded(source, axis, affine, batch, rules, names, best)
+    return segment_by_rules(source, rules, names, best)
 
 
-def segmented(
-    source: Grid, axis: int, affine: Map | None, names: tuple[str, ...], best: int
-) -> Segmentation:
-    """What :func:`segment` does once everything is checked."""
-    classes, own = source.logits.shape[axis], source.logits.dtype
-    shape = source.shape
-    label_dtype = np.min_scalar_type(classes - 1)
-    value_dtype = np.float64 if own.itemsize == 8 else np.float32
+def segment_logits(source: Logits, names: tuple[str, ...], best: int) -> Segmentation:
+    """What :func:`segment` returns, of checked logits: results of these names and classes."""
+    label_dtype, value_dtype, shape = source.label_dtype, source.wide, source.shape
     labels = arrays.new_array(shape, label_dtype) if "labels" in names else None
     wanted = checks.OUTPUTS[1:]
     values = [arrays.new_array(shape, value_dtype) if n in names else None for n in wanted]
     top: list[Array | None] = [None, None]
     if best:
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
-    results = (labels, *values, *top)
-    code, label_bytes = code_of(own), label_dtype.itemsize
-    logits = exported(source.logits, code)
-    core.segment(logits, code, axis, affine, source.tables, results, label_bytes, best)
-    moved = [None if t is None else np.moveaxis(t, 0, axis) for t in top]
+    results: Any = ((labels, *values, *top), label_dtype.itemsize, best)
+    core.segment(*source.arguments(), *results)
+    moved = [None if t is None else np.moveaxis(t, 0, source.axis) for t in top]
     return Segmentation(labels, *values, *moved)
 
 
-def labelled(source: Grid, axis: int, affine: Map | None) -> tuple[Array, int]:
+def label_logits(source: Logits) -> tuple[Array, int]:
     """Labels alone, and how many pixels have no probabilities."""
-    classes, own = source.logits.shape[axis], source.logits.dtype
-    labels = arrays.new_array(source.shape, np.min_scalar_type(classes - 1))
-    code, nothing = code_of(own), (None,) * 5
-    args = exported(source.logits, code), code, axis, affine, source.tables, (labels, *nothing)
-    return labels, core.segment(*args, labels.dtype.itemsize, 0)
+    labels = arrays.new_array(source.shape, source.label_dtype)
+    results: Any = ((labels, *(None,) * 5), labels.dtype.itemsize, 0)
+    return labels, core.segment(*source.arguments(), *results)
 
 
-def decoded(
-    source: Grid,
-    axis: int,
-    affine: Map | None,
-    batch: int,
-    rules: Iterable[_decode.Rule],
-    names: tuple[str, ...],
-    best: int,
+def segment_by_rules(
+    source: Logits, rules: Iterable[_decode.Rule], names: tuple[str, ...], best: int
 ) -> Segmentation:
-    """The same with labels by a rule for each image; ``batch`` is the number of batch axes."""
-    given = _decode.decided_images(source, axis, affine, batch, rules, names)
-    rest = tuple(n for n in names if n not in given)
+    """What :func:`segment_logits` returns, with labels by a rule for each image."""
+    found = _decode.decide_images(source, rules, names)
+    rest = tuple(n for n in names if n not in found)
     if not rest and not best:
-        return Segmentation(**given)
-    return segmented(source, axis, affine, rest, best)._replace(**given)
+        return Segmentation(**found)
+    return segment_logits(source, rest, best)._replace(**found)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d._exact_sums import ExactSum, new_sums
-from softmax2d._gate import arrays, checks, grids, sizes, targets
-from softmax2d._gate.arrays import Array
-from softmax2d._gate.options import Interpolation, Window
-from softmax2d._gate.targets import Logits
+from softmax2d._gate import checks, targets
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._native import core
 from softmax2d._statistics.statistics import Statistics
 
@@ -26,12 +25,6 @@ def number_of_bins(where: str, bins: Any) -> int:
     if not 1 <= number <= MAX_BINS:
         raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")
     return number
-
-
-def _images(where: str, logits: Array, axis: int, spatial_dims: int | None) -> int:
-    """Entries over the batch axes."""
-    own = {axis, *sizes.spatial_axes(where, logits, axis, spatial_dims)}
-    return prod(n for d, n in enumerate(logits.shape) if d not in own)
 
 
 def evaluate(
@@ -103,15 +96,11 @@ def evaluate(
     (0.5, 0.25, 0.25, 0.625)
     """
     where = "evaluate"
-    array = arrays.as_floats(where, "logits", logits)
-    axis = checks.class_axis(where, "logits", array, axis)
-    classes = checks.some_classes(where, array, axis)
-    affine = checks.affine(where, temperature, bias, classes)
-    grid = grids.grid(where, array, axis, size, interpolation, align_corners, spatial_dims, window)
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    source = logits_of(where, logits, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)
-    source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
     truth = targets.labels(where, target, source, ignore_index)
-    return count_pixels(source, truth, _images(where, array, axis, spatial_dims), bins)
+    return count_pixels(source, truth, prod(source.shape[: source.batch]), bins)
 
 
 def count_pixels(source: Logits, truth: Any, images: int, bins: int) -> Statistics:

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d.balance._margins import Array, Margins
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.logits import Logits
 from softmax2d._gate.losses import number_between
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._report.text import printable
 from softmax2d.balance._em import Course

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d.balance._bias_sweep import ShiftCounts, shifted
 from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, Goal

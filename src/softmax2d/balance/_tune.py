@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from softmax2d._gate import checks
+from softmax2d._gate import checks, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
 from softmax2d._statistics.evaluate import count_pixels
@@ -183,11 +183,11 @@ def split(where: str, temperature: Any, name: str, bias: Any, classes: int) -> t
 
     ``name`` is the bias's in messages.
     """
-    begin = np.zeros(classes) if bias is None else checks.per_class(where, name, bias, classes)
+    begin = np.zeros(classes) if bias is None else maps.per_class(where, name, bias, classes)
     if not np.isfinite(begin).all():
         raise ValueError(f"{where}: {name} must be finite; got {begin[~np.isfinite(begin)][0]}.")
-    temperature, begin = checks.unpacked(where, temperature, begin, classes)
-    checks.affine(where, temperature, begin, classes)
+    temperature, begin = maps.unpack(where, temperature, begin, classes)
+    maps.affine(where, temperature, begin, classes)
     if np.ndim(temperature) == 0:
         return float(temperature), begin
     return np.asarray(temperature, np.float64), begin

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.targets import Logits
+from softmax2d._gate.logits import Logits
 from softmax2d._native import core
 
 _PARTS = 44  # bits of a part of the core's sums

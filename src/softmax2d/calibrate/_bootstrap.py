@@ -10,7 +10,7 @@ import numpy as np
 from softmax2d._exact_sums import ExactSum
 from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.targets import Logits
+from softmax2d._gate.logits import Logits
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._measures import bins_for, coarse, named, value_of

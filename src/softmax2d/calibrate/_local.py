@@ -13,11 +13,12 @@ import numpy as np
 
 from softmax2d import __version__
 from softmax2d._errors import needed
-from softmax2d._gate import arrays, checks, grids, targets
+from softmax2d._gate import arrays, checks, maps, targets
 from softmax2d._gate import losses as _options
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.grids import Grid
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Resampling
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._ops import segment as _ops
 from softmax2d._ops.segment import Segmentation
@@ -136,16 +137,15 @@ class LocalCalibration(Saved):
                 f"{where}: this is a calibration of {self.classes} classes; "
                 f"the logits have {array.shape[axis]}."
             )
-        how = size, interpolation, align_corners, spatial_dims
-        grid = grids.grid(where, array, axis, *how)
-        source = Logits(grid.logits, axis, None, grid.tables, grid.shape)
-        found = _segmented(source, 1.0)
-        at = _places(source, self.by, self.edges, found, _spatial(array, axis, spatial_dims))
+        how = Resampling(size, interpolation, align_corners, spatial_dims)
+        source = logits_of(where, array, axis, 1.0, None, how)
+        found = _segment(source, 1.0)
+        at = _places(source, self.by, self.edges, found)
         confidence = np.empty_like(found.confidence)
         for i, temperature in enumerate(self.temperatures):
             here = at == i
             if here.any():
-                confidence[here] = _segmented(source, temperature).confidence[here]  # type: ignore[index]
+                confidence[here] = _segment(source, temperature).confidence[here]  # type: ignore[index]
         return Segmentation(labels=found.labels, confidence=confidence)
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,24 +186,16 @@ def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
     return found
 
 
-def _spatial(array: Array, axis: int, spatial_dims: int | None) -> int:
-    after = array.ndim - 1 - axis
-    return after or (2 if spatial_dims is None else spatial_dims)
+def _segment(source: Logits, temperature: float) -> Segmentation:
+    affine = maps.affine(_WHERE, temperature, None, source.classes)
+    return _ops.segment_logits(source._replace(map=affine), ("labels", "confidence"), 0)
 
 
-def _segmented(source: Logits, temperature: float) -> Segmentation:
-    affine = checks.affine(_WHERE, temperature, None, source.classes)
-    grid = Grid(source.array, source.grid, source.shape)
-    return _ops.segmented(grid, source.axis, affine, ("labels", "confidence"), 0)
-
-
-def _places(
-    source: Logits, by: str, edges: tuple[float, ...], found: Segmentation, spatial: int
-) -> Array:
+def _places(source: Logits, by: str, edges: tuple[float, ...], found: Segmentation) -> Array:
     """The range of every pixel."""
     if by == "confidence":
         return np.digitize(found.confidence, edges)  # type: ignore[arg-type]  # asked for
-    shape, first = source.shape, len(source.shape) - spatial
+    shape, first = source.shape, source.batch
     labels: Any = found.labels
     images = labels.reshape(prod(shape[:first]), *shape[first:])
     at = [np.digitize(boundary_distance(image), edges) for image in images]
@@ -362,8 +354,7 @@ def _counted_at(
     source: Logits, truth: Target, images: int, *, by: str, edges: tuple[float, ...], at: int
 ) -> FitSums:
     plain = source._replace(map=None)
-    spatial = _spatial(source.array, source.axis, None)
-    places = _places(plain, by, edges, _segmented(plain, 1.0), spatial)
+    places = _places(plain, by, edges, _segment(plain, 1.0))
     chosen = _only(truth, source.classes, (places == at).reshape(truth.array.shape))
     return _sums.counted(source, chosen, images, None, by_class=False)
 

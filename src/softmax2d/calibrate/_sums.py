@@ -20,7 +20,8 @@ import numpy as np
 
 from softmax2d import _exact_sums
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 _POINT = 1074  # sums of pixels are in units of 2^-1074

@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike
 
 from softmax2d._gate import arrays, losses, targets
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.checks import Map
-from softmax2d._gate.options import Interpolation, Window
-from softmax2d._gate.targets import Logits
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._native import core
 from softmax2d._statistics import evaluate as _evaluate
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.dask import _blocks, _labelled
+from softmax2d.dask import _labelled
+from softmax2d.dask._blocks import Block
 from softmax2d.dask._dask import Delayed, HighLevelGraph, Lazy, da, optimize
 from softmax2d.dask._pieces import pieces
-from softmax2d.dask._plan import Plan, checked, stand_in
+from softmax2d.dask._plan import Plan, plan_call, stand_in
 
 _FAN_IN = 8  # statistics that one task adds up
 
@@ -99,16 +99,15 @@ def evaluate(
     [[0, 0, 0], [64, 0, 0], [0, 0, 0]]
     """
     where = "evaluate"
-    grid = size, interpolation, align_corners, spatial_dims, window
-    plan = checked(where, logits, axis, temperature, bias, *grid)
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    plan = plan_call(where, logits, axis, temperature, bias, how)
     bins = _evaluate.number_of_bins(where, bins)
     truth = _labelled.target_data(plan, target)
     _check_target(plan, truth, ignore_index)
     if not plan.lazy and not isinstance(truth, da.Array):
-        given = plan.in_memory()
-        source = Logits(given.logits, plan.axis, plan.affine, given.tables, given.shape)
+        source = plan.in_memory()
         found = targets.labels(where, truth, source, ignore_index)
-        return _evaluate.count_pixels(source, found, prod(plan.shape[: plan.batch]), bins)
+        return _evaluate.count_pixels(source, found, prod(source.shape[: source.batch]), bins)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
     return _lazy(plan, truth, ignore_index, bins)
@@ -118,9 +117,10 @@ def _check_target(plan: Plan, truth: Any, ignore_index: Any) -> None:
     """Refuse a target by its shape and type, in the words of the NumPy function."""
     alike = stand_in(plan.where, "target", truth, "255")
     losses.ignored_class(plan.where, ignore_index)
-    if alike.dtype.kind not in "iu" or alike.shape != plan.shape:
+    shape, batch = plan.layout.shape, plan.layout.batch
+    if alike.dtype.kind not in "iu" or alike.shape != shape:
         # It refuses these before it reads the target, of which there is none.
-        source = Logits(plan.alike, plan.axis, plan.affine, None, plan.shape)
+        source = Logits(plan.alike, plan.axis, plan.affine, None, shape, batch)
         targets.labels(plan.where, alike, source, ignore_index)
 
 
@@ -134,14 +134,13 @@ def _lazy(plan: Plan, truth: Any, ignore_index: Any, bins: int) -> Any:
     for i, chunks in enumerate(cut.chunks):
         starts = np.cumsum([0, *chunks[:-1]])
         others.append((da.from_array(starts, chunks=1), (i,)))
-    options = {"ignore": ignore_index, "bins": bins, "batch": plan.batch}
-    parts = cut.each(
-        counted_part, others, prefix="evaluate", dtype=object, tables=len(cut.tables), **options
-    )
-    return _summed(parts, plan.batch)
+    batch = plan.layout.batch
+    options = {"tables": len(cut.tables), "ignore": ignore_index, "bins": bins, "batch": batch}
+    parts = cut.each(count_part, others, prefix="evaluate", dtype=object, **options)
+    return _sum(parts, batch)
 
 
-def _summed(parts: Lazy, batch: int) -> Any:
+def _sum(parts: Lazy, batch: int) -> Any:
     """The sum of all parts: those of the same images first, whole images then.
 
     One layer of plain tasks: a Delayed of each brings a layer of its own, and takes milliseconds.
@@ -154,9 +153,9 @@ def _summed(parts: Lazy, batch: int) -> Any:
         inside = product(*(range(n) for n in parts.numblocks[batch:]))
         keys = [(parts.name, *place, *rest) for rest in inside]
         whole = (f"image-{name}", *place)
-        tasks[whole] = (finished, _tree(tasks, merged, keys, (f"part-{name}", *place)))
+        tasks[whole] = (finish, _tree(tasks, merge, keys, (f"part-{name}", *place)))
         images.append(whole)
-    tasks[name] = (added, [_tree(tasks, added, images, (f"images-{name}",))])
+    tasks[name] = (add, [_tree(tasks, add, images, (f"images-{name}",))])
     return Delayed(name, HighLevelGraph.from_collections(name, tasks, dependencies=[parts]))
 
 
@@ -173,32 +172,27 @@ def _tree(
     return keys[0]
 
 
-def counted_part(
-    block: Any,
+def count_part(
+    piece: Any,
     *others: Array,
-    where: str,
-    axis: int,
-    classes: int,
-    ndim: int,
-    affine: Map | None,
+    block: Block,
     tables: int,
     ignore: int | None,
     bins: int,
     batch: int,
 ) -> Part:
     """Counts of a piece; ``others`` are its tables, its target, and where this begins."""
-    grid = _blocks.grid(where, block, others[:tables], axis, classes, ndim)
+    source, where = block.read(piece, others[:tables]), block.where
     target, *starts = others[tables:]
-    if target.shape != grid.shape:
+    if target.shape != source.shape:
         raise ValueError(
-            f"{where}: a chunk of target is not what its dask array says: shape {grid.shape} was "
+            f"{where}: a chunk of target is not what its dask array says: shape {source.shape} was "
             f"expected; got {arrays.describe(target)}."
         )
-    source = Logits(grid.logits, axis, affine, grid.tables, grid.shape)
-    images = prod(grid.shape[:batch])
-    truth, occurs = _counts(where, target, classes, ignore, images, [int(s[0]) for s in starts])
+    images, first = prod(source.shape[:batch]), [int(s[0]) for s in starts]
+    truth, occurs = _counts(where, target, source.classes, ignore, images, first)
     found = _evaluate.count_pixels(source, truth, 1, bins)
-    none = np.zeros(classes, np.int64)
+    none = np.zeros(source.classes, np.int64)
     sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
     return Part(Statistics(found.confusion, none, 0, *sums), occurs)
 
@@ -225,19 +219,19 @@ def _counts(
     return truth._replace(counts=counts.sum(0), valid=valid), counts > 0
 
 
-def merged(parts: list[Part]) -> Part:
+def merge(parts: list[Part]) -> Part:
     """Parts of the same images as one."""
     counts = sum((p.counts for p in parts[1:]), parts[0].counts)
     return Part(counts, np.logical_or.reduce([p.occurs for p in parts]))
 
 
-def finished(part: Part) -> Statistics:
+def finish(part: Part) -> Statistics:
     """Whole images."""
     counts, occurs = part
     sums = counts.top_sums, counts.class_sums, counts.nll_sum, counts.brier_sum
     return Statistics(counts.confusion, occurs.sum(0), len(occurs), *sums)
 
 
-def added(statistics: list[Statistics]) -> Statistics:
+def add(statistics: list[Statistics]) -> Statistics:
     """The sum over images."""
     return sum(statistics[1:], statistics[0])

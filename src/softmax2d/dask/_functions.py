@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d._gate import arrays, checks
-from softmax2d._gate.options import Decode, Interpolation, Output, Window
-from softmax2d._ops import segment as _ops
-from softmax2d._ops.segment import Segmentation
+from softmax2d._gate import checks
+from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, Window
+from softmax2d._ops.probs import fill_probs
+from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d.dask import _blocks, _labelled
 from softmax2d.dask._dask import da
 from softmax2d.dask._pieces import Pieces, pieces
-from softmax2d.dask._plan import Plan, checked
+from softmax2d.dask._plan import Plan, plan_call
 
 
 def segment(
@@ -92,18 +92,18 @@ def segment(
     """
     where = "segment"
     checks.only_argmax(where, decode, "dask arrays")
-    grid = size, interpolation, align_corners, spatial_dims, window
-    plan = checked(where, logits, axis, temperature, bias, *grid)
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    plan = plan_call(where, logits, axis, temperature, bias, how)
     names = checks.output_names(where, outputs, top_k)
     best = checks.best_classes(where, top_k, plan.classes)
     if plan.lazy:
         found = _lazy(pieces(plan), names, best)
     else:
-        found = _ops.segmented(plan.in_memory(), plan.axis, plan.affine, names, best)
+        found = segment_logits(plan.in_memory(), names, best)
     if plan.frame is None:
         return found
     new = _labelled.RANK
-    return Segmentation(*(t if t is None else _labelled.labelled(plan, t, new) for t in found))
+    return Segmentation(*(t if t is None else _labelled.with_labels(plan, t, new) for t in found))
 
 
 def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
@@ -111,7 +111,7 @@ def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
     plan = cut.plan
     labels = np.min_scalar_type(plan.classes - 1)
     values = np.dtype(np.float64 if plan.alike.dtype.itemsize == 8 else np.float32)
-    found = cut.each(_blocks.segmented, prefix="segment", dtype=object, names=names, best=best)
+    found = cut.each(_blocks.find, prefix="segment", dtype=object, names=names, best=best)
     wanted = [n for n in Segmentation._fields if n in names or (best and n.startswith("top_"))]
     pixels = tuple(range(found.ndim))
     new = found.ndim
@@ -171,8 +171,9 @@ def softmax2d(
     >>> probs.chunks, float(probs[0, 0, 0].compute())
     (((4,), (5, 5), (5, 5)), 0.25)
     """
-    grid = size, interpolation, align_corners, spatial_dims, window
-    return _probabilities(checked("softmax2d", logits, axis, temperature, bias, *grid), logs=False)
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    plan = plan_call("softmax2d", logits, axis, temperature, bias, how)
+    return _probabilities(plan, logs=False)
 
 
 def log_softmax2d(
@@ -199,8 +200,8 @@ def log_softmax2d(
     >>> round(float(logs.min().compute()), 4)
     -0.6931
     """
-    grid = size, interpolation, align_corners, spatial_dims, window
-    plan = checked("log_softmax2d", logits, axis, temperature, bias, *grid)
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+    plan = plan_call("log_softmax2d", logits, axis, temperature, bias, how)
     return _probabilities(plan, logs=True)
 
 
@@ -214,8 +215,5 @@ def _probabilities(plan: Plan, *, logs: bool) -> Any:
             _blocks.probabilities, prefix=where, dtype=dtype, with_classes=True, logs=logs
         )
     else:
-        source = plan.in_memory()
-        shape = source.class_shape(plan.axis)
-        result = arrays.result_array(where, None, source.logits, (), shape)
-        _ops.fill_probs(source, plan.axis, plan.affine, result, logs)
-    return result if plan.frame is None else _labelled.labelled(plan, result)
+        result = fill_probs(where, plan.in_memory(), logs)
+    return result if plan.frame is None else _labelled.with_labels(plan, result)

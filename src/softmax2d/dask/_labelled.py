@@ -1,55 +1,17 @@
-"""What DataArrays say of their axes, and results that say it again."""
+"""What goes out: results with the dimensions and coordinates of the DataArray that came in."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
-from softmax2d.dask._dask import da
+from softmax2d.dask import _frames
+from softmax2d.dask._plan import Plan
 
-if TYPE_CHECKING:
-    from softmax2d.dask._plan import Plan
-
-CLASS, RANK = "class", "rank"
+RANK = "rank"
 _UNEVEN = 1e-3  # of a pixel: coordinates that differ by more from even ones are not continued
-
-
-def is_data_array(value: Any) -> bool:
-    """Whether ``value`` is a DataArray; who has one has imported xarray."""
-    xarray = sys.modules.get("xarray")
-    return xarray is not None and isinstance(value, xarray.DataArray)
-
-
-def taken(where: str, logits: Any, axis: Any) -> tuple[Any, Any, Any]:
-    """The array in ``logits``, its class axis, and the DataArray that names its axes, or None."""
-    if is_data_array(logits):
-        return logits.data, _class_dimension(where, logits.dims, axis), logits
-    if isinstance(logits, da.Array):
-        return logits, axis, None
-    kind = type(logits).__name__
-    hint = f"Use softmax2d.{where} for arrays in memory."
-    if kind == "Dataset":
-        hint = "Choose one of its variables."
-    raise TypeError(f"{where}: logits must be a dask array or a DataArray; got {kind}. {hint}")
-
-
-def _class_dimension(where: str, dims: tuple[Any, ...], axis: Any) -> int:
-    """The class axis of a DataArray: a name, a number, or by default the dimension "class"."""
-    if isinstance(axis, str):
-        if axis not in dims:
-            raise ValueError(f"{where}: axis must be one of the dimensions {dims}; got {axis!r}.")
-        return dims.index(axis)
-    number = checks.whole(where, "axis", axis, "an integer or the name of a dimension")
-    if number != -3:
-        return number
-    if CLASS not in dims:
-        hint = f" Name the class axis with axis={dims[max(0, len(dims) - 3)]!r}." if dims else ""
-        raise ValueError(f'{where}: logits needs a dimension "{CLASS}"; got {dims}.{hint}')
-    return dims.index(CLASS)
 
 
 def _centres(values: Array, size: int, align_corners: bool) -> Array | None:
@@ -69,17 +31,17 @@ def _centres(values: Array, size: int, align_corners: bool) -> Array | None:
 
 def _coordinates(plan: Plan, without_classes: bool) -> Any:
     """A Dataset of the coordinates of a result: those of the logits, at its pixels."""
-    frame = plan.frame
+    frame, layout = plan.frame, plan.layout
     known = frame.coords.to_dataset()
     if without_classes:
         known = known.drop_vars(_depending(known, frame.dims[plan.axis]))
-    each = zip(plan.axes, plan.own, plan.sizes, plan.interpolations, plan.window, strict=True)
-    for axis, own, size, name, part in each:
+    each = layout.axes, layout.own, layout.size, layout.interpolation, layout.window
+    for axis, own, size, name, part in zip(*each, strict=True):
         dim = frame.dims[axis]
         if size != own:
             values = known.coords.get(dim)
             known = known.drop_vars(_depending(known, dim))
-            corners = plan.align_corners and name == "linear"
+            corners = layout.align_corners and name == "linear"
             new = None if values is None else _centres(values.to_numpy(), size, corners)
             if values is not None and new is not None:
                 known = known.assign_coords({dim: (dim, new, values.attrs)})
@@ -98,7 +60,7 @@ def pixel_dims(plan: Plan) -> tuple[Any, ...]:
     return (*dims[: plan.axis], *dims[plan.axis + 1 :])
 
 
-def labelled(plan: Plan, result: Any, new: str | None = None) -> Any:
+def with_labels(plan: Plan, result: Any, new: str | None = None) -> Any:
     """``result`` as a DataArray; with the class axis, another in its place (``new``), or none.
 
     Its name and attributes are those of the logits; how these were stored says nothing of it.
@@ -117,14 +79,14 @@ def labelled(plan: Plan, result: Any, new: str | None = None) -> Any:
 
 def target_data(plan: Plan, target: Any) -> Any:
     """The array in a target, its axes in the order of those of the result."""
-    if not is_data_array(target):
+    if not _frames.is_data_array(target):
         return target
     if plan.frame is None:
         return target.data
     where, dims = plan.where, pixel_dims(plan)
     if set(target.dims) != set(dims):
         raise ValueError(f"{where}: target must have the dimensions {dims}; got {target.dims}.")
-    resampled = {plan.frame.dims[d] for d in plan.axes} if plan.resampled else set()
+    resampled = {plan.frame.dims[d] for d in plan.layout.axes} if plan.layout.resampled else set()
     here, there = _coordinates(plan, True).indexes, target.indexes
     for dim in dims:
         both = dim not in resampled and dim in here and dim in there

@@ -16,6 +16,7 @@ import numpy as np
 
 from softmax2d._gate import grids
 from softmax2d._gate.arrays import Array
+from softmax2d.dask._blocks import Block
 from softmax2d.dask._dask import Lazy, da
 from softmax2d.dask._plan import Plan
 
@@ -62,12 +63,11 @@ class Pieces(NamedTuple):
         classes = (*pixels[: plan.axis], _CLASSES, *pixels[plan.axis :])
         arguments: list[Any] = [self.logits, classes]
         for i, table in enumerate(self.tables):
-            arguments += [table, (plan.batch + i // 2,)]
+            arguments += [table, (plan.layout.batch + i // 2,)]
         for other, axes in others:
             arguments += [other, axes]
         out = classes if with_classes else pixels
-        given = {"where": plan.where, "axis": plan.axis, "classes": plan.classes}
-        given |= {"ndim": len(classes), "affine": plan.affine}
+        block = Block(plan.where, self.logits.ndim, plan.axis, plan.classes, plan.affine)
         return da.blockwise(
             function,
             out,
@@ -77,7 +77,7 @@ class Pieces(NamedTuple):
             meta=np.empty((0,) * len(out), dtype),
             align_arrays=False,
             adjust_chunks=dict(enumerate(self.chunks)),
-            **given,
+            block=block,
             **options,
         )
 
@@ -125,20 +125,14 @@ def _cut(lower: Array, weight: Array, own: tuple[int, ...], linear: bool) -> _Cu
 
 def _cuts(plan: Plan) -> list[_Cut]:
     """All resampled axes in pieces."""
-    whole = grids.tables(plan.own, plan.sizes, plan.interpolations, plan.align_corners)
-    each = zip(whole, plan.window, plan.axes, plan.interpolations, strict=True)
+    layout = plan.layout
+    names = layout.interpolation
+    whole = grids.tables(layout.own, layout.size, names, layout.align_corners)
+    each = zip(whole, layout.window, layout.axes, names, strict=True)
     return [
         _cut(lower[part], weight[part], plan.array.chunks[d], name == "linear")
         for (lower, weight), part, d, name in each
     ]
-
-
-def _indexed(array: Lazy, axes: tuple[int, ...], parts: Iterable[slice]) -> Lazy:
-    """A part of some axes."""
-    index = [slice(None)] * array.ndim
-    for d, part in zip(axes, parts, strict=True):
-        index[d] = part
-    return array[tuple(index)]
 
 
 def _pixels(plan: Plan, array: Lazy) -> tuple[tuple[int, ...], ...]:
@@ -149,20 +143,24 @@ def _pixels(plan: Plan, array: Lazy) -> tuple[tuple[int, ...], ...]:
 
 def pieces(plan: Plan) -> Pieces:
     """The pieces of the logits of a lazy call."""
-    if not plan.resampled:
-        own = _indexed(plan.array, plan.axes, plan.window).rechunk({plan.axis: -1})
+    axes, batch = plan.layout.axes, plan.layout.batch
+    if not plan.layout.resampled:
+        own = plan.layout.part(plan.array).rechunk({plan.axis: -1})
         return Pieces(plan, own, _pixels(plan, own), ())
     cuts = _cuts(plan)
-    part = _indexed(plan.array, plan.axes, [cut.part for cut in cuts])
-    chunks = {d: cut.chunks for d, cut in zip(plan.axes, cuts, strict=True)}
+    index = [slice(None)] * plan.array.ndim
+    for d, cut in zip(axes, cuts, strict=True):
+        index[d] = cut.part
+    part = plan.array[tuple(index)]
+    chunks = {d: cut.chunks for d, cut in zip(axes, cuts, strict=True)}
     part = part.rechunk({plan.axis: -1, **chunks})
-    batch = _pixels(plan, part)[: plan.batch]
     depth: dict[int, Any] = dict.fromkeys(range(part.ndim), 0)
-    depth |= {d: cut.lent for d, cut in zip(plan.axes, cuts, strict=True)}
+    depth |= {d: cut.lent for d, cut in zip(axes, cuts, strict=True)}
     lent = da.overlap.overlap(part, depth, boundary="none", allow_rechunk=False)
     tables = [
         da.from_array(table, chunks=(cut.results,))
         for cut in cuts
         for table in (cut.lower, cut.weight)
     ]
-    return Pieces(plan, lent, batch + tuple(cut.results for cut in cuts), tuple(tables))
+    results = tuple(cut.results for cut in cuts)
+    return Pieces(plan, lent, _pixels(plan, part)[:batch] + results, tuple(tables))

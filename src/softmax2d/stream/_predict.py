@@ -15,7 +15,7 @@ import numpy as np
 from softmax2d import __version__
 from softmax2d._errors import Refused, StreamError, Unusable
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._gate import checks, grids
+from softmax2d._gate import grids, maps
 from softmax2d.stream._run import accounted, begun
 from softmax2d.stream._segment import checked_outputs
 from softmax2d.stream.plan import inputs
@@ -127,8 +127,8 @@ def _planned(model: Any, image: Source, asked: dict[str, Any]) -> _Plan:
     each = zip(sizes, window, strides, strict=True)
     axes = tuple(windows.laid(n, w, s, asked["overlap"]) for n, w, s in each)
     try:
-        mapped = checks.unpacked("predict", asked["temperature"], asked["bias"], classes)
-        checks.affine("predict", *mapped, classes)
+        mapped = maps.unpack("predict", asked["temperature"], asked["bias"], classes)
+        maps.affine("predict", *mapped, classes)
     except (TypeError, ValueError) as error:
         raise Unusable(str(error)) from None
     told |= {n: inputs.numbers(v) for n, v in zip(("temperature", "bias"), mapped, strict=True)}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from softmax2d import _runtime
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
-from softmax2d._gate import checks
+from softmax2d._gate import checks, maps
 from softmax2d._gate.options import Decode
 from softmax2d.stream._run import Finish, Run
 from softmax2d.stream.counting import image_rules
@@ -88,7 +88,7 @@ def _operation(
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
         empty = free_label(geometry.classes, options.nodata_label, str(source.path))
     mapped = options.temperature, options.bias
-    temperature, bias = checks.unpacked("segment_file", *mapped, geometry.classes)
+    temperature, bias = maps.unpack("segment_file", *mapped, geometry.classes)
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is

@@ -19,9 +19,10 @@ from softmax2d._errors import Refused, Unusable
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.bombs import HARMLESS
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._gate import checks, losses, targets
-from softmax2d._gate.checks import Map
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate import losses, maps, targets
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.maps import Map
+from softmax2d._gate.targets import Target
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.chunk_cache import cached
 from softmax2d.stream.plan.geometry import Geometry, Resampling, laid, piece
@@ -74,7 +75,8 @@ class Plan:
             A truth that is no class; the message names its place in the file.
         """
         logits, tables = piece(self.source, self.geometry, box)
-        scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
+        geometry = self.geometry
+        scores = Logits(logits, geometry.axis, None, tables, shape_of(box), geometry.batch)
         where = self.source, self.geometry, box
         ignored = pixel_counts.without_data(*where, logits, tables, self.nodata)
         if self.blank and ignored is not None and self.nodata is not None:
@@ -353,7 +355,7 @@ def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> 
         Of another length than the classes, not positive, not finite.
     """
     try:
-        return checks.affine(where, temperature, bias, plan.geometry.classes)
+        return maps.affine(where, temperature, bias, plan.geometry.classes)
     except (TypeError, ValueError) as error:
         raise Refused(plan.source.path, str(error).removeprefix(f"{where}: ")) from error
 

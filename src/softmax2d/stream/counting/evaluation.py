@@ -18,9 +18,9 @@ from softmax2d import __version__, _runtime
 from softmax2d._errors import Unusable
 from softmax2d._files.formats import open_any
 from softmax2d._files.source.source import Array, Box
-from softmax2d._gate import checks
-from softmax2d._gate.grids import Grid
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate import maps
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.targets import Target
 from softmax2d._ops import segment
 from softmax2d._statistics.counts import with_arrays
 from softmax2d._statistics.evaluate import count_pixels
@@ -104,14 +104,11 @@ def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> F
     statistics = count_pixels(scores, target, images, bins)
     if not statistics.undefined:
         return Found(statistics)
-    array, axis, affine, tables, shape = scores
-    sure = segment.segmented(
-        Grid(array, tables, shape), axis, affine, ("confidence",), 0
-    ).confidence
+    sure = segment.segment_logits(scores, ("confidence",), 0).confidence
+    array, axis, affine, tables, shape, batch = scores
     nan = np.isnan(sure)  # type: ignore[arg-type]  # asked for
     if target is not None and target.ignore is not None:
         nan &= target.array.reshape(shape) != target.ignore
-    batch = len(shape) - len(tables or ())
     return Found(statistics, pixel_counts.minus_inf(array, axis, affine, tables, batch, nan))
 
 
@@ -258,7 +255,7 @@ def header_of(
     """What an evaluation that goes on compares; JSON values."""
     plan, geometry = counting.plan, counting.plan.geometry
     scale = mapped["temperature"], mapped["bias"]
-    temperature, bias = checks.unpacked("evaluate", *scale, geometry.classes)
+    temperature, bias = maps.unpack("evaluate", *scale, geometry.classes)
     return {
         "version": __version__,
         "input": plan.source.identity(),
@@ -297,6 +294,6 @@ def job_of(
     plan, (source, truth) = counting.plan, map(os.path.abspath, files)
     how = plan.geometry, plan.tiling, plan.ignore_index, plan.nodata
     scale = mapped["temperature"], mapped["bias"]
-    temperature, bias = checks.unpacked("evaluate", *scale, plan.geometry.classes)
+    temperature, bias = maps.unpack("evaluate", *scale, plan.geometry.classes)
     numbers = inputs.plain(temperature), inputs.plain(bias), mapped["bins"]
     return Counted(source, truth, keys, fill, *how, *numbers)

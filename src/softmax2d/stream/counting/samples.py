@@ -19,8 +19,9 @@ from softmax2d._errors import Refused, Unusable
 from softmax2d._files.formats import open_any
 from softmax2d._files.source.source import ArraySource, Box, Source
 from softmax2d._gate import arrays, checks
-from softmax2d._gate.checks import Map
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.maps import Map
+from softmax2d._gate.targets import Target
 from softmax2d.stream._segment import workers_of
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import Resampling, size_of

@@ -12,7 +12,8 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._gate import arrays, checks, grids, sizes
+from softmax2d._gate import arrays, checks, grids, maps
+from softmax2d._gate import options as gate
 from softmax2d._gate.grids import Tables
 
 _DEEP = 5  # from this rank on a class axis must be named: (N, C, D, H, W) or (N, D, C, H, W)?
@@ -183,19 +184,16 @@ def laid(
         chosen = class_axis(source, axis)
         front = checks.class_axis(where, "logits", alike, -3 if chosen is None else chosen)
         classes = checks.some_classes(where, alike, front)
-        checks.affine(where, temperature, bias, classes)
+        maps.affine(where, temperature, bias, classes)
         spatial = _spatial_dims(source, front, how.size)
-        grid = grids.grid(
-            where, alike, front, how.size, how.interpolation, how.align_corners, spatial
-        )
-        axes = sizes.spatial_axes(where, alike, front, spatial)
+        options = gate.Resampling(how.size, how.interpolation, how.align_corners, spatial)
+        layout = grids.lay_out(where, arrays.describe(alike), alike.shape, front, options)
     except Unusable:
         raise
     except (TypeError, ValueError) as error:
         raise Refused(source.path, str(error).removeprefix(f"{where}: ")) from error
-    names = sizes.interpolations(where, how.interpolation, len(axes))
-    batch = len(grid.shape) - len(axes)
-    return Geometry(source.shape, front, batch, grid.shape, names, bool(how.align_corners))
+    names, corners = layout.interpolation, layout.align_corners
+    return Geometry(source.shape, front, layout.batch, layout.shape, names, corners)
 
 
 def piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:

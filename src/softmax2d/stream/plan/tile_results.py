@@ -11,11 +11,13 @@ import numpy as np
 
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Array, Box
-from softmax2d._gate import checks
-from softmax2d._gate.checks import Map
-from softmax2d._gate.grids import Grid, Tables
+from softmax2d._gate import checks, maps
+from softmax2d._gate.grids import Tables
+from softmax2d._gate.logits import Logits
+from softmax2d._gate.maps import Map
 from softmax2d._ops import segment
 from softmax2d._ops.decode import Rule
+from softmax2d._ops.probs import fill_probs
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.pixel_counts import Counts
@@ -69,7 +71,7 @@ class Operation:
     def affine(self) -> Map | None:
         """The map of the logits, for the core."""
         classes = self.geometry.classes
-        return checks.affine("segment", self.temperature, self.bias, classes)
+        return maps.affine("segment", self.temperature, self.bias, classes)
 
     def result_dtype(self, output: str) -> np.dtype[Any]:
         """Dtype of a result as it is stored."""
@@ -123,12 +125,12 @@ class Operation:
         pixels are left to :meth:`areas`, of several pieces at once.
         """
         shape = tuple(s.stop - s.start for s in box)
-        geometry, grid = self.geometry, Grid(logits, tables, shape)
-        values, nan = self._computed(grid, box)
+        place = self.geometry.axis, self.affine, tables, shape, self.geometry.batch
+        source = Logits(logits, *place)
+        values, nan = self._computed(source, box)
         if "probs" in self.outputs:
-            dtype = logits.dtype.newbyteorder("=")
-            values["probs"] = np.empty(grid.class_shape(geometry.axis), dtype)
-            segment.fill_probs(grid, geometry.axis, self.affine, values["probs"], False)
+            out = np.empty(source.class_shape, source.native)
+            values["probs"] = fill_probs("softmax2d_file", source, False, out)
         counts = Counts(pixels=int(np.prod(shape)))
         if ignored is not None:
             counts.ignored = int(np.count_nonzero(ignored))
@@ -139,19 +141,19 @@ class Operation:
             counts.areas = self.areas(stored)
         return Found(stored, counts)
 
-    def _computed(self, grid: Grid, box: Box) -> tuple[dict[str, Any], Array | None]:
+    def _computed(self, source: Logits, box: Box) -> tuple[dict[str, Any], Array | None]:
         """Every result but probabilities, and which pixels have none; None where all have.
 
         The core counts such pixels where it makes labels alone, for which it needs no exponentials.
         """
         values: dict[str, Any] = {}
         if self.outputs == ("labels",) and not self.rules:
-            values["labels"], without = segment.labelled(grid, self.geometry.axis, self.affine)
+            values["labels"], without = segment.label_logits(source)
             if not without:
                 return values, None
         names = tuple(n for n in self.outputs if n in checks.OUTPUTS and n not in values)
         best = self.top_k if any(n in TOP for n in self.outputs) else 0
-        found = self._segmented(grid, box, tuple(dict.fromkeys((*names, "confidence"))), best)
+        found = self._segmented(source, box, tuple(dict.fromkeys((*names, "confidence"))), best)
         rest = (n for n in self.outputs if n not in values and n != "probs")
         values |= {n: getattr(found, n) for n in rest}
         confidence: Any = found.confidence
@@ -159,14 +161,14 @@ class Operation:
         return values, nan if nan.any() else None
 
     def _segmented(
-        self, grid: Grid, box: Box, names: tuple[str, ...], best: int
+        self, source: Logits, box: Box, names: tuple[str, ...], best: int
     ) -> segment.Segmentation:
-        axis, batch = self.geometry.axis, self.geometry.batch
         if not self.rules:
-            return segment.segmented(grid, axis, self.affine, names, best)
+            return segment.segment_logits(source, names, best)
+        batch = source.batch
         every = np.arange(len(self.rules)).reshape(self.geometry.shape[:batch])
         rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
-        return segment.decoded(grid, axis, self.affine, batch, rules, names, best)
+        return segment.segment_by_rules(source, rules, names, best)
 
     def areas(self, stored: dict[str, Array]) -> dict[int, int]:
         """Pixels of each class in results that hold labels."""

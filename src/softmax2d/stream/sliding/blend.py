@@ -11,7 +11,7 @@ import numpy as np
 
 from softmax2d._errors import Failed, Refused, StreamError
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._ops import segment
+from softmax2d._ops.probs import softmax2d
 from softmax2d.stream.sliding.model import Model
 from softmax2d.stream.sliding.windows import Axis
 
@@ -214,6 +214,6 @@ def into_probabilities(temperature: Any, bias: Any) -> Any:
     """Softmax over the classes of a batch (N, C, ...)."""
 
     def run(found: Array) -> Array:
-        return segment.softmax2d(found, axis=1, temperature=temperature, bias=bias)
+        return softmax2d(found, axis=1, temperature=temperature, bias=bias)
 
     return run

@@ -16,11 +16,14 @@ from torch import Tensor
 from softmax2d import _exact_sums
 from softmax2d._gate import arrays, targets
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import LossTerms, Resampling
+from softmax2d._gate.targets import Target
 from softmax2d._losses import lovasz as _lovasz
 from softmax2d._losses import overlap
 from softmax2d._losses import passes as losses
 from softmax2d._ops import derivatives
+from softmax2d._ops import probs as _probs
 from softmax2d._ops import segment as _ops
 from softmax2d.torch._source import Source, empty_result
 
@@ -64,8 +67,9 @@ def _numbers(tensor: Tensor | None, default: Any = None) -> Any:
     return default if tensor is None else tensor.cpu().numpy()
 
 
-def _grid(source: Source) -> tuple[Any, Any, Any, Any]:
-    return source.size, source.names, source.align_corners, source.spatial_dims
+def _resampling(source: Source, window: Any = None) -> Resampling:
+    grid = source.size, source.names, source.align_corners, source.spatial_dims
+    return Resampling(*grid, window)
 
 
 def _map(source: Source) -> tuple[Any, Any]:
@@ -73,7 +77,8 @@ def _map(source: Source) -> tuple[Any, Any]:
 
 
 def _logits(where: str, logits: Tensor, source: Source) -> Logits:
-    return targets.logits_of(where, array_of(logits), source.dim, *_map(source), _grid(source))
+    how = _resampling(source)
+    return logits_of(where, array_of(logits), source.dim, *_map(source), how)
 
 
 def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None) -> Tensor:
@@ -82,8 +87,8 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
         shape = source.class_shape(logits.shape)
         out = new_tensor(empty_result(logits.detach().to("meta"), shape))
     where = "log_softmax2d" if logs else "softmax2d"
-    grid = (*_grid(source), source.slices)
-    _ops.probs(where, logs, array_of(logits), source.dim, *_map(source), array_of(out), *grid)
+    how = _resampling(source, source.slices)
+    _probs.probs(where, logs, array_of(logits), source.dim, *_map(source), how, array_of(out))
     return out
 
 
@@ -135,12 +140,9 @@ def _prepared(
     where: str, logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
 ) -> losses.Prepared:
     weight, ignore_index, smoothing, gamma, reduction, top_k, top_share, threshold = options
-    chosen = top_share if top_k is None else top_k, threshold
-    terms, ready = (smoothing, gamma), _logits(where, logits, source)
-    weight = _numbers(weight)
-    return losses.prepared(
-        where, ready, array_of(target), weight, ignore_index, terms, reduction, chosen
-    )
+    top = top_share if top_k is None else top_k
+    terms = LossTerms(_numbers(weight), ignore_index, smoothing, gamma, reduction, top, threshold)
+    return losses.prepare(where, _logits(where, logits, source), array_of(target), terms)
 
 
 def cross_entropy(

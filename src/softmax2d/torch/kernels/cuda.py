@@ -70,7 +70,7 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: tuple[A
     _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
     _options.number_between(where, "label_smoothing", smoothing, 0, 1)
     _options.number_between(where, "focal_gamma", gamma, 0)
-    _options.hardest(where, top_share if top_k is None else top_k, threshold, reduction)
+    _options.chooses_hardest(where, top_share if top_k is None else top_k, threshold, reduction)
     _options.ignored_class(where, ignore_index)
     if weight is not None:
         per_class(where, "weight", weight, logits.shape[source.dim])

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import checks, grids
+from softmax2d._gate import arrays, checks, grids, maps
 from softmax2d._gate import sizes as _sizes
+from softmax2d._gate.options import Resampling
 from softmax2d.torch import _gate
 from softmax2d.torch._source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
@@ -51,7 +52,8 @@ def check(where: str, logits: Tensor, source: Source) -> None:
     axis = source.dim + logits.ndim
     classes = checks.some_classes(where, array, axis)
     grid = source.size, source.names, source.align_corners, source.spatial_dims
-    grids.grid(where, array, axis, *grid, source.slices)
+    how = Resampling(*grid, source.slices)
+    grids.lay_out(where, arrays.describe(array), array.shape, axis, how)
     for name, values in (("temperature", source.temperature), ("bias", source.bias)):
         if values is not None:
             per_class(where, name, values, classes)
@@ -60,7 +62,7 @@ def check(where: str, logits: Tensor, source: Source) -> None:
 def per_class(where: str, name: str, values: Tensor, classes: int) -> None:
     """Refuse what is not one number for each class; a temperature may be one for all."""
     lone = np.zeros(()) if name == "temperature" and values.ndim == 0 else np.zeros(values.shape)
-    checks.per_class(where, name, lone, classes)
+    maps.per_class(where, name, lone, classes)
 
 
 def fast(logits: Tensor, source: Source) -> bool:

@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 
 from softmax2d import _exact_sums
-from softmax2d._gate import checks, targets
 from softmax2d._gate import losses as _options
+from softmax2d._gate import maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
-from softmax2d._gate.targets import Logits, Target
+from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.options import Resampling
+from softmax2d._gate.targets import Target
 from softmax2d._losses.passes import Pass
 from softmax2d.torch._source import Source
 from softmax2d.torch.kernels.cpu import array_of, tensor_of
@@ -80,13 +82,13 @@ class Layer:
         scores = np.broadcast_to(np.zeros((), kind), shape)  # of no memory: for the gate alone
         shift = None if source.bias is None else source.bias.numpy()
         if shift is not None:
-            checks.affine(f"{WHERE} (logit_bias)", 1.0, shift, self.classes)
+            maps.affine(f"{WHERE} (logit_bias)", 1.0, shift, self.classes)
         scale = 1.0 if source.temperature is None else source.temperature.numpy()
-        grid = source.size, source.names, source.align_corners, None
-        self.whole = targets.logits_of(WHERE, scores, 1, scale, shift, grid)
+        how = Resampling(source.size, source.names, source.align_corners)
+        self.whole = logits_of(WHERE, scores, 1, scale, shift, how)
         row = max(1, max(self.classes, self.channels) * self.width)
         self.step = min(max(1, BAND // row), max(1, own[0]))
-        halo = self.whole.grid is not None and self.step < own[0]
+        halo = self.whole.tables is not None and self.step < own[0]
         self._numbers = self.classes * (self.step + halo) * own[1]
 
     def bands(self) -> Iterator[Band]:
@@ -94,7 +96,7 @@ class Layer:
         images, _, height, _ = self.features.shape
         for image in range(images):
             for first in range(0, height, self.step):
-                yield _band(image, first, min(first + self.step, height), self.whole.grid)
+                yield _band(image, first, min(first + self.step, height), self.whole.tables)
 
     def scratch(self) -> Tensor:
         """Memory for the logits of one band, or for their gradient."""
@@ -119,7 +121,7 @@ class Layer:
             part.view(self.classes, -1).add_(self.bias)
         rows = band.rows.stop - band.rows.start
         shape = rows, *self.whole.shape[2:]
-        return Logits(part.numpy(), 0, self.whole.map, band.grid, shape)
+        return Logits(part.numpy(), 0, self.whole.map, band.grid, shape, 0)
 
 
 def _weights(given: Tensor | None, classes: int) -> Array:
