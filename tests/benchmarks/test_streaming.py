@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import soak, streaming
-from softmax2d._files.formats import open_any
+from softmax2d.stream.plan.places import open_any
 
 
 def test_a_small_raster(tmp_path, monkeypatch):

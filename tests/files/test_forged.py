@@ -9,9 +9,9 @@ import struct
 import numpy as np
 import pytest
 
-from softmax2d._files.formats import open_any
 from softmax2d.cli import app
 from softmax2d.stream import Refused
+from softmax2d.stream.plan.places import open_any
 
 h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")

@@ -16,9 +16,8 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Summary, segment_file
-from softmax2d.stream._segment import Options, planned_run
 from softmax2d.stream.plan import tiles as _tiles
-from softmax2d.stream.plan.inputs import places
+from softmax2d.stream.plan.results import result_places
 from softmax2d.stream.recovery import journal as _journal
 from softmax2d.stream.recovery import lock as _place
 from softmax2d.stream.recovery import unfinished
@@ -149,7 +148,7 @@ def test_what_is_complete_stays_however_often_resuming_is_killed(
         def killed(*args):
             raise Stop
 
-        patch.setattr(unfinished, "removed", killed)
+        patch.setattr(unfinished, "remove", killed)
         with pytest.raises(Stop):
             segment_file(scores, out, outputs=OUTPUTS, resume=True)
     found = segment_file(scores, out, outputs=OUTPUTS, resume=True)
@@ -246,36 +245,9 @@ def test_a_changed_input_is_named(scores, tmp_path):
         segment_file(scores, out, outputs=OUTPUTS, resume=True)
 
 
-@pytest.mark.parametrize("how", ["written", "replaced"])
-def test_an_input_of_the_same_size_and_time(scores, tmp_path, how):
-    interrupted(scores, tmp_path / "out.npy")
-    known, other = os.stat(scores), scores if how == "written" else tmp_path / "new.npy"
-    if how == "replaced":
-        shutil.copy2(scores, other)
-    with open(other, "r+b") as file:
-        file.seek(4000)
-        file.write(b"\1\2\3\4")
-    os.utime(other, ns=(known.st_atime_ns, known.st_mtime_ns))
-    os.replace(other, scores)
-    made_again(scores, tmp_path / "out.npy")
-
-
 def assert_same(out, whole):
-    for a, b in zip(*(places(path, OUTPUTS).values() for path in (out, whole)), strict=True):
+    for a, b in zip(*(result_places(path, OUTPUTS).values() for path in (out, whole)), strict=True):
         assert a.read_bytes() == b.read_bytes()
-
-
-def made_again(scores, out):
-    """Resumed, nothing kept is trusted: the results are those of the input as it is."""
-    with planned_run(scores, out, OUTPUTS, Options(resume=True, workers=1)) as run:
-        found = run()
-        said = "the input's file may have been changed and dated back; everything is made again."
-        assert run.work.notes == [f"{out}: {said}"]
-    assert (found.tiles_resumed, found.tiles_done) == (0, found.tiles)
-    whole = out.with_name(f"whole{out.suffix}")
-    segment_file(scores, whole, outputs=OUTPUTS)
-    assert_same(out, whole)
-    assert not work_of(out).exists()
 
 
 @pytest.mark.parametrize("how", ["chmod", "ln", "mv", "cp"])
@@ -292,64 +264,17 @@ def test_an_input_that_only_looks_changed(scores, tmp_path, how):
     else:
         shutil.copy2(scores, other)
         os.replace(other, scores)
-    made_again(scores, out)
-
-
-def test_doubts_hide_no_difference(scores, tmp_path):
-    out = tmp_path / "out.npy"
-    interrupted(scores, out)
-    scores.chmod(0o640)
-    with pytest.raises(Refused, match="cannot be resumed: parameter temperature was"):
-        segment_file(scores, out, outputs=OUTPUTS, temperature=2, resume=True)
-
-
-@pytest.mark.parametrize("changed", [False, True])
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_doubts_of_a_complete_run(scores, tmp_path, monkeypatch, changed, overwrite):
-    """Stopped when one of its results had its name."""
-    out, named = tmp_path / "out.npy", unfinished._named
-
-    def stopping(part, place):
-        if "confidence" in str(place.result):
-            raise Stop
-        named(part, place)
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(unfinished, "_named", stopping)
-        segment_file(scores, out, outputs=OUTPUTS)
-    before = out.read_bytes()
-    known = os.stat(scores)
-    if changed:
-        z = np.load(scores)
-        np.save(scores, -z)
-    scores.chmod(0o640)
-    os.utime(scores, ns=(known.st_atime_ns, known.st_mtime_ns))
-    again = {"outputs": OUTPUTS, "resume": True, "overwrite": overwrite}
-    if changed and not overwrite:
-        with pytest.raises(Refused, match="is not what this run makes; add --overwrite"):
-            segment_file(scores, out, **again)
-        assert out.read_bytes() == before
-        return
-    assert segment_file(scores, out, **again).tiles_resumed == 0
-    segment_file(scores, tmp_path / "whole.npy", outputs=OUTPUTS)
-    assert_same(out, tmp_path / "whole.npy")
-
-
-def test_a_chunk_replaced_by_an_older_one(tmp_path):
-    zarr = pytest.importorskip("zarr")
-    source = tmp_path / "in.zarr"
-    made = {"shape": (5, 64, 96), "chunks": (5, 16, 16), "dtype": "f4", "compressors": None}
-    zarr.create_array(source, **made)[:] = np.random.default_rng(0).normal(0, 3, (5, 64, 96))
-    interrupted(source, tmp_path / "out.npy", after=3)
-    os.replace(source / "c/0/0/0", tmp_path / "first")
-    shutil.copy2(source / "c/0/1/1", source / "c/0/0/0")
-    made_again(source, tmp_path / "out.npy")
+    found = segment_file(scores, out, outputs=OUTPUTS, resume=True)
+    assert found.tiles_resumed >= 7
+    whole = out.with_name("whole.npy")
+    segment_file(scores, whole, outputs=OUTPUTS)
+    assert_same(out, whole)
 
 
 def test_a_changed_version_is_named(scores, tmp_path, monkeypatch):
     out = tmp_path / "out.npy"
     interrupted(scores, out)
-    monkeypatch.setattr("softmax2d.stream.plan.inputs.__version__", "9.9")
+    monkeypatch.setattr("softmax2d.stream.recovery.header.__version__", "9.9")
     with pytest.raises(Refused, match='version of softmax2d was ".*", now it is "9.9"'):
         segment_file(scores, out, outputs=OUTPUTS, resume=True)
 
@@ -429,7 +354,7 @@ def all_bytes(path):
 
 @pytest.mark.parametrize("suffix", [".npy", ".zarr"])
 def test_what_came_in_the_place_of_a_result_meanwhile_stays(scores, tmp_path, monkeypatch, suffix):
-    out, real = tmp_path / f"out{suffix}", unfinished._named
+    out, real = tmp_path / f"out{suffix}", unfinished._rename
 
     def stopped(part, place):
         raise Stop
@@ -438,10 +363,10 @@ def test_what_came_in_the_place_of_a_result_meanwhile_stays(scores, tmp_path, mo
     whole = all_bytes(out)
     for path in (out, tmp_path / f"out.confidence{suffix}"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    monkeypatch.setattr(unfinished, "_named", stopped)  # complete, and not named yet
+    monkeypatch.setattr(unfinished, "_rename", stopped)  # complete, and not named yet
     with pytest.raises(Stop):
         segment_file(scores, out, outputs=OUTPUTS)
-    monkeypatch.setattr(unfinished, "_named", real)
+    monkeypatch.setattr(unfinished, "_rename", real)
     if suffix == ".zarr":
         out.mkdir()
         (out / "zarr.json").write_text("{}")
@@ -501,8 +426,8 @@ def test_where_nothing_can_be_locked_the_text_decides(tmp_path, monkeypatch, who
     out = tmp_path / "out.npy"
     work_of(out).mkdir()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        holder = _place.Holder(process.pid, socket.gethostname(), _place._started(process.pid))
-        said = holder.said()
+        holder = _place.Holder(process.pid, socket.gethostname(), _place._start_of(process.pid))
+        said = holder.to_json()
         if who == "dead":
             process.communicate()
         if who == "another program":

@@ -13,7 +13,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
-from softmax2d.stream.plan import inputs, tiles
+from softmax2d.stream.plan import places, tiles
 from softmax2d.stream.recovery import lock, unfinished
 from tests.stream.tiles import after_each_tile, cut
 
@@ -118,33 +118,12 @@ def test_a_folder_that_is_deleted_meanwhile(tmp_path, scores, suffix, monkeypatc
 )
 @pytest.mark.parametrize("mode", ["r", "c"])
 def test_mapped_arrays(tmp_path, scores, view, mode):
-    """Mapped by somebody else: truncated meanwhile, they end the run and not the process."""
     array = view(np.load(scores, mmap_mode=mode))
     axis = -1 if array.shape[-1] == 5 else 0
     expected = s2d.segment(np.array(array), axis=axis).labels
     found = np.empty_like(expected)
     segment_file(array, found, axis=axis)
     np.testing.assert_array_equal(found, expected)
-    code = f"""
-import os, sys, numpy as np
-from softmax2d.stream import Failed, segment_file
-from softmax2d.stream.plan import tiles as _tiles
-_tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 4800
-array = np.load(sys.argv[1], mmap_mode={mode!r})
-array = [array, array[:, 10:], array[:, ::2, 3:], array.T][int(sys.argv[2])]
-shape = array.shape[:2] if {axis} else array.shape[1:]
-try:
-    segment_file(array, np.empty(shape, np.uint8), axis={axis}, workers=1,
-                 progress=lambda *said: os.truncate(sys.argv[1], 200))
-except Failed as error:
-    print(error)
-"""
-    number = [Z.shape, (5, 190, 120), (5, 100, 117), Z.T.shape].index(array.shape)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(scores), str(number)], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "scores.npy: was truncated while it was read." in done.stdout
 
 
 @pytest.mark.parametrize("chunks", [None, (5, 20, 120)])
@@ -210,7 +189,7 @@ def test_the_account_of_a_run_that_was_complete(tmp_path, scores, monkeypatch):
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(unfinished, "_named", stop)
+        patch.setattr(unfinished, "_rename", stop)
         segment_file(scores, out)
     summary = segment_file(scores, out, resume=True, summary=account)
     assert (
@@ -315,7 +294,7 @@ def test_a_place_that_cannot_be_looked_at_is_given_back(tmp_path, monkeypatch):
             lock.Place(tmp_path / "out.npy")
     lock.Place(tmp_path / "out.npy").close(keep=False)  # not locked by this process itself
     with pytest.raises(Refused, match="is no place for the account"):
-        inputs.account_path(tmp_path, [])
+        places.account_path(tmp_path, [])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

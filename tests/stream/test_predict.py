@@ -47,7 +47,7 @@ def coarse(stride):
 
 
 def starts_of(size, window, stride, overlap):
-    return windows.laid(size, window, stride, overlap)
+    return windows.lay_windows(size, window, stride, overlap)
 
 
 def one_shot(model, image, window, overlap, weighting, stride=1, flips=False, pad="reflect"):
@@ -238,8 +238,8 @@ class Stop(Exception):  # noqa: N818 - no error
 
 @pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("suffix", ["npy", "tif", "zarr"])
-@pytest.mark.parametrize(("after", "dated"), [(1, False), (2, False), (5, False), (2, True)])
-def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after, dated):
+@pytest.mark.parametrize("after", [1, 2, 5])
+def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after):
     image = rng.random((2, 100, 61), np.float32)
     np.save(tmp_path / "image.npy", image)
     model, options = coarse(stride), {"outputs": OUTPUTS, "window": 32, "overlap": 0.7}
@@ -260,10 +260,8 @@ def test_resumed_to_the_same_bytes(tmp_path, stride, suffix, after, dated):
     with pytest.raises(Refused, match="parameter overlap was"):
         changed = options | {"overlap": 0.69}
         predict(model, tmp_path / "image.npy", out, resume=True, **changed)
-    if dated:
-        (tmp_path / "image.npy").chmod(0o640)
     summary = predict(model, tmp_path / "image.npy", out, resume=True, **options)
-    assert summary.tiles_resumed == (0 if dated else after)
+    assert summary.tiles_resumed == after
     files = [
         {str(p.relative_to(tmp_path / n)): p.read_bytes()
          for p in (tmp_path / n).rglob("*") if p.is_file()}
@@ -596,7 +594,7 @@ def test_refused_images(shape):
 
 def test_weights_of_a_cell_add_up_to_one():
     for size, window, stride, overlap in itertools.product((5, 40, 97), (8, 16), (1, 4), (0, 0.6)):
-        axis = windows.laid(size, window, stride, overlap)
+        axis = windows.lay_windows(size, window, stride, overlap)
         assert axis.padded >= max(size, window)
         assert axis.padded - size < max(stride, window - size + 1)
         for weighting in windows.WEIGHTINGS:

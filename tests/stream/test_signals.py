@@ -12,7 +12,7 @@ import pytest
 
 from softmax2d.cli._app import Stopped, _stop_signals
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.signals import held_back
+from softmax2d.stream.workers.signals import hold_back
 
 NAMES = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -30,14 +30,14 @@ def handlers() -> Iterator[None]:
 
 def test_held_back_until_the_end() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), held_back():
+    with pytest.raises(KeyboardInterrupt), hold_back():
         os.kill(os.getpid(), signal.SIGINT)
         done.append("all of it")
     assert done
 
 
 def test_held_back_where_something_fails() -> None:
-    with pytest.raises(KeyboardInterrupt) as stopped, held_back():
+    with pytest.raises(KeyboardInterrupt) as stopped, hold_back():
         os.kill(os.getpid(), signal.SIGINT)
         raise RuntimeError("first")
     assert str(stopped.value.__context__) == "first"
@@ -45,13 +45,13 @@ def test_held_back_where_something_fails() -> None:
 
 def test_held_back_leaves_what_is_not_ours() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with held_back():
+    with hold_back():
         os.kill(os.getpid(), signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     entered: list[bool] = []
 
     def beside() -> None:
-        with held_back():
+        with hold_back():
             entered.append(True)
 
     thread = threading.Thread(target=beside)

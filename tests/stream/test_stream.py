@@ -457,7 +457,7 @@ def test_nothing_at_all():
     ],
 )
 def test_memory_in_words(text, count):
-    assert _memory.in_bytes(text) == count
+    assert _memory.parse_memory(text) == count
 
 
 def test_bands_cover_a_box_in_order():
@@ -492,10 +492,8 @@ def test_parts_of_a_tile_lie_in_one_chunk(inner):
 def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
     source = ArraySource(np.broadcast_to(np.float32(0), (19, 4096, 8192)))
     source.chunks, source.bare = chunks, bare
-    costs = _tiles.Costs(
-        _geometry.laid(source, None, _geometry.Resampling()), source, 8 + stored, stored
-    )
-    tiling, workers = _tiles.planned(costs, [], False, memory, 2)
+    costs = _tiles.Costs(_geometry.lay_out(source, None), source, 8 + stored, stored)
+    tiling, workers = _tiles.plan_tiles(costs, [], False, memory, 2)
     band = max(prod(s.stop - s.start for s in part) for part in tiling.parts(0))
     results = prod(tiling.extents) * stored if tiling.held else 0
     assert workers * (band * costs.of((1, 1)) + results) <= memory
@@ -512,9 +510,9 @@ def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
 def test_chunks_of_a_result_are_no_small_files(chunks, expected, workers):
     source = ArraySource(np.broadcast_to(np.float32(0), (19, 2048, 4096)))
     source.chunks = chunks
-    geometry = _geometry.laid(source, None, _geometry.Resampling())
+    geometry = _geometry.lay_out(source, None)
     costs = _tiles.Costs(geometry, source, 9, 1)
-    tiling, _ = _tiles.planned(costs, [], True, 512 * 10**6, workers)
+    tiling, _ = _tiles.plan_tiles(costs, [], True, 512 * 10**6, workers)
     assert tiling.chunk == expected
     assert all(e % c == 0 for e, c in zip(tiling.extents, expected, strict=True))
 

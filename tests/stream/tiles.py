@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Semaphore
 
 from softmax2d.stream.plan import tiles
-from softmax2d.stream.workers import threads
+from softmax2d.stream.workers import storing, threads
 
 
 def cut(monkeypatch, budget):
@@ -17,14 +17,14 @@ def cut(monkeypatch, budget):
 
 def after_each_tile(monkeypatch, action):
     """Have the thread that stored a tile call ``action`` before it takes the next one."""
-    stored = threads.Storing.__call__
+    stored = storing.Storing.__call__
 
     def also(self, tile):
         record = stored(self, tile)
         action()
         return record
 
-    monkeypatch.setattr(threads.Storing, "__call__", also)
+    monkeypatch.setattr(storing.Storing, "__call__", also)
 
 
 def in_step(monkeypatch):

@@ -3,8 +3,8 @@
 A format is a module or package in this room with some of these functions:
 
     open_source(path, key, *, fill)
-        A :class:`Source`; ``key`` names one array of several, ``fill`` lets missing chunks be fill
-        values.
+        A :class:`~softmax2d._files.source.source.Source`; ``key`` names one array of several,
+        ``fill`` lets missing chunks be fill values.
     check_result(path, shape, dtype, look)
         Refuse, before anything is computed, what the file cannot hold.
     assemble(path, target, staged, look)
@@ -21,12 +21,9 @@ import os
 import pathlib
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
-from softmax2d._errors import Path, Refused, Unusable
-from softmax2d._files._mapped import in_memory, mapped
+from softmax2d._errors import Path, Refused
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.source import ArraySource, Source
 
 _MODULES = {
     ".npy": "npy",
@@ -75,28 +72,3 @@ def _check_store(path: Path) -> None:
         if above.suffix.lower() == ".zarr":
             key = pathlib.Path(path).relative_to(above).as_posix()
             raise Refused(path, f"is a part of the store {above}; give that, and --key {key}.")
-
-
-def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:
-    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``.
-
-    Raises
-    ------
-    Refused
-        A file that cannot be used.
-    Unusable
-        No such thing.
-    """
-    if isinstance(source, str | os.PathLike):
-        opened: Source = format_of(source, "open_source").open_source(source, key, fill=fill)
-        return opened
-    missing = [n for n in ("shape", "dtype", "__getitem__") if not hasattr(source, n)]
-    if missing:
-        kind = type(source).__name__
-        raise Unusable(
-            f"a source is a path, or has shape, dtype and __getitem__; {kind} has no {missing[0]}."
-        )
-    if key is not None:
-        raise Unusable("key names an array of a file; the source is an array itself.")
-    source = in_memory(source)
-    return mapped(source) or ArraySource(source)

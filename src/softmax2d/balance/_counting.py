@@ -19,11 +19,10 @@ from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d.balance._class_counts import ClassCounts
-from softmax2d.stream._segment import workers_of
 from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import nested_numbers
-from softmax2d.stream.plan.inputs import is_path, opened
-from softmax2d.stream.plan.memory import decoded_bytes, in_bytes, left_beside
+from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
+from softmax2d.stream.plan.places import is_path, open_any
 
 _MOST = 4096  # classes that are found without being told
 _PIXEL = 24  # bytes that a pixel takes while it is counted: as read, as the core takes it, room
@@ -116,7 +115,7 @@ def class_counts(
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
     threads = workers_of(workers)
-    room = in_bytes(memory)
+    room = parse_memory(memory)
     pieces = room // 4
     share = pieces // threads
     held = room, pieces, share, threading.Lock()
@@ -193,9 +192,9 @@ def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
 
 
 def _of_file(path: Any, asked: _Asked) -> _Part:
-    with opened(path, asked.key, False) as source:
+    with open_any(path, asked.key) as source:
         check_labels(source)
-        left_beside(source, asked.memory, asked.pieces)
+        budget_left(source, asked.memory, asked.pieces)
         large = decoded_bytes(source) > asked.share
         with asked.turn if large else nullcontext():
             return _of_source(source, asked)

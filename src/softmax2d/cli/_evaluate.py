@@ -14,7 +14,7 @@ import click
 
 from softmax2d import Statistics
 from softmax2d._errors import Refused, Unusable, failing, needed
-from softmax2d._files.formats import open_any
+from softmax2d._gate.options import Resampling
 from softmax2d._report.figure import SUFFIXES
 from softmax2d.cli import _colour
 from softmax2d.cli._calibration import map_of, mapped
@@ -24,13 +24,12 @@ from softmax2d.cli._size import interpolated, kinds_of
 from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results
 from softmax2d.stream._evaluate import evaluated, evaluation
-from softmax2d.stream._segment import workers_of
 from softmax2d.stream.counting.counting import Plan
 from softmax2d.stream.counting.evaluation import header_of, job_of
-from softmax2d.stream.plan import inputs as _request
-from softmax2d.stream.plan.geometry import Resampling
-from softmax2d.stream.plan.memory import in_bytes
-from softmax2d.stream.recovery.checkpoint import kept_beside
+from softmax2d.stream.plan import places
+from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.recovery.checkpoint import hold_checkpoint
 
 _LISTED = 30
 
@@ -60,7 +59,7 @@ def _results(
 ) -> tuple[Results, Path | None]:
     """The report and the account, refused where they cannot be written."""
     made = [] if report is None else [report]
-    account = _request.account_path(account_path(summary), [*inputs, *made])
+    account = places.account_path(account_path(summary), [*inputs, *made])
     if resume and not made and account is None:
         raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
     return Results(made, inputs, overwrite, resume), account
@@ -150,7 +149,7 @@ def evaluate(
     inputs = [logits, truth, *(Path(p) for p in (classes, calibration) if p is not None)]
     results, account = _results(report, summary, inputs, overwrite, resume)
     with ExitStack() as stack:
-        room, threads = in_bytes(memory), workers_of(None)
+        room, threads = parse_memory(memory), workers_of(None)
         cluster = cluster_of(scheduler, workers, stack)
         if cluster is not None:
             room, threads = cluster.share(room), cluster.threads
@@ -168,7 +167,7 @@ def evaluate(
         job = job_of(counting, (logits, truth), keys, missing_as_fill, scale) if cluster else None
         budget = asked["memory"], asked["workers"]
         header = partial(header_of, counting, keys, missing_as_fill, scale, budget)
-        held = stack.enter_context(kept_beside(report or account, header, resume))
+        held = stack.enter_context(hold_checkpoint(report or account, header, resume))
         with results, Progress("evaluate", total, quiet) as progress:
             found = evaluated(counting, threads, progress, account, cluster, job, held)
             if report is not None:

@@ -12,12 +12,12 @@ from softmax2d.cli._calibration import map_of, mapped
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._segment import outputs_of, results_of
 from softmax2d.cli._streaming import account_path
-from softmax2d.stream._predict import predicted
-from softmax2d.stream.plan.inputs import Style
+from softmax2d.stream._predict import run_prediction
+from softmax2d.stream.plan.results import Style
+from softmax2d.stream.sliding.plan import Sliding
 from softmax2d.stream.sliding.windows import WEIGHTINGS
 
 _LISTED = 20
-_FIXED = {"scale": "auto", "pad": "reflect", "bias": None, "nodata_label": None}
 
 
 def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
@@ -125,10 +125,10 @@ def predict(
 
     run = {name: rest.pop(name) for name in ("key", "memory", "resume", "overwrite")}
     rest["temperature"] = map_of(rest["temperature"], rest.pop("calibration"))
-    asked = rest | {"outputs": wanted, "encoding": encoding} | _FIXED
+    asked = Sliding(outputs=wanted, encoding=encoding, **rest)
     with Progress("predict", 1, quiet) as progress:
         account = account_path(summary)
-        found = predicted(
+        found = run_prediction(
             model, image, paths, asked, style, progress=progress, summary=account, **run
         )
     if quiet:

@@ -65,10 +65,10 @@ def summary(
 
 def _map(operation: Operation) -> str:
     """The map of the logits, where there is one."""
-    told = operation.temperature
+    told = operation.map.temperature
     if isinstance(told, tuple):
         return f", temperatures {min(told):g} to {max(told):g}"
-    bias = "" if operation.bias is None else ", a bias for each class"
+    bias = "" if operation.map.bias is None else ", a bias for each class"
     return ("" if told == 1 else f", temperature {told:g}") + bias
 
 

@@ -21,11 +21,12 @@ from softmax2d.cli._size import kinds_of, parsed, sized
 from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
 from softmax2d.cli._write import Results, write_png
 from softmax2d.stream._run import Run
-from softmax2d.stream._segment import Options, checked_outputs, planned_run
-from softmax2d.stream.plan.inputs import Style, beside
+from softmax2d.stream._segment import Options, planned_run
 from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.places import check_paths
+from softmax2d.stream.plan.results import Style, neighbour_path
+from softmax2d.stream.plan.tile_results import output_names
 from softmax2d.stream.recovery.stage import Stage
-from softmax2d.stream.recovery.unfinished import check_paths
 
 _FLOATS = ("confidence", "margin", "entropy")
 
@@ -42,7 +43,7 @@ def results_of(out: Path, outputs: tuple[str, ...], encoding: str) -> dict[str, 
     """Labels go to ``out``, everything else beside it."""
     found = {}
     for name in outputs:
-        path = out if name == "labels" else beside(out, name)
+        path = out if name == "labels" else neighbour_path(out, name)
         if name in _FLOATS and encoding == "uint8" and suffix_of(out) == ".png":
             path = path.with_suffix(".png")
         found[name] = path
@@ -290,8 +291,8 @@ def probs(
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
     stored = "uint8" if encoding == "8bit" else encoding
-    names = checked_outputs(("probs",), top_k, stored)
-    paths = {name: beside(out, name) if i else out for i, name in enumerate(names)}
+    names = output_names(("probs",), top_k, stored)
+    paths = {name: neighbour_path(out, name) if i else out for i, name in enumerate(names)}
     inputs = () if rest["calibration"] is None else (rest["calibration"],)
     style = Style(cog=rest["cog"])
     options = _options(rest, encoding=stored, top_k=top_k, style=style, inputs=inputs)

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from softmax2d._errors import failing
-from softmax2d.stream.recovery.lock import sync_folder
-from softmax2d.stream.recovery.unfinished import check_new, check_paths, check_same
+from softmax2d._whole_file import sync_folder
+from softmax2d.stream.plan.places import check_new, check_paths, check_same
 
 
 class Results:

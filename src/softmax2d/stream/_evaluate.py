@@ -13,10 +13,9 @@ from typing import Any
 
 from softmax2d._errors import Unusable, shown
 from softmax2d._files.source.source import Source
+from softmax2d._gate.options import Resampling
 from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.stream._run import accounted
-from softmax2d.stream._segment import workers_of
 from softmax2d.stream.counting.counting import plan_of
 from softmax2d.stream.counting.evaluation import (
     Counted,
@@ -26,14 +25,15 @@ from softmax2d.stream.counting.evaluation import (
     header_of,
     job_of,
 )
-from softmax2d.stream.plan import inputs, pixel_counts
-from softmax2d.stream.plan.geometry import Resampling
-from softmax2d.stream.plan.memory import in_bytes
-from softmax2d.stream.recovery.checkpoint import Checkpoint, kept_beside
+from softmax2d.stream.plan import pixel_counts
+from softmax2d.stream.plan.inputs import Input
+from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.places import account_path
+from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.workers import threads as _engine
+from softmax2d.stream.workers import threads as crew
 from softmax2d.stream.workers.cluster import Cluster
-from softmax2d.stream.workers.summary import Progress, Summary
+from softmax2d.stream.workers.summary import Progress, Summary, account_for
 
 
 def evaluation(
@@ -138,16 +138,16 @@ def evaluate_files(
     beside = summary if checkpoint is None else checkpoint
     if resume and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
-    account = inputs.account_path(summary, [source, target])
-    beside = inputs.account_path(beside, [], what="checkpoint")
+    account = account_path(summary, [source, target])
+    beside = account_path(beside, [], what="checkpoint")
     with ExitStack() as stack:
-        room, threads, cluster = in_bytes(memory), workers_of(workers), None
+        room, threads, cluster = parse_memory(memory), workers_of(workers), None
         if scheduler is not None:
             cluster = stack.enter_context(Cluster(scheduler))
             room, threads = cluster.share(room), cluster.threads
         fill, asked = missing_as_fill, threads
-        logits = stack.enter_context(inputs.opened(source, key, fill))
-        truth = stack.enter_context(inputs.opened(target, target_key, fill))
+        logits = stack.enter_context(Input(source, key, fill)).source
+        truth = stack.enter_context(Input(target, target_key, fill)).source
         mapped = {"temperature": temperature, "bias": bias, "bins": bins}
         counting, threads = evaluation(
             logits,
@@ -164,7 +164,7 @@ def evaluate_files(
         if cluster is not None:
             job = job_of(counting, (source, target), keys, fill, mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, asked))
-        held = stack.enter_context(kept_beside(beside, header, resume))
+        held = stack.enter_context(hold_checkpoint(beside, header, resume))
         return evaluated(counting, threads, progress, account, cluster, job, held)
 
 
@@ -193,17 +193,17 @@ def evaluated(
         if progress is not None:
             progress(summary.counts.pixels, total, perf_counter() - started)
 
-    with accounted(summary, held, account), ExitStack() as stack:
+    with account_for(summary, held, account), ExitStack() as stack:
         if held is not None:
-            stack.enter_context(held.kept(counting.state))
+            stack.enter_context(held.keep_at_end(counting.state))
         try:
             if cluster is not None and job is not None:
                 cluster(job, left, lambda found: said(counting.take(*found)))
             else:
-                _engine.run(counting, left, workers, said)
-        except _engine.TileError as error:
+                crew.run(counting, left, said, workers)
+        except crew.TileError as error:
             summary.tiles_failed = error.tiles
-            raise _engine.plain(error, plan.source.path) from None
+            raise crew.first_error(error, plan.source.path) from None
     found: Statistics = counting.found.statistics
     return found
 

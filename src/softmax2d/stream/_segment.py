@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from softmax2d import _runtime
 from softmax2d._errors import Unusable
+from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import Source
-from softmax2d._gate import checks, maps
+from softmax2d._gate import checks
 from softmax2d._gate.options import Decode
-from softmax2d.stream._run import Finish, Run
+from softmax2d.stream._run import Execute, Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
-from softmax2d.stream.plan import inputs as _request
-from softmax2d.stream.plan.chunk_cache import cached
-from softmax2d.stream.plan.geometry import Geometry, Resampling, laid
-from softmax2d.stream.plan.inputs import Style
-from softmax2d.stream.plan.memory import in_bytes
-from softmax2d.stream.plan.tile_results import TOP, Operation, free_label
-from softmax2d.stream.plan.tiles import Costs, Tiling, planned
-from softmax2d.stream.recovery.stage import chunked_format
-from softmax2d.stream.recovery.unfinished import Work, check_paths
-from softmax2d.stream.workers.cluster import Cluster
+from softmax2d.stream.plan.chunk_cache import cache_chunks
+from softmax2d.stream.plan.geometry import Geometry, lay_out, naming, resize
+from softmax2d.stream.plan.inputs import Input, resampling_of
+from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.places import account_path, check_apart, input_files
+from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
+from softmax2d.stream.plan.tile_results import (
+    ClassMap,
+    Operation,
+    class_map,
+    free_label,
+    output_names,
+)
+from softmax2d.stream.plan.tiles import Tiling, tile_for_results
+from softmax2d.stream.recovery.header import run_header
+from softmax2d.stream.recovery.stage import Stage
+from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.workers import threads
+from softmax2d.stream.workers.cluster import Cluster, on_cluster
+from softmax2d.stream.workers.storing import Storing
 from softmax2d.stream.workers.summary import Progress, Summary
 
 Encoding = Literal["float", "float32", "float16", "uint8"]
 _PLAIN = Style()
-_ENCODINGS = ("float", "float32", "float16", "uint8")
 
 
 @dataclass(frozen=True)
@@ -62,22 +73,66 @@ class Options:
     cluster: Cluster | None = None
 
 
-def checked_outputs(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
-    """The names of what is asked for, most probable classes at the end."""
-    if encoding not in _ENCODINGS:
-        known = ", ".join(_ENCODINGS)
-        raise Unusable(f"encoding must be one of {known}; got {encoding!r}.")
-    if outputs == ("probs",):
-        return TOP if top_k is not None else ("probs",)
-    try:
-        names = tuple(dict.fromkeys(checks.output_names("segment_file", outputs, top_k)))
-    except ValueError as error:
-        raise Unusable(str(error)) from None
-    return (*names, *TOP) if top_k is not None else names
+@contextmanager
+def planned_run(
+    source: Any, result: Any, names: tuple[str, ...], options: Options
+) -> Iterator[Run]:
+    """A run of which everything is checked before anything is written."""
+    logits = Input(source, options.key, options.missing_as_fill)
+    kept = [*logits.files, *input_files(options.like), *options.inputs]
+    paths, arrays = split_places(result, names, kept, options.resume, options.overwrite)
+    budget = parse_memory(options.memory), workers_of(options.workers)
+    if (cluster := options.cluster) is not None:
+        budget = cluster.share(budget[0]), cluster.threads
+        refusal = "a cluster reads and writes files; give paths."
+        if arrays or logits.path is None:
+            raise Unusable(refusal)
+    with logits:
+        operation, space = _plan_operation(logits.source, names, options)
+        for name, array in arrays.items():
+            check_array(name, array, operation)
+            check_apart(name, array, source)
+        cache, left = cache_chunks(logits.source, operation.geometry, budget[0])
+        held = image_rules.held_bytes(operation.decode, operation.geometry.classes, budget[1])
+        left = max(1, left - held)
+        places = paths | arrays
+        tiling, workers = tile_for_results(cache, operation, places, left, budget[1])
+        work = _plan_work(cache, operation, tiling, paths, space, budget, options)
+        execute: Execute = partial(threads.run, workers=workers)
+        if cluster is not None and work is not None:
+            execute = partial(on_cluster, cluster, logits, work)
+        yield Run(
+            cache,
+            operation,
+            len(tiling) if prod(operation.geometry.shape) else 0,
+            partial(_storing, cache, operation, tiling, workers),
+            execute,
+            work,
+            arrays,
+            progress=options.progress,
+            finish=options.finish,
+        )
+
+
+def _plan_operation(
+    source: Source, names: tuple[str, ...], options: Options
+) -> tuple[Operation, Space | None]:
+    """What is computed for each pixel, and where the pixels lie in the world."""
+    own = lay_out(source, options.axis)
+    with naming(source.path, "segment"):
+        mapping = class_map("segment", options.temperature, options.bias, own.classes)
+    kinds = options.interpolation, options.align_corners
+    how, space = resampling_of(options.size, options.like, *kinds, own)
+    geometry = resize(own, source, how)
+    return _operation(source, geometry, mapping, names, options), space
 
 
 def _operation(
-    source: Source, geometry: Geometry, names: tuple[str, ...], options: Options
+    source: Source,
+    geometry: Geometry,
+    mapping: ClassMap,
+    names: tuple[str, ...],
+    options: Options,
 ) -> Operation:
     nodata = source.nodata if options.nodata is None else options.nodata
     try:
@@ -87,8 +142,6 @@ def _operation(
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
         empty = free_label(geometry.classes, options.nodata_label, str(source.path))
-    mapped = options.temperature, options.bias
-    temperature, bias = maps.unpack("segment_file", *mapped, geometry.classes)
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
@@ -96,92 +149,48 @@ def _operation(
         geometry=geometry,
         dtype=dtype.name if dtype.kind not in "fiu" else dtype.str,
         outputs=names,
-        temperature=_request.plain(temperature),
-        bias=_request.plain(bias),
+        map=mapping,
         top_k=best,
         encoding=options.encoding,
         nodata=nodata,
         empty=empty,
-        decode=image_rules.checked(options.decode),
+        decode=image_rules.known_decode(options.decode),
     )
 
 
-def workers_of(asked: Any) -> int:
-    if asked is None:
-        return max(1, _runtime.get_num_threads())
-    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
-        raise Unusable(f"workers must be a positive number; got {asked!r}.")
-    return asked
+def _plan_work(
+    source: Source,
+    operation: Operation,
+    tiling: Tiling,
+    paths: dict[str, Path],
+    space: Space | None,
+    budget: tuple[int, int],
+    options: Options,
+) -> Work | None:
+    """The results that are files, and the header of their journal."""
+    classes = operation.geometry.classes
+    style = options.style if isinstance(options.style, Style) else options.style(classes)
+    styles = looks(operation, source, space, check_style(style, classes))
+    made = targets(operation, paths, tiling, styles)
+    if not made:
+        return None
+    head = run_header(source, operation, tiling, made)
+    head["budget"] = dict(zip(("memory", "workers"), budget, strict=True))
+    return Work(made, head, options.resume, options.overwrite)
 
 
-def _tiling(
-    source: Source, operation: Operation, held: Mapping[str, Any], memory: int, workers: int
-) -> tuple[Tiling, int]:
-    """Tiles for the source and for what the results ask."""
-    geometry, whole = operation.geometry, []
-    for name, result in held.items():
-        chunks = getattr(result, "shards", None) or getattr(result, "chunks", None)
-        if not isinstance(result, Path) and isinstance(chunks, tuple):
-            depth = operation.depth(name)
-            pixels = chunks if depth is None else _pixels(chunks, geometry.axis)
-            whole.append(tuple(int(n) for n in pixels))
-    paths = [p for p in held.values() if isinstance(p, Path)]
-    chunked = any(chunked_format(p) is not None for p in paths)
-    costs = Costs(geometry, source, operation.result_bytes(), operation.stored_bytes())
-    return planned(costs, whole, chunked, memory, workers)
-
-
-def _pixels(chunks: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return chunks[:axis] + chunks[axis + 1 :]
-
-
-@contextmanager
-def planned_run(
-    source: Any, result: Any, names: tuple[str, ...], options: Options
-) -> Iterator[Run]:
-    """Check everything, before anything is written."""
-    held = _request.places(result, names)
-    paths = {n: p for n, p in held.items() if isinstance(p, Path)}
-    arrays = {n: a for n, a in held.items() if n not in paths}
-    given = _request.given(source, options.like)
-    check_paths(
-        list(paths.values()), [*given, *options.inputs], options.overwrite or options.resume
-    )
-    if options.resume and not paths:
-        raise Unusable("resume=True needs results that are files.")
-    memory, workers = in_bytes(options.memory), workers_of(options.workers)
-    if options.cluster is not None:
-        memory, workers = options.cluster.share(memory), options.cluster.threads
-        if arrays or not _request.is_path(source):
-            raise Unusable("a cluster reads and writes files; give paths.")
-    asked = memory, workers
-    with _request.opened(source, options.key, options.missing_as_fill) as bare:
-        mapped = options.temperature, options.bias
-        kinds = options.interpolation, options.align_corners
-        plain = laid(bare, options.axis, Resampling(), *mapped)
-        how, space = _request.resampling(options.size, options.like, *kinds, plain)
-        geometry = laid(bare, options.axis, how, *mapped)
-        operation = _operation(bare, geometry, names, options)
-        for name, array in arrays.items():
-            shape, dtype = operation.result_shape(name), operation.result_dtype(name)
-            _request.check_array(name, array, geometry, shape, dtype)
-            _request.check_apart(name, array, source)
-        classes = geometry.classes
-        logits, left = cached(bare, geometry, memory)
-        left = max(1, left - image_rules.held_bytes(operation.decode, classes, workers))
-        tiling, workers = _tiling(logits, operation, held, left, workers)
-        style = options.style if isinstance(options.style, Style) else options.style(classes)
-        style = _request.checked(style, classes)
-        styles = _request.looks(operation, logits, space, style)
-        made = _request.targets(operation, paths, tiling, styles)
-        work = None
-        if made:
-            head = _request.header(logits, operation, tiling, made)
-            head["budget"] = {"memory": asked[0], "workers": asked[1]}
-            work = Work(made, head, options.resume, options.overwrite)
-        extra = options.progress, options.finish, options.cluster, options.key
-        fill = options.missing_as_fill
-        yield Run(logits, operation, tiling, work, arrays, workers, *extra, fill)
+def _storing(
+    source: Source,
+    operation: Operation,
+    tiling: Tiling,
+    workers: int,
+    stages: dict[str, Stage],
+) -> Storing:
+    """The task on each tile; where labels are no argmax, with what decides each image."""
+    if operation.decode != "argmax" and {"labels", "confidence"} & {*operation.outputs}:
+        rules = image_rules.rules_of(source, operation, tiling, workers)
+        operation = replace(operation, rules=rules)
+    return Storing(source, operation, tiling, stages)
 
 
 def segment_file(
@@ -322,11 +331,11 @@ def segment_file(
         progress=progress,
         decode=decode,
     )
-    wanted = checked_outputs(outputs, top_k, encoding)
-    return _done(source, result, wanted, options, scheduler, summary)
+    wanted = output_names(outputs, top_k, encoding)
+    return _run(source, result, wanted, options, scheduler, summary)
 
 
-def _done(
+def _run(
     source: Any, result: Any, wanted: tuple[str, ...], options: Options, scheduler: Any, path: Any
 ) -> Summary:
     """Plan and run, here or on a cluster."""
@@ -334,7 +343,8 @@ def _done(
         if scheduler is not None:
             options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
         run = stack.enter_context(planned_run(source, result, wanted, options))
-        return run(_request.account_path(path, [source], run.work))
+        results = [] if run.work is None else [target.path for target in run.work.targets]
+        return run(account_path(path, [source, *results]))
 
 
 def softmax2d_file(
@@ -420,5 +430,5 @@ def softmax2d_file(
         style=Style(None if names is None else tuple(names), None, cog),
         progress=progress,
     )
-    wanted = checked_outputs(("probs",), top_k, encoding)
-    return _done(source, result, wanted, options, scheduler, summary)
+    wanted = output_names(("probs",), top_k, encoding)
+    return _run(source, result, wanted, options, scheduler, summary)

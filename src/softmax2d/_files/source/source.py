@@ -159,24 +159,17 @@ def bands(box: Box, pixels: int) -> Iterator[Box]:
 
 
 def stamp(path: Path) -> dict[str, Any]:
-    """Size and times of change of a file; of a folder's files together.
-
-    The second time is the inode's: programs set the first (``touch -d``, ``cp -p``), not this one,
-    which other rights or another name change as well.
-    """
-    known = os.stat(path)
+    """Size and time of change of a file; of a folder's files together."""
     if not os.path.isdir(path):
-        times = {"changed_ns": known.st_mtime_ns, "inode_changed_ns": known.st_ctime_ns}
-        return {"bytes": known.st_size, **times}
-    count = size = latest = touched = 0
+        known = os.stat(path)
+        return {"bytes": known.st_size, "changed_ns": known.st_mtime_ns}
+    count = size = latest = 0
     for folder, _, names in os.walk(path):
         for name in names:
             known = os.lstat(os.path.join(folder, name))
             count, size = count + 1, size + known.st_size
             latest = max(latest, known.st_mtime_ns)
-            touched = max(touched, known.st_ctime_ns)
-    times = {"changed_ns": latest, "inode_changed_ns": touched}
-    return {"files": count, "bytes": size, **times}
+    return {"files": count, "bytes": size, "changed_ns": latest}
 
 
 def _axes_of(held: Any, rank: int) -> tuple[str, ...] | None:

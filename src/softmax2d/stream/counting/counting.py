@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, prod
 from typing import Any
@@ -22,14 +22,14 @@ from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._gate import losses, maps, targets
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
+from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d.stream.plan import pixel_counts
-from softmax2d.stream.plan.chunk_cache import cached
-from softmax2d.stream.plan.geometry import Geometry, Resampling, laid, piece
-from softmax2d.stream.plan.memory import decoded_bytes, left_beside
-from softmax2d.stream.plan.tiles import Costs, Tiling, planned
+from softmax2d.stream.plan.chunk_cache import cache_chunks
+from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize
+from softmax2d.stream.plan.memory import budget_left, decoded_bytes
+from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.workers.threads import shape_of
 
 Count = Callable[[Logits, Target | None, int], Any]
 
@@ -74,11 +74,10 @@ class Plan:
         Refused
             A truth that is no class; the message names its place in the file.
         """
-        logits, tables = piece(self.source, self.geometry, box)
-        geometry = self.geometry
-        scores = Logits(logits, geometry.axis, None, tables, shape_of(box), geometry.batch)
+        logits, tables = read_piece(self.source, self.geometry, box)
+        scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
         where = self.source, self.geometry, box
-        ignored = pixel_counts.without_data(*where, logits, tables, self.nodata)
+        ignored = pixel_counts.pixels_without_data(*where, logits, tables, self.nodata)
         if self.blank and ignored is not None and self.nodata is not None:
             lacking = self.source.lacks(logits, self.geometry.reads(box)[0], self.nodata)
             scores = scores._replace(array=np.where(lacking, logits.dtype.type(np.nan), logits))
@@ -305,31 +304,29 @@ def plan_of(
         Arguments that cannot be used.
     """
     losses.ignored_class(where, ignore_index)
-    own = how if truth is None else Resampling(None, how.interpolation, how.align_corners)
-    geometry = laid(logits, axis, own, where=where)
+    geometry = lay_out(logits, axis, where)
     if truth is not None:
         size = truth_size(truth, logits, geometry)
         known = size or geometry.own[geometry.batch :]
         given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
         if given not in (None, known):
             raise Unusable(f"{where}: size {how.size} is not that of the target, {truth.shape}.")
-        if size is not None:
-            resized = Resampling(size, how.interpolation, how.align_corners)
-            geometry = laid(logits, axis, resized, where=where)
+        how = replace(how, size=size)
+    geometry = resize(geometry, logits, how, where)
     if counted is not None:
         memory, workers = _beside_counts(partial(counted, geometry.classes), memory, workers)
     chunks = [] if truth is None else _truth_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)
-        memory, least = left_beside(truth, memory), 0 if truth.whole_bytes else decoded_bytes(truth)
+        memory, least = budget_left(truth, memory), 0 if truth.whole_bytes else decoded_bytes(truth)
         others = min(workers - 1, memory // (2 * least) if least else workers)
         workers, memory = 1 + others, memory - others * least
-    source, left = cached(logits, geometry, memory)
+    source, left = cache_chunks(logits, geometry, memory)
     blank = truth is None
     nodata = source.nodata if nodata is None else nodata
     copied = 8 * geometry.classes if blank and nodata is not None else 0
     costs = Costs(geometry, source, _TRUTH_BYTES + copied)
-    tiling, workers = planned(costs, chunks, False, left, workers)
+    tiling, workers = plan_tiles(costs, chunks, False, left, workers)
     return Plan(source, truth, geometry, tiling, ignore_index, nodata, blank), workers
 
 

@@ -16,9 +16,7 @@ import numpy as np
 
 from softmax2d import __version__, _runtime
 from softmax2d._errors import Unusable
-from softmax2d._files.formats import open_any
 from softmax2d._files.source.source import Array, Box
-from softmax2d._gate import maps
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
 from softmax2d._ops import segment
@@ -26,11 +24,12 @@ from softmax2d._statistics.counts import with_arrays
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
-from softmax2d.stream.plan import inputs, pixel_counts
+from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.plan.places import is_path, open_any
+from softmax2d.stream.plan.tile_results import class_map
+from softmax2d.stream.plan.tiles import Tiling, shape_of
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.workers.threads import shape_of
 
 
 @dataclass
@@ -255,7 +254,6 @@ def header_of(
     """What an evaluation that goes on compares; JSON values."""
     plan, geometry = counting.plan, counting.plan.geometry
     scale = mapped["temperature"], mapped["bias"]
-    temperature, bias = maps.unpack("evaluate", *scale, geometry.classes)
     return {
         "version": __version__,
         "input": plan.source.identity(),
@@ -264,8 +262,7 @@ def header_of(
             "axis": geometry.axis,
             "interpolation": list(geometry.interpolation),
             "align_corners": bool(geometry.align_corners),
-            "temperature": inputs.numbers(temperature),
-            "bias": inputs.numbers(bias),
+            **class_map("evaluate", *scale, geometry.classes).numbers(),
             "ignore_index": None if plan.ignore_index is None else int(plan.ignore_index),
             "nodata": repr(plan.nodata),
             "bins": int(mapped["bins"]),
@@ -274,7 +271,7 @@ def header_of(
             "missing_as_fill": fill,
             "instruction_set": _runtime.instruction_set(),
         },
-        "tiling": plan.tiling.described(),
+        "tiling": plan.tiling.to_json(),
         "budget": dict(zip(("memory", "workers"), budget, strict=True)),
     }
 
@@ -289,11 +286,11 @@ def job_of(
     Unusable
         Logits or truth are no files.
     """
-    if not all(map(inputs.is_path, files)):
+    if not all(map(is_path, files)):
         raise Unusable("a cluster reads files; give paths.")
     plan, (source, truth) = counting.plan, map(os.path.abspath, files)
     how = plan.geometry, plan.tiling, plan.ignore_index, plan.nodata
     scale = mapped["temperature"], mapped["bias"]
-    temperature, bias = maps.unpack("evaluate", *scale, plan.geometry.classes)
-    numbers = inputs.plain(temperature), inputs.plain(bias), mapped["bins"]
+    asked = class_map("evaluate", *scale, plan.geometry.classes)
+    numbers = asked.temperature, asked.bias, mapped["bins"]
     return Counted(source, truth, keys, fill, *how, *numbers)

@@ -19,7 +19,7 @@ from softmax2d.stream.workers import threads
 _CELL_BYTES = 16  # of a bin's count and sum
 
 
-def checked(decode: Any) -> str:
+def known_decode(decode: Any) -> str:
     """How labels are chosen.
 
     Raises
@@ -59,7 +59,7 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
     counting = Counting(counted, plan, apart=True, made=made)
     tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
     try:
-        threads.run(counting, tiles, workers, threads.untold)
+        threads.run(counting, tiles, threads.ignore_record, workers)
     except threads.TileError as error:
-        raise threads.plain(error, source.path) from None
+        raise threads.first_error(error, source.path) from None
     return tuple(counting.images[index] for index in sorted(counting.images))

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Refused, Unusable
-from softmax2d._files.formats import open_any
 from softmax2d._files.source.source import ArraySource, Box, Source
 from softmax2d._gate import arrays, checks
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
+from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
-from softmax2d.stream._segment import workers_of
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
-from softmax2d.stream.plan.geometry import Resampling, size_of
-from softmax2d.stream.plan.memory import in_bytes
+from softmax2d.stream.plan.geometry import size_of
+from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.places import open_any
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.workers import threads
 
@@ -138,7 +138,7 @@ class Samples:
             "how": Resampling(size_of(size), interpolation, align_corners),
             "ignore_index": ignore_index,
             "nodata": None,
-            "memory": in_bytes(memory),
+            "memory": parse_memory(memory),
             "workers": workers_of(workers),
             "where": where,
         }
@@ -190,9 +190,9 @@ class Samples:
                 yield counting
                 continue
             try:
-                threads.run(counting, tiles, workers, threads.untold)
+                threads.run(counting, tiles, threads.ignore_record, workers)
             except threads.TileError as error:
-                raise threads.plain(error, plan.source.path) from None
+                raise threads.first_error(error, plan.source.path) from None
             yield counting
 
     def _pairs(self) -> Iterator[tuple[Any, Any]]:

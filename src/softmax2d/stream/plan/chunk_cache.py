@@ -103,7 +103,7 @@ class ChunkCache(Source):
                 self._bytes -= old.nbytes
 
 
-def cached(source: Source, geometry: Geometry, memory: int) -> tuple[Source, int]:
+def cache_chunks(source: Source, geometry: Geometry, memory: int) -> tuple[Source, int]:
     """The source as tiles should read it, and the bytes that are left for them.
 
     Resampled tiles share source chunks along their edges; a few rows of chunks are kept for them,

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Refused, Unusable
+from softmax2d._errors import Path, Refused, Unusable
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._gate import arrays, checks, grids, maps
-from softmax2d._gate import options as gate
+from softmax2d._gate import arrays, checks, grids
 from softmax2d._gate.grids import Tables
+from softmax2d._gate.options import Resampling
 
 _DEEP = 5  # from this rank on a class axis must be named: (N, C, D, H, W) or (N, D, C, H, W)?
 _SPATIAL = frozenset(
     ("x", "y", "z", "h", "w", "d", "height", "width", "depth", "row", "column", "lat", "lon")
 )
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """To what size, and how; None of ``size`` keeps that of the logits."""
-
-    size: int | tuple[int, ...] | None = None
-    interpolation: str | tuple[str, ...] = "linear"
-    align_corners: bool = False
 
 
 def size_of(size: Any) -> int | tuple[int, ...] | None:
@@ -44,8 +36,8 @@ def size_of(size: Any) -> int | tuple[int, ...] | None:
             return None if size is None else checks.whole("", "size", size)
         return tuple(checks.whole("", "size", n) for n in size)
     except (TypeError, ValueError):
-        told = f"size must be an integer or one per spatial axis; got {size!r}."
-        raise Unusable(told) from None
+        cause = f"size must be an integer or one per spatial axis; got {size!r}."
+        raise Unusable(cause) from None
 
 
 @dataclass(frozen=True)
@@ -164,39 +156,59 @@ def _spatial_dims(source: Source, axis: int, size: int | tuple[int, ...] | None)
     return count or None
 
 
-def laid(
-    source: Source,
-    axis: int | None,
-    how: Resampling,
-    temperature: Any = 1.0,
-    bias: Any = None,
-    where: str = "segment",
-) -> Geometry:
-    """The geometry of a result, if the library takes it; its own refusals, with the file's name."""
-    # Same shape and dtype as the file, no memory.
+@contextmanager
+def naming(path: Path, where: str) -> Iterator[None]:
+    """Name the file, instead of the function ``where``, in what the library's gate refuses."""
     try:
-        alike = np.broadcast_to(np.empty((), source.dtype), source.shape)
-    except ValueError:
-        raise Refused(source.path, f"no array has shape {source.shape}.") from None
-    try:
-        if source.dtype.kind not in "iu":
-            arrays.as_floats(where, "logits", alike)
-        chosen = class_axis(source, axis)
-        front = checks.class_axis(where, "logits", alike, -3 if chosen is None else chosen)
-        classes = checks.some_classes(where, alike, front)
-        maps.affine(where, temperature, bias, classes)
-        spatial = _spatial_dims(source, front, how.size)
-        options = gate.Resampling(how.size, how.interpolation, how.align_corners, spatial)
-        layout = grids.lay_out(where, arrays.describe(alike), alike.shape, front, options)
+        yield
     except Unusable:
         raise
     except (TypeError, ValueError) as error:
-        raise Refused(source.path, str(error).removeprefix(f"{where}: ")) from error
-    names, corners = layout.interpolation, layout.align_corners
-    return Geometry(source.shape, front, layout.batch, layout.shape, names, corners)
+        raise Refused(path, str(error).removeprefix(f"{where}: ")) from error
 
 
-def piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
+def _alike(source: Source) -> Array:
+    """An array of the source's shape and dtype that takes no memory."""
+    try:
+        return np.broadcast_to(np.empty((), source.dtype), source.shape)
+    except ValueError:
+        raise Refused(source.path, f"no array has shape {source.shape}.") from None
+
+
+def lay_out(source: Source, axis: int | None, where: str = "segment") -> Geometry:
+    """The geometry of a result of the logits' own size; the gate's refusals name the file."""
+    alike = _alike(source)
+    with naming(source.path, where):
+        if source.dtype.kind not in "iu":
+            arrays.as_floats(where, "logits", alike)
+        named = class_axis(source, axis)
+        front = checks.class_axis(where, "logits", alike, -3 if named is None else named)
+        checks.some_classes(where, alike, front)
+    return _geometry(source, front, Resampling(), where)
+
+
+def resize(geometry: Geometry, source: Source, how: Resampling, where: str = "segment") -> Geometry:
+    """The geometry with the size and interpolation that were asked for.
+
+    Raises
+    ------
+    Refused
+        The library's gate refuses them; the message names the file.
+    """
+    return _geometry(source, geometry.axis, how, where)
+
+
+def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometry:
+    with naming(source.path, where):
+        size = size_of(how.size)
+        how = replace(how, size=size, spatial_dims=_spatial_dims(source, axis, size))
+        text = arrays.describe(_alike(source))
+        layout = grids.lay_out(where, text, source.shape, axis, how)
+    kinds, corners = layout.interpolation, layout.align_corners
+    return Geometry(source.shape, axis, layout.batch, layout.shape, kinds, corners)
+
+
+def read_piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
     """The logits that the pixels in ``box`` need, as the core takes them, and the tables.
 
     The next call in the same thread may overwrite them.

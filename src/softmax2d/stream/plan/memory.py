@@ -1,10 +1,12 @@
-"""Sizes of memory in words, ``"512MB"``, and what of them decoders take."""
+"""The budget: sizes of memory in words, ``"512MB"``, what decoders take, and how many workers."""
 
 from __future__ import annotations
 
 import re
 from math import ceil, prod
+from typing import Any
 
+from softmax2d import _runtime
 from softmax2d._errors import Unusable, shown
 from softmax2d._files.source.source import Source
 
@@ -13,7 +15,7 @@ _BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LEAST = 10**6
 
 
-def in_bytes(memory: str | int) -> int:
+def parse_memory(memory: str | int) -> int:
     """``"512MB"``, ``"2GiB"`` or a number of bytes.
 
     Raises
@@ -34,6 +36,15 @@ def in_bytes(memory: str | int) -> int:
     return count
 
 
+def workers_of(asked: Any) -> int:
+    """The number of workers; as many as threads for None."""
+    if asked is None:
+        return max(1, _runtime.get_num_threads())
+    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
+        raise Unusable(f"workers must be a positive number; got {asked!r}.")
+    return asked
+
+
 def decoded_bytes(source: Source) -> int:
     """What reading one pixel takes: its chunk, unpacked and as numbers, or all of a picture."""
     if source.whole_bytes or source.chunks is None or source.bare:
@@ -41,7 +52,7 @@ def decoded_bytes(source: Source) -> int:
     return prod(source.chunks) * (2 * source.dtype.itemsize + source.converted)
 
 
-def left_beside(source: Source, memory: int, held: int = 0) -> int:
+def budget_left(source: Source, memory: int, held: int = 0) -> int:
     """What is left of a budget, of which ``held`` bytes are in use, while a pixel is decoded.
 
     Raises

@@ -109,7 +109,7 @@ def minus_inf(
     return int(place[0].size)
 
 
-def touched(mask: Mask, tables: Tables | None, batch: int) -> Mask:
+def spread(mask: Mask, tables: Tables | None, batch: int) -> Mask:
     """The pixels of a result that a marked pixel of the source weighs in."""
     for d, (lower, weight) in enumerate(tables or (), batch):
         last = mask.shape[d] - 1
@@ -119,7 +119,7 @@ def touched(mask: Mask, tables: Tables | None, batch: int) -> Mask:
     return mask
 
 
-def without_data(
+def pixels_without_data(
     source: Source,
     geometry: Geometry,
     box: Box,
@@ -129,11 +129,10 @@ def without_data(
 ) -> Mask | None:
     """The pixels in ``box`` of which some class, where it weighs in, is no data; None if none is.
 
-    ``logits`` and ``tables`` are what :func:`softmax2d.stream.plan.geometry.piece` gave for the
-    box.
+    ``logits`` and ``tables`` are those of :func:`softmax2d.stream.plan.geometry.read_piece`.
     """
     if nodata is None:
         return None
     lacking = source.lacks(logits, geometry.reads(box)[0], nodata)
     mask = np.asarray(lacking.any(geometry.axis))
-    return touched(mask, tables, geometry.batch) if mask.any() else None
+    return spread(mask, tables, geometry.batch) if mask.any() else None

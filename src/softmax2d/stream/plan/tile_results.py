@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
@@ -22,8 +21,63 @@ from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.pixel_counts import Counts
 
-_ENCODED = {"float32": np.float32, "float16": np.float16, "uint8": np.uint8, "8bit": np.uint8}
+_ENCODINGS = ("float", "float32", "float16", "uint8")
 TOP = ("top_labels", "top_probs")
+
+
+def output_names(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
+    """The names of the outputs that are asked for, those of the most probable classes at the end.
+
+    Raises
+    ------
+    Unusable
+        An unknown output or encoding.
+    """
+    if encoding not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        raise Unusable(f"encoding must be one of {known}; got {encoding!r}.")
+    if outputs == ("probs",):
+        return TOP if top_k is not None else ("probs",)
+    try:
+        names = tuple(dict.fromkeys(checks.output_names("segment_file", outputs, top_k)))
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    return (*names, *TOP) if top_k is not None else names
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The map of the logits, z / temperature + bias; can be sent to another process.
+
+    Attributes
+    ----------
+    temperature, bias : float or tuple of float, or None
+        As they were asked for; those of a calibration that stands for a temperature.
+    affine : tuple or None
+        For the core; None where it changes nothing.
+    """
+
+    temperature: Any = 1.0
+    bias: Any = None
+    affine: Map | None = field(default=None, compare=False, repr=False)
+
+    def numbers(self) -> dict[str, Any]:
+        """JSON values."""
+        each = {"temperature": self.temperature, "bias": self.bias}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in each.items()}
+
+
+def class_map(where: str, temperature: Any, bias: Any, classes: int) -> ClassMap:
+    """The map of logits of so many classes; the gate's refusals name ``where``."""
+    asked = maps.unpack(where, temperature, bias, classes)
+    return ClassMap(_plain(asked[0]), _plain(asked[1]), maps.affine(where, *asked, classes))
+
+
+def _plain(value: Any) -> Any:
+    """A number, a tuple of numbers or None, whatever held them."""
+    if value is None:
+        return None
+    return float(value) if np.ndim(value) == 0 else tuple(map(float, value))
 
 
 @dataclass(frozen=True)
@@ -38,8 +92,8 @@ class Operation:
         Of the logits, in the file's byte order.
     outputs : tuple of str
         Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
-    temperature, bias : float or tuple of float
-        The map of the logits.
+    map : ClassMap
+        Of the logits.
     top_k : int
         How many classes the top results hold.
     encoding : "float", "float32", "float16", "uint8"
@@ -58,8 +112,7 @@ class Operation:
     geometry: Geometry
     dtype: str
     outputs: tuple[str, ...]
-    temperature: Any = 1.0
-    bias: Any = None
+    map: ClassMap = ClassMap()
     top_k: int = 0
     encoding: str = "float"
     nodata: float | None = None
@@ -67,18 +120,17 @@ class Operation:
     decode: str = "argmax"
     rules: tuple[Any, ...] = ()
 
-    @cached_property
+    @property
     def affine(self) -> Map | None:
         """The map of the logits, for the core."""
-        classes = self.geometry.classes
-        return maps.affine("segment", self.temperature, self.bias, classes)
+        return self.map.affine
 
     def result_dtype(self, output: str) -> np.dtype[Any]:
         """Dtype of a result as it is stored."""
         if output in ("labels", "top_labels"):
             return np.min_scalar_type(self.geometry.classes - 1)
         if self.encoding != "float":
-            return np.dtype(_ENCODED[self.encoding])
+            return np.dtype(self.encoding)
         name, size = self.dtype.lstrip("<>=|"), _itemsize(self.dtype)
         wide = (name[0] in "iu" and name[1:2].isdigit()) or size == 8
         if output == "probs" and size == 2 and not wide:
@@ -118,7 +170,7 @@ class Operation:
         ignored: Array | None = None,
         *,
         areas: bool = True,
-    ) -> Found:
+    ) -> TileResults:
         """The results of the pixels in ``box``, as they are stored, and what its pixels are.
 
         ``ignored`` marks pixels without data, if there are some. Without ``areas`` the classes'
@@ -127,7 +179,7 @@ class Operation:
         shape = tuple(s.stop - s.start for s in box)
         place = self.geometry.axis, self.affine, tables, shape, self.geometry.batch
         source = Logits(logits, *place)
-        values, nan = self._computed(source, box)
+        values, nan = self._compute(source, box)
         if "probs" in self.outputs:
             out = np.empty(source.class_shape, source.native)
             values["probs"] = fill_probs("softmax2d_file", source, False, out)
@@ -136,12 +188,12 @@ class Operation:
             counts.ignored = int(np.count_nonzero(ignored))
         if nan is not None:
             self._count(nan if ignored is None else nan & ~ignored, logits, tables, counts)
-        stored = {n: self._stored(n, v, ignored) for n, v in values.items()}
+        stored = {n: self._encode(n, v, ignored) for n, v in values.items()}
         if areas:
             counts.areas = self.areas(stored)
-        return Found(stored, counts)
+        return TileResults(stored, counts)
 
-    def _computed(self, source: Logits, box: Box) -> tuple[dict[str, Any], Array | None]:
+    def _compute(self, source: Logits, box: Box) -> tuple[dict[str, Any], Array | None]:
         """Every result but probabilities, and which pixels have none; None where all have.
 
         The core counts such pixels where it makes labels alone, for which it needs no exponentials.
@@ -153,14 +205,14 @@ class Operation:
                 return values, None
         names = tuple(n for n in self.outputs if n in checks.OUTPUTS and n not in values)
         best = self.top_k if any(n in TOP for n in self.outputs) else 0
-        found = self._segmented(source, box, tuple(dict.fromkeys((*names, "confidence"))), best)
+        found = self._segment(source, box, tuple(dict.fromkeys((*names, "confidence"))), best)
         rest = (n for n in self.outputs if n not in values and n != "probs")
         values |= {n: getattr(found, n) for n in rest}
         confidence: Any = found.confidence
         nan = np.isnan(confidence)
         return values, nan if nan.any() else None
 
-    def _segmented(
+    def _segment(
         self, source: Logits, box: Box, names: tuple[str, ...], best: int
     ) -> segment.Segmentation:
         if not self.rules:
@@ -183,7 +235,7 @@ class Operation:
             counts.minus_inf = pixel_counts.minus_inf(logits, *args)
             counts.nan = int(np.count_nonzero(nan)) - counts.minus_inf
 
-    def _stored(self, name: str, values: Array, ignored: Array | None) -> Array:
+    def _encode(self, name: str, values: Array, ignored: Array | None) -> Array:
         """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C, and NaN is 0."""
         label = name in ("labels", "top_labels")
         if ignored is not None:
@@ -191,7 +243,7 @@ class Operation:
             if self.depth(name) is not None:
                 spread = np.broadcast_to(np.expand_dims(ignored, self.geometry.axis), values.shape)
             values[spread] = self.empty if label else np.nan
-        if not label and self.encoding in ("uint8", "8bit"):
+        if not label and self.encoding == "uint8":
             top = log(self.geometry.classes) or 1.0 if name == "entropy" else 1.0
             wide = np.float64 if values.dtype.itemsize == 8 else np.float32
             finite = np.nan_to_num(values.astype(wide, copy=False), nan=0.0)
@@ -200,8 +252,8 @@ class Operation:
 
 
 @dataclass
-class Found:
-    """What :meth:`Operation.run` found."""
+class TileResults:
+    """What :meth:`Operation.run` computed."""
 
     stored: dict[str, Array]
     counts: Counts

@@ -8,10 +8,11 @@ task is then that of a band.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, lcm, prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Box, Source, bands
 from softmax2d.stream.plan.chunk_cache import ChunkCache
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.memory import left_beside
+from softmax2d.stream.plan.memory import budget_left
+from softmax2d.stream.plan.places import chunked_format
+from softmax2d.stream.plan.tile_results import Operation
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
 BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
@@ -79,11 +82,16 @@ class Tiling:
         for box in (whole,) if self.inner is None else _cut(whole, self.inner):
             yield from bands(box, self.band)
 
-    def described(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """JSON values: what a resumed run compares."""
         inner = None if self.inner is None else list(self.inner)
         sizes = {"shape": list(self.shape), "extents": list(self.extents)}
         return {**sizes, "band": self.band, "inner": inner}
+
+
+def shape_of(box: Box) -> tuple[int, ...]:
+    """The shape of what is in a box."""
+    return tuple(s.stop - s.start for s in box)
 
 
 def _cut(box: Box, inner: tuple[int, ...]) -> Iterator[Box]:
@@ -136,7 +144,7 @@ def _square(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(min(max(1, n), 1 if d < near else CHUNK) for d, n in enumerate(shape))
 
 
-def _grown(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...]:
+def _grow(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...]:
     """``unit`` times as much as fits, the last axes first: rows stay together in most files."""
     extents = unit
     for d in reversed(range(len(shape))):
@@ -152,7 +160,7 @@ def _grown(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...
     return tuple(extents)
 
 
-def planned(
+def plan_tiles(
     costs: Costs, whole: Sequence[tuple[int, ...]], chunked: bool, memory: int, workers: int
 ) -> tuple[Tiling, int]:
     """Tiles within ``memory`` bytes, and how many workers it allows.
@@ -175,7 +183,7 @@ def planned(
     """
     geometry, source = costs.geometry, costs.source
     if source.whole_bytes:
-        memory = left_beside(source, memory)
+        memory = budget_left(source, memory)
     own = chunk_extents(source, geometry)
     if own is None:
         own = _square(geometry.shape) if chunked else (1,) * len(geometry.shape)
@@ -184,7 +192,7 @@ def planned(
     apart = not chunked and not whole and not geometry.resampled  # nothing but the source's chunks
     bare = source.chunks is None or source.bare
     if apart and bare:
-        return _banded(costs, unit, memory, workers), workers
+        return _tile_in_bands(costs, unit, memory, workers), workers
     least = costs.of(unit)
     if least > memory:
         given, needed, beside = memory, least, ""
@@ -198,11 +206,11 @@ def planned(
             f"memory='{ceil(needed / 1e6)}MB' or smaller chunks."
         )
     if chunked:
-        unit = _large(unit, costs, min(memory // 4, CHUNK_BYTES))
+        unit = _enlarge(unit, costs, min(memory // 4, CHUNK_BYTES))
         least = costs.of(unit)
     workers = max(1, min(workers, memory // least))
     if apart:
-        return _banded(costs, unit, memory, workers), workers
+        return _tile_in_bands(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
     few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
@@ -211,12 +219,29 @@ def planned(
     def fits(trial: Sequence[int]) -> bool:
         return costs.of(trial) <= share and prod(trial) <= most
 
-    extents = _grown(unit, geometry.shape, fits)
+    extents = _grow(unit, geometry.shape, fits)
     everything = max(1, prod(geometry.shape))
     return Tiling(geometry.shape, extents, everything, chunk=tuple(unit)), workers
 
 
-def _large(unit: list[int], costs: Costs, most: int) -> list[int]:
+def tile_for_results(
+    source: Source, operation: Operation, places: Mapping[str, Any], memory: int, workers: int
+) -> tuple[Tiling, int]:
+    """Tiles for the source and for the results at ``places``; as :func:`plan_tiles`."""
+    whole = []
+    for name, place in places.items():
+        chunks = getattr(place, "shards", None) or getattr(place, "chunks", None)
+        if not isinstance(place, Path) and isinstance(chunks, tuple):
+            if operation.depth(name) is not None:
+                axis = operation.geometry.axis
+                chunks = chunks[:axis] + chunks[axis + 1 :]
+            whole.append(tuple(int(n) for n in chunks))
+    chunked = any(isinstance(p, Path) and chunked_format(p) for p in places.values())
+    sizes = operation.result_bytes(), operation.stored_bytes()
+    return plan_tiles(Costs(operation.geometry, source, *sizes), whole, chunked, memory, workers)
+
+
+def _enlarge(unit: list[int], costs: Costs, most: int) -> list[int]:
     """Chunks of a result that are no files of a few pixels.
 
     Whole ones of the source, together about CHUNK pixels along each of the last two axes, or fewer
@@ -232,7 +257,7 @@ def _large(unit: list[int], costs: Costs, most: int) -> list[int]:
     return unit
 
 
-def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
+def _tile_in_bands(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
     """Tiles that are read in bands: of bare numbers of any size, else of whole chunks."""
     geometry, bare = costs.geometry, costs.source.chunks is None or costs.source.bare
     each = max(1, costs.of((1,) * len(geometry.shape)))
@@ -247,7 +272,7 @@ def _banded(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
     elif costs.stored_bytes:  # rows across chunks, written in few pieces
         most = max(most, room // costs.stored_bytes)
     most = max(1, min(most, few))
-    extents = _grown(unit, geometry.shape, lambda trial: prod(trial) <= most)
-    inner = _grown(unit, geometry.shape, lambda trial: prod(trial) <= band)
+    extents = _grow(unit, geometry.shape, lambda trial: prod(trial) <= most)
+    inner = _grow(unit, geometry.shape, lambda trial: prod(trial) <= band)
     held = prod(extents) * costs.stored_bytes <= room
     return Tiling(geometry.shape, extents, band, None if prod(unit) == 1 else inner, held)

@@ -15,8 +15,9 @@ from time import monotonic
 from typing import Any
 
 from softmax2d._errors import Refused, StreamError, failing, shown
-from softmax2d.stream.recovery.journal import Record, compared, dated_back, line_of, record_in
-from softmax2d.stream.recovery.lock import Place, sync_folder
+from softmax2d._whole_file import write_whole
+from softmax2d.stream.recovery.journal import Record, check_request, line_of, record_in
+from softmax2d.stream.recovery.lock import Place
 
 SECONDS = 1.0  # between two checkpoints, at least ...
 _SHARE = 20  # ... and so many times what one takes: at most a twentieth of the time is spent so
@@ -66,17 +67,17 @@ class Checkpoint:
         self._place = Place(Path(os.path.realpath(self._beside)))
         self._path, self._part = self._place / "checkpoint", self._place / "checkpoint.part"
         try:
-            self.state = self._found()
+            self.state = self._find()
             self.resumable = self.state is not None
             if self.state is None:
-                self._cleared()
+                self._clear()
         except BaseException:
             self._place.close(keep=self._place.found)
             raise
         self._last, self._took = monotonic(), 0.0
         return self
 
-    def _cleared(self) -> None:
+    def _clear(self) -> None:
         """Remove what earlier checkpoints left; that of a run of another kind is not ours."""
         own = {"lock", self._path.name, self._part.name}
         with failing(self._beside):
@@ -86,7 +87,7 @@ class Checkpoint:
             raise Refused(self._beside, f"{cause}choose another name, or delete that folder.")
         self._place.clear()
 
-    def _found(self) -> Record | None:
+    def _find(self) -> Record | None:
         """What is kept; None where nothing is, or what is damaged, in doubt or not asked for."""
         with failing(self._beside):
             if not self._path.is_file():
@@ -100,10 +101,8 @@ class Checkpoint:
             self.drop()
             return None
         header, state = records
-        compared(self._beside, header or {}, self._header)
-        doubts = dated_back(self._beside, header or {}, self._header)
-        self.notes += doubts
-        return None if doubts else state
+        check_request(self._beside, header or {}, self._header)
+        return state
 
     def drop(self) -> None:
         """Take what is kept for damaged: everything is counted again."""
@@ -126,7 +125,7 @@ class Checkpoint:
         self._took = self._last - begun
 
     @contextmanager
-    def kept(self, state: State) -> Iterator[None]:
+    def keep_at_end(self, state: State) -> Iterator[None]:
         """Keep what is counted when something ends the block."""
         try:
             yield
@@ -143,16 +142,7 @@ class Checkpoint:
             return
         self._place.check()
         with failing(self._beside):
-            try:
-                with open(self._part, "wb") as file:
-                    file.write(self._head + line_of(now))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(self._part, self._path)
-            except OSError:  # of a full disk: what is in part is in somebody's way
-                self._part.unlink(missing_ok=True)
-                raise
-        sync_folder(self._place.folder)
+            write_whole(self._path, self._head + line_of(now))
         self.resumable = True
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -160,7 +150,7 @@ class Checkpoint:
 
 
 @contextmanager
-def kept_beside(
+def hold_checkpoint(
     beside: Path | None, header: Callable[[], Record], resume: bool
 ) -> Iterator[Checkpoint | None]:
     """A checkpoint where there is a name for it, held until the block ends."""

@@ -17,8 +17,6 @@ from softmax2d._errors import Refused, failing
 
 Record = dict[str, Any]
 
-_UNSETTABLE = "inode_changed_ns"  # of a source's identity
-
 
 def line_of(record: Record) -> bytes:
     """JSON and its checksum."""
@@ -119,8 +117,8 @@ class Journal:
             self._number = -1
 
 
-def compared(result: Path, before: Record, now: Record) -> None:
-    """Refuse to go on where a run was asked for something else; the message says what.
+def check_request(result: Path, before: Record, now: Record) -> None:
+    """Refuse to go on with a run that was asked for something else; the message says what.
 
     Raises
     ------
@@ -139,10 +137,7 @@ def compared(result: Path, before: Record, now: Record) -> None:
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            names = [n for n in (*old, *new) if n != _UNSETTABLE and old.get(n) != new.get(n)]
-            if not names:
-                continue
-            name = names[0]
+            name = next(n for n in (*old, *new) if old.get(n) != new.get(n))
             old, new = old.get(name), new.get(name)
             what = f"{called} {name}"
         else:
@@ -150,27 +145,12 @@ def compared(result: Path, before: Record, now: Record) -> None:
         raise Refused(
             result,
             f"cannot be resumed: {what} was {_short(old)}, now it is {_short(new)}"
-            f"{_because(before, now) if kind == 'tiling' else ''}. Start anew "
+            f"{_budget_change(before, now) if kind == 'tiling' else ''}. Start anew "
             "without resume (--resume), or go back to what it was.",
         )
 
 
-def dated_back(result: Path, before: Record, now: Record) -> list[str]:
-    """What to say where :func:`compared` finds no difference and files may have changed yet.
-
-    The inode's time of change is that of the file's rights, names and links as well; all else is
-    the same if somebody wrote to the file and set its other time back. Neither is refused, and
-    nothing that was made before is trusted.
-    """
-    return [
-        f"{result}: the {kind}'s file may have been changed and dated back; "
-        "everything is made again."
-        for kind in ("input", "truth")
-        if (before.get(kind) or {}).get(_UNSETTABLE) != (now.get(kind) or {}).get(_UNSETTABLE)
-    ]
-
-
-def _because(before: Record, now: Record) -> str:
+def _budget_change(before: Record, now: Record) -> str:
     """What tiles follow from, where that has changed."""
     old, new = before.get("budget") or {}, now.get("budget") or {}
     changed = [

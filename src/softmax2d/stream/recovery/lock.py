@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from softmax2d._errors import Failed, Refused, failing
+from softmax2d._whole_file import sync_folder
 
 try:
     import fcntl
@@ -25,7 +26,7 @@ _TRIES = 1000
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-def _opened(path: str, flags: int) -> int:
+def _open_carefully(path: str, flags: int) -> int:
     return os.open(path, flags | _CAREFUL, 0o666)
 
 
@@ -53,7 +54,7 @@ class Place:
     def __init__(self, result: Path) -> None:
         self.result = result
         self.folder = place_of(result)
-        self._lock = self._locked()
+        self._lock = self._take_lock()
         try:
             with failing(result):  # somebody's, who did not finish; looked at when it is ours
                 entries = list(self.folder.iterdir())
@@ -64,7 +65,7 @@ class Place:
             self._lock.close()
             raise
 
-    def _locked(self) -> IO[str]:
+    def _take_lock(self) -> IO[str]:
         path = self.folder / "lock"
         for _ in range(_TRIES):
             self._check_kind(self.folder, "folder", stat.S_ISDIR)
@@ -73,18 +74,18 @@ class Place:
                 self.folder.mkdir(exist_ok=True)
                 try:
                     file = open(  # noqa: SIM115 - held until close()
-                        path, "a+", encoding="utf-8", errors="replace", opener=_opened
+                        path, "a+", encoding="utf-8", errors="replace", opener=_open_carefully
                     )
                 except FileNotFoundError:  # somebody ended between these two steps
                     continue
             try:
-                if self._taken(file, path):
+                if self._try_to_hold(file, path):
                     return file
             except BaseException:
                 file.close()
                 raise
             file.close()
-        raise Refused(self.result, _occupied(None, path, held=False))
+        raise Refused(self.result, _refusal(None, path, held=False))
 
     def _check_kind(self, entry: Path, kind: str, fits: Callable[[int], bool]) -> None:
         """Refuse what is there and of another kind, by one look: somebody may end meanwhile."""
@@ -101,7 +102,7 @@ class Place:
         if stat.S_ISLNK(mode):
             raise Refused(self.result, f"{entry} is in the way: it is a symbolic link.")
 
-    def _taken(self, file: IO[str], path: Path) -> bool:
+    def _try_to_hold(self, file: IO[str], path: Path) -> bool:
         """Whether the lock is ours now; False where somebody ended, and took the file with them."""
         held = _try_lock(file)
         file.seek(0)
@@ -112,11 +113,13 @@ class Place:
         elif held and not _lies_at(file, path):
             return False
         if not held or not here:
-            raise Refused(self.result, _occupied(said, path, held))
+            raise Refused(self.result, _refusal(said, path, held))
         with failing(self.result):
             file.seek(0)
             file.truncate()
-            json.dump(Holder(os.getpid(), socket.gethostname(), _started(os.getpid())).said(), file)
+            json.dump(
+                Holder(os.getpid(), socket.gethostname(), _start_of(os.getpid())).to_json(), file
+            )
             file.flush()
         return True
 
@@ -127,7 +130,7 @@ class Place:
         """Remove everything that grew here."""
         for entry in self.folder.iterdir():
             if entry.name != "lock":
-                removed(entry, self.result)
+                remove(entry, self.result)
 
     def check(self) -> None:
         """Refuse to go on in a folder that somebody removed, or put another in its place."""
@@ -163,7 +166,7 @@ class Holder:
     host: str
     started: int | None = None
 
-    def said(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {"pid": self.pid, "host": self.host, "started": self.started}
 
@@ -175,10 +178,10 @@ class Holder:
             return False
         except OSError:  # somebody else's
             pass
-        return None in (self.started, now := _started(self.pid)) or self.started == now
+        return None in (self.started, now := _start_of(self.pid)) or self.started == now
 
 
-def _started(pid: int) -> int | None:
+def _start_of(pid: int) -> int | None:
     """When a process began, as Linux says it; None elsewhere."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -217,7 +220,7 @@ def _holder(text: str) -> Holder | None:
         return None
 
 
-def _occupied(said: Holder | None, path: Path, held: bool) -> str:
+def _refusal(said: Holder | None, path: Path, held: bool) -> str:
     who = "another process" if said is None else f"process {said.pid} on {said.host}"
     if held:
         return (
@@ -227,23 +230,13 @@ def _occupied(said: Holder | None, path: Path, held: bool) -> str:
     return f"is being written by {who}; wait for it, or choose another name."
 
 
-def removed(entry: Path, result: Path) -> None:
+def remove(entry: Path, result: Path) -> None:
     """Remove a file, or a folder with everything in it."""
     with failing(result):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring new names to the disk, where the system can."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def sync_tree(folder: Path, result: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from importlib import import_module
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from softmax2d._errors import Failed, StreamError, failing
 from softmax2d._files.source.raw import read_runs, runs
 from softmax2d._files.source.source import Array, Box, aligned_empty
 from softmax2d._native import core
+from softmax2d.stream.plan.places import chunked_format
 
 _ALIGNED = 64  # where the numbers of a .npy file begin
 _SENT = 1 << 23  # bytes that are stored before the disk hears of them
@@ -131,11 +132,6 @@ class RawStage:
         pairs = zip(whole, self.shape, strict=True)
         return self.read(tuple(slice(*s.indices(n)[:2]) for s, n in pairs))
 
-    def sync(self) -> None:
-        """Bring everything to the disk."""
-        with failing(self._name):
-            os.fsync(self._number)
-
     def __del__(self) -> None:
         self.close()
 
@@ -170,8 +166,20 @@ class ArrayStage:
         """Nothing to give back."""
 
 
-def chunked_format(path: Path) -> Any:
-    """The module of a result that is stored in chunks, in place; None for all others."""
-    if path.suffix.lower() != ".zarr":
-        return None
-    return import_module("softmax2d._files.zarr.result")
+@dataclass(frozen=True)
+class StageAt:
+    """Where a result grows; can be sent to another process."""
+
+    kind: str
+    path: str
+    result: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def open(self) -> Stage:
+        """Open it for reading and writing."""
+        result = Path(self.result)
+        if self.kind == "raw":
+            return RawStage(Path(self.path), result, self.shape, np.dtype(self.dtype))
+        opened: Stage = chunked_format(result).open_result(self.path, result)
+        return opened

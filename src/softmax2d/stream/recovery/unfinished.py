@@ -8,134 +8,22 @@ same command with ``resume`` finds out how far it came.
 
 from __future__ import annotations
 
-import filecmp
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from softmax2d._errors import Failed, Refused, failing
 from softmax2d._files.formats import format_of
-from softmax2d._files.source.presentation import Look
-from softmax2d.stream.recovery.journal import Journal, Record, compared, dated_back
-from softmax2d.stream.recovery.lock import Place, removed, sync_folder, sync_tree
-from softmax2d.stream.recovery.stage import RawStage, Stage, chunked_format
-
-_STORES = ("zarr.json", ".zgroup", ".zarray")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A result to be made as a file.
-
-    Attributes
-    ----------
-    name : str
-        "labels", "confidence" and so on.
-    path : path
-        Its final name.
-    shape, dtype
-        Of its numbers.
-    chunks : tuple of int or None
-        What one task writes: the chunks of a result that is stored in such, in place. None where
-        tasks write something else: such a result, too, is assembled at the end.
-    look : Look
-        How it is presented.
-    """
-
-    name: str
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    chunks: tuple[int, ...] | None
-    look: Look
-
-
-@dataclass(frozen=True)
-class StageAt:
-    """Where a result grows; can be sent to another process."""
-
-    kind: str
-    path: str
-    result: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def open(self) -> Stage:
-        """Open it for reading and writing."""
-        result = Path(self.result)
-        if self.kind == "raw":
-            return RawStage(Path(self.path), result, self.shape, np.dtype(self.dtype))
-        opened: Stage = chunked_format(result).open_result(self.path, result)
-        return opened
-
-
-def same_file(a: Path, b: Path) -> bool:
-    """Whether two names lead to one file, through links of any kind."""
-    try:
-        return os.path.samefile(a, b)
-    except OSError:
-        return os.path.realpath(a) == os.path.realpath(b)
-
-
-def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> None:
-    """Refuse results that are inputs, that are named twice, or that nobody said to replace."""
-    inputs = list(inputs)
-    for path in (*paths, *inputs):
-        if "\0" in str(path):
-            raise Refused(str(path).replace("\0", "\\0"), "no file has such a name.")
-    for i, path in enumerate(paths):
-        for source in inputs:
-            if same_file(path, source):
-                raise Refused(path, f"is the input {source} itself; choose another name.")
-            if chunked_format(source) is not None and _inside(path, source):
-                raise Refused(path, f"lies inside the input {source}; choose another name.")
-            if _inside(source, path):
-                raise Refused(path, f"holds the input {source}; choose another name.")
-        if any(same_file(path, other) for other in paths[:i]):
-            raise Refused(path, "would be written twice; give each result its own name.")
-        _check_kind(path)
-        check_new(path, overwrite)
-        if not path.parent.is_dir():
-            raise Refused(path, f"there is no folder {path.parent}.")
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    """Whether a name lies below a folder, links followed."""
-    return os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(
-        os.path.realpath(folder)
-    )
-
-
-def _check_kind(path: Path) -> None:
-    store = chunked_format(path) is not None
-    if path.is_dir():
-        if not store:
-            raise Refused(path, "is a directory; name a file.")
-        if any(path.iterdir()) and not any((path / name).exists() for name in _STORES):
-            raise Refused(path, "is a directory, but no Zarr store; choose another name.")
-    elif path.exists() and (store or not path.is_file()):
-        raise Refused(path, "is no folder." if store else "is not a regular file.")
-
-
-def check_new(path: Path, overwrite: bool) -> None:
-    """Refuse to replace what nobody said to replace."""
-    if os.path.lexists(path) and not overwrite:
-        raise Refused(path, "exists; add --overwrite to replace it.")
-
-
-def check_same(path: Path, made: Path) -> None:
-    """Refuse to replace anything but the same bytes where nobody said to."""
-    with failing(path):
-        same = _same_bytes(made, path)
-    if not same:
-        cause = "exists and is not what this run makes; add --overwrite to replace it."
-        raise Refused(path, cause)
+from softmax2d._whole_file import sync_folder
+from softmax2d.stream.plan.places import check_new, check_same, chunked_format
+from softmax2d.stream.plan.results import Target
+from softmax2d.stream.recovery.journal import Journal, Record, check_request
+from softmax2d.stream.recovery.lock import Place, remove, sync_tree
+from softmax2d.stream.recovery.stage import RawStage, StageAt
 
 
 @dataclass
@@ -168,45 +56,37 @@ class Work:
         self._keep = False
         self._finished = False
         try:
-            self._places.extend(Place(_real(target.path)) for target in self.targets)
+            for target in self.targets:
+                self._places.append(Place(Path(os.path.realpath(target.path))))
             self._journal = Journal(self._places[0] / "journal", self.targets[0].path)
             records = self._journal.read()
+            if self.resume and records:
+                check_request(self.targets[0].path, records[0], self.header)
             # Resumed without anything unfinished, results that exist may be this run's own: it was
             # killed after their naming. They stay if it makes the same bytes again; this, too, may
             # be killed and gone on with.
             complete = bool(records) and "commit" in records[-1]
-            doubts = self._doubts(records)
-            anew = not records or bool(records[0].get("compared")) or (complete and bool(doubts))
+            anew = not records or bool(records[0].get("compared"))
             self._compared = self.resume and anew and not self.overwrite
             if not self._compared and not (self.resume and complete):
                 for target in self.targets:  # before anything is computed
                     check_new(target.path, self.overwrite)
-            if self.resume and records and not doubts:
+            if self.resume and records:
                 self._go_on(records)
             else:
-                self._start(doubts or ([self._discarded()] if records else []))
+                self._start(discarding=bool(records))
         except BaseException:
             for place in self._places:
                 place.close(keep=place.found)
             raise
         return self
 
-    def _doubts(self, records: list[Record]) -> list[str]:
-        """Why nothing of a run that could be gone on with is trusted."""
-        first = self.targets[0].path
-        if not self.resume or not records:
-            return []
-        compared(first, records[0], self.header)
-        return dated_back(first, records[0], self.header)
-
-    def _discarded(self) -> str:
-        return f"{self.targets[0].path}: an unfinished earlier run was discarded."
-
-    def _start(self, notes: list[str]) -> None:
-        self.notes += notes
+    def _start(self, discarding: bool) -> None:
+        if discarding:
+            self.notes.append(f"{self.targets[0].path}: an unfinished earlier run was discarded.")
         for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
             place.clear()
-            _created(target, at)
+            _create_stage(target, at)
         self._journal.start(self.header | ({"compared": True} if self._compared else {}))
 
     def _go_on(self, records: list[Record]) -> None:
@@ -215,7 +95,7 @@ class Work:
         self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
         if not self.committed:
             for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
-                _mended(target, place, at)
+                _mend_stage(target, place, at)
         self._journal.go_on()
 
     def stages(self) -> list[StageAt]:
@@ -248,7 +128,7 @@ class Work:
             Called when everything is complete, before the first name is given.
         """
         if not self.committed:
-            parts = [self._completed(i) for i in range(len(self.targets))]
+            parts = [self._complete(i) for i in range(len(self.targets))]
             if finish is not None:
                 finish()
             same = []
@@ -262,13 +142,13 @@ class Work:
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
             for path, part in same:  # killed before this, the next run names it: the same bytes
-                removed(part, path)
+                remove(part, path)
                 self.notes.append(f"{path}: was there, complete, and is the same.")
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
                 if os.path.lexists(place.result) and not self.overwrite:  # came while we were gone
                     check_same(place.result, part)
-                _named(part, place)
+                _rename(part, place)
             elif not os.path.lexists(place.result):
                 raise Failed(place.result, f"is complete, but {part} is gone; start anew.")
         for folder in {place.result.parent for place in self._places}:
@@ -278,11 +158,11 @@ class Work:
     def _parts(self) -> list[Path]:
         each = zip(self.targets, self._places, self.stages(), strict=True)
         return [
-            Path(at.path) if at.kind == "zarr" or _bare(target.path) else place / "part"
+            Path(at.path) if at.kind == "zarr" or _is_whole_stage(target.path) else place / "part"
             for target, place, at in each
         ]
 
-    def _completed(self, number: int) -> Path:
+    def _complete(self, number: int) -> Path:
         """The complete file of a result, still under a temporary name."""
         target, at, part = self.targets[number], self.stages()[number], self._parts()[number]
         if at.kind == "zarr":
@@ -290,12 +170,12 @@ class Work:
                 chunked_format(target.path).tidy(part)
             sync_tree(part, target.path)
             return part
-        if not _bare(target.path):
+        if not _is_whole_stage(target.path):
             with ExitStack() as stack:
                 held = at.open()
                 stack.callback(held.close)
                 if os.path.lexists(part):
-                    removed(part, target.path)
+                    remove(part, target.path)
                 module = format_of(target.path, "assemble")
                 module.assemble(target.path, part, held, target.look)
         if part.is_dir():
@@ -320,10 +200,10 @@ class Work:
     def resumable(self) -> bool:
         """Whether what is left can be gone on with."""
         kept = self._keep and not self._finished
-        return kept and (self._places[0] / "journal").exists()  # or somebody took the folder away
+        return kept and (self._places[0] / "journal").exists()  # else the folder was removed
 
 
-def _created(target: Target, at: StageAt) -> None:
+def _create_stage(target: Target, at: StageAt) -> None:
     """Make a stage, of which nothing is stored yet."""
     if at.kind == "raw":
         RawStage.create(Path(at.path), target.path, target.shape, target.dtype)
@@ -332,41 +212,25 @@ def _created(target: Target, at: StageAt) -> None:
         create(Path(at.path), target.shape, target.dtype, target.chunks, target.look)
 
 
-def _mended(target: Target, place: Place, at: StageAt) -> None:
+def _mend_stage(target: Target, place: Place, at: StageAt) -> None:
     """Give a stage that is gone on with what no checksum covers: its head, its metadata."""
     if at.kind == "raw":
         RawStage.mend(Path(at.path), target.path, target.shape, target.dtype)
         return
     fresh = place / "fresh.zarr"
     if os.path.lexists(fresh):
-        removed(fresh, target.path)
-    _created(target, replace(at, path=str(fresh)))
+        remove(fresh, target.path)
+    _create_stage(target, replace(at, path=str(fresh)))
     chunked_format(target.path).mend(Path(at.path), fresh)
-    removed(fresh, target.path)
+    remove(fresh, target.path)
 
 
-def _bare(path: Path) -> bool:
+def _is_whole_stage(path: Path) -> bool:
     """Whether the stage is the complete file."""
     return path.suffix.lower() == ".npy"
 
 
-def _same_bytes(made: Path, existing: Path) -> bool:
-    """Whether two files, or all files of two folders, are equal."""
-    if not made.is_dir():
-        return existing.is_file() and filecmp.cmp(made, existing, shallow=False)
-    files = [
-        {p.relative_to(top) for p in top.rglob("*") if not p.is_dir()} for top in (made, existing)
-    ]
-    return files[0] == files[1] and all(
-        filecmp.cmp(made / name, existing / name, shallow=False) for name in files[0]
-    )
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
-
-
-def _named(part: Path, place: Place) -> None:
+def _rename(part: Path, place: Place) -> None:
     """Give a complete result its name; what was there goes when that is done."""
     with failing(place.result):
         if part.is_dir() and os.path.lexists(place.result):

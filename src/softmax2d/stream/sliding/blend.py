@@ -15,8 +15,6 @@ from softmax2d._ops.probs import softmax2d
 from softmax2d.stream.sliding.model import Model
 from softmax2d.stream.sliding.windows import Axis
 
-_MODES = {"reflect": "reflect", "edge": "edge", "constant": "constant"}
-
 
 @dataclass(frozen=True)
 class Blend:
@@ -96,7 +94,7 @@ class Blend:
         strip = self._strip(self.axes[0], row)
         if self.nodata is not None:
             strip, gone = strip[:-1], strip[-1:] > 0
-            places = [p for p in places if not self._empty(gone, row, p)]
+            places = [p for p in places if not self._is_empty(gone, row, p)]
         for start in range(0, len(places), self.batch):
             group = places[start : start + self.batch]
             found = self._scores(np.stack([self._window(strip, place) for place in group]))
@@ -116,14 +114,14 @@ class Blend:
         for way in ways:
             axes = tuple(d for d, flip in zip(spatial, way, strict=False) if flip)
             given = np.ascontiguousarray(np.flip(windows, axes)) if axes else windows
-            found = self._asked(given)
+            found = self._ask(given)
             if self.probabilities is not None:
                 found = self.probabilities(found)
             found = np.flip(found, axes) if axes else found
             total = found.astype(np.float32, copy=True) if total is None else total + found
         return np.asarray(total / np.float32(len(ways)) if len(ways) > 1 else total)
 
-    def _asked(self, given: Array) -> Array:
+    def _ask(self, given: Array) -> Array:
         """What the model says, if it is what it said at first."""
         try:
             found = self.model(given)
@@ -153,31 +151,31 @@ class Blend:
         found = read.astype(np.float32) * np.float32(self.scale)
         found = found[None] if self.channels is None else np.moveaxis(found, self.channels, 0)
         if self.nodata is not None:  # one more channel: where there are no data
-            gone = self.gone(read, tuple(box))[None]
+            gone = self.lacks_data(read, tuple(box))[None]
             found = np.concatenate([np.where(gone, np.float32(0), found), gone], dtype=np.float32)
         extra = [(0, 0), (0, back)]
         extra += [(0, axis.padded - axis.size) for axis in self.axes[1:]]
         if any(after for _, after in extra):
-            found = _padded(found, extra, self.pad)
+            found = _pad(found, extra, self.pad)
         return found[:, found.shape[1] - (last - first) :]
 
-    def gone(self, read: Array, box: Box) -> Array:
+    def lacks_data(self, read: Array, box: Box) -> Array:
         """Where all channels of what was read from ``box`` are "no data"."""
         if self.nodata is None:
             raise ValueError("no number stands for no data")
         same = self.image.lacks(read, box, self.nodata)
         return same if self.channels is None else np.asarray(same.all(self.channels))
 
-    def missing(self, box: Box) -> Array | None:
+    def pixels_without_data(self, box: Box) -> Array | None:
         """Which pixels of the image have no data; None where none stands for that."""
         if self.nodata is None:
             return None
         where = list(box)
         if self.channels is not None:
             where.insert(self.channels, slice(0, self.image.shape[self.channels]))
-        return self.gone(self.image.read(tuple(where)), tuple(where))
+        return self.lacks_data(self.image.read(tuple(where)), tuple(where))
 
-    def _empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
+    def _is_empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
         """Whether a window shows no data, and no pixel beside it is interpolated from its cells."""
         if not self._window(gone, place).all():
             return False
@@ -188,7 +186,7 @@ class Blend:
             first = (axis.starts[number] - 1) * axis.stride
             last = (axis.starts[number] + axis.window + 1) * axis.stride
             around.append(slice(min(max(0, first), axis.size), min(last, axis.size)))
-        found = self.missing(tuple(around))
+        found = self.pixels_without_data(tuple(around))
         return found is None or bool(found.all())
 
     def _window(self, strip: Array, place: tuple[int, ...]) -> Array:
@@ -199,7 +197,7 @@ class Blend:
         return strip[(slice(None), slice(None), *where)]
 
 
-def _padded(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
+def _pad(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
     """NumPy's padding; an axis of one pixel cannot be reflected, and is repeated."""
     for d, (_, after) in enumerate(extra):
         if after:
@@ -210,7 +208,7 @@ def _padded(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
     return found
 
 
-def into_probabilities(temperature: Any, bias: Any) -> Any:
+def softmax_of(temperature: Any, bias: Any) -> Any:
     """Softmax over the classes of a batch (N, C, ...)."""
 
     def run(found: Array) -> Array:

@@ -19,7 +19,7 @@ _TAKES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}  # others
 Model = Callable[[Array], Array]
 
 
-def called(model: Any) -> tuple[Model, dict[str, Any]]:
+def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
     """The function, and JSON values that tell this network from another.
 
     Parameters
@@ -126,7 +126,7 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
         session = runtime.InferenceSession(real, options, providers=providers)
         inputs, outputs = session.get_inputs(), session.get_outputs()
     except Exception as error:  # whatever a damaged model does to the runtime
-        raise Refused(path, f"is not a usable ONNX model: {_said(error)}.") from error
+        raise Refused(path, f"is not a usable ONNX model: {_one_line(error)}.") from error
     if len(inputs) != 1:
         raise Refused(path, f"has {len(inputs)} inputs; one, the image, is needed.")
 
@@ -140,7 +140,7 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
             cause = f"does not take windows of shape {batch.shape}: "
             if hint := _fixed_window(fixed, batch.shape):
                 raise Refused(path, cause + hint) from error
-            raise Failed(path, f"{cause}{_said(error)}.") from error
+            raise Failed(path, f"{cause}{_one_line(error)}.") from error
         return scores(found)
 
     def run(batch: Array) -> Array:
@@ -167,7 +167,7 @@ def _fixed_window(takes: Any, given: tuple[int, ...]) -> str | None:
     return f"it takes windows of {text} only; give window={tuple(sizes)} (--window {text})."
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()).removesuffix(".")
 
 
@@ -185,7 +185,7 @@ def output_of(model: Model, shape: tuple[int, ...], window: tuple[int, ...]) -> 
         raise
     except Exception as error:
         text = f"the model failed on a window of shape {shape}: {type(error).__name__}: "
-        raise Unusable(f"{text}{_said(error)}.") from error
+        raise Unusable(f"{text}{_one_line(error)}.") from error
     cells = found.shape[2:]
     if found.ndim != len(shape) or found.shape[0] != shape[0] or 0 in found.shape:
         raise Unusable(f"the model must return scores of (N, C, ...) for {shape}; got shape "

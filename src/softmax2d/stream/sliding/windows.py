@@ -73,7 +73,7 @@ def profile(weighting: str, length: int) -> Array:
     return np.ones(length)
 
 
-def laid(size: int, window: int, stride: int, overlap: float) -> Axis:
+def lay_windows(size: int, window: int, stride: int, overlap: float) -> Axis:
     """Windows of ``window`` pixels that cover ``size`` pixels and overlap at least so far.
 
     Steps and starts are whole cells. The image is padded at its end to whole cells, and to a whole
@@ -89,7 +89,7 @@ def laid(size: int, window: int, stride: int, overlap: float) -> Axis:
     return Axis(size, stride, length, tuple(dict.fromkeys(starts)))
 
 
-def checked(window: tuple[int, ...], overlap: float, weighting: str) -> None:
+def check_windows(window: tuple[int, ...], overlap: float, weighting: str) -> None:
     """Refuse windows that are none.
 
     Raises

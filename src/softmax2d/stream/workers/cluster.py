@@ -16,12 +16,15 @@ from typing import Any, Protocol
 
 from softmax2d import _runtime
 from softmax2d._errors import Failed, StreamError, Unusable, needed
-from softmax2d._files.formats import open_any
+from softmax2d.stream.plan.inputs import Input
+from softmax2d.stream.plan.places import open_any
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.recovery.unfinished import StageAt
-from softmax2d.stream.workers import threads as _engine
+from softmax2d.stream.recovery.stage import StageAt
+from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.workers.storing import Storing
+from softmax2d.stream.workers.threads import TileError
 
 _AHEAD = 4  # tasks that each thread of the cluster has before it
 _KEPT = 2  # runs that a worker keeps open
@@ -39,8 +42,8 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
-class Stored:
-    """Tiles of which results are stored."""
+class StoringJob:
+    """Tiles whose results other processes store."""
 
     path: str
     key: str | None
@@ -51,14 +54,14 @@ class Stored:
 
     def __call__(self, tile: int) -> Record:
         """Do one tile."""
-        return _opened(self)(tile)
+        return _open_task(self)(tile)
 
 
 @lru_cache(_KEPT)
-def _opened(job: Stored) -> _engine.Storing:
+def _open_task(job: StoringJob) -> Storing:
     source = open_any(job.path, job.key, fill=job.fill)
     stages = {name: at.open() for name, at in job.stages}
-    return _engine.Storing(source, job.operation, job.tiling, stages)
+    return Storing(source, job.operation, job.tiling, stages)
 
 
 def do_tile(job: Job, tile: int) -> Any:
@@ -128,38 +131,52 @@ class Cluster:
         """What of the budget is for one process: all of it, where each is another machine's."""
         return max(1, memory // self.processes) if self.local else memory
 
-    def __call__(self, job: Job, tiles: Iterable[int], said: Callable[[Any], None]) -> None:
+    def __call__(self, job: Job, tiles: Iterable[int], report: Callable[[Any], None]) -> None:
         """Do every tile; the counterpart of :func:`softmax2d.stream.workers.threads.run`."""
         distributed = needed("distributed", "dask")
         tiles = iter(tiles)
         ahead = _AHEAD * self.processes * self.threads
         shared = self.client.scatter(job, broadcast=True, hash=False)
 
-        def given(tile: int) -> Any:
+        def submit(tile: int) -> Any:
             return self.client.submit(do_tile, shared, tile, pure=False)
 
-        waiting = {future: tile for tile in islice(tiles, ahead) for future in [given(tile)]}
+        waiting = {future: tile for tile in islice(tiles, ahead) for future in [submit(tile)]}
         done = distributed.as_completed(list(waiting), loop=self.client.loop)
         try:
             for future in done:
                 tile = waiting.pop(future)
-                self._taken(future, tile, job, said)
+                self._collect(future, tile, job, report)
                 for another in islice(tiles, 1):
-                    future = given(another)  # noqa: PLW2901 - the one that takes its place
+                    future = submit(another)  # noqa: PLW2901 - the one that takes its place
                     waiting[future] = another
                     done.add(future)
         finally:
             self.client.cancel(list(waiting))
 
-    def _taken(self, future: Any, tile: int, job: Job, said: Callable[[Any], None]) -> None:
+    def _collect(self, future: Any, tile: int, job: Job, report: Callable[[Any], None]) -> None:
         distributed = needed("distributed", "dask")
         try:
             record = future.result()
         except StreamError as error:
-            raise _engine.TileError([tile]) from error
+            raise TileError([tile]) from error
         except distributed.scheduler.KilledWorker:
             cause = Failed(job.path, f"every worker that took tile {tile} died: out of memory?")
-            raise _engine.TileError([tile]) from cause
+            raise TileError([tile]) from cause
         except Exception as error:
-            raise _engine.TileError([tile]) from error
-        said(record)
+            raise TileError([tile]) from error
+        report(record)
+
+
+def on_cluster(
+    cluster: Cluster,
+    logits: Input,
+    work: Work,
+    task: Storing,
+    tiles: Iterable[int],
+    report: Callable[[Record], None],
+) -> None:
+    """Do a task's tiles on a cluster, whose workers open logits and stages themselves."""
+    stages = tuple((t.name, at) for t, at in zip(work.targets, work.stages(), strict=True))
+    path, key, fill = logits.path or "", logits.key, logits.fill
+    cluster(StoringJob(path, key, fill, task.operation, task.tiling, stages), tiles, report)

@@ -14,12 +14,12 @@ _STOPPING = [
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def hold_back() -> Iterator[None]:
     """Handle the signals that stop a program after the block, not within it.
 
     A handler that raises (that of ^C does) may raise anywhere, also in the middle of a
-    ``threading.Condition``: it leaves another error, "release unlocked lock", and a thread of which
-    nobody knows. Only the main thread is interrupted so; in others this does nothing.
+    ``threading.Condition``: it leaves another error, "release unlocked lock", and a thread that
+    goes on unseen. Only the main thread is interrupted so; in others this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
-from softmax2d._errors import failing
+from softmax2d._errors import StreamError, shown
+from softmax2d._files.source.source import Source
+from softmax2d._whole_file import write_whole
 from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.recovery.checkpoint import Checkpoint
 from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.recovery.unfinished import Work
 
 
 @dataclass
@@ -106,17 +112,48 @@ class Summary:
         Failed
             It cannot be written.
         """
-        text = json.dumps(self.to_json(), indent=2) + "\n"
-        final = Path(os.path.realpath(path))
-        part = final.with_name(f".{final.name}.{os.getpid()}.part")
-        try:
-            with failing(path):
-                part.write_text(text, encoding="utf-8")
-                os.replace(part, final)
-        finally:
-            with suppress(OSError):
-                part.unlink()
+        write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
 
 
 # Called with pixels done, all pixels and seconds, after every tile.
 Progress = Callable[[int, int, float], None]
+
+
+def start_summary(
+    source: Source, operation: Operation, work: Work | None, arrays: dict[str, Any], tiles: int
+) -> Summary:
+    """The account of a run that has done nothing yet."""
+    targets = [] if work is None else work.targets
+    results = {t.name: shown(t.path) for t in targets}
+    results |= {name: type(held).__name__ for name, held in arrays.items()}
+    geometry = operation.geometry
+    size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
+    return Summary(shown(source.path), results, *size)
+
+
+@contextmanager
+def account_for(
+    summary: Summary, work: Work | Checkpoint | None, path: Path | None
+) -> Iterator[None]:
+    """Say how the block ended, in the account and, if something is kept, in the error."""
+    started = perf_counter()
+    try:
+        yield
+        summary.status = "done"
+    except StreamError as error:
+        summary.status = "failed"
+        if work is not None and work.resumable:
+            kept = summary.tiles_done + summary.tiles_resumed
+            error.message += (
+                f" {kept} of {summary.tiles} tiles are kept: the same command with --resume "
+                "(resume=True) goes on."
+            )
+        raise
+    except Exception:
+        summary.status = "failed"
+        raise
+    finally:
+        summary.seconds = perf_counter() - started
+        if path is not None:
+            with nullcontext() if summary.status == "done" else suppress(StreamError):
+                summary.write(path)  # its own failure hides no other

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-import numpy as np
-
 from softmax2d import _runtime
 from softmax2d._errors import Failed, StreamError
-from softmax2d._files.source.source import Array, Box, Source
-from softmax2d.stream.plan.geometry import piece
-from softmax2d.stream.plan.pixel_counts import Counts, without_data
-from softmax2d.stream.plan.tile_results import Operation
-from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.workers import signals
 
 
@@ -31,85 +21,6 @@ class Task(Protocol):
 
     def __call__(self, tile: int) -> Record:
         """Do one tile, and return what the journal needs to know."""
-
-
-@dataclass(frozen=True)
-class Storing:
-    """Read a tile's logits, compute its results, and store them."""
-
-    source: Source
-    operation: Operation
-    tiling: Tiling
-    stages: dict[str, Stage]
-
-    def prepare(self) -> None:
-        """Unpack a source that is unpacked as a whole."""
-        self.source.prepare()
-
-    def __call__(self, tile: int) -> Record:
-        """Compute and store one tile."""
-        counts, sums, read = Counts(), dict.fromkeys(self.stages, 0), 0
-        for box, parts in self._written(tile):
-            held: dict[str, Array] = {}
-            for part in parts:
-                where = self.source, self.operation.geometry, part
-                logits, tables = piece(*where)
-                ignored = without_data(*where, logits, tables, self.operation.nodata)
-                found = self.operation.run(logits, tables, part, ignored, areas=False)
-                counts += found.counts
-                read += logits.nbytes
-                self._hold(held, found.stored, part, box)
-            counts += Counts(areas=self.operation.areas(held))
-            for name, stage in self.stages.items():
-                values = np.ascontiguousarray(held[name])
-                stage.write(self.operation.result_box(name, box), values)
-                sums[name] = checksum(values, sums[name])
-        return {"tile": tile, "crc": sums, "read": read, **counts.to_json()}
-
-    def _written(self, tile: int) -> Iterator[tuple[Box, list[Box]]]:
-        """What is stored in one go, and the parts in which it is made."""
-        whole, parts = self.tiling.box(tile), list(self.tiling.parts(tile))
-        if self.tiling.held:
-            yield whole, parts
-        else:
-            yield from ((part, [part]) for part in parts)
-
-    def _hold(self, held: dict[str, Array], stored: dict[str, Array], part: Box, box: Box) -> None:
-        """Put a part's results into those of its box."""
-        if part == box:
-            held.update(stored)
-            return
-        pairs = zip(part, box, strict=True)
-        place = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in pairs)
-        for name, values in stored.items():
-            if name not in held:
-                shape = shape_of(self.operation.result_box(name, box))
-                held[name] = np.empty(shape, values.dtype)
-            held[name][self.operation.result_box(name, place)] = values
-
-    def stored(self, record: Record) -> bool:
-        """Whether a tile's data are what the journal says."""
-        for name, stage in self.stages.items():
-            found = 0
-            for box, _ in self._written(record["tile"]):
-                try:
-                    values = stage.read(self.operation.result_box(name, box))
-                except StreamError:
-                    return False
-                found = checksum(np.ascontiguousarray(values), found)
-            if found != record["crc"].get(name):
-                return False
-        return True
-
-
-def shape_of(box: Box) -> tuple[int, ...]:
-    """The shape of what is in a box."""
-    return tuple(s.stop - s.start for s in box)
-
-
-def checksum(values: Array, before: int) -> int:
-    """CRC-32 of contiguous values, after what came before."""
-    return zlib.crc32(values.reshape(-1).view(np.uint8).data, before)
 
 
 class _Crew:
@@ -134,7 +45,7 @@ class _Crew:
 
     def start(self) -> None:
         """Set them to work; not to be interrupted, as a thread's start waits at a Condition."""
-        with signals.held_back():
+        with signals.hold_back():
             for thread in self._threads:
                 thread.start()
 
@@ -177,8 +88,8 @@ class _Crew:
         return left
 
 
-def untold(record: Record) -> None:
-    """Takes what is said of a tile where nobody asks."""
+def ignore_record(record: Record) -> None:
+    """Do nothing with the record of a tile."""
 
 
 class TileError(Exception):
@@ -189,7 +100,7 @@ class TileError(Exception):
         self.tiles = tiles
 
 
-def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record], None]) -> None:
+def run(task: Task, tiles: Iterable[int], report: Callable[[Record], None], workers: int) -> None:
     """Do every tile, ``workers`` at a time.
 
     Parameters
@@ -198,16 +109,16 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
         Prepared here, then called with each tile's number.
     tiles : iterable of int
         Which ones.
+    report : callable
+        Takes each tile's record, in the calling thread, in the order in which they end.
     workers : int
         How many threads.
-    said : callable
-        Takes each tile's record, in the calling thread, in the order in which they end.
 
     Raises
     ------
     TileError
-        From the first error of a tile; the others in hand were finished and said. Of no tile where
-        preparing failed.
+        From the first error of a tile; the others in hand were finished and reported. Of no tile
+        where preparing failed.
     """
     try:
         task.prepare()
@@ -217,17 +128,17 @@ def run(task: Task, tiles: Iterable[int], workers: int, said: Callable[[Record],
     try:
         crew.start()
         for record in crew.records():
-            said(record)
+            report(record)
     finally:
         for record in crew.stop():
-            said(record)
+            report(record)
     if crew.errors:
         # Tiles are given out in order, and those in hand are finished: always the same is first.
         raise TileError(sorted(crew.errors)) from crew.errors[min(crew.errors)]
 
 
-def plain(failed: TileError, path: Any) -> BaseException:
-    """The first error of the tiles as those who called should see it."""
+def first_error(failed: TileError, path: Any) -> BaseException:
+    """The first error of the tiles as the caller of the run should see it."""
     error = failed.__cause__ or failed
     if isinstance(error, StreamError):
         return error

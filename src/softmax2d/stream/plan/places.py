@@ -1,0 +1,230 @@
+"""Places that a run reads and writes: names of files, arrays in files, and which are the same."""
+
+from __future__ import annotations
+
+import filecmp
+import mmap
+import os
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Refused, Unusable, failing
+from softmax2d._files.formats import format_of
+from softmax2d._files.source.source import ArraySource, Source
+from softmax2d._gate.arrays import as_array
+
+_STORES = ("zarr.json", ".zgroup", ".zarray")
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value is the name of a file."""
+    return isinstance(value, str | os.PathLike)
+
+
+def numpy_view(held: Any, name: str = "source") -> Any:
+    """A NumPy view of a tensor of another library (DLPack), which shares its memory; others as is.
+
+    Raises
+    ------
+    Unusable
+        On another device than the CPU.
+    """
+    if isinstance(held, np.ndarray) or not hasattr(held, "__dlpack__"):
+        return held
+    try:
+        return as_array("stream", name, held)
+    except TypeError as error:
+        raise Unusable(str(error)) from None
+
+
+def _mapped_file(held: Any) -> str | None:
+    """The file of the mapped array that an array is a view of."""
+    name = None
+    while isinstance(held, np.ndarray):
+        if isinstance(held, np.memmap) and held.filename is not None:
+            name = str(held.filename)
+        held = held.base
+    return name if isinstance(held, mmap.mmap) else None
+
+
+class _MappedSource(ArraySource):
+    """A view of a mapped file, which a resumed run knows by the file's size and time."""
+
+    def identity(self) -> dict[str, Any]:
+        return Source.identity(self)
+
+
+def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:
+    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used.
+    Unusable
+        No such thing.
+    """
+    if isinstance(source, Source):
+        return source
+    if is_path(source):
+        opened: Source = format_of(source, "open_source").open_source(source, key, fill=fill)
+        return opened
+    missing = [n for n in ("shape", "dtype", "__getitem__") if not hasattr(source, n)]
+    if missing:
+        kind = type(source).__name__
+        raise Unusable(
+            f"a source is a path, or has shape, dtype and __getitem__; {kind} has no {missing[0]}."
+        )
+    if key is not None:
+        raise Unusable("key names an array of a file; the source is an array itself.")
+    held = numpy_view(source)
+    name = _mapped_file(held)
+    return _MappedSource(held, name) if name and os.path.exists(name) else ArraySource(held)
+
+
+def file_of_array(held: Any) -> str | None:
+    """The file, or the folder of a Zarr array, in which an array lies; None if unknown."""
+    name = _mapped_file(held)
+    if name is not None:
+        return name
+    root = getattr(getattr(held, "store", None), "root", None)
+    if root is not None and isinstance(getattr(held, "path", None), str):
+        return os.path.join(str(root), held.path)
+    name = getattr(getattr(held, "file", None), "filename", None)
+    return name if isinstance(name, str) and os.path.exists(name) else None
+
+
+def input_files(*inputs: Any) -> list[Path]:
+    """The files that inputs are or lie in, which a run leaves as they are."""
+    names = (held if is_path(held) else file_of_array(held) for held in inputs)
+    return [Path(name) for name in names if name is not None]
+
+
+def same_file(a: Any, b: Any) -> bool:
+    """Whether two names lead to one file, through links of any kind."""
+    try:
+        return bool(os.path.samefile(a, b))
+    except OSError:
+        return bool(os.path.realpath(a) == os.path.realpath(b))
+
+
+def _same_array(one: Any, other: Any) -> bool:
+    """Whether what is written to one array may be read from the other."""
+    if one is other:
+        return True
+    one, other = numpy_view(one), numpy_view(other)
+    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    if arrays and bool(np.may_share_memory(one, other)):
+        return True
+    if hasattr(one, "file") and hasattr(other, "file"):  # h5py: datasets of one file are many
+        return bool(one == other)
+    first, second = file_of_array(one), file_of_array(other)
+    return first is not None and second is not None and same_file(first, second)
+
+
+def check_apart(name: str, held: Any, source: Any) -> None:
+    """Refuse to write what is being read."""
+    if is_path(source):
+        place = file_of_array(held)
+        same = place is not None and same_file(place, source)
+    else:
+        same = _same_array(held, source)
+    if same:
+        raise Unusable(f"the result for {name} is the source itself; give another array.")
+
+
+def account_path(path: Any, held: Sequence[Any], what: str = "account") -> Path | None:
+    """Where the account goes: a file that the run itself neither reads nor writes.
+
+    ``held`` are the paths and arrays that the run reads and writes; the message names ``what``.
+
+    Raises
+    ------
+    Refused
+        It is one of them or a folder, or its own folder is missing.
+    """
+    if path is None:
+        return None
+    account = Path(path)
+    if not account.parent.is_dir():
+        raise Refused(account, f"there is no folder {account.parent}.")
+    if account.is_dir() or any(same_file(account, other) for other in input_files(*held)):
+        raise Refused(account, f"is no place for the {what}; choose another name.")
+    return account
+
+
+def chunked_format(path: Path) -> Any:
+    """The module of a result that is stored in chunks, in place; None for all others."""
+    if path.suffix.lower() != ".zarr":
+        return None
+    return import_module("softmax2d._files.zarr.result")
+
+
+def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) -> None:
+    """Refuse results that are inputs, that have the same name, or that exist already."""
+    inputs = list(inputs)
+    for path in (*paths, *inputs):
+        if "\0" in str(path):
+            raise Refused(str(path).replace("\0", "\\0"), "no file has such a name.")
+    for i, path in enumerate(paths):
+        for source in inputs:
+            if same_file(path, source):
+                raise Refused(path, f"is the input {source} itself; choose another name.")
+            if chunked_format(source) is not None and _inside(path, source):
+                raise Refused(path, f"lies inside the input {source}; choose another name.")
+            if _inside(source, path):
+                raise Refused(path, f"holds the input {source}; choose another name.")
+        if any(same_file(path, other) for other in paths[:i]):
+            raise Refused(path, "would be written twice; give each result its own name.")
+        _check_kind(path)
+        check_new(path, overwrite)
+        if not path.parent.is_dir():
+            raise Refused(path, f"there is no folder {path.parent}.")
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a name lies below a folder, links followed."""
+    real = os.path.realpath(folder)
+    return os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(real)
+
+
+def _check_kind(path: Path) -> None:
+    store = chunked_format(path) is not None
+    if path.is_dir():
+        if not store:
+            raise Refused(path, "is a directory; name a file.")
+        if any(path.iterdir()) and not any((path / name).exists() for name in _STORES):
+            raise Refused(path, "is a directory, but no Zarr store; choose another name.")
+    elif path.exists() and (store or not path.is_file()):
+        raise Refused(path, "is no folder." if store else "is not a regular file.")
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Refuse to replace an existing file without ``overwrite``."""
+    if os.path.lexists(path) and not overwrite:
+        raise Refused(path, "exists; add --overwrite to replace it.")
+
+
+def check_same(path: Path, made: Path) -> None:
+    """Refuse to replace an existing result by other bytes."""
+    with failing(path):
+        same = _same_bytes(made, path)
+    if not same:
+        cause = "exists and is not what this run makes; add --overwrite to replace it."
+        raise Refused(path, cause)
+
+
+def _same_bytes(made: Path, existing: Path) -> bool:
+    """Whether two files, or all files of two folders, are equal."""
+    if not made.is_dir():
+        return existing.is_file() and filecmp.cmp(made, existing, shallow=False)
+    files = [
+        {p.relative_to(top) for p in top.rglob("*") if not p.is_dir()} for top in (made, existing)
+    ]
+    return files[0] == files[1] and all(
+        filecmp.cmp(made / name, existing / name, shallow=False) for name in files[0]
+    )

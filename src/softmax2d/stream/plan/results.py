@@ -1,0 +1,195 @@
+"""Results of a run: where each goes, whether that can hold it, and how it is presented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Unusable
+from softmax2d._files.formats import format_of, suffix_of
+from softmax2d._files.source.presentation import Look, Space
+from softmax2d._files.source.source import Source
+from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.places import is_path, numpy_view
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.plan.tiles import Tiling, chunk_extents
+
+Writable = Any  # a path, or anything with __setitem__
+
+
+@dataclass(frozen=True)
+class Target:
+    """A result to be made as a file.
+
+    Attributes
+    ----------
+    name : str
+        "labels", "confidence" and so on.
+    path : path
+        Its final name.
+    shape, dtype
+        Of its numbers.
+    chunks : tuple of int or None
+        What one task writes: the chunks of a result that is stored in such, in place. None where
+        tasks write something else: such a result, too, is assembled at the end.
+    look : Look
+        How it is presented.
+    """
+
+    name: str
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None
+    look: Look
+
+
+@dataclass(frozen=True)
+class Style:
+    """How results are presented."""
+
+    names: tuple[str, ...] | None = None
+    palette: Any = None
+    cog: bool = False
+
+
+def check_style(style: Style, classes: int) -> Style:
+    """A style with as many names and colours as there are classes.
+
+    Raises
+    ------
+    Unusable
+        It has more or fewer, or they are none.
+    """
+    if style.names is not None:
+        if not all(isinstance(name, str) for name in style.names):
+            raise Unusable("names must be texts, one a class.")
+        if len(style.names) != classes:
+            raise Unusable(f"names has {len(style.names)} names for {classes} classes.")
+    if style.palette is None:
+        return style
+    colours: Any = np.asarray(style.palette)
+    if colours.shape != (classes, 3) or colours.dtype.kind not in "iu":
+        got = f"got shape {colours.shape} and dtype {colours.dtype}"
+        raise Unusable(f"palette must have shape ({classes}, 3), integers from 0 to 255; {got}.")
+    if colours.size and not 0 <= int(colours.min()) <= int(colours.max()) <= 255:
+        raise Unusable("palette must hold integers from 0 to 255.")
+    return replace(style, palette=colours.astype(np.uint8))
+
+
+def neighbour_path(path: Path, name: str) -> Path:
+    """Where a second result goes: ``out.confidence.npy`` beside ``out.npy``."""
+    suffix = path.name[-len(suffix_of(path)) :] if suffix_of(path) else ""
+    stem = path.name[: len(path.name) - len(suffix)]
+    if suffix.lower() == ".png" and name in ("confidence", "margin", "entropy"):
+        suffix = ".tif"
+    return path.with_name(f"{stem}.{name}{suffix}")
+
+
+def result_places(result: Any, outputs: Sequence[str]) -> dict[str, Writable]:
+    """Where each output goes: a mapping as it is, or the first one and its neighbours."""
+    if isinstance(result, Mapping):
+        missing = [n for n in outputs if n not in result]
+        unknown = [n for n in result if n not in outputs]
+        if missing or unknown:
+            raise Unusable(
+                f"result names {', '.join(map(str, result)) or 'nothing'}; "
+                f"outputs are {', '.join(outputs)}."
+            )
+        return {n: _place(result[n], n) for n in outputs}
+    if is_path(result):
+        path = Path(result)
+        return {n: neighbour_path(path, n) if i else path for i, n in enumerate(outputs)}
+    if len(outputs) != 1:
+        raise Unusable(
+            "result is one array, but there are several outputs; give a mapping of output to array."
+        )
+    return {outputs[0]: _place(result, outputs[0])}
+
+
+def _place(held: Any, name: str) -> Writable:
+    return Path(held) if is_path(held) else numpy_view(held, f"result[{name!r}]")
+
+
+def looks(
+    operation: Operation, source: Source, space: Space | None, style: Style
+) -> dict[str, Look]:
+    """How each result is presented."""
+    geometry = operation.geometry
+    if space is None and source.space is not None:
+        own = geometry.shape[geometry.batch :]
+        if source.space.kind == "ome" and len(source.space.size) == len(geometry.shape):
+            own = geometry.shape  # the images of a batch are its slices
+        fits = len(source.space.size) == len(own)
+        space = source.space.resize(own) if fits else None
+    names = source.names  # of whatever the file says: of another axis, or of fewer classes
+    if len(names or ()) != geometry.classes:
+        names = None
+    chunk = chunk_extents(source, geometry)
+    common = Look(
+        classes=geometry.classes,
+        names=style.names or names,
+        space=space,
+        block=chunk[-2:] if chunk else None,
+        cog=style.cog,
+    )
+    found = {}
+    for name in operation.outputs:
+        label, stored = name in ("labels", "top_labels"), operation.result_dtype(name)
+        eight = stored == np.uint8 and not label
+        top = float(np.log(geometry.classes)) or 1.0 if name == "entropy" else 1.0
+        found[name] = replace(
+            common,
+            what=name,
+            palette=style.palette if name == "labels" else None,
+            nodata=operation.empty if label else None,
+            class_axis=None if operation.depth(name) is None else geometry.axis,
+            scale=top / 255 if eight else None,
+        )
+    return found
+
+
+def targets(
+    operation: Operation, paths: Mapping[str, Path], tiling: Tiling, styles: Mapping[str, Look]
+) -> list[Target]:
+    """The results that are files, checked against what their formats hold."""
+    found = []
+    whole = tuple(slice(0, n) for n in tiling.chunk or tiling.extents)
+    for name, path in paths.items():
+        shape, dtype = operation.result_shape(name), operation.result_dtype(name)
+        chunks = tuple(s.stop for s in operation.result_box(name, whole))
+        if suffix_of(path) != ".npy":  # which holds everything
+            format_of(path, "check_result").check_result(path, shape, dtype, styles[name])
+        found.append(Target(name, path, shape, dtype, chunks, styles[name]))
+    return found
+
+
+def check_array(name: str, held: Any, operation: Operation) -> None:
+    """Refuse an array that cannot take a result."""
+    geometry: Geometry = operation.geometry
+    shape, dtype = operation.result_shape(name), operation.result_dtype(name)
+    if not hasattr(held, "__setitem__"):
+        raise Unusable(
+            f"the result for {name} must be a path or have __setitem__; got {type(held).__name__}."
+        )
+    found = getattr(held, "shape", None)
+    if found is not None and tuple(found) != shape:
+        raise Unusable(f"the result for {name} must have shape {shape}; got {tuple(found)}.")
+    takes = getattr(held, "dtype", None)
+    if takes is None:
+        return
+    takes = np.dtype(takes)
+    holds = takes == dtype or (
+        np.iinfo(takes).max >= geometry.classes - 1 and takes.kind in "iu"
+        if dtype.kind in "iu" and takes.kind in "iu"
+        else takes.kind == dtype.kind == "f"
+    )
+    if not holds:
+        raise Unusable(
+            f"the result for {name} has dtype {takes}, which does not hold the {dtype} of "
+            f"{geometry.classes} classes."
+        )
