@@ -274,8 +274,8 @@ def test_workers_that_always_die_are_reported(cluster, monkeypatch):
         def result(self):
             raise distributed.scheduler.KilledWorker("tile", None, 3)
 
-    job = _cluster.Stored("in.zarr", None, False, None, None, ())
+    job = _cluster.StoringJob("in.zarr", None, False, None, None, ())
     with pytest.raises(threads.TileError) as error:
-        _cluster.Cluster._taken(None, Dead(), 4, job, None)
+        _cluster.Cluster._collect(None, Dead(), 4, job, None)
     assert isinstance(error.value.__cause__, Failed)
     assert "every worker that took tile 4 died" in str(error.value.__cause__)

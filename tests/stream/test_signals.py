@@ -88,7 +88,7 @@ def test_stopped_while_threads_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        threads.run(task, itertools.count(), 2, lambda record: said.append(record["tile"]))
+        threads.run(task, itertools.count(), lambda record: said.append(record["tile"]), 2)
     assert sorted(said) == sorted(task.done)
     assert said
     assert not [t for t in threading.enumerate() if t.name.startswith("softmax2d-")]

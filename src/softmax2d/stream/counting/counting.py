@@ -75,7 +75,8 @@ class Plan:
             A truth that is no class; the message names its place in the file.
         """
         logits, tables = read_piece(self.source, self.geometry, box)
-        scores = Logits(logits, self.geometry.axis, None, tables, shape_of(box))
+        geometry = self.geometry
+        scores = Logits(logits, geometry.axis, None, tables, shape_of(box), geometry.batch)
         where = self.source, self.geometry, box
         ignored = pixel_counts.pixels_without_data(*where, logits, tables, self.nodata)
         if self.blank and ignored is not None and self.nodata is not None:
