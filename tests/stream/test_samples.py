@@ -85,7 +85,7 @@ def test_logits_alone_with_a_size(data):
 
     def pixels(source, target, images):
         assert target is None
-        return np.array([images, np.prod(source.shape), source.grid is not None])
+        return np.array([images, np.prod(source.shape), source.tables is not None])
 
     samples = Samples("prior", logits, truth=False, size=(24, 32))
     assert samples.total(pixels).tolist() == [4, 4 * 24 * 32, 1]
