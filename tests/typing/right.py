@@ -148,6 +148,8 @@ def fits(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     found = calibrate.bootstrap("z.npy", "t.npy", measures="nll", replicates=9, bias=z, bins=5)
     assert_type(found, dict[str, calibrate.Interval])
     calibrate.compare(z, t, first=1.0, second=fitted, level=0.9, seed=1, key="a", workers=2)
+    measured = calibrate.assess(z, t, calibration=fitted, bins=9, axis=1, memory="1GB")
+    assert_type(measured.report(), str)
     counts = balance.class_counts(t, classes=3, ignore_index=255, names=["a"], memory="1GB")
     assert_type(counts, balance.ClassCounts)
     assert_type(balance.class_weights(counts, "median", normalize="sum"), NDArray[Any])

@@ -71,6 +71,9 @@ SIGNATURES = {
     "'ace', 'adaptive_ece', 'mce', 'classwise_ece'), bins=15, replicates=1000, level=0.95, "
     "seed=0, ignore_index=None, axis=None, interpolation='linear', align_corners=False, "
     "key=None, target_key=None, memory='512MB', workers=None)",
+    "calibrate.assess": "(logits, target=None, *, calibration, bins=15, ignore_index=None, "
+    "axis=None, interpolation='linear', align_corners=False, key=None, target_key=None, "
+    "memory='512MB', workers=None)",
     "balance.class_counts": "(labels, *, classes=None, ignore_index=None, spatial_dims=2, "
     "names=None, key=None, memory='512MB', workers=None)",
     "balance.estimate_prior": "(logits, *, source_prior, temperature=1.0, bias=None, "

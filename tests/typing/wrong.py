@@ -127,6 +127,8 @@ def fits(z: NDArray[np.float32], t: Any) -> None:
     calibrate.bootstrap(z, t, workers="two")  # wrong
     calibrate.compare(z, t)  # wrong
     calibrate.compare(z, t, second=2.0, temperature=1.0)  # wrong
+    calibrate.assess(z, t)  # wrong
+    calibrate.assess(z, t, calibration=2.0)  # wrong
     balance.class_counts(t, classes="many")  # wrong
     balance.class_counts(t, axis=0)  # wrong
     balance.class_weights(t, "mean")  # wrong
