@@ -464,6 +464,29 @@ def test_pickles_and_dicts_come_back_equal() -> None:
             copy.confusion[0, 0] = 1
 
 
+def test_saved_and_loaded(tmp_path: Any) -> None:
+    logits, target = scene(4, batch=2)
+    found = s2d.evaluate(logits, target)
+    found.save(tmp_path / "a.json")
+    again = Statistics.load(tmp_path / "a.json")
+    assert again == found and type(again) is Statistics
+    assert (tmp_path / "a.json").read_text() == found.to_json()
+    assert list(found.to_dict())[:2] == ["format", "format_version"]
+    (tmp_path / "cut.json").write_text(found.to_json()[:99])
+    for name in ("cut.json", "gone.json"):
+        with pytest.raises(ValueError, match=f"{name}: (is no JSON|no such file)"):
+            Statistics.load(tmp_path / name)
+
+
+def test_dicts_from_before_the_envelope_are_read(tmp_path: Any) -> None:
+    found = s2d.evaluate(*scene(3))
+    old = {"format": 1} | dict(list(found.to_dict().items())[2:])
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert Statistics.from_dict(old) == found == Statistics.load(tmp_path / "old.json")
+    with pytest.raises(ValueError, match="nll_sum is missing"):
+        Statistics.from_dict({k: v for k, v in old.items() if k != "nll_sum"})
+
+
 def test_statistics_cannot_be_changed() -> None:
     found = Statistics.empty(2)
     with pytest.raises(AttributeError):
@@ -478,7 +501,9 @@ def test_statistics_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"format": 2}, ValueError, "from_dict needs what to_dict gave, format 1."),
+        ({"format": 2}, ValueError, 'expected an object whose "format" is "softmax2d statistics"'),
+        ({"format_version": 2}, ValueError, "format_version must be 1, the only one known; got 2."),
+        ({"more": 1}, ValueError, "'more' is not a known field."),
         ({"confusion": None}, ValueError, "shape (C, C)"),
         ({"confusion": [[1, 2], [3, -4]]}, ValueError, "must not be negative; got -4."),
         ({"confusion": [[1, 2], [3, 0.5]]}, TypeError, "must be integers; got 0.5."),
@@ -496,11 +521,11 @@ def test_damaged_dicts_are_refused(change: Any, error: Any, text: str) -> None:
     with pytest.raises(error) as caught:
         Statistics.from_dict(plain)
     assert text in str(caught.value)
-    with pytest.raises(ValueError, match="misses nll_sum"):
+    with pytest.raises(ValueError, match="nll_sum is missing"):
         Statistics.from_dict(
             {k: v for k, v in Statistics.empty(2).to_dict().items() if k != "nll_sum"}
         )
-    with pytest.raises(ValueError, match="from_dict needs"):
+    with pytest.raises(ValueError, match="expected an object"):
         Statistics.from_dict([1])
 
 

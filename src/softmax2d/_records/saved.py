@@ -1,45 +1,58 @@
 """Results that are kept as small JSON files, all in one envelope.
 
 ``{"format": "softmax2d calibration", "format_version": 1, ...}``: what it is and how to read it
-stand before the fields, and both are looked at before anything else is. How the file is written and
-read is in :mod:`softmax2d._records.json_files`.
+stand before the fields, and both are looked at before anything else is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from softmax2d._errors import Path
 from softmax2d._records import json_files
+from softmax2d._records.fields import Field, plain
+from softmax2d._whole_file import write_whole
 
 _VERSION = 1
 
 
 class Saved:
-    """What is equal by its values, and travels as a dictionary or as a JSON file.
+    """A result that is equal by its values, and travels as a dictionary or as a JSON file.
 
-    A class that derives from this gives its ``_FORMAT``, and defines :meth:`to_dict` with
-    :meth:`_enveloped`, :meth:`from_dict` with :meth:`_fields`.
+    A class that derives from this gives its ``_FORMAT`` and its ``_FIELDS``; where the fields are
+    not its attributes, it defines :meth:`to_dict` with :meth:`_wrap`, :meth:`from_dict` with
+    :meth:`_unwrap`.
     """
 
     _FORMAT: ClassVar[str]
+    _FIELDS: ClassVar[Sequence[Field]] = ()
+    _INDENT: ClassVar[int | None] = 1  # of the file; None: one line
+    _MOST_BYTES: ClassVar[int] = json_files.MOST_BYTES
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        raise NotImplementedError
+        return self._wrap(plain(self, self._FIELDS))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
-        """What :meth:`to_dict` described."""
-        raise NotImplementedError
+        """The result that :meth:`to_dict` described.
 
-    def _enveloped(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, after what they are of."""
-        return {"format": self._FORMAT, "format_version": _VERSION} | fields
+        Raises
+        ------
+        TypeError, ValueError
+            Another format or version; fields that are missing, unknown, of a wrong type or out of
+            range.
+        """
+        return cls(**cls._read(plain))
 
     @classmethod
-    def _fields(cls, plain: Any, names: Iterable[str]) -> dict[str, Any]:
+    def _wrap(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields in the envelope."""
+        return {"format": cls._FORMAT, "format_version": _VERSION} | fields
+
+    @classmethod
+    def _unwrap(cls, plain: Any, names: Iterable[str]) -> dict[str, Any]:
         """The values of these fields, all there, and none besides.
 
         Raises
@@ -65,11 +78,10 @@ class Saved:
         return {name: plain[name] for name in names}
 
     @classmethod
-    def _checked(cls, plain: Any, fields: Iterable[json_files.Field]) -> dict[str, Any]:
-        """As :meth:`_fields`, each of its type."""
-        fields = tuple(fields)
-        values = cls._fields(plain, (field.name for field in fields))
-        for field in fields:
+    def _read(cls, plain: Any) -> dict[str, Any]:
+        """The values of ``_FIELDS``, each of its type."""
+        values = cls._unwrap(plain, (field.name for field in cls._FIELDS))
+        for field in cls._FIELDS:
             field.check(cls.__name__, values[field.name])
         return values
 
@@ -80,9 +92,13 @@ class Saved:
 
     __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
 
+    def to_json(self) -> str:
+        """The text of the file that :meth:`save` writes."""
+        return json_files.render(self.to_dict(), self._INDENT)
+
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all; a file of that name is replaced."""
-        json_files.save(path, self.to_dict())
+        write_whole(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -95,4 +111,4 @@ class Saved:
         Failed
             Reading failed; an OSError.
         """
-        return json_files.loaded(path, cls.from_dict)
+        return json_files.load(path, cls.from_dict, cls._MOST_BYTES)

@@ -13,7 +13,6 @@ from softmax2d._exact_sums import ExactSum
 Array = NDArray[Any]
 
 TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
-_FORMAT = 1  # of to_dict
 
 
 def _frozen(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
@@ -123,34 +122,3 @@ class Counts:
         """
         occurs = (self.confusion.sum(1) > 0).astype(np.int64)
         return type(self)(self.confusion, occurs, 1, *self._values()[3:])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Lists and integers, which JSON can hold; the integers may pass 2^53."""
-        pairs = with_arrays(self).items()
-        return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in pairs}
-
-    @classmethod
-    def from_dict(cls, plain: Any) -> Self:
-        """The statistics that :meth:`to_dict` described.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Fields missing, of another format, of shapes that do not agree, negative or no integers.
-        """
-        if not isinstance(plain, dict) or plain.get("format") != _FORMAT:
-            raise ValueError(f"Statistics: from_dict needs what to_dict gave, format {_FORMAT}.")
-        names = [field.name for field in fields(cls)]
-        if missing := [name for name in names if name not in plain]:
-            raise ValueError(f"Statistics: from_dict misses {', '.join(missing)}.")
-        sums = (ExactSum.from_dict(plain[name]) for name in names[-2:])
-        return cls(*(plain[name] for name in names[:-2]), *sums)
-
-
-def with_arrays(counts: Counts) -> dict[str, Any]:
-    """What :meth:`Counts.to_dict` says, with arrays in place of lists; ``from_dict`` reads both."""
-    plain: dict[str, Any] = {"format": _FORMAT}
-    for field in fields(counts):
-        value = getattr(counts, field.name)
-        plain[field.name] = value.to_dict() if isinstance(value, ExactSum) else value
-    return plain

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from softmax2d._records.fields import or_null
 from softmax2d._report.charts import Confusion, Reliability
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import number
@@ -23,8 +24,10 @@ BARS = (
 )
 
 
-def figure_of(found: Measures, names: Sequence[str] | None, title: str) -> Figure:
-    """What the report says and draws, before it has a format."""
+def figure_of(
+    found: Measures, names: Sequence[str] | None, title: str, saved: Callable[[], Any]
+) -> Figure:
+    """What the report says and draws; ``saved`` gives the statistics as its .json holds them."""
     listed = rows.class_names(found, names)
     shares = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
     charts = (
@@ -47,7 +50,7 @@ def figure_of(found: Measures, names: Sequence[str] | None, title: str) -> Figur
         [rows.headline(found)],
         _tables(found, listed),
         charts,
-        lambda: _plain(found, listed),
+        lambda: _plain(found, listed) | {"statistics": saved()},
         totals=[(name, number(value)) for name, value in rows.totals(found)],
     )
 
@@ -77,12 +80,5 @@ def reliability(found: Measures, heading: str, caption: str) -> Reliability:
 
 def _plain(found: Measures, names: list[str]) -> dict[str, Any]:
     """What the .json holds."""
-    measures = {name: plain(getattr(found, name)) for name in _MEASURES}
-    return {"classes": names, "measures": measures, "statistics": found.to_dict()}
-
-
-def plain(value: Any) -> Any:
-    """Numbers and lists; null for what is not finite, which JSON cannot say."""
-    if isinstance(value, np.ndarray):
-        return [plain(v) for v in value.tolist()]
-    return value if isinstance(value, int) or np.isfinite(value) else None
+    measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
+    return {"classes": names, "measures": measures}

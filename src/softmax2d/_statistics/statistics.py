@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
+
+from softmax2d._exact_sums import ExactSum
+from softmax2d._records.saved import Saved
 from softmax2d._statistics.measures import Measures
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
 
 
-class Statistics(Measures):
+class Statistics(Measures, Saved):
     """How labels and probabilities compare with the truth, of any number of pixels.
 
     Made by :func:`evaluate`. Holds integers only, O(C² + C bins) of them, whatever the number of
@@ -65,10 +70,42 @@ class Statistics(Measures):
     True
     """
 
+    _FORMAT: ClassVar[str] = "softmax2d statistics"
+    _INDENT: ClassVar[int | None] = None
+    _MOST_BYTES: ClassVar[int] = 1 << 28  # a thousand classes take some MB
+
     def __repr__(self) -> str:
         measures = f"accuracy={self.accuracy:.4g}, mean_iou={self.mean_iou:.4g}, ece={self.ece:.4g}"
         sizes = f"classes={self.classes}, images={self.images}, pixels={self.pixels}"
         return f"Statistics({sizes}, {measures})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists and integers, which JSON can hold; the integers may pass 2^53."""
+        pairs = self.with_arrays().items()
+        return {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in pairs}
+
+    def with_arrays(self) -> dict[str, Any]:
+        """As :meth:`to_dict`, with arrays in place of lists; :meth:`from_dict` reads both."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        sums = {n: v.to_dict() for n, v in values.items() if isinstance(v, ExactSum)}
+        return self._wrap(values | sums)
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Self:
+        """The statistics that :meth:`to_dict` described, today or before it had an envelope.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Fields missing, of another format, of shapes that do not agree, negative or no integers.
+        """
+        names = [field.name for field in fields(cls)]
+        if isinstance(plain, dict) and plain.get("format") == 1:  # before the envelope
+            plain = cls._wrap({name: plain[name] for name in names if name in plain})
+        values = cls._unwrap(plain, names)
+        for name in ("nll_sum", "brier_sum"):
+            values[name] = ExactSum.from_dict(values[name])
+        return cls(**values)
 
     def report(self, names: Sequence[str] | None = None) -> str:
         """Say it all in plain text: totals, a row for each class, calibration.
@@ -148,4 +185,4 @@ class Statistics(Measures):
         """
         from softmax2d._statistics.figure import figure_of
 
-        return figure_of(self, names, title)
+        return figure_of(self, names, title, self.to_dict)

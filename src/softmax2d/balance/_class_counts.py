@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._records import reported
+from softmax2d._records.fields import Field, class_names, count, counts, optional, read_only, texts
+from softmax2d._records.reported import Reported
 from softmax2d._report.charts import Bars
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import printable, quantity, share
@@ -17,7 +19,7 @@ _ARRAYS = ("pixels", "images_with", "pixels_with")
 
 
 @dataclass(frozen=True, eq=False)
-class ClassCounts(reported.Reported):
+class ClassCounts(Reported):
     """How often each class occurs in labels: what weights and priors are made of.
 
     Made by :func:`class_counts`. ``+`` and ``sum`` put those of parts of a data set together,
@@ -49,6 +51,12 @@ class ClassCounts(reported.Reported):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d class counts"
+    _FIELDS: ClassVar[Sequence[Field]] = (
+        *(Field(name, "a list of counts", counts) for name in _ARRAYS),
+        Field("images", "a count", count),
+        Field("ignored", "a count", count),
+        Field("names", "null, or a string for each class", optional(texts)),
+    )
 
     pixels: Array
     images_with: Array
@@ -59,20 +67,19 @@ class ClassCounts(reported.Reported):
 
     def __post_init__(self) -> None:
         where, set_field = "ClassCounts", object.__setattr__
+        for field in self._FIELDS:
+            field.check(where, getattr(self, field.name))
         for name in _ARRAYS:
-            set_field(self, name, reported.counts(where, name, getattr(self, name)))
-            if len(getattr(self, name)) != self.classes:
-                got = len(getattr(self, name))
+            set_field(self, name, read_only(getattr(self, name), np.int64))
+            if (got := len(getattr(self, name))) != self.classes:
                 raise ValueError(f"{where}: {name} must hold {self.classes} counts; got {got}.")
-        for name in ("images", "ignored"):
-            reported.count(where, name, getattr(self, name))
         if not self.classes:
             raise ValueError(f"{where}: pixels must hold at least one class.")
         if (self.images_with > self.images).any():
             raise ValueError(f"{where}: images_with must not pass images, {self.images}.")
         if (self.pixels_with < self.pixels).any():
             raise ValueError(f"{where}: pixels_with must not be below pixels.")
-        set_field(self, "names", reported.class_names(where, self.names, self.classes))
+        set_field(self, "names", class_names(where, self.names, self.classes))
 
     @property
     def classes(self) -> int:
@@ -107,28 +114,6 @@ class ClassCounts(reported.Reported):
 
     def __radd__(self, other: object) -> Self:
         return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
-
-    def to_dict(self) -> dict[str, Any]:
-        """Lists and integers, which JSON can hold."""
-        fields: dict[str, Any] = {
-            **{name: getattr(self, name).tolist() for name in _ARRAYS},
-            "images": self.images,
-            "ignored": self.ignored,
-            "names": None if self.names is None else list(self.names),
-        }
-        return self._enveloped(fields)
-
-    @classmethod
-    def from_dict(cls, plain: Any) -> Self:
-        """The counts that :meth:`to_dict` described.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Another format or version; fields missing, unknown, of different lengths, negative or no
-            integers.
-        """
-        return cls(**cls._fields(plain, (*_ARRAYS, "images", "ignored", "names")))
 
     def figure(self, title: str = "Class counts") -> Figure:
         """What its report says: pixels and images of each class, and bars of their shares."""

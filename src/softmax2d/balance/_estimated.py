@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._records import reported
+from softmax2d._records import fields
+from softmax2d._records.fields import Field, class_names, read_only
+from softmax2d._records.reported import Reported
 from softmax2d._report.charts import Bars, Chart, Curve
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
-_COUNTS = ("iterations", "passes", "pixels")
 LEAST = 1e-6  # of a class's source share, that the bias takes it for
 
 
 @dataclass(frozen=True, eq=False)
-class EstimatedPrior(reported.Reported):
+class EstimatedPrior(Reported):
     """The shares of the classes in new data, estimated without labels.
 
     Attributes
@@ -49,6 +51,15 @@ class EstimatedPrior(reported.Reported):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d estimated prior"
+    _FIELDS: ClassVar[Sequence[Field]] = (
+        *(Field(name, "a list of finite numbers", fields.numbers) for name in _ARRAYS),
+        Field("log_likelihoods", "a list of finite numbers", fields.some(fields.number)),
+        *(Field(name, "a count", fields.count) for name in ("iterations", "passes", "pixels")),
+        Field("converged", "true or false", fields.flag),
+        Field("rate", "a finite number", fields.number),
+        Field("warnings", "a list of strings", fields.every(fields.text)),
+        Field("names", "null, or a string for each class", fields.optional(fields.texts)),
+    )
 
     prior: Array
     source_prior: Array
@@ -76,19 +87,6 @@ class EstimatedPrior(reported.Reported):
         shares = np.array2string(self.prior, precision=4, threshold=12, separator=", ")
         return f"EstimatedPrior({shares}, {state}, {self.passes} passes, {told})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings and lists, which JSON can hold."""
-        fields: dict[str, Any] = {
-            **{name: getattr(self, name).tolist() for name in _ARRAYS},
-            "log_likelihoods": list(self.log_likelihoods),
-            **{name: getattr(self, name) for name in _COUNTS},
-            "converged": self.converged,
-            "rate": self.rate,
-            "warnings": list(self.warnings),
-            "names": None if self.names is None else list(self.names),
-        }
-        return self._enveloped(fields)
-
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
         """What :meth:`to_dict` described.
@@ -98,26 +96,16 @@ class EstimatedPrior(reported.Reported):
         TypeError, ValueError
             Another format or version; fields missing, unknown or out of range.
         """
-        where = cls.__name__
-        fields = (*_ARRAYS, *_COUNTS, "log_likelihoods", "converged", "rate", "warnings", "names")
-        plain = cls._fields(plain, fields)
-        arrays = [reported.numbers(where, name, plain[name]) for name in _ARRAYS]
-        classes, told = len(arrays[0]), plain["warnings"]
+        where, known = cls.__name__, cls._read(plain)
+        known |= {name: read_only(known[name]) for name in _ARRAYS}
+        arrays, classes = [known[name] for name in _ARRAYS], len(known["prior"])
         if any(len(a) != classes or (a < 0).any() for a in arrays) or not (arrays[1] > 0).all():
             raise ValueError(f"{where}: {', '.join(_ARRAYS)} must be shares, one for each class.")
-        if type(plain["converged"]) is not bool:
-            raise ValueError(f"{where}: converged must be true or false.")
-        if not isinstance(told, list) or not all(isinstance(line, str) for line in told):
-            raise ValueError(f"{where}: warnings must be a list of strings.")
-        course = reported.numbers(where, "log_likelihoods", plain["log_likelihoods"]).tolist()
-        if not course:
-            raise ValueError(f"{where}: log_likelihoods must not be empty.")
-        known: Any = {name: reported.count(where, name, plain[name]) for name in _COUNTS}
-        known |= dict(zip(_ARRAYS, arrays, strict=True))
-        known["rate"] = float(reported.numbers(where, "rate", [plain["rate"]])[0])
-        known["names"] = reported.class_names(where, plain["names"], classes)
-        known |= {"log_likelihoods": tuple(course), "warnings": tuple(told)}
-        return cls(converged=plain["converged"], **known)
+        known["names"] = class_names(where, known["names"], classes)
+        known["rate"] = float(known["rate"])
+        for name in ("log_likelihoods", "warnings"):
+            known[name] = tuple(known[name])
+        return cls(**known)
 
     def figure(self, title: str = "Estimated prior") -> Figure:
         """What its report says: source and estimate by class, the likelihood, the warnings."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,10 +11,8 @@ import numpy as np
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.checks import whole
 from softmax2d._gate.losses import number_between
-from softmax2d._records import reported
+from softmax2d._records.fields import Field, every, number, numbers, optional, or_null, read_only
 from softmax2d.balance._margins import Margins
-
-_FIELDS = ("bias", "tau", "accuracy", "mean_accuracy", "mean_iou", "recall", "iou")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,38 +47,37 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists; null for NaN."""
-        return {name: _plain(getattr(self, name)) for name in _FIELDS}
+        return {field.name: or_null(getattr(self, field.name)) for field in _FIELDS}
 
     @classmethod
     def from_dict(cls, where: str, plain: Any, classes: int) -> Self:
         """What :meth:`to_dict` described."""
-        if not isinstance(plain, dict) or any(name not in plain for name in _FIELDS):
-            raise ValueError(f"{where}: a candidate has {', '.join(_FIELDS)}.")
-        bias = reported.numbers(where, "bias", plain["bias"])
-        rows = [_or_nan(where, name, plain[name]) for name in ("recall", "iou")]
-        if any(len(row) != classes for row in (bias, *rows)):
+        if not isinstance(plain, dict) or any(field.name not in plain for field in _FIELDS):
+            names = ", ".join(field.name for field in _FIELDS)
+            raise ValueError(f"{where}: a candidate has {names}.")
+        for field in _FIELDS:
+            field.check(where, plain[field.name])
+        bias, recall, iou = (read_only(plain[name]) for name in ("bias", "recall", "iou"))
+        if any(len(row) != classes for row in (bias, recall, iou)):
             raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
-        tau = plain["tau"]
-        sums = _or_nan(where, "a candidate", [plain[name] for name in _FIELDS[2:5]]).tolist()
-        if tau is not None:
-            tau = float(reported.numbers(where, "tau", [tau])[0])
-        return cls(bias, tau, *sums, *rows)
+        sums = read_only([plain[field.name] for field in _FIELDS[2:5]]).tolist()
+        tau = plain["tau"] if plain["tau"] is None else float(plain["tau"])
+        accuracy, mean_accuracy, mean_iou = sums
+        return cls(bias, tau, accuracy, mean_accuracy, mean_iou, recall, iou)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
-    return None if value is None or math.isnan(value) else value
-
-
-def _or_nan(where: str, name: str, values: Any) -> Array:
-    """Numbers, NaN for null."""
-    if not isinstance(values, list):
-        raise ValueError(f"{where}: {name} must be a list of numbers and nulls.")
-    missing = np.array([v is None for v in values], bool)
-    array = reported.numbers(where, name, [0.0 if v is None else v for v in values]).copy()
-    array[missing] = np.nan
-    return array
+_FIELDS = (
+    Field("bias", "a list of finite numbers", numbers),
+    Field("tau", "null or a number", optional(number)),
+    *(
+        Field(name, "null or a number", optional(number))
+        for name in ("accuracy", "mean_accuracy", "mean_iou")
+    ),
+    *(
+        Field(name, "a list of numbers and nulls", every(optional(number)))
+        for name in ("recall", "iou")
+    ),
+)
 
 
 @dataclass(frozen=True)

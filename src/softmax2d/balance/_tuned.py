@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -9,24 +10,20 @@ import numpy as np
 
 from softmax2d import __version__
 from softmax2d._gate.arrays import Array
-from softmax2d._records import reported
+from softmax2d._records import fields
+from softmax2d._records.fields import Field, class_names, or_null, read_only
+from softmax2d._records.reported import Reported
 from softmax2d._report.charts import Bars, Chart, Curve
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import Rows, change, number, printable, quantity
-from softmax2d.balance._measured import Candidate, Goal
+from softmax2d.balance._measured import Candidate, Goal, goal_of
 from softmax2d.calibrate._calibration import Calibration
-
-_FIELDS = (
-    *("temperature", "goal", "family", "before", "after", "curve", "pixels", "images"),
-    *("nll", "passes", "converged", "names"),
-)
-
 
 _LISTED = 40  # candidates of a curve, at most, that a table lists
 
 
 @dataclass(frozen=True, eq=False)
-class TunedBias(reported.Reported):
+class TunedBias(Reported):
     """A bias chosen on held-out data, and the whole trade-off it was chosen from.
 
     Attributes
@@ -58,6 +55,20 @@ class TunedBias(reported.Reported):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d tuned bias"
+    _FIELDS: ClassVar[Sequence[Field]] = (
+        Field("temperature", "a number, or one for each class", fields.number_or_numbers),
+        Field("goal", "an object", lambda value: isinstance(value, dict)),
+        Field("family", "'tau' or 'classes'", lambda value: value in ("tau", "classes")),
+        Field("before", "an object", lambda value: isinstance(value, dict)),
+        Field("after", "an object", lambda value: isinstance(value, dict)),
+        Field("curve", "a list", lambda value: isinstance(value, list)),
+        Field("pixels", "a list of counts", fields.counts),
+        Field("images", "a count", fields.count),
+        Field("nll", "two numbers or nulls", fields.pair(fields.optional(fields.number))),
+        Field("passes", "a count", fields.count),
+        Field("converged", "true or false", fields.flag),
+        Field("names", "null, or a string for each class", fields.optional(fields.texts)),
+    )
 
     after: Candidate
     before: Candidate
@@ -95,22 +106,22 @@ class TunedBias(reported.Reported):
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        goal = {"name": self.goal.name, "classes": list(self.goal.classes)}
-        fields: dict[str, Any] = {
+        values: dict[str, Any] = {
             "temperature": np.asarray(self.temperature, np.float64).tolist(),
-            "goal": {**goal, "at_least_accuracy": self.goal.bound},
-            "family": self.family,
+            "goal": {
+                "name": self.goal.name,
+                "classes": list(self.goal.classes),
+                "at_least_accuracy": self.goal.bound,
+            },
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "curve": [c.to_dict() for c in self.curve],
             "pixels": self.pixels.tolist(),
-            "images": self.images,
-            "nll": [v if np.isfinite(v) else None for v in self.nll],
-            "passes": self.passes,
-            "converged": self.converged,
+            "nll": or_null(self.nll),
             "names": None if self.names is None else list(self.names),
         }
-        return self._enveloped(fields)
+        ordered = {f.name: values.get(f.name, getattr(self, f.name)) for f in self._FIELDS}
+        return self._wrap(ordered)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -121,32 +132,17 @@ class TunedBias(reported.Reported):
         TypeError, ValueError
             Another format or version; fields missing, unknown or out of range.
         """
-        where = cls.__name__
-        plain = cls._fields(plain, _FIELDS)
-        pixels = reported.counts(where, "pixels", plain["pixels"])
-        classes, curve = len(pixels), plain["curve"]
-        if not isinstance(curve, list) or plain["family"] not in ("tau", "classes"):
-            raise ValueError(f"{where}: curve must be a list, and family 'tau' or 'classes'.")
-        if type(plain["converged"]) is not bool:
-            raise ValueError(f"{where}: converged must be true or false.")
-        before, after, *tried = (
-            Candidate.from_dict(where, c, classes)
-            for c in (plain["before"], plain["after"], *curve)
-        )
-        return cls(
-            after=after,
-            before=before,
-            goal=_goal(where, plain["goal"], classes),
-            family=plain["family"],
-            temperature=_temperature(where, plain["temperature"], classes),
-            curve=tuple(tried),
-            pixels=pixels,
-            images=reported.count(where, "images", plain["images"]),
-            nll=_pair(where, plain["nll"]),
-            passes=reported.count(where, "passes", plain["passes"]),
-            converged=plain["converged"],
-            names=reported.class_names(where, plain["names"], classes),
-        )
+        where, known = cls.__name__, cls._read(plain)
+        known["pixels"] = pixels = read_only(known["pixels"], np.int64)
+        classes = len(pixels)
+        for name in ("before", "after"):
+            known[name] = Candidate.from_dict(where, known[name], classes)
+        known["curve"] = tuple(Candidate.from_dict(where, c, classes) for c in known["curve"])
+        known["goal"] = _goal(where, known["goal"], classes)
+        known["temperature"] = _temperature(where, known["temperature"], classes)
+        known["nll"] = tuple(read_only(known["nll"]).tolist())
+        known["names"] = class_names(where, known["names"], classes)
+        return cls(**known)
 
     def calibration(self) -> Calibration:
         """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.
@@ -235,10 +231,8 @@ class TunedBias(reported.Reported):
         return Curve("Trade-off", "accuracy", aim, [(aim, across, up)], marks)
 
 
-def _goal(where: str, plain: Any, classes: int) -> Goal:
-    from softmax2d.balance._measured import goal_of
-
-    if not isinstance(plain, dict) or {"name", "classes", "at_least_accuracy"} - plain.keys():
+def _goal(where: str, plain: dict[str, Any], classes: int) -> Goal:
+    if {"name", "classes", "at_least_accuracy"} - plain.keys():
         raise ValueError(f"{where}: goal has name, classes and at_least_accuracy.")
     name, chosen, bound = plain["name"], plain["classes"], plain["at_least_accuracy"]
     return goal_of(where, ("recall", chosen) if name == "recall" else name, bound, classes, None)
@@ -246,15 +240,7 @@ def _goal(where: str, plain: Any, classes: int) -> Goal:
 
 def _temperature(where: str, value: Any, classes: int) -> Any:
     single = not isinstance(value, list)
-    found = reported.numbers(where, "temperature", [value] if single else value)
+    found = read_only([value] if single else value)
     if not (found > 0).all() or (not single and len(found) != classes):
         raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
     return float(found[0]) if single else found
-
-
-def _pair(where: str, values: Any) -> tuple[float, float]:
-    if not isinstance(values, list) or len(values) != len(("before", "after")):
-        raise ValueError(f"{where}: nll must be two numbers.")
-    known = reported.numbers(where, "nll", [0.0 if v is None else v for v in values])
-    first, second = (float("nan") if v is None else k for v, k in zip(values, known, strict=True))
-    return float(first), float(second)

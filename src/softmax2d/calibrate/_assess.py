@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from softmax2d._errors import Path
+from softmax2d._records.fields import or_null
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import Rows, change, number, printable
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
-from softmax2d._statistics.figure import BARS, plain, reliability
+from softmax2d._statistics.figure import BARS, reliability
 from softmax2d._statistics.rows import headline
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._calibration import Calibration
@@ -71,7 +72,7 @@ class Assessment:
     def _plain(self, names: list[str]) -> dict[str, Any]:
         """What the .json holds."""
         pairs = {
-            _WORDS[n]: {"before": plain(a), "after": plain(b)}
+            _WORDS[n]: {"before": or_null(a), "after": or_null(b)}
             for n, (a, b) in self.measures.items()
         }
         whole = {"classes": names, "calibration": self.calibration.to_dict(), "measures": pairs}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._records import json_files
-from softmax2d._records.json_files import Field
+from softmax2d._records import fields
+from softmax2d._records.fields import Field
 from softmax2d._records.saved import Saved
 
 Array = NDArray[Any]
@@ -92,6 +92,24 @@ class Calibration(Saved):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d calibration"
+    _FIELDS: ClassVar[Sequence[Field]] = (
+        Field("temperature", "a number, or one for each class", fields.number_or_numbers),
+        Field("bias", "null, or a number for each class", fields.optional(fields.numbers)),
+        Field("method", "a string", fields.text),
+        Field("pixels", "a count for each class", fields.some(fields.count)),
+        Field("images", "a count", fields.count),
+        Field("left_out", "a count", fields.count),
+        Field("class_names", "null, or a string for each class", fields.optional(fields.texts)),
+        Field("data_date", "null or a string", fields.optional(fields.text)),
+        Field("version", "a string", fields.text),
+        Field("nll_before", "a finite number", fields.number),
+        Field("nll_after", "a finite number", fields.number),
+        Field("converged", "true or false", fields.flag),
+        Field("iterations", "a count", fields.count),
+        Field("bounds", "two numbers", fields.pair(fields.number)),
+        Field("at_bound", "true or false", fields.flag),
+        Field("note", "a string", fields.text),
+    )
 
     temperature: float | Array
     bias: Array | None
@@ -112,7 +130,7 @@ class Calibration(Saved):
     _plain: tuple[float | list[float], list[float] | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for known in _FIELDS:
+        for known in self._FIELDS:
             known.check("Calibration", getattr(self, known.name))
         classes = len(self.pixels)
         scale: Any = self.temperature
@@ -150,39 +168,3 @@ class Calibration(Saved):
 
     def __reduce__(self) -> Any:
         return type(self).from_dict, (self.to_dict(),)  # so that arrays stay read-only
-
-    def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings and lists, which JSON can hold."""
-        return self._enveloped(json_files.plain(self, _FIELDS))
-
-    @classmethod
-    def from_dict(cls, plain: Any) -> Self:
-        """The calibration that :meth:`to_dict` described.
-
-        Raises
-        ------
-        ValueError
-            Another format or version; fields that are missing, unknown, of a wrong type or out of
-            range.
-        """
-        return cls(**cls._checked(plain, _FIELDS))
-
-
-_FIELDS: Sequence[Field] = (
-    Field("temperature", "a number, or one for each class", json_files.number_or_numbers),
-    Field("bias", "null, or a number for each class", json_files.optional(json_files.numbers)),
-    Field("method", "a string", json_files.text),
-    Field("pixels", "a count for each class", json_files.some(json_files.count)),
-    Field("images", "a count", json_files.count),
-    Field("left_out", "a count", json_files.count),
-    Field("class_names", "null, or a string for each class", json_files.optional(json_files.texts)),
-    Field("data_date", "null or a string", json_files.optional(json_files.text)),
-    Field("version", "a string", json_files.text),
-    Field("nll_before", "a finite number", json_files.number),
-    Field("nll_after", "a finite number", json_files.number),
-    Field("converged", "true or false", json_files.flag),
-    Field("iterations", "a count", json_files.count),
-    Field("bounds", "two numbers", json_files.pair),
-    Field("at_bound", "true or false", json_files.flag),
-    Field("note", "a string", json_files.text),
-)

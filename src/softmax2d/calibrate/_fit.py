@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 from softmax2d import __version__
@@ -11,68 +10,10 @@ from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
 from softmax2d.calibrate import _newton, _sums, _vector
 from softmax2d.calibrate._calibration import METHODS, Calibration
-from softmax2d.calibrate._sums import FitSums
+from softmax2d.calibrate._pixels import WHERE, Pixels, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
 
 Method = Literal["temperature", "vector", "bias"]
-_WHERE = "calibrate.fit"
-
-
-class Pixels:
-    """The data of a fit: sums of all pixels under any map, each one pass.
-
-    Attributes
-    ----------
-    passes : int
-        How many there were.
-    """
-
-    def __init__(self, samples: Samples, weights: Array | None) -> None:
-        self.passes, self.weights, self._samples = 0, weights, samples
-
-    def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
-        """The sums under one map; refused where they are out of range."""
-        self.passes += 1
-        count = partial(_sums.counted, weights=self.weights, by_class=by_class)
-        found: FitSums | None = self._samples.total(count, temperature, bias)
-        if found is None or not found.divisor(self.weights):
-            raise ValueError(nothing(_WHERE, found))
-        if not found.fits:
-            raise ValueError(
-                f"{_WHERE}: logits must be below 131072 in size to fit a map of each class to them."
-            )
-        return found
-
-    def terms(self, factor: float) -> _newton.Terms:
-        """Loss, slope and curvature of the mean pixel by a factor of all logits."""
-        return self.sums(1 / factor).means(self.weights)
-
-
-def nothing(where: str, found: FitSums | None) -> str:
-    """Why there is nothing to fit to."""
-    if found is None or not (found.pixels + found.infinite + found.undefined).any():
-        return f"{where}: there is no pixel to fit to: no data, or all of it ignored."
-    if not found.pixels.any():
-        return (
-            f"{where}: there is no pixel to fit to: {found.undefined.sum()} have no probabilities "
-            f"(NaN), {found.infinite.sum()} have their class at -inf."
-        )
-    return f"{where}: weight must be positive for a class that occurs; all that do have 0."
-
-
-def range_of(where: str, temperature_range: Any) -> tuple[float, float]:
-    try:
-        low, high = (float(v) for v in temperature_range)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{where}: temperature_range must be two numbers; got {temperature_range!r}."
-        ) from None
-    if not 1e-6 <= low <= 1 <= high <= 1e6:
-        raise ValueError(
-            f"{where}: temperature_range must hold 1 and lie in [1e-6, 1e6]; "
-            f"got {temperature_range!r}."
-        )
-    return low, high
 
 
 def fit(
@@ -180,19 +121,19 @@ def fit(
     (3.641, True)
     """
     if method not in METHODS:
-        raise ValueError(f"{_WHERE}: method must be {', '.join(METHODS)}; got {method!r}.")
-    bounds = range_of(_WHERE, temperature_range)
-    most = checks.whole(_WHERE, "iterations", iterations)
+        raise ValueError(f"{WHERE}: method must be {', '.join(METHODS)}; got {method!r}.")
+    bounds = range_of(WHERE, temperature_range)
+    most = checks.whole(WHERE, "iterations", iterations)
     if most < 1:
-        raise ValueError(f"{_WHERE}: iterations must be at least 1; got {most}.")
-    losses.text_or_none(_WHERE, "data_date", data_date)
+        raise ValueError(f"{WHERE}: iterations must be at least 1; got {most}.")
+    losses.text_or_none(WHERE, "data_date", data_date)
     optimiser = None if method == "temperature" else _vector.optimiser()
     how = {"axis": axis, "size": size, "interpolation": interpolation}
     how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
     how |= {"target_key": target_key, "memory": memory, "workers": workers}
-    samples = Samples(_WHERE, logits, target, **how)
-    names = names_of(_WHERE, "class_names", class_names, samples)
-    weights = losses.class_weights(_WHERE, weight, samples.classes)
+    samples = Samples(WHERE, logits, target, **how)
+    names = names_of(WHERE, "class_names", class_names, samples)
+    weights = losses.class_weights(WHERE, weight, samples.classes)
     pixels = Pixels(samples, _sums.unit_weights(_some(weights)))
     first = pixels.sums(1.0)
     before = first.means(pixels.weights)
@@ -231,5 +172,5 @@ def fit(
 
 def _some(weights: Array) -> Array:
     if not (weights > 0).any():
-        raise ValueError(f"{_WHERE}: weight must be positive for some class; got only 0.")
+        raise ValueError(f"{WHERE}: weight must be positive for some class; got only 0.")
     return weights

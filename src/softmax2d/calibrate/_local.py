@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from softmax2d import __version__
 from softmax2d._errors import needed
-from softmax2d._gate import arrays, checks, maps, targets
-from softmax2d._gate import losses as _options
+from softmax2d._gate import arrays, checks, losses, maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
@@ -22,11 +21,11 @@ from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._ops import segment as _ops
 from softmax2d._ops.segment import Segmentation
-from softmax2d._records import json_files
-from softmax2d._records.json_files import Field
+from softmax2d._records import fields
+from softmax2d._records.fields import Field
 from softmax2d._records.saved import Saved
 from softmax2d.calibrate import _newton, _sums
-from softmax2d.calibrate._fit import range_of
+from softmax2d.calibrate._pixels import range_of
 from softmax2d.calibrate._sums import FitSums
 from softmax2d.stream.counting.samples import Samples, names_of
 
@@ -62,6 +61,20 @@ class LocalCalibration(Saved):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d local calibration"
+    _FIELDS: ClassVar[Sequence[Field]] = (
+        Field("by", "a string", fields.text),
+        Field("edges", "numbers", fields.numbers),
+        Field("temperatures", "a number for each range", fields.numbers),
+        Field("pixels", "a count for each range", fields.some(fields.count)),
+        Field("classes", "a count", fields.count),
+        Field("class_names", "null, or a string for each class", fields.optional(fields.texts)),
+        Field("data_date", "null or a string", fields.optional(fields.text)),
+        Field("version", "a string", fields.text),
+        Field("nll_before", "a finite number", fields.number),
+        Field("nll_after", "a finite number", fields.number),
+        Field("converged", "true or false", fields.flag),
+        Field("bounds", "two numbers", fields.pair(fields.number)),
+    )
 
     by: str
     edges: tuple[float, ...]
@@ -77,7 +90,7 @@ class LocalCalibration(Saved):
     bounds: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
-        for field in _FIELDS:
+        for field in self._FIELDS:
             field.check("LocalCalibration", getattr(self, field.name))
         for name in ("edges", "temperatures", "pixels", "class_names", "bounds"):
             value: Any = getattr(self, name)
@@ -148,34 +161,9 @@ class LocalCalibration(Saved):
                 confidence[here] = _segment(source, temperature).confidence[here]  # type: ignore[index]
         return Segmentation(labels=found.labels, confidence=confidence)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings and lists, which JSON can hold."""
-        return self._enveloped(json_files.plain(self, _FIELDS))
-
-    @classmethod
-    def from_dict(cls, plain: Any) -> Self:
-        """What :meth:`to_dict` described; a ValueError says what is wrong."""
-        return cls(**cls._checked(plain, _FIELDS))
-
-
-_FIELDS: Sequence[Field] = (
-    Field("by", "a string", json_files.text),
-    Field("edges", "numbers", json_files.numbers),
-    Field("temperatures", "a number for each range", json_files.numbers),
-    Field("pixels", "a count for each range", json_files.some(json_files.count)),
-    Field("classes", "a count", json_files.count),
-    Field("class_names", "null, or a string for each class", json_files.optional(json_files.texts)),
-    Field("data_date", "null or a string", json_files.optional(json_files.text)),
-    Field("version", "a string", json_files.text),
-    Field("nll_before", "a finite number", json_files.number),
-    Field("nll_after", "a finite number", json_files.number),
-    Field("converged", "true or false", json_files.flag),
-    Field("bounds", "two numbers", json_files.pair),
-)
-
 
 def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
-    _options.one_of(where, "by", by, tuple(_USUAL))
+    losses.one_of(where, "by", by, tuple(_USUAL))
     try:
         found = _USUAL[by] if edges is None else tuple(float(v) for v in edges)
     except (TypeError, ValueError):
@@ -306,7 +294,7 @@ def fit_local(
     (3, (4, 32, 32))
     """
     edges, bounds = _ranges(_WHERE, by, bins), range_of(_WHERE, temperature_range)
-    _options.text_or_none(_WHERE, "data_date", data_date)
+    losses.text_or_none(_WHERE, "data_date", data_date)
     whole = by == "boundary"
     if whole:
         needed("scipy", "calibrate")
@@ -323,7 +311,7 @@ def fit_local(
             f"{_WHERE}: there is no pixel to fit to: no data, all of it ignored, without "
             "probabilities (NaN), or with its class at -inf."
         )
-    losses = [sum(p.pixels * p.losses[i] for p in parts) / total for i in range(2)]
+    means = [sum(p.pixels * p.losses[i] for p in parts) / total for i in range(2)]
     return LocalCalibration(
         by,
         edges,
@@ -333,8 +321,8 @@ def fit_local(
         class_names=names,
         data_date=data_date,
         version=__version__,
-        nll_before=losses[0],
-        nll_after=losses[1],
+        nll_before=means[0],
+        nll_after=means[1],
         converged=all(part.converged for part in parts),
         bounds=bounds,
     )

@@ -15,7 +15,7 @@ from softmax2d._errors import needed
 from softmax2d._gate.arrays import Array
 
 if TYPE_CHECKING:
-    from softmax2d.calibrate._fit import Pixels
+    from softmax2d.calibrate._pixels import Pixels
     from softmax2d.calibrate._sums import FitSums
 
 _MOST_BIAS = 30.0

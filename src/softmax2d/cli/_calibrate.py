@@ -11,7 +11,6 @@ import click
 import numpy as np
 
 from softmax2d._errors import Unusable
-from softmax2d._records import json_files
 from softmax2d.calibrate import Assessment, Calibration, assess, fit
 from softmax2d.calibrate._calibration import METHODS
 from softmax2d.cli import _colour, _results
@@ -115,7 +114,7 @@ def calibrate(
     found = _fit(scores, labels, names, rest)
     title = f"Calibration: {logits.name} and {truth.name}"
     measured = assess(scores, labels, calibration=found, bins=bins, **_how(rest))
-    files: list[tuple[Path | None, bytes]] = [(out, json_files.rendered(found.to_dict()).encode())]
+    files: list[tuple[Path | None, bytes]] = [(out, found.to_json().encode())]
     if report is not None:
         files.append((report, measured.figure(title).render(report.suffix)))
     _results.write(results, files)

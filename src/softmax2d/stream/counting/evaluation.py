@@ -20,7 +20,6 @@ from softmax2d._files.source.source import Array, Box
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
 from softmax2d._ops import segment
-from softmax2d._statistics.counts import with_arrays
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
@@ -48,7 +47,7 @@ class Found:
 
     def to_json(self) -> Record:
         """JSON values; :meth:`from_json` reads them."""
-        said = with_arrays(self.statistics)
+        said = self.statistics.with_arrays()
         said["top_sums"] = said["top_sums"].tolist()  # of any length
         said |= {name: _packed(said[name]) for name in _ARRAYS}
         return {"statistics": said, "minus_inf": self.minus_inf}
