@@ -39,7 +39,7 @@ def _not_finite(sums: Sums) -> int:
     return (sums.size // 2 if sums.size == _WIDE else sums.size) - 1
 
 
-def beyond(sums: Sums) -> bool:
+def has_nonfinite(sums: Sums) -> bool:
     """Whether anything was added that is not finite."""
     return bool(sums[_not_finite(sums)])
 
@@ -119,10 +119,10 @@ def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
     if sums[_not_finite(sums)]:
         return dtype(np.nan if has_nan(sums) else np.inf)
     point = _WIDE_POINT if sums.size == _WIDE else POINT
-    return rounded(units(sums) * divisor.denominator, divisor.numerator << point, dtype)
+    return round_ratio(units(sums) * divisor.denominator, divisor.numerator << point, dtype)
 
 
-def rounded(above: int, below: int, dtype: Kind) -> np.floating:
+def round_ratio(above: int, below: int, dtype: Kind) -> np.floating:
     """The number of ``dtype`` nearest to above / below, ties to even."""
     try:
         near = above / below  # rounded once, as Python promises
@@ -140,7 +140,9 @@ def rounded(above: int, below: int, dtype: Kind) -> np.floating:
 
 def reciprocal(divisor: Fraction) -> float:
     """1 / divisor, and 0 for 0: the factor of a mean's gradient."""
-    return float(rounded(divisor.denominator, divisor.numerator, np.float64)) if divisor else 0.0
+    return (
+        float(round_ratio(divisor.denominator, divisor.numerator, np.float64)) if divisor else 0.0
+    )
 
 
 def kth_largest(losses: Array, k: int) -> tuple[float, int, int]:

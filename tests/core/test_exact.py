@@ -35,7 +35,7 @@ def test_kth_largest(dtype: Any) -> None:
 def test_sums_are_rounded_once(value: Fraction, scale: int) -> None:
     value *= Fraction(2) ** scale
     got = {
-        d: _exact_sums.rounded(value.numerator, value.denominator, d)
+        d: _exact_sums.round_ratio(value.numerator, value.denominator, d)
         for d in (np.float32, np.float64)
     }
     assert got[np.float32] == truth.rounded(value, np.float32)
@@ -47,6 +47,6 @@ def test_sums_know_no_false_tie() -> None:
     tie = Fraction(1) + Fraction(1, 2**24)
     for step, want in ((0, 0), (1, 1), (-1, 0)):
         value = tie + Fraction(step, 2**200)
-        got = _exact_sums.rounded(value.numerator, value.denominator, np.float32)
+        got = _exact_sums.round_ratio(value.numerator, value.denominator, np.float32)
         assert got == np.float32(1) + want * np.finfo(np.float32).eps
-        assert -got == _exact_sums.rounded(-value.numerator, value.denominator, np.float32)
+        assert -got == _exact_sums.round_ratio(-value.numerator, value.denominator, np.float32)

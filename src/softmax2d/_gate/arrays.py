@@ -41,7 +41,7 @@ def code_of(dtype: np.dtype[Any]) -> int:
     return _BFLOAT16 if code is None else code
 
 
-def exported(array: Array, code: int) -> Array:
+def export(array: Array, code: int) -> Array:
     """``array`` of that code with a dtype that the buffer protocol knows (bfloat16 has none)."""
     return array.view(np.uint16) if code == _BFLOAT16 else array
 

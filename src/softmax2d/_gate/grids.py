@@ -12,6 +12,7 @@ A window is a part of the tables, so that it has the bits of the whole.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,8 +34,8 @@ class Layout(NamedTuple):
         Shape of the logits.
     axis : int
         Their class axis, from the front.
-    axes : tuple of int
-        Their spatial axes.
+    axes, own : tuple of int
+        Their spatial axes, and their size along these.
     size : tuple of int
         Of the whole result along each of these.
     interpolation : tuple of str
@@ -48,15 +49,11 @@ class Layout(NamedTuple):
     logits: tuple[int, ...]
     axis: int
     axes: tuple[int, ...]
+    own: tuple[int, ...]
     size: tuple[int, ...]
     interpolation: tuple[str, ...]
     align_corners: bool
     window: tuple[slice, ...]
-
-    @property
-    def own(self) -> tuple[int, ...]:
-        """Spatial size of the logits."""
-        return tuple(self.logits[d] for d in self.axes)
 
     @property
     def batch(self) -> int:
@@ -66,9 +63,8 @@ class Layout(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a result with one entry a pixel: batch and spatial axes, no class axis."""
-        batch = (n for d, n in enumerate(self.logits) if d != self.axis and d not in self.axes)
         part = zip(self.window, self.size, strict=True)
-        return (*batch, *(len(range(*s.indices(n))) for s, n in part))
+        return self.logits[: self.batch] + tuple(len(range(*s.indices(n))) for s, n in part)
 
     @property
     def resampled(self) -> bool:
@@ -147,12 +143,15 @@ def cut(
     return tuple(parts), tuple(moved)
 
 
-def lay_out(where: str, text: str, shape: tuple[int, ...], axis: int, how: Resampling) -> Layout:
+def lay_out(
+    where: str, describe: Callable[[], str], shape: tuple[int, ...], axis: int, how: Resampling
+) -> Layout:
     """The one gate for the options of resampling, for whatever has a shape.
 
-    ``text`` describes the logits in messages; ``axis`` is their class axis, from the front.
+    ``describe`` gives the logits' shape and dtype for a message; ``axis`` is their class axis, from
+    the front.
     """
-    axes = sizes.spatial_axes(where, text, len(shape), axis, how.spatial_dims)
+    axes = sizes.spatial_axes(where, describe, len(shape), axis, how.spatial_dims)
     own = tuple(shape[d] for d in axes)
     size = sizes.output_size(where, own, how.size)
     names = sizes.interpolations(where, how.interpolation, len(axes))
@@ -160,4 +159,4 @@ def lay_out(where: str, text: str, shape: tuple[int, ...], axis: int, how: Resam
     window = sizes.window_slices(where, how.window, size)
     if size != own:
         sizes.check_extents(where, own, size)
-    return Layout(shape, axis, axes, size, names, corners, window)
+    return Layout(shape, axis, axes, own, size, names, corners, window)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from softmax2d._gate import arrays, checks, grids, maps
-from softmax2d._gate.arrays import Array, code_of, describe, exported
+from softmax2d._gate.arrays import Array, code_of, describe, export
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
@@ -41,7 +42,7 @@ class Logits(NamedTuple):
     def arguments(self) -> tuple[Any, ...]:
         """The first arguments of the core's functions."""
         code = code_of(self.array.dtype)
-        return exported(self.array, code), code, self.axis, self.map, self.tables
+        return export(self.array, code), code, self.axis, self.map, self.tables
 
     @property
     def label_dtype(self) -> np.dtype[Any]:
@@ -90,5 +91,9 @@ def logits_of(
     axis = checks.class_axis(where, "logits", array, axis)
     classes = checks.some_classes(where, array, axis) if least else int(array.shape[axis])
     affine = maps.affine(where, temperature, bias, classes)
-    layout = grids.lay_out(where, describe(array), array.shape, axis, how)
+    if how.plain:  # a small call feels the microseconds of a layout
+        shape = (*array.shape[:axis], *array.shape[axis + 1 :])
+        batch = axis if axis < len(shape) else max(0, axis - 2)
+        return Logits(array, axis, affine, None, shape, batch)
+    layout = grids.lay_out(where, partial(describe, array), array.shape, axis, how)
     return Logits(layout.part(array), axis, affine, layout.tables, layout.shape, layout.batch)

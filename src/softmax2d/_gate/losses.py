@@ -84,7 +84,7 @@ def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> b
     return chosen
 
 
-def ignored_class(where: str, ignore_index: Any) -> int | None:
+def class_to_ignore(where: str, ignore_index: Any) -> int | None:
     """``ignore_index`` as an integer, or None."""
     if ignore_index is None:
         return None

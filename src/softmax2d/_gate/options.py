@@ -27,6 +27,13 @@ class Resampling:
     spatial_dims: int | None = None
     window: Window | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing was asked for: the result has the pixels of the logits."""
+        linear = isinstance(self.interpolation, str) and self.interpolation == "linear"
+        same = self.size is None and self.spatial_dims is None and self.window is None
+        return same and linear and self.align_corners is False
+
 
 @dataclass(frozen=True, slots=True)
 class LossTerms:

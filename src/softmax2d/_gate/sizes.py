@@ -5,6 +5,7 @@ Each looks at shapes alone; :func:`softmax2d._gate.grids.lay_out` takes them in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,10 @@ def flag(where: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
-def spatial_axes(where: str, text: str, ndim: int, axis: int, spatial_dims: Any) -> tuple[int, ...]:
-    """The spatial axes: all that follow the class axis or, where it is the last, two before it.
-
-    ``text`` describes the logits in the message.
-    """
+def spatial_axes(
+    where: str, describe: Callable[[], str], ndim: int, axis: int, spatial_dims: Any
+) -> tuple[int, ...]:
+    """The spatial axes: all that follow the class axis or, where it is the last, two before it."""
     after = axis < ndim - 1
     most = ndim - 1 - axis if after else ndim - 1
     count = most if after else min(2, most)
@@ -35,7 +35,7 @@ def spatial_axes(where: str, text: str, ndim: int, axis: int, spatial_dims: Any)
             there = f"the {most} that follow" if after else f"at most the {most} before"
             raise ValueError(
                 f"{where}: spatial_dims must name {there} the class axis, {axis}, of logits of "
-                f"{text}; got {count}."
+                f"{describe()}; got {count}."
             )
     return tuple(range(axis + 1, ndim)) if after else tuple(range(axis - count, axis))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._gate import arrays, losses
-from softmax2d._gate.arrays import Array, code_of, describe, exported
+from softmax2d._gate.arrays import Array, code_of, describe, export
 from softmax2d._gate.logits import Logits
 from softmax2d._native import core
 
@@ -27,7 +27,7 @@ class Target(NamedTuple):
     def arguments(self) -> tuple[Any, ...]:
         """The arguments of the core's functions after those of the logits."""
         code = self.kind - _OF_PROBS
-        array = self.array if code < 0 else exported(self.array, code)
+        array = self.array if code < 0 else export(self.array, code)
         return array, self.kind, self.ignore
 
 
@@ -49,7 +49,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must be integer class indices or floating class probabilities; "
             f"got {describe(array)}."
         )
-    losses.ignored_class(where, ignore_index)
+    losses.class_to_ignore(where, ignore_index)
     array = arrays.as_floats(where, "target", array)
     shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:
@@ -57,7 +57,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
             f"shape {logits.shape}; got {describe(array)}."
         )
-    return unchecked_probs(array, logits)
+    return trust_probs(array, logits)
 
 
 def images_with(target: Target, images: int) -> Array:
@@ -73,7 +73,7 @@ def images_with(target: Target, images: int) -> Array:
     return occurs
 
 
-def unchecked_labels(given: Array, ignore: int | None) -> Target:
+def trust_labels(given: Array, ignore: int | None) -> Target:
     """Class indices in the form that the core takes, neither looked at nor counted."""
     limits = np.iinfo(given.dtype)
     if ignore is not None and not limits.min <= ignore <= limits.max:
@@ -86,7 +86,7 @@ def unchecked_labels(given: Array, ignore: int | None) -> Target:
     return Target(array, array.dtype.kind == "i", ignore, _NO_COUNTS, 0)
 
 
-def unchecked_probs(array: Array, logits: Logits) -> Target:
+def trust_probs(array: Array, logits: Logits) -> Target:
     """Class probabilities in the form that the core takes."""
     if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
         array = array.astype(np.float32)
@@ -95,13 +95,13 @@ def unchecked_probs(array: Array, logits: Logits) -> Target:
 
 
 def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:
-    ignore = losses.ignored_class(where, ignore_index)
+    ignore = losses.class_to_ignore(where, ignore_index)
     if given.shape != logits.shape:
         raise ValueError(
             f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
             f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
         )
-    array, kind, ignore, *_ = unchecked_labels(given, ignore)
+    array, kind, ignore, *_ = trust_labels(given, ignore)
     signed = bool(kind)
     counts = np.zeros(logits.classes, np.int64)
     ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)

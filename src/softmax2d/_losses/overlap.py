@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._gate import losses, targets
-from softmax2d._gate.arrays import Array, code_of, exported
+from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
@@ -83,7 +83,7 @@ def region_grad(logits: Logits, truth: Target, slopes: Array) -> Array:
     code = code_of(grad.dtype)
     if not logits.empty:
         arguments = (*logits.arguments(), *truth.arguments())
-        core.region_grad(*(*arguments, *slopes, exported(grad, code), code))
+        core.region_grad(*(*arguments, *slopes, export(grad, code), code))
     return logits.round_grad(grad)
 
 

@@ -22,7 +22,7 @@ Compute = Callable[..., tuple[Any, Any]]
 Text = Callable[[], None]  # a name and a docstring
 
 
-def _named(prepare: Callable[P, Compute], text: Text) -> Callable[P, Compute]:
+def _rename(prepare: Callable[P, Compute], text: Text) -> Callable[P, Compute]:
     """The same function under a public name, which Python's own errors give."""
     own = cast(FunctionType, prepare)
     copy = FunctionType(own.__code__, own.__globals__, text.__name__, own.__defaults__)
@@ -43,7 +43,7 @@ def value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Cal
     """Make a public function that returns the loss."""
 
     def decorate(text: Text) -> Callable[P, Any]:
-        own, where = _named(prepare, text), text.__name__
+        own, where = _rename(prepare, text), text.__name__
 
         def loss(*args: P.args, **kwargs: P.kwargs) -> Any:
             return own(*args, **kwargs)(where, False, *fixed)[0]
@@ -59,7 +59,7 @@ def pair_of(
     """Make a public function that returns the loss and its gradient."""
 
     def decorate(text: Text) -> Callable[P, tuple[Any, Array]]:
-        own, where = _named(prepare, text), text.__name__
+        own, where = _rename(prepare, text), text.__name__
 
         def both(*args: P.args, **kwargs: P.kwargs) -> tuple[Any, Array]:
             return own(*args, **kwargs)(where, True, *fixed)

@@ -11,7 +11,7 @@ import numpy as np
 from softmax2d._exact_sums import add_nan, has_nan, kth_largest, new_sums, quotient, reciprocal
 from softmax2d._gate import losses as gate
 from softmax2d._gate import targets
-from softmax2d._gate.arrays import Array, code_of, exported
+from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import LossTerms
 from softmax2d._gate.targets import Target
@@ -47,7 +47,7 @@ class Pass(NamedTuple):
         code = -1 if grad is None else code_of(grad.dtype)
         weights = None if (self.weights == 1).all() else self.weights
         terms = (weights, scale, upstream, self.smoothing, self.gamma, cut)
-        results = (losses, None if grad is None else exported(grad, code), code, sums)
+        results = (losses, None if grad is None else export(grad, code), code, sums)
         core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
 
     def grad(self, scale: float, cut: Cut | None, upstream: Array | None = None) -> Array:

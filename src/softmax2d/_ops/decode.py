@@ -137,6 +137,11 @@ def images(source: Logits) -> Iterator[tuple[Any, Logits]]:
         yield place, Logits(array[place], axis - batch, affine, tables, shape[batch:], 0)
 
 
+def rules_of(source: Logits, decode: str) -> Iterator[Rule]:
+    """The rule of every image, from one pass over its logits."""
+    return (rule(histogram(image), decode) for _, image in images(source))
+
+
 def decide_images(source: Logits, rules: Iterable[Rule], names: Iterable[str]) -> dict[str, Array]:
     """Labels and confidence, those that are asked for, of images with a rule each."""
     dtypes = {"labels": source.label_dtype, "confidence": np.dtype(source.wide)}

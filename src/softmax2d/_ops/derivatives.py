@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d._gate import arrays, checks
-from softmax2d._gate.arrays import Array, code_of, exported
+from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._native import core
 
 
@@ -25,7 +25,7 @@ def vjp(
         a, b = a.astype(common, copy=False), b.astype(common, copy=False)
     result = arrays.result_array(where, out, a, ((first[0], a), (second[0], b)))
     code, out_code = code_of(a.dtype), code_of(result.dtype)
-    sources, target = (exported(a, code), exported(b, code)), exported(result, out_code)
+    sources, target = (export(a, code), export(b, code)), export(result, out_code)
     core.vjp(logs, *sources, target, code, code, out_code, axis)
     return result
 

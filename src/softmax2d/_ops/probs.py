@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from softmax2d._gate import arrays
-from softmax2d._gate.arrays import Array, code_of, exported
+from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._native import core
@@ -35,7 +35,7 @@ def fill_probs(where: str, source: Logits, logs: bool, out: Any = None) -> Array
     result = arrays.result_array(where, out, source.array, held, source.class_shape)
     array, code, *rest = source.arguments()
     out_code = code_of(result.dtype)
-    core.probs(logs, array, exported(result, out_code), code, out_code, *rest)
+    core.probs(logs, array, export(result, out_code), code, out_code, *rest)
     return result
 
 

@@ -14,7 +14,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, Window
 from softmax2d._native import core
-from softmax2d._ops import decode as _decode
+from softmax2d._ops.decode import Rule, decide_images, rules_of
 
 
 class Segmentation(NamedTuple):
@@ -166,9 +166,7 @@ def segment(
     whole = source
     if window is not None:
         whole = logits_of(where, logits, axis, temperature, bias, replace(how, window=None))
-    images = _decode.images(whole)
-    rules = (_decode.rule(_decode.histogram(image), decode) for _, image in images)
-    return segment_by_rules(source, rules, names, best)
+    return segment_by_rules(source, rules_of(whole, decode), names, best)
 
 
 def segment_logits(source: Logits, names: tuple[str, ...], best: int) -> Segmentation:
@@ -194,10 +192,10 @@ def label_logits(source: Logits) -> tuple[Array, int]:
 
 
 def segment_by_rules(
-    source: Logits, rules: Iterable[_decode.Rule], names: tuple[str, ...], best: int
+    source: Logits, rules: Iterable[Rule], names: tuple[str, ...], best: int
 ) -> Segmentation:
     """What :func:`segment_logits` returns, with labels by a rule for each image."""
-    found = _decode.decide_images(source, rules, names)
+    found = decide_images(source, rules, names)
     rest = tuple(n for n in names if n not in found)
     if not rest and not best:
         return Segmentation(**found)

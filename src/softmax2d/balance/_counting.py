@@ -110,7 +110,7 @@ def class_counts(
         classes = checks.whole(where, "classes", classes, "an integer or None")
         if not 1 <= classes <= 1 << 20:
             raise ValueError(f"{where}: classes must be between 1 and {1 << 20}; got {classes}.")
-    ignore = losses.ignored_class(where, ignore_index)
+    ignore = losses.class_to_ignore(where, ignore_index)
     dims = checks.whole(where, "spatial_dims", spatial_dims)
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
@@ -262,7 +262,7 @@ class _Images:
     def add(self, image: tuple[int, ...], labels: Array) -> None:
         """Count a piece of an image."""
         counts = np.zeros(self._sums.shape[1], np.int64)
-        target = targets.unchecked_labels(labels, self._asked.ignore)
+        target = targets.trust_labels(labels, self._asked.ignore)
         array, signed, ignore, *_ = target
         ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
         if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:

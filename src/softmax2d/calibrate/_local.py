@@ -220,7 +220,7 @@ def _only(truth: Target, classes: int, here: Array) -> Target:
     array = np.where(chosen, truth.array.astype(kind), kind(-1))
     counts = np.zeros(classes, np.int64)
     core.count_targets(array, True, classes, -1, counts)
-    return targets.unchecked_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
+    return targets.trust_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
 
 
 def fit_local(

@@ -129,7 +129,7 @@ def counted(
     point = _POINT if wide else _exact_sums.POINT
     whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
     # What is not finite has been counted in the last entry.
-    fits = fits and not any(_exact_sums.beyond(row) for row in sums)
+    fits = fits and not any(_exact_sums.has_nonfinite(row) for row in sums)
     totals = np.array([whole[0], whole[1] - whole[2], whole[3]], object)
     found = None
     if each is not None:

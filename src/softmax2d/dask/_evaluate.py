@@ -15,7 +15,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._native import core
-from softmax2d._statistics import evaluate as _evaluate
+from softmax2d._statistics.evaluate import count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _labelled
 from softmax2d.dask._blocks import Block
@@ -101,13 +101,13 @@ def evaluate(
     where = "evaluate"
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
     plan = plan_call(where, logits, axis, temperature, bias, how)
-    bins = _evaluate.number_of_bins(where, bins)
+    bins = number_of_bins(where, bins)
     truth = _labelled.target_data(plan, target)
     _check_target(plan, truth, ignore_index)
     if not plan.lazy and not isinstance(truth, da.Array):
         source = plan.in_memory()
         found = targets.labels(where, truth, source, ignore_index)
-        return _evaluate.count_pixels(source, found, prod(source.shape[: source.batch]), bins)
+        return count_pixels(source, found, prod(source.shape[: source.batch]), bins)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
     return _lazy(plan, truth, ignore_index, bins)
@@ -116,7 +116,7 @@ def evaluate(
 def _check_target(plan: Plan, truth: Any, ignore_index: Any) -> None:
     """Refuse a target by its shape and type, in the words of the NumPy function."""
     alike = stand_in(plan.where, "target", truth, "255")
-    losses.ignored_class(plan.where, ignore_index)
+    losses.class_to_ignore(plan.where, ignore_index)
     shape, batch = plan.layout.shape, plan.layout.batch
     if alike.dtype.kind not in "iu" or alike.shape != shape:
         # It refuses these before it reads the target, of which there is none.
@@ -191,7 +191,7 @@ def count_part(
         )
     images, first = prod(source.shape[:batch]), [int(s[0]) for s in starts]
     truth, occurs = _counts(where, target, source.classes, ignore, images, first)
-    found = _evaluate.count_pixels(source, truth, 1, bins)
+    found = count_pixels(source, truth, 1, bins)
     none = np.zeros(source.classes, np.int64)
     sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
     return Part(Statistics(found.confusion, none, 0, *sums), occurs)
@@ -202,7 +202,7 @@ def _counts(
 ) -> tuple[targets.Target, Array]:
     """A target that holds classes only, and which of them occur in each image."""
     given = arrays.as_array(where, "target", given, "255")
-    truth = targets.unchecked_labels(given, ignore)
+    truth = targets.trust_labels(given, ignore)
     counts, valid = np.zeros((images, classes), np.int64), 0
     each = truth.array.reshape(images, given.size // images) if images else ()
     for number, (image, row) in enumerate(zip(each, counts, strict=True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ def stand_in(where: str, name: str, array: Any, filler: str = "-np.inf") -> Arra
     return np.broadcast_to(np.empty((), array.dtype), array.shape)
 
 
-def _known(where: str, name: str, value: Any) -> Any:
+def _refuse_lazy(where: str, name: str, value: Any) -> Any:
     """A value of the map, which is needed at once."""
     array = value.data if _frames.is_data_array(value) else value
     if isinstance(array, da.Array):
@@ -107,7 +108,7 @@ def plan_call(
     axis = checks.class_axis(where, "logits", alike, axis)
     if where in ("segment", "evaluate"):
         checks.some_classes(where, alike, axis)
-    pair = _known(where, "temperature", temperature), _known(where, "bias", bias)
+    pair = _refuse_lazy(where, "temperature", temperature), _refuse_lazy(where, "bias", bias)
     affine = maps.affine(where, *pair, alike.shape[axis])
-    layout = grids.lay_out(where, arrays.describe(alike), alike.shape, axis, how)
+    layout = grids.lay_out(where, partial(arrays.describe, alike), alike.shape, axis, how)
     return Plan(where, array, alike, frame, affine, layout)

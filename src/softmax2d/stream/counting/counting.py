@@ -121,7 +121,7 @@ class Plan:
 
 def _only(counts: Array) -> Target:
     """A truth of one class that leaves out the pixels which do not count."""
-    return targets.unchecked_labels(np.where(counts, np.uint8(0), np.uint8(255)), 255)
+    return targets.trust_labels(np.where(counts, np.uint8(0), np.uint8(255)), 255)
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ def plan_of(
     Unusable
         Arguments that cannot be used.
     """
-    losses.ignored_class(where, ignore_index)
+    losses.class_to_ignore(where, ignore_index)
     geometry = lay_out(logits, axis, where)
     if truth is not None:
         size = truth_size(truth, logits, geometry)

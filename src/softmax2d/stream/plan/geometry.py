@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
@@ -202,8 +202,8 @@ def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometr
     with naming(source.path, where):
         size = size_of(how.size)
         how = replace(how, size=size, spatial_dims=_spatial_dims(source, axis, size))
-        text = arrays.describe(_alike(source))
-        layout = grids.lay_out(where, text, source.shape, axis, how)
+        describe = partial(arrays.describe, _alike(source))
+        layout = grids.lay_out(where, describe, source.shape, axis, how)
     kinds, corners = layout.interpolation, layout.align_corners
     return Geometry(source.shape, axis, layout.batch, layout.shape, kinds, corners)
 

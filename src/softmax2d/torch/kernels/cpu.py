@@ -125,8 +125,8 @@ def _trusted(target: Tensor, ignore_index: int | None, logits: Logits) -> Target
     """A target that the forward pass has checked."""
     array = array_of(target)
     if array.dtype.kind in "iu":
-        return targets.unchecked_labels(array, ignore_index)
-    return targets.unchecked_probs(array, logits)
+        return targets.trust_labels(array, ignore_index)
+    return targets.trust_probs(array, logits)
 
 
 def _work(
@@ -222,7 +222,7 @@ def region_backward(
 ) -> Tensor:
     """The gradient at the logits."""
     ready = _logits("region", logits, source)
-    truth = targets.unchecked_labels(array_of(target), options[1])
+    truth = targets.trust_labels(array_of(target), options[1])
     grad = overlap.region_grad(ready, truth, slopes.numpy() * float(upstream))
     return _laid_out(grad, logits)
 

@@ -71,7 +71,7 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: tuple[A
     _options.number_between(where, "label_smoothing", smoothing, 0, 1)
     _options.number_between(where, "focal_gamma", gamma, 0)
     _options.chooses_hardest(where, top_share if top_k is None else top_k, threshold, reduction)
-    _options.ignored_class(where, ignore_index)
+    _options.class_to_ignore(where, ignore_index)
     if weight is not None:
         per_class(where, "weight", weight, logits.shape[source.dim])
     soft = target.is_floating_point()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
@@ -53,7 +53,7 @@ def check(where: str, logits: Tensor, source: Source) -> None:
     classes = checks.some_classes(where, array, axis)
     grid = source.size, source.names, source.align_corners, source.spatial_dims
     how = Resampling(*grid, source.slices)
-    grids.lay_out(where, arrays.describe(array), array.shape, axis, how)
+    grids.lay_out(where, partial(arrays.describe, array), array.shape, axis, how)
     for name, values in (("temperature", source.temperature), ("bias", source.bias)):
         if values is not None:
             per_class(where, name, values, classes)

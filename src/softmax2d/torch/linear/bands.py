@@ -212,7 +212,7 @@ def backward(
         each = np.ascontiguousarray(array_of(upstream), whole.wide)
     else:
         scale *= float(upstream)
-    truth = targets.unchecked_labels(array_of(target), ignore_index)
+    truth = targets.trust_labels(array_of(target), ignore_index)
     work = Pass(whole, truth, _weights(given, layer.classes), smoothing, gamma)
     found, unused = _Gradients(layer, needed, places), _exact_sums.new_sums(whole.wide)
     scores, grads = layer.scratch(), layer.scratch()
