@@ -13,7 +13,9 @@ import torch
 from torch.nn import functional
 
 import softmax2d.torch as s2t
-from softmax2d.torch._source import source_of
+from softmax2d.torch._gate import source_of
+from softmax2d.torch._options import LossOptions
+from softmax2d.torch._source import Source
 from softmax2d.torch.linear import bands, functions, operators
 
 IMAGES, CHANNELS, CLASSES, OWN = 2, 5, 4, (6, 7)
@@ -253,10 +255,11 @@ def test_the_way_of_gpus_and_of_exported_graphs(monkeypatch: pytest.MonkeyPatch)
 
 def arguments(dtype: torch.dtype, reduction: str, size: Any, bias: bool) -> tuple[Any, ...]:
     features, weight, shift = layer(dtype)
-    source = source_of("test", features, -3, 2.0, None, (size, "linear", False, None))
+    source = source_of("test", features, Source(temperature=2.0, size=size))
     target = target_of(size or OWN)
     shift = shift if bias else None
-    return features, weight, shift, target, *source, WEIGHTS, -100, 0.1, 0.0, reduction
+    options = LossOptions(WEIGHTS, -100, 0.1, 0.0, reduction)
+    return features, weight, shift, target, *source, *options
 
 
 @pytest.mark.parametrize("bias", [False, True])

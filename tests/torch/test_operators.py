@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 import softmax2d.torch as s2t
-from softmax2d.torch._source import source_of
-from softmax2d.torch.operators import operators, regions
-from softmax2d.torch.operators import resampling as _resampling
+from softmax2d.torch._gate import source_of
+from softmax2d.torch._source import Source
+from softmax2d.torch.operators import cross_entropy, operators, regions, resampling
 
 SEED = 7
 
@@ -119,15 +119,14 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
     """Every operator with its arguments."""
     z, target = problem(dtype)
     last = z.contiguous(memory_format=torch.channels_last)
-    resampling = ((7, 6), "linear", False, None)
-    own = source_of("test", z, -3, 1.5, None, (None, "linear", False, None))
-    fine = source_of("test", z, -3, 1.0, WEIGHT, resampling)
-    terms, chosen = (WEIGHT.double(), -100, 0.1, 0.0, "mean"), (None, 0.5, None)
-    hard = (None, -100, 0.0, 0.0, "none")
+    own = source_of("test", z, Source(temperature=1.5))
+    fine = source_of("test", z, Source(bias=WEIGHT, size=(7, 6)))
+    terms = (WEIGHT.double(), -100, 0.1, 0.0, "mean", 0.5, None)
+    hard = (None, -100, 0.0, 0.0, "none", None, None)
     slopes, none, one = torch.randn(2, 4, dtype=torch.float64), torch.empty(0), torch.ones(())
     state = torch.tensor([0.25], dtype=torch.float64)
     wide = one.to(torch.float64 if dtype == torch.float64 else torch.float32)
-    factors = [2.0, 0.0, 1.0, 1.0]
+    region = None, None, 1.0, "test", [2.0, 0.0, 1.0, 1.0]
     return {
         "probs": (operators.probs, (last, False, *own)),
         "probs, resampled": (operators.probs, (last, True, *fine)),
@@ -135,23 +134,23 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
         "probs_out": (operators.probs_out, (torch.empty_like(z), z, False, *own)),
         "vjp_out": (operators.vjp_out, (torch.empty_like(z), z, z, True, -3)),
         "segment": (operators.segment, (z, "labels,entropy", 2, *fine)),
-        "cross_entropy": (operators.cross_entropy, (last, target, *own, *terms, *chosen)),
+        "cross_entropy": (cross_entropy.cross_entropy, (last, target, *own, *terms)),
         "cross_entropy, none": (
-            operators.cross_entropy, (z, FINE, *fine, *hard, None, None, None)
+            cross_entropy.cross_entropy, (z, FINE, *fine, *hard)
         ),
         "cross_entropy_with_grad": (
-            operators.cross_entropy_with_grad, (last, target, *own, *terms, *chosen)
+            cross_entropy.cross_entropy_with_grad, (last, target, *own, *terms)
         ),
         "cross_entropy_backward": (
-            operators.cross_entropy_backward, (wide, last, target, none, state, *own, *terms)
+            cross_entropy.cross_entropy_backward, (wide, last, target, none, state, *own, *terms)
         ),
-        "region": (regions.region, (last, FINE, "test", factors, *fine, None, None, 1.0)),
+        "region": (regions.region, (last, FINE, *fine, *region)),
         "region_backward": (
-            regions.region_backward, (wide, last, FINE, slopes, factors, *fine, None, None, 1.0)
+            regions.region_backward, (wide, last, FINE, slopes, *fine, *region)
         ),
         "lovasz": (regions.lovasz, (last, FINE, *fine, "present", None)),
         "lovasz_backward": (regions.lovasz_backward, (wide, last, FINE, *fine, "all", None)),
-        "spread": (_resampling.spread, (logits_of(2, 4, 7, 6, dtype=dtype), (2, 4, 3, 5), *fine)),
+        "spread": (resampling.spread, (logits_of(2, 4, 7, 6, dtype=dtype), (2, 4, 3, 5), *fine)),
     }  # fmt: skip
 
 
@@ -259,8 +258,9 @@ def test_only_needed_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> 
     z, _ = problem()
     soft = z.softmax(1).requires_grad_()
     calls = []
-    real = operators.cross_entropy_backward
-    monkeypatch.setattr(operators, "cross_entropy_backward", lambda *a: calls.append(0) or real(*a))
+    real = cross_entropy.cross_entropy_backward
+    count = lambda *a: calls.append(0) or real(*a)  # noqa: E731
+    monkeypatch.setattr(cross_entropy, "cross_entropy_backward", count)
     s2t.cross_entropy2d(z, soft).backward()
     assert soft.grad is not None
     assert not calls

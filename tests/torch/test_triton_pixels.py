@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from softmax2d.torch._source import source_of
+from softmax2d.torch._gate import source_of
+from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch._source import Source
 from softmax2d.torch.kernels import cpu, cuda, cuda_pixels
 from tests import cases, truth
 from tests.ulp import assert_within
@@ -46,13 +48,7 @@ def laid_out(image: torch.Tensor, form: str) -> torch.Tensor:
 
 
 def source(logits: torch.Tensor, dim: int = -3, **options: Any) -> Any:
-    resampling = tuple(
-        options.get(name, default)
-        for name, default in (("size", None), ("interpolation", "linear"),
-                              ("align_corners", False), ("spatial_dims", None))
-    )  # fmt: skip
-    numbers_of = options.get("temperature", 1.0), options.get("bias")
-    return source_of("test", logits, dim, *numbers_of, resampling, options.get("window"))
+    return source_of("test", logits, Source(dim, **options))
 
 
 def columns_of(result: torch.Tensor) -> Any:
@@ -198,15 +194,15 @@ def test_what_triton_has_no_kernel_for(case: str) -> None:
             torch.testing.assert_close(a.float(), b.float())
 
 
-LOSSES: dict[str, tuple[Any, ...]] = {  # weight, ignore_index, smoothing, gamma, reduction, chosen
-    "mean": (None, -100, 0.0, 0.0, "mean", None, None, None),
-    "weighted": (torch.tensor([1.0, 2, 0.5]).double(), 1, 0.1, 0.0, "mean", None, None, None),
-    "sum": (None, None, 0.0, 0.0, "sum", None, None, None),
-    "none": (None, 2, 0.0, 0.0, "none", None, None, None),
-    "focal": (None, -100, 0.0, 2.0, "mean", None, None, None),
-    "hardest": (None, -100, 0.0, 0.0, "mean", 7, None, None),
-    "share": (None, 1, 0.0, 0.0, "mean", None, 0.3, None),
-    "threshold": (None, -100, 0.0, 0.0, "sum", None, None, 0.4),
+LOSSES = {
+    "mean": LossOptions(),
+    "weighted": LossOptions(torch.tensor([1.0, 2, 0.5]).double(), 1, label_smoothing=0.1),
+    "sum": LossOptions(ignore_index=None, reduction="sum"),
+    "none": LossOptions(ignore_index=2, reduction="none"),
+    "focal": LossOptions(focal_gamma=2.0),
+    "hardest": LossOptions(top_k=7),
+    "share": LossOptions(ignore_index=1, top_k=0.3),
+    "threshold": LossOptions(reduction="sum", threshold=0.4),
 }
 
 
@@ -221,7 +217,7 @@ def test_losses_are_those_of_the_cpu(case: str, size: Any) -> None:
     for module in (cuda, cpu):
         loss, *saved = module.cross_entropy(z, target, given, options)
         upstream = torch.linspace(0.5, 2, loss.numel()).reshape(loss.shape)
-        rest = (tuple(saved), given, options[:5])
+        rest = (tuple(saved), given, options)
         grad = module.cross_entropy_backward(upstream, z, target, *rest)
         both = module.cross_entropy_with_grad(z, target, given, options)
         assert grad.stride() == z.stride()
@@ -232,11 +228,11 @@ def test_losses_are_those_of_the_cpu(case: str, size: Any) -> None:
 def test_a_target_out_of_range_is_nan() -> None:
     z = torch.zeros(1, 3, 2, 2)
     target = torch.tensor([[[0, 1], [3, 2]]])
-    options = LOSSES["none"]
-    loss, *saved = cuda.cross_entropy(z, target, source(z), (None, -100, *options[2:]))
+    options = LOSSES["none"]._replace(weight=None, ignore_index=-100)
+    loss, *saved = cuda.cross_entropy(z, target, source(z), options)
     assert loss.isnan().tolist() == [[[False, False], [True, False]]]
     grad = cuda.cross_entropy_backward(
-        torch.ones_like(loss), z, target, tuple(saved), source(z), (None, -100, *options[2:5])
+        torch.ones_like(loss), z, target, tuple(saved), source(z), options
     )
     assert grad.isnan().any(1).tolist() == loss.isnan().tolist()
 
@@ -249,11 +245,12 @@ def test_losses_of_regions(size: Any) -> None:
     given, up = source(z, size=size), torch.tensor(1.5)
     results: list[list[Any]] = [[], []]
     for found, module in zip(results, (cuda, cpu), strict=True):
-        factors, options = [2.0, 0.0, 1.0, 1.0], (None, 1, 1.0)
-        loss, slopes = module.region("test", z, target, factors, given, options)
-        found += [loss, module.region_backward(up, z, target, slopes, factors, given, options)]
-        found.append(module.lovasz(z, target, given, "present", 1))
-        found.append(module.lovasz_backward(up, z, target, given, "present", 1))
+        options = RegionOptions(None, 1, 1.0, "test", [2.0, 0.0, 1.0, 1.0])
+        loss, slopes = module.region(z, target, given, options)
+        found += [loss, module.region_backward(up, z, target, slopes, given, options)]
+        options = LovaszOptions("present", 1)
+        found.append(module.lovasz(z, target, given, options))
+        found.append(module.lovasz_backward(up, z, target, given, options))
     torch.testing.assert_close(*results)
 
 

@@ -13,7 +13,7 @@ from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._ops import segment as _ops
 from softmax2d._ops.segment import Segmentation
 from softmax2d.torch import _gate
-from softmax2d.torch._source import source_of
+from softmax2d.torch._source import Source
 from softmax2d.torch.kernels import composite
 from softmax2d.torch.operators import operators
 
@@ -40,15 +40,11 @@ def _probs(
     logs: bool,
     logits: Tensor,
     out: Tensor | None,
-    window: Any,
-    dim: Any,
-    temperature: Any,
-    bias: Any,
-    resampling: tuple[Any, Any, Any, Any],
+    given: Source,
 ) -> Tensor:
     """Both public functions."""
     logits = _gate.floats(where, "logits", logits)
-    source = source_of(where, logits, dim, temperature, bias, resampling, window)
+    source = _gate.source_of(where, logits, given)
     if out is not None:
         _gate.no_gradient(where, logits)
         _gate.beside(where, "out", out, ("logits", logits))
@@ -113,8 +109,8 @@ def softmax2d(
     >>> s2t.softmax2d(logits)[0, :, 0, 0].tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
-    given = dim, temperature, bias, (size, interpolation, align_corners, spatial_dims)
-    return _probs("softmax2d", False, logits, out, window, *given)
+    grid = size, interpolation, align_corners, spatial_dims, window
+    return _probs("softmax2d", False, logits, out, Source(dim, temperature, bias, *grid))
 
 
 def log_softmax2d(
@@ -141,8 +137,8 @@ def log_softmax2d(
     >>> s2t.log_softmax2d(torch.tensor([30.0, 0.0]).reshape(2, 1, 1)).flatten()
     tensor([-9.3576e-14, -3.0000e+01])
     """
-    given = dim, temperature, bias, (size, interpolation, align_corners, spatial_dims)
-    return _probs("log_softmax2d", True, logits, out, window, *given)
+    grid = size, interpolation, align_corners, spatial_dims, window
+    return _probs("log_softmax2d", True, logits, out, Source(dim, temperature, bias, *grid))
 
 
 def _vjp(
@@ -263,13 +259,13 @@ def segment(
     """
     where = "segment"
     logits = _gate.floats(where, "logits", logits)
+    grid = size, interpolation, align_corners, spatial_dims, window
+    given = Source(dim, temperature, bias, *grid)
     if checks.decoding(where, decode) != "argmax":
         if logits.device.type != "cpu" or exporting() or torch.compiler.is_compiling():
             checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
-        whole = size, interpolation, align_corners, spatial_dims
-        return _decoded(logits, dim, temperature, bias, outputs, top_k, (*whole, window), decode)
-    resampling = size, interpolation, align_corners, spatial_dims
-    source = source_of(where, logits, dim, temperature, bias, resampling, window)
+        return _decoded(logits, given, outputs, top_k, decode)
+    source = _gate.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
     if exporting():
         found = composite.segment(logits, source, list(names), top_k)
@@ -281,27 +277,14 @@ def segment(
 
 
 def _decoded(
-    logits: Tensor,
-    dim: int,
-    temperature: Any,
-    bias: Any,
-    outputs: Any,
-    top_k: int | None,
-    resampling: tuple[Any, ...],
-    decode: Decode,
+    logits: Tensor, given: Source, outputs: Any, top_k: int | None, decode: Decode
 ) -> Segmentation:
     """By the NumPy function, on the tensor's own memory."""
-    names = "size", "interpolation", "align_corners", "spatial_dims", "window"
-    values = (t.detach() if isinstance(t, Tensor) else t for t in (logits, temperature, bias))
-    array, divisor, shift = values
+    constants = given.temperature, given.bias
+    scale, shift = (t.detach() if isinstance(t, Tensor) else t for t in constants)
+    options = given._replace(temperature=scale, bias=shift)._asdict()
+    axis = options.pop("dim")
     found = _ops.segment(
-        array,
-        axis=dim,
-        temperature=divisor,
-        bias=shift,
-        outputs=outputs,
-        top_k=top_k,
-        decode=decode,
-        **dict(zip(names, resampling, strict=True)),
+        logits.detach(), axis=axis, outputs=outputs, top_k=top_k, decode=decode, **options
     )
     return Segmentation(*(t if t is None else torch.from_numpy(t) for t in found))  # type: ignore[arg-type]

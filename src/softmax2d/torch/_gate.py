@@ -6,14 +6,17 @@ Each function takes the public function's name first, for the message.
 from __future__ import annotations
 
 from numbers import Real
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from softmax2d._gate import checks
+from softmax2d._gate import checks, sizes
 from softmax2d.calibrate._calibration import Calibration
+from softmax2d.torch._options import LossOptions, RegionOptions
+from softmax2d.torch._source import Source
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DEVICES = ("cpu", "cuda", "meta")
@@ -161,3 +164,95 @@ def no_gradient(where: str, *tensors: Tensor) -> None:
             f"{where}: out does not go with automatic differentiation, but an argument requires "
             "a gradient. Leave out away, or use torch.no_grad()."
         )
+
+
+def source_of(where: str, logits: Tensor, given: Source, classes: int | None = None) -> Source:
+    """A public function's options as operators take them; they check sizes and names themselves.
+
+    ``classes`` are those along ``dim`` unless it is given.
+    """
+    dim = class_dim(where, "logits", logits, given.dim)
+    count = logits.shape[dim] if classes is None else classes
+    temperature, bias = unpacked(where, given.temperature, given.bias, logits, count)
+    plain = isinstance(temperature, int | float) and temperature == 1
+    scale = None if plain else constant(where, "temperature", temperature, logits)
+    shift = constant(where, "bias", bias, logits)
+    names = checks.names_of(where, "interpolation", given.interpolation)
+    if not isinstance(given.interpolation, str) and len(names) == 1:
+        names = *names, ""  # one name in a sequence is not one name for all
+    sizes.flag(where, "align_corners", given.align_corners)
+    spatial_dims = given.spatial_dims
+    if spatial_dims is not None:
+        spatial_dims = checks.whole(where, "spatial_dims", spatial_dims)
+    found = Source(dim, scale, shift, None, ",".join(names), given.align_corners, spatial_dims)
+    count = found.spatial_count(logits.ndim)
+    if given.size is not None:
+        found = found._replace(size=_sizes_of(where, given.size, count))
+    if given.window is not None:
+        own = found.pixel_shape(logits.shape)[-count:] if count else ()
+        slices = sizes.window_slices(where, given.window, own)
+        bounds = [number for s, n in zip(slices, own, strict=True) for number in s.indices(n)]
+        found = found._replace(window=bounds)
+    return found
+
+
+def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
+    """One size for each of ``count`` spatial dimensions; their number is checked later."""
+    try:
+        many = (size,) * count if isinstance(size, int | torch.SymInt) else size
+        return [n if isinstance(n, torch.SymInt) else checks.whole(where, "size", n) for n in many]
+    except TypeError:
+        raise TypeError(
+            f"{where}: size must be an integer or one per spatial axis; got {size!r}."
+        ) from None
+
+
+def problem(where: str, logits: Any, target: Any, given: Source) -> tuple[Tensor, Tensor, Source]:
+    """Checked logits and target, and the source."""
+    logits = floats(where, "logits", logits)
+    target = beside(where, "target", target, ("logits", logits))
+    return logits, target, source_of(where, logits, given)
+
+
+def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
+    """The options of a cross-entropy as its operators take them; they check ranges themselves."""
+    weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = given
+    smoothing = number(where, "label_smoothing", smoothing)
+    gamma = number(where, "focal_gamma", gamma)
+    weight = constant(where, "weight", weight, logits)
+    if top_k is not None:
+        top_k = index(top_k) if hasattr(top_k, "__index__") else float(top_k)
+    return LossOptions(weight, ignore_index, smoothing, gamma, reduction, top_k, threshold)
+
+
+def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
+    """The options of Dice and its relatives as their operators take them."""
+    weight, ignore_index, smooth, where, factors = given
+    weight = constant(where, "weight", weight, logits)
+    return RegionOptions(weight, ignore_index, number(where, "smooth", smooth), where, factors)
+
+
+def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[Any, ...] | None:
+    """The target's size where it is larger than the logits' along some dimension, smaller in none.
+
+    Raises
+    ------
+    ValueError
+        A target that is smaller along one: its labels would be compared with some of the logits.
+    """
+    logits = floats(where, "logits", logits)
+    target = tensor(where, "target", target)
+    dim = class_dim(where, "logits", logits, dim)
+    count = -dim - 1 if dim != -1 else min(2, logits.ndim - 1)
+    if target.is_floating_point() or not count or target.ndim != logits.ndim - 1:
+        return None
+    first = logits.ndim - count - (dim == -1)
+    own, wanted = logits.shape[first : first + count], tuple(target.shape[-count:])
+    if own == wanted:
+        return None
+    if any(m < n for n, m in zip(own, wanted, strict=True)):
+        raise ValueError(
+            f"{where}: target must not be smaller than the logits, of size {tuple(own)}; "
+            f"got {wanted}. Pass size={wanted} to the function to make the logits smaller."
+        )
+    return wanted

@@ -15,41 +15,12 @@ from softmax2d._losses import overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
-from softmax2d.torch._source import Source, source_of
+from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch._source import Source
 from softmax2d.torch.kernels import composite
-from softmax2d.torch.kernels.cpu import array_of
-from softmax2d.torch.operators import operators, regions
-
-
-def _pair(
-    where: str,
-    logits: Any,
-    target: Any,
-    resampling: tuple[Any, Any, Any, Any],
-    dim: Any,
-    temperature: Any,
-    bias: Any,
-) -> tuple[Tensor, Tensor, Source]:
-    """Checked logits and target, and the source."""
-    logits = _gate.floats(where, "logits", logits)
-    target = _gate.beside(where, "target", target, ("logits", logits))
-    return logits, target, source_of(where, logits, dim, temperature, bias, resampling)
-
-
-def _options_of(
-    where: str, logits: Tensor, weight: Any, chosen: tuple[Any, Any], *given: Any
-) -> tuple[Any, ...]:
-    """The options of a cross-entropy as its operators take them."""
-    top_k, threshold = chosen
-    whole = top_k is None or hasattr(top_k, "__index__")
-    ignore_index, smoothing, gamma, reduction = given
-    terms = (
-        _gate.number(where, "label_smoothing", smoothing),
-        _gate.number(where, "focal_gamma", gamma),
-    )
-    weight = _gate.constant(where, "weight", weight, logits)
-    shares = (top_k, None) if whole else (None, float(top_k))
-    return weight, ignore_index, *terms, reduction, *shares, threshold
+from softmax2d.torch.kernels.cpu import array_of, keywords
+from softmax2d.torch.operators import cross_entropy as operators
+from softmax2d.torch.operators import regions
 
 
 def cross_entropy2d(
@@ -119,16 +90,14 @@ def cross_entropy2d(
     (0.6931, [-0.125, 0.125])
     """
     where = "cross_entropy2d"
-    resampling = size, interpolation, align_corners, spatial_dims
-    pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    given = ignore_index, label_smoothing, focal_gamma, reduction
-    options = _options_of(where, logits, weight, (top_k, threshold), *given)
-    logits, target, source = pair
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    terms = label_smoothing, focal_gamma, reduction, top_k, threshold
+    logits, target, source = _gate.problem(where, logits, target, given)
+    options = _gate.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
     if exporting():
-        weight, ignore_index, *terms = options[:4]
-        plain = weight, ignore_index, (terms[0], terms[1]), reduction
-        return composite.cross_entropy(logits, target, source, *plain)
-    loss: Tensor = operators.cross_entropy(logits, target, *source, *options)[0]
+        return composite.cross_entropy(logits, target, source, options)
+    loss: Tensor
+    loss, *_ = operators.cross_entropy(logits, target, *source, *options)
     return loss
 
 
@@ -163,26 +132,24 @@ def cross_entropy2d_with_grad(
         Gradient of the loss; with reduction "none", of the sum of the losses.
     """
     where = "cross_entropy2d_with_grad"
-    resampling = size, interpolation, align_corners, spatial_dims
-    logits, target, source = _pair(where, logits, target, resampling, dim, temperature, bias)
-    given = ignore_index, label_smoothing, focal_gamma, reduction
-    options = _options_of(where, logits, weight, (top_k, threshold), *given)
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    terms = label_smoothing, focal_gamma, reduction, top_k, threshold
+    logits, target, source = _gate.problem(where, logits, target, given)
+    options = _gate.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
     operator = operators.cross_entropy_with_grad
     loss, grad = operator(logits.detach(), target.detach(), *source, *options)
     return loss, grad
 
 
-def _region(where: str, factors: Any, pair: Any, weight: Any, *given: Any) -> Tensor:
-    """Dice and its relatives; ``given`` are ignore_index and smooth."""
-    logits, target, source = pair
-    options = (
-        _gate.constant(where, "weight", weight, logits),
-        given[0],
-        _gate.number(where, "smooth", given[1]),
-    )
+def _region(logits: Tensor, target: Tensor, given: Source, options: RegionOptions) -> Tensor:
+    """Dice and its relatives."""
+    where = options.where
+    logits, target, source = _gate.problem(where, logits, target, given)
+    options = _gate.region_options(logits, options)
     if exporting():
-        return composite.region(logits, target, list(factors), source, *options)
-    loss: Tensor = regions.region(logits, target, where, list(factors), *source, *options)[0]
+        return composite.region(logits, target, source, options)
+    loss: Tensor
+    loss, _ = regions.region(logits, target, *source, *options)
     return loss
 
 
@@ -211,9 +178,10 @@ def dice_loss2d(
     >>> s2t.dice_loss2d(torch.zeros(2, 1, 2), torch.tensor([[0, 1]]), smooth=0)
     tensor(0.5000)
     """
-    where, resampling = "dice_loss2d", (size, interpolation, align_corners, spatial_dims)
-    pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, overlap.DICE, pair, weight, ignore_index, smooth)
+    where = "dice_loss2d"
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    options = RegionOptions(weight, ignore_index, smooth, where, overlap.DICE)
+    return _region(logits, target, given, options)
 
 
 def jaccard_loss2d(
@@ -232,9 +200,10 @@ def jaccard_loss2d(
     spatial_dims: int | None = None,
 ) -> Tensor:
     """Jaccard loss of tensors: :func:`softmax2d.jaccard_loss2d`, as :func:`dice_loss2d`."""
-    where, resampling = "jaccard_loss2d", (size, interpolation, align_corners, spatial_dims)
-    pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, overlap.JACCARD, pair, weight, ignore_index, smooth)
+    where = "jaccard_loss2d"
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    options = RegionOptions(weight, ignore_index, smooth, where, overlap.JACCARD)
+    return _region(logits, target, given, options)
 
 
 def tversky_loss2d(
@@ -255,9 +224,11 @@ def tversky_loss2d(
     spatial_dims: int | None = None,
 ) -> Tensor:
     """Tversky loss of tensors: :func:`softmax2d.tversky_loss2d`, as :func:`dice_loss2d`."""
-    where, resampling = "tversky_loss2d", (size, interpolation, align_corners, spatial_dims)
-    pair = _pair(where, logits, target, resampling, dim, temperature, bias)
-    return _region(where, overlap.tversky(where, alpha, beta), pair, weight, ignore_index, smooth)
+    where = "tversky_loss2d"
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    factors = overlap.tversky(where, alpha, beta)
+    options = RegionOptions(weight, ignore_index, smooth, where, factors)
+    return _region(logits, target, given, options)
 
 
 def lovasz_softmax_loss2d(
@@ -279,11 +250,12 @@ def lovasz_softmax_loss2d(
     Differentiable any number of times; on a CUDA device through plain PyTorch in float64.
     """
     where = "lovasz_softmax_loss2d"
-    resampling = size, interpolation, align_corners, spatial_dims
-    logits, target, source = _pair(where, logits, target, resampling, dim, temperature, bias)
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    logits, target, source = _gate.problem(where, logits, target, given)
+    options = LovaszOptions(classes, ignore_index)
     if exporting():
-        return composite.lovasz(logits, target, source, classes, ignore_index)
-    loss: Tensor = regions.lovasz(logits, target, *source, classes, ignore_index)
+        return composite.lovasz(logits, target, source, options)
+    loss: Tensor = regions.lovasz(logits, target, *source, *options)
     return loss
 
 
@@ -360,20 +332,8 @@ def evaluate(
     Statistics
         Whole counts, which add up to the same bits over batches and processes in any order.
     """
-    where, resampling = "evaluate", (size, interpolation, align_corners, spatial_dims)
-    logits, target, source = _pair(where, logits, target, resampling, dim, temperature, bias)
-    scale, shift = (None if v is None else v.cpu().numpy() for v in source[1:3])
-    return numpy_functions.evaluate(
-        array_of(logits.cpu()),
-        array_of(target.cpu()),
-        axis=source.dim,
-        size=source.size,
-        interpolation=source.names,  # type: ignore[arg-type]  # names, or refused there
-        align_corners=align_corners,
-        temperature=1.0 if scale is None else scale,
-        bias=shift,
-        ignore_index=ignore_index,
-        bins=bins,
-        window=window,
-        spatial_dims=spatial_dims,
-    )
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    logits, target, source = _gate.problem("evaluate", logits, target, given)
+    arrays = array_of(logits.cpu()), array_of(target.cpu())
+    options = keywords(source) | {"window": window}
+    return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)

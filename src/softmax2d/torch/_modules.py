@@ -119,32 +119,6 @@ class Segment(_Options):
         return _functions.segment(logits, **self._options())
 
 
-def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[Any, ...] | None:
-    """The target's size where it is larger than the logits' along some dimension, smaller in none.
-
-    Raises
-    ------
-    ValueError
-        A target that is smaller along one: its labels would be compared with some of the logits.
-    """
-    logits = _gate.floats(where, "logits", logits)
-    target = _gate.tensor(where, "target", target)
-    dim = _gate.class_dim(where, "logits", logits, dim)
-    count = -dim - 1 if dim != -1 else min(2, logits.ndim - 1)
-    if target.is_floating_point() or not count or target.ndim != logits.ndim - 1:
-        return None
-    first = logits.ndim - count - (dim == -1)
-    own, wanted = logits.shape[first : first + count], tuple(target.shape[-count:])
-    if own == wanted:
-        return None
-    if any(m < n for n, m in zip(own, wanted, strict=True)):
-        raise ValueError(
-            f"{where}: target must not be smaller than the logits, of size {tuple(own)}; "
-            f"got {wanted}. Pass size={wanted} to the function to make the logits smaller."
-        )
-    return wanted
-
-
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """``reduction``, or what PyTorch's two older arguments mean."""
     if size_average is None and reduce is None:
@@ -222,7 +196,7 @@ class CrossEntropy2d(_Options):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
-        size = target_size("CrossEntropy2d", logits, target, self.dim)
+        size = _gate.target_size("CrossEntropy2d", logits, target, self.dim)
         return losses.cross_entropy2d(logits, target, size=size, **self._options())
 
 
@@ -233,7 +207,7 @@ class _RegionLoss(_Options):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
-        size = target_size(type(self).__name__, logits, target, self.dim)
+        size = _gate.target_size(type(self).__name__, logits, target, self.dim)
         found: Tensor = type(self).loss(logits, target, size=size, **self._options())
         return found
 
@@ -350,7 +324,7 @@ class Evaluate(_Options):
     @torch.compiler.disable
     def forward(self, logits: Tensor, target: Tensor) -> None:
         """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
-        size = target_size("Evaluate", logits, target, self.dim)
+        size = _gate.target_size("Evaluate", logits, target, self.dim)
         found = losses.evaluate(logits.detach(), target, size=size, **self._options())
         self._seen = found if self._seen is None else self._seen + found
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch._source import Source
 
 _MODES = {
@@ -97,34 +98,29 @@ def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | Non
     return results
 
 
-def _shares(
-    z: Tensor, target: Tensor, dim: int, weight: Tensor | None, ignore: Any, smoothing: float
-) -> Tensor:
+def _valid(index: Tensor, ignore: int | None) -> Tensor:
+    """Whether each pixel counts."""
+    return torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+
+
+def _shares(z: Tensor, target: Tensor, dim: int, options: LossOptions) -> Tensor:
     """weight[c] ((1 - smoothing) t[c] + smoothing / C), 0 in every class where ignored."""
-    classes = z.shape[dim]
+    classes, ignore, smoothing = z.shape[dim], options.ignore_index, options.label_smoothing
     if target.is_floating_point():
         shares = (1 - smoothing) * target.to(z.dtype) + smoothing / classes
     else:
         index = target.long()
-        valid = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+        valid = _valid(index, ignore)
         hot = functional.one_hot(torch.where(valid, index, 0), classes).movedim(-1, dim)
         shares = (1 - smoothing) * hot.to(z.dtype) + smoothing / classes
         shares = shares * valid.unsqueeze(dim)
-    return shares if weight is None else shares * per_class(weight, z, dim)
+    return shares if options.weight is None else shares * per_class(options.weight, z, dim)
 
 
-def losses(
-    logits: Tensor,
-    target: Tensor,
-    source: Source,
-    weight: Tensor | None,
-    ignore_index: int | None,
-    terms: tuple[float, float],
-) -> Tensor:
+def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
     """Σ_c w[c] t[c] (1 - p[c])^γ (-log p[c]) at each pixel, t smoothed."""
-    smoothing, gamma = terms
-    z, dim = mapped(logits, source), source.dim
-    shares = _shares(z, target, dim, weight, ignore_index, smoothing)
+    z, dim, gamma = mapped(logits, source), source.dim, options.focal_gamma
+    shares = _shares(z, target, dim, options)
     valid = (shares != 0).any(dim, keepdim=True) | target.is_floating_point()
     logs = torch.where(valid, z, 0.0).log_softmax(dim)
     factor = shares
@@ -149,40 +145,26 @@ def counted(each: Tensor, state: Tensor) -> Tensor:
     return torch.where(factor == 0, 0.0, each * factor)
 
 
-def mean_divisor(
-    target: Tensor, weight: Tensor | None, ignore_index: int | None, classes: int
-) -> Tensor:
+def mean_divisor(target: Tensor, options: LossOptions, classes: int) -> Tensor:
     """The weights of the valid targets together; the pixels where targets are probabilities."""
     if target.is_floating_point():
         return torch.tensor(target.numel() / max(classes, 1), dtype=torch.float64)
     index = target.long()
-    valid = (
-        torch.ones_like(index, dtype=torch.bool)
-        if ignore_index is None
-        else (index != ignore_index)
-    )
-    if weight is None:
+    valid = _valid(index, options.ignore_index)
+    if options.weight is None:
         return valid.sum(dtype=torch.float64)
-    each = weight.to(torch.float64)[torch.where(valid, index, 0).clamp(0, classes - 1)]
+    each = options.weight.to(torch.float64)[torch.where(valid, index, 0).clamp(0, classes - 1)]
     return torch.where(valid, each, 0.0).sum()
 
 
-def cross_entropy(
-    logits: Tensor,
-    target: Tensor,
-    source: Source,
-    weight: Tensor | None,
-    ignore_index: int | None,
-    terms: tuple[float, float],
-    reduction: str,
-) -> Tensor:
+def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
     """The loss of all pixels."""
-    each = losses(logits, target, source, weight, ignore_index, terms)
-    if reduction == "none":
+    each = losses(logits, target, source, options)
+    if options.reduction == "none":
         return each
-    if reduction == "sum":
+    if options.reduction == "sum":
         return each.sum()
-    divisor = mean_divisor(target, weight, ignore_index, logits.shape[source.dim]).to(each)
+    divisor = mean_divisor(target, options, logits.shape[source.dim]).to(each)
     return torch.where(divisor == 0, 0.0, each.sum() / torch.where(divisor == 0, 1.0, divisor))
 
 
@@ -203,33 +185,23 @@ def _probs_and_truth(
     return p.softmax(0), functional.one_hot(index, len(p)).T.to(p.dtype)
 
 
-def region(
-    logits: Tensor,
-    target: Tensor,
-    factors: list[float],
-    source: Source,
-    weight: Tensor | None,
-    ignore_index: int | None,
-    smooth: float,
-) -> Tensor:
+def region(logits: Tensor, target: Tensor, source: Source, options: RegionOptions) -> Tensor:
     """1 less the weighted mean of the scores (a I + s) / (b I + c P + d T + s)."""
-    p, t = _probs_and_truth(logits, target, source, ignore_index)
+    p, t = _probs_and_truth(logits, target, source, options.ignore_index)
     inside, total, truth = (p * t).sum(1), p.sum(1), t.sum(1)
-    a, b, c, d = factors
+    (a, b, c, d), smooth = options.factors, options.smooth
     above, below = a * inside + smooth, b * inside + c * total + d * truth + smooth
     empty = below == 0
     missing = torch.where(empty, 0.0, (below - above) / torch.where(empty, 1.0, below))
-    if weight is None:
+    if options.weight is None:
         return missing.mean()
-    shares = weight.to(p)
+    shares = options.weight.to(p)
     return (shares * missing).sum() / torch.where(shares.sum() == 0, 1.0, shares.sum())
 
 
-def lovasz(
-    logits: Tensor, target: Tensor, source: Source, classes: str, ignore_index: int | None
-) -> Tensor:
+def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """Mean over classes of Σ_i m[i] (J[i] - J[i - 1]), errors m falling, J the Jaccard losses."""
-    p, t = _probs_and_truth(logits, target, source, ignore_index)
+    p, t = _probs_and_truth(logits, target, source, options.ignore_index)
     errors = torch.where(t > 0, 1 - p, p)
     order = errors.detach().argsort(dim=1, descending=True, stable=True)
     truth = t.gather(1, order)
@@ -237,5 +209,6 @@ def lovasz(
     jaccard = 1 - (wanted - truth.cumsum(1)) / (wanted + (1 - truth).cumsum(1))
     steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(jaccard[:, :1]))
     each = (errors.gather(1, order) * steps).sum(1)
-    chosen = torch.ones_like(wanted[:, 0]) if classes == "all" else (wanted[:, 0] > 0).to(p.dtype)
+    present = wanted[:, 0]
+    chosen = torch.ones_like(present) if options.classes == "all" else (present > 0).to(p.dtype)
     return (each * chosen).sum() / chosen.sum().clamp(min=1)

@@ -25,6 +25,7 @@ from softmax2d._losses import passes as losses
 from softmax2d._ops import derivatives
 from softmax2d._ops import probs as _probs
 from softmax2d._ops import segment as _ops
+from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch._source import Source, empty_result
 
 
@@ -103,21 +104,25 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
     return out
 
 
+def keywords(source: Source) -> dict[str, Any]:
+    """A source as the options of a NumPy function."""
+    temperature, bias = _map(source)
+    return {
+        "axis": source.dim,
+        "temperature": temperature,
+        "bias": bias,
+        "size": source.size,
+        "interpolation": source.names,
+        "align_corners": source.align_corners,
+        "spatial_dims": source.spatial_dims,
+        "window": source.slices,
+    }
+
+
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """What was asked for, in the order of the fields of Segmentation."""
-    temperature, bias = _map(source)
-    grid = {"size": source.size, "interpolation": source.names, "window": source.slices}
-    found = _ops.segment(
-        array_of(logits),
-        axis=source.dim,
-        temperature=temperature,
-        bias=bias,
-        outputs=outputs,  # type: ignore[arg-type]  # names, or refused there
-        top_k=top_k,
-        align_corners=source.align_corners,
-        spatial_dims=source.spatial_dims,
-        **grid,
-    )
+    names: Any = outputs
+    found = _ops.segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
     return [tensor_of(np.ascontiguousarray(a)) for a in found if a is not None]
 
 
@@ -129,24 +134,17 @@ def _trusted(target: Tensor, ignore_index: int | None, logits: Logits) -> Target
     return targets.trust_probs(array, logits)
 
 
-def _work(
-    logits: Logits, target: Tensor, weight: Any, ignore: int | None, terms: tuple[float, float]
-) -> losses.Pass:
-    weights = np.ones(logits.classes) if weight is None else _numbers(weight)
-    return losses.Pass(logits, _trusted(target, ignore, logits), weights, *terms)
-
-
 def _prepared(
-    where: str, logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    where: str, logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> losses.Prepared:
-    weight, ignore_index, smoothing, gamma, reduction, top_k, top_share, threshold = options
-    top = top_share if top_k is None else top_k
-    terms = LossTerms(_numbers(weight), ignore_index, smoothing, gamma, reduction, top, threshold)
+    others: list[Any]
+    weight, *others = options
+    terms = LossTerms(_numbers(weight), *others)
     return losses.prepare(where, _logits(where, logits, source), array_of(target), terms)
 
 
 def cross_entropy(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, nothing for each pixel (the backward pass reads the logits again), the state.
 
@@ -161,7 +159,7 @@ def cross_entropy(
 
 
 def cross_entropy_with_grad(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in one pass."""
     ready = _prepared("cross_entropy2d_with_grad", logits, target, source, options)
@@ -175,30 +173,27 @@ def cross_entropy_backward(
     target: Tensor,
     saved: tuple[Tensor, Tensor],
     source: Source,
-    options: tuple[Any, ...],
+    options: LossOptions,
 ) -> Tensor:
     """The gradient at the logits; ``upstream`` is that at the loss."""
-    weight, ignore_index, smoothing, gamma, reduction = options
     ready = _logits("cross_entropy2d", logits, source)
-    work = _work(ready, target, weight, ignore_index, (smoothing, gamma))
-    scale, *rest = saved[1].tolist()
-    cut = (rest[0], rest[1]) if rest else None
-    if reduction == "none":
+    truth = _trusted(target, options.ignore_index, ready)
+    weights = _numbers(options.weight, np.ones(ready.classes))
+    work = losses.Pass(ready, truth, weights, options.label_smoothing, options.focal_gamma)
+    _, state = saved
+    scale, *rest = state.tolist()
+    cut = tuple(rest) or None
+    if options.reduction == "none":
         each = np.ascontiguousarray(array_of(upstream), ready.wide)
         return _laid_out(work.grad(scale, cut, each), logits)
     return _laid_out(work.grad(scale * float(upstream), cut), logits)
 
 
 def region(
-    where: str,
-    logits: Tensor,
-    target: Tensor,
-    factors: list[float],
-    source: Source,
-    options: tuple[Any, ...],
+    logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
     """Dice and its relatives, and what their gradient multiplies the probabilities by."""
-    weight, ignore_index, smooth = options
+    weight, ignore_index, smooth, where, factors = options
     found = overlap.region_terms(
         where,
         overlap.Factors(*factors),
@@ -216,30 +211,26 @@ def region_backward(
     logits: Tensor,
     target: Tensor,
     slopes: Tensor,
-    factors: list[float],
     source: Source,
-    options: tuple[Any, ...],
+    options: RegionOptions,
 ) -> Tensor:
     """The gradient at the logits."""
     ready = _logits("region", logits, source)
-    truth = targets.trust_labels(array_of(target), options[1])
+    truth = targets.trust_labels(array_of(target), options.ignore_index)
     grad = overlap.region_grad(ready, truth, slopes.numpy() * float(upstream))
     return _laid_out(grad, logits)
 
 
-def lovasz(
-    logits: Tensor, target: Tensor, source: Source, classes: str, ignore_index: int | None
-) -> Tensor:
+def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
     where = "lovasz_softmax_loss2d"
-    options = array_of(target), classes, ignore_index
-    return tensor_of(
-        np.asarray(_lovasz.lovasz(where, None, _logits(where, logits, source), *options)[0])
-    )
+    ready = _logits(where, logits, source)
+    loss, _ = _lovasz.lovasz(where, None, ready, array_of(target), *options)
+    return tensor_of(np.asarray(loss))
 
 
 def lovasz_backward(
-    upstream: Tensor, logits: Tensor, target: Tensor, source: Source, *options: Any
+    upstream: Tensor, logits: Tensor, target: Tensor, source: Source, options: LovaszOptions
 ) -> Tensor:
     """The gradient at the logits."""
     where = "lovasz_softmax_loss2d"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from softmax2d._gate import losses as _options
 from softmax2d.torch import _gate
+from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch._source import Source, wide
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
@@ -49,28 +50,26 @@ __all__ = [
 ]
 
 
-def _lean(logits: Tensor, target: Tensor, source: Source, gamma: float) -> bool:
+def _lean(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> bool:
     """Whether Triton's loss takes it: class indices, no focal term."""
-    return not target.is_floating_point() and gamma == 0 and fast(logits, source)
+    return not target.is_floating_point() and options.focal_gamma == 0 and fast(logits, source)
 
 
-def normaliser_planes(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
-) -> int:
+def normaliser_planes(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> int:
     """How many numbers a pixel the forward pass keeps for the backward one."""
-    if logits.device.type == "cuda" and _lean(logits, target, source, options[3]):
+    if logits.device.type == "cuda" and _lean(logits, target, source, options):
         return int(launchers("cross_entropy").NORMALISER)
     return 0
 
 
-def _check_loss(logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]) -> None:
+def _check_loss(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> None:
     where = "cross_entropy2d"
     check(where, logits, source)
-    weight, ignore_index, smoothing, gamma, reduction, top_k, top_share, threshold = options
+    weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = options
     _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
     _options.number_between(where, "label_smoothing", smoothing, 0, 1)
     _options.number_between(where, "focal_gamma", gamma, 0)
-    _options.chooses_hardest(where, top_share if top_k is None else top_k, threshold, reduction)
+    _options.chooses_hardest(where, top_k, threshold, reduction)
     _options.class_to_ignore(where, ignore_index)
     if weight is not None:
         per_class(where, "weight", weight, logits.shape[source.dim])
@@ -84,28 +83,23 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: tuple[A
         )
 
 
-def _launch_options(
-    logits: Tensor, source: Source, weight: Tensor | None, ignore: int | None, smoothing: float
-) -> dict[str, Any]:
+def _launch_options(logits: Tensor, source: Source, options: LossOptions) -> dict[str, Any]:
     return {
-        "weight": None if weight is None else weight.contiguous(),
-        "ignore_index": ignore,
-        "smoothing": smoothing,
+        "weight": None if options.weight is None else options.weight.contiguous(),
+        "ignore_index": options.ignore_index,
+        "smoothing": options.label_smoothing,
         **map_of(source, logits.shape[source.dim]),
         **tables(logits, source),
     }
 
 
 def _each(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """Every pixel's loss, and what Triton's backward pass wants to know."""
-    weight, ignore_index, smoothing, gamma, *_ = options
     pixels = source.pixel_shape(logits.shape)
-    if not _lean(logits, target, source, gamma):
-        terms = smoothing, gamma
-        fine = logits.double()
-        found = composite.losses(fine, target, source, weight, ignore_index, terms)
+    if not _lean(logits, target, source, options):
+        found = composite.losses(logits.double(), target, source, options)
         return found.to(wide(logits)), logits.new_empty(0, dtype=torch.float32)
     kernels = launchers("cross_entropy")
     losses = logits.new_empty(pixels, dtype=torch.float32)
@@ -113,18 +107,16 @@ def _each(
     kernels.forward(
         four(logits, source.dim),
         four(target[None], 0)[:, 0],
-        **_launch_options(logits, source, weight, ignore_index, smoothing),
+        **_launch_options(logits, source, options),
         losses=four(losses[None], 0)[:, 0],
         normaliser=four(normaliser, 0).movedim(1, 0),
     )
     return losses, normaliser
 
 
-def _cut(
-    losses: Tensor, target: Tensor, ignore: int | None, chosen: tuple[Any, Any, Any]
-) -> tuple[Tensor, Tensor, Tensor]:
+def _cut(losses: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor, Tensor]:
     """The limit above which losses count, the share of those equal to it, how many that makes."""
-    top_k, top_share, threshold = chosen
+    ignore, top_k, threshold = options.ignore_index, options.top_k, options.threshold
     soft = target.is_floating_point() or ignore is None
     valid = losses.flatten() if soft else losses[target != ignore]
     limit, kept = losses.new_tensor(math.inf), losses.new_zeros(())
@@ -132,9 +124,9 @@ def _cut(
         limit = losses.new_tensor(-math.log(threshold))  # rounded as the losses are
         kept = (~(valid <= limit)).sum()
     least = 0
-    if top_k is not None or top_share is not None:
+    if top_k is not None:
         count = valid.numel()
-        least = min(count, top_k if top_share is None else max(1, round(top_share * count)))
+        least = min(count, top_k if isinstance(top_k, int) else max(1, round(top_k * count)))
     ties = losses.new_zeros(())
     if least > int(kept):
         limit = valid.kthvalue(valid.numel() - least + 1).values
@@ -144,55 +136,51 @@ def _cut(
 
 
 def cross_entropy(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, a few numbers for each pixel, and the state, as on the CPU."""
     _check_loss(logits, target, source, options)
-    weight, ignore_index, _, _, reduction, *chosen = options
     losses, normaliser = _each(logits, target, source, options)
     state = torch.ones(1, dtype=torch.float64, device=logits.device)
     classes, divisor = logits.shape[source.dim], None
-    if reduction == "mean":
-        divisor = composite.mean_divisor(target, weight, ignore_index, classes).to(state)
+    if options.reduction == "mean":
+        divisor = composite.mean_divisor(target, options, classes).to(state)
     counted = losses
-    if any(c is not None for c in chosen):
-        *cut, kept = _cut(losses, target, ignore_index, tuple(chosen))
+    if options.hardest:
+        *cut, kept = _cut(losses, target, options)
         state = torch.stack([state[0], *(c.to(state) for c in cut)])
         counted = composite.counted(losses, state)
         divisor = None if divisor is None else kept.to(state)
     if divisor is not None:
         state[0] = torch.where(divisor == 0, 0.0, 1 / divisor)
-    if reduction == "none":
+    if options.reduction == "none":
         return losses, normaliser, state
     return (counted.sum(dtype=torch.float64) * state[0]).to(losses.dtype), normaliser, state
 
 
 def cross_entropy_with_grad(
-    logits: Tensor, target: Tensor, source: Source, options: tuple[Any, ...]
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient; with reduction "none" that of the sum of the losses."""
     loss, *saved = cross_entropy(logits, target, source, options)
     one = torch.ones_like(loss)
-    normaliser, state = saved
-    rest = (normaliser, state), source, options[:5]
-    return loss, cross_entropy_backward(one, logits, target, *rest)
+    return loss, cross_entropy_backward(one, logits, target, tuple(saved), source, options)
 
 
 def cross_entropy_backward(
     upstream: Tensor,
     logits: Tensor,
     target: Tensor,
-    saved: tuple[Tensor, Tensor],
+    saved: tuple[Tensor, ...],
     source: Source,
-    options: tuple[Any, ...],
+    options: LossOptions,
 ) -> Tensor:
     """The gradient at the logits; ``upstream`` is that at the loss."""
-    weight, ignore_index, smoothing, gamma, _ = options
     normaliser, state = saved
     if not normaliser.numel():
 
         def loss(z: Tensor) -> Tensor:
-            each = composite.losses(z, target, source, weight, ignore_index, (smoothing, gamma))
+            each = composite.losses(z, target, source, options)
             return (composite.counted(each, state) * state[0] * upstream).sum()
 
         return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
@@ -203,22 +191,17 @@ def cross_entropy_backward(
     z, to = four(logits, source.dim), torch.empty_like(logits)
     fixed = four(target[None], 0)[:, 0], four(normaliser, 0).movedim(1, 0)
     above = above.reshape(1) if above.ndim == 0 else four(above[None], 0)[:, 0].contiguous()
-    names = _launch_options(logits, source, weight, ignore_index, smoothing)
+    names = _launch_options(logits, source, options)
     kernels = launchers("cross_entropy")
     return written(to, source.dim, lambda out: kernels.backward(z, *fixed, above, out, **names))
 
 
 def region(
-    where: str,
-    logits: Tensor,
-    target: Tensor,
-    factors: list[float],
-    source: Source,
-    options: tuple[Any, ...],
+    logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
     """Dice and its relatives; what the CPU keeps for the gradient stays zero."""
-    _check_indices(where, logits, target, source)
-    loss = composite.region(logits.double(), target, factors, source, *options)
+    _check_indices(options.where, logits, target, source)
+    loss = composite.region(logits.double(), target, source, options)
     kept = logits.new_zeros((2, logits.shape[source.dim]), dtype=torch.float64)
     return loss.to(wide(logits)), kept
 
@@ -233,32 +216,31 @@ def region_backward(
     logits: Tensor,
     target: Tensor,
     slopes: Tensor,
-    factors: list[float],
     source: Source,
-    options: tuple[Any, ...],
+    options: RegionOptions,
 ) -> Tensor:
     """The gradient at the logits."""
 
     def loss(z: Tensor) -> Tensor:
-        return composite.region(z, target, factors, source, *options) * upstream
+        return composite.region(z, target, source, options) * upstream
 
     return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
 
 
-def lovasz(logits: Tensor, target: Tensor, source: Source, *options: Any) -> Tensor:
+def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
     where = "lovasz_softmax_loss2d"
-    _options.one_of(where, "classes", options[0], ("present", "all"))
+    _options.one_of(where, "classes", options.classes, ("present", "all"))
     _check_indices(where, logits, target, source)
-    return composite.lovasz(logits.double(), target, source, *options).to(wide(logits))
+    return composite.lovasz(logits.double(), target, source, options).to(wide(logits))
 
 
 def lovasz_backward(
-    upstream: Tensor, logits: Tensor, target: Tensor, source: Source, *options: Any
+    upstream: Tensor, logits: Tensor, target: Tensor, source: Source, options: LovaszOptions
 ) -> Tensor:
     """The gradient at the logits."""
 
     def loss(z: Tensor) -> Tensor:
-        return composite.lovasz(z, target, source, *options) * upstream
+        return composite.lovasz(z, target, source, options) * upstream
 
     return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d._losses.passes import Pass
+from softmax2d.torch._options import LossOptions
 from softmax2d.torch._source import Source
 from softmax2d.torch.kernels.cpu import array_of, tensor_of
 
@@ -139,20 +140,16 @@ def loss(
     bias: Tensor | None,
     target: Tensor,
     source: Source,
-    options: tuple[Any, ...],
+    options: LossOptions,
 ) -> tuple[Tensor, Tensor]:
-    """The loss, and the factor of the mean's gradient.
-
-    ``options`` are class_weight, ignore_index, label_smoothing, focal_gamma and reduction.
-    """
-    given, ignore_index, smoothing, gamma, reduction = options
-    _options.one_of(WHERE, "reduction", reduction, ("mean", "sum", "none"))
-    smoothing = _options.number_between(WHERE, "label_smoothing", smoothing, 0, 1)
-    gamma = _options.number_between(WHERE, "focal_gamma", gamma, 0)
+    """The loss, and the factor of the mean's gradient."""
+    reduction = _options.one_of(WHERE, "reduction", options.reduction, ("mean", "sum", "none"))
+    smoothing = _options.number_between(WHERE, "label_smoothing", options.label_smoothing, 0, 1)
+    gamma = _options.number_between(WHERE, "focal_gamma", options.focal_gamma, 0)
     layer = Layer(features, weight, bias, source)
     whole = layer.whole
-    weights = _weights(given, layer.classes)
-    truth = targets.labels(WHERE, array_of(target), whole, ignore_index)
+    weights = _weights(options.weight, layer.classes)
+    truth = targets.labels(WHERE, array_of(target), whole, options.ignore_index)
     work = Pass(whole, truth, weights, smoothing, gamma)
     divisor = work.mean_divisor() if reduction == "mean" else Fraction(1)
     losses = np.empty(whole.shape, whole.wide) if reduction == "none" else None
@@ -201,19 +198,19 @@ def backward(
     layer: Layer,
     target: Tensor,
     state: Tensor,
-    options: tuple[Any, ...],
+    options: LossOptions,
     needed: list[bool],
     places: tuple[Tensor, ...],
 ) -> None:
     """Fill ``places`` with the gradients of features, weight and bias that are needed."""
-    given, ignore_index, smoothing, gamma, reduction = options
     whole, scale, each = layer.whole, float(state), None
-    if reduction == "none":
+    if options.reduction == "none":
         each = np.ascontiguousarray(array_of(upstream), whole.wide)
     else:
         scale *= float(upstream)
-    truth = targets.trust_labels(array_of(target), ignore_index)
-    work = Pass(whole, truth, _weights(given, layer.classes), smoothing, gamma)
+    truth = targets.trust_labels(array_of(target), options.ignore_index)
+    weights = _weights(options.weight, layer.classes)
+    work = Pass(whole, truth, weights, *options.terms)
     found, unused = _Gradients(layer, needed, places), _exact_sums.new_sums(whole.wide)
     scores, grads = layer.scratch(), layer.scratch()
     shared: Tensor | None = None  # the gradient of the row that the band before reached into

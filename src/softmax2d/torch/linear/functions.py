@@ -13,8 +13,9 @@ from softmax2d._gate.options import Reduction
 from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
 from softmax2d.torch._loss_functions import cross_entropy2d
-from softmax2d.torch._modules import _Options, target_size
-from softmax2d.torch._source import source_of
+from softmax2d.torch._modules import _Options
+from softmax2d.torch._options import LossOptions
+from softmax2d.torch._source import Source
 from softmax2d.torch.linear import operators
 from softmax2d.torch.linear.bands import WHERE
 
@@ -150,7 +151,6 @@ def linear_cross_entropy2d(
     _refuse_chosen(WHERE, top_k, threshold)
     shift = _gate.constant(WHERE, "logit_bias", logit_bias, features)
     factors = _gate.constant(WHERE, "class_weight", class_weight, features)
-    resampling = size, interpolation, align_corners, None
     if features.device.type == "cuda" or exporting():
         return cross_entropy2d(
             _convolved(features, weight, bias),
@@ -166,13 +166,12 @@ def linear_cross_entropy2d(
             focal_gamma=focal_gamma,
             reduction=reduction,
         )
-    source = source_of(WHERE, features, -3, temperature, shift, resampling, None, len(weight))
-    terms = (
-        _gate.number(WHERE, "label_smoothing", label_smoothing),
-        _gate.number(WHERE, "focal_gamma", focal_gamma),
-    )
-    options = factors, ignore_index, *terms, reduction
-    loss: Tensor = operators.forward(features, weight, bias, target, *source, *options)[0]
+    given = Source(-3, temperature, shift, size, interpolation, align_corners)
+    source = _gate.source_of(WHERE, features, given, len(weight))
+    terms = LossOptions(factors, ignore_index, label_smoothing, focal_gamma, reduction)
+    options = _gate.loss_options(WHERE, features, terms)
+    loss: Tensor
+    loss, _ = operators.forward(features, weight, bias, target, *source, *options)
     return loss
 
 
@@ -275,7 +274,7 @@ class LinearCrossEntropy2d(_Options):
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """The loss of ``features``, shape (N, D, h, w), for ``target``, shape (N, H, W)."""
-        size = target_size("LinearCrossEntropy2d", features, target, -3)
+        size = _gate.target_size("LinearCrossEntropy2d", features, target, -3)
         layer = self.weight, self.bias
         return linear_cross_entropy2d(features, *layer, target, size=size, **self._options())
 

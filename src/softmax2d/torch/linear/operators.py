@@ -7,37 +7,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._source import LENGTH, SCHEMA, Source
+from softmax2d.torch._options import LOSS, LossOptions, from_flat, pad, restore, save
 from softmax2d.torch.linear import bands
 from softmax2d.torch.linear.bands import WHERE
 
 _LAYER = "Tensor features, Tensor weight, Tensor? conv_bias, Tensor target"
-_LOSS = (
-    "Tensor? class_weight, int? ignore_index, float label_smoothing, float focal_gamma, "
-    "str reduction"
-)
+_LOSS = LOSS.replace("weight", "class_weight")
 
 
 @torch.library.custom_op(
     "softmax2d::linear_cross_entropy",
     mutates_args=(),
     device_types="cpu",
-    schema=f"({_LAYER}, {SCHEMA}, {_LOSS}) -> (Tensor, Tensor)",
+    schema=f"({_LAYER}, {_LOSS}) -> (Tensor, Tensor)",
 )
 def forward(
-    features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, *rest: Any
+    features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, *flat: Any
 ) -> tuple[Tensor, Tensor]:
     """Compute the loss of a layer, and the divisor of its mean."""
-    source, options = Source(*rest[:LENGTH]), rest[LENGTH:]
     with torch.autocast("cpu", enabled=False):
-        return bands.loss(features, weight, bias, target, source, options)
+        return bands.loss(features, weight, bias, target, *from_flat(LossOptions, flat))
 
 
 @forward.register_fake
 def _(
-    features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, *rest: Any
+    features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, *flat: Any
 ) -> tuple[Tensor, Tensor]:
-    shape = Source(*rest[:LENGTH]).pixel_shape(features.shape) if rest[-1] == "none" else ()
+    source, options = from_flat(LossOptions, flat)
+    shape = source.pixel_shape(features.shape) if options.reduction == "none" else ()
     loss = features.new_empty(shape, dtype=bands.common(features, weight))
     return loss, features.new_empty(1, dtype=torch.float64)
 
@@ -46,7 +43,7 @@ def _(
     "softmax2d::linear_cross_entropy_backward",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor upstream, {_LAYER}, Tensor state, bool[] needed, {SCHEMA}, {_LOSS}) "
+    schema=f"(Tensor upstream, {_LAYER}, Tensor state, bool[] needed, {_LOSS}) "
     "-> (Tensor, Tensor, Tensor)",
 )
 def backward(
@@ -57,13 +54,14 @@ def backward(
     target: Tensor,
     state: Tensor,
     needed: list[bool],
-    *rest: Any,
+    *flat: Any,
 ) -> tuple[Tensor, ...]:
     """Compute the gradients that are needed; empty tensors for the others."""
-    layer = bands.Layer(features, weight, bias, Source(*rest[:LENGTH]))
+    source, options = from_flat(LossOptions, flat)
+    layer = bands.Layer(features, weight, bias, source)
     places = _places(features, weight, bias, needed)
     with torch.autocast("cpu", enabled=False):
-        bands.backward(upstream, layer, target, state, rest[LENGTH:], needed, places)
+        bands.backward(upstream, layer, target, state, options, needed, places)
     return places
 
 
@@ -87,28 +85,25 @@ def _(
     target: Tensor,
     state: Tensor,
     needed: list[bool],
-    *rest: Any,
+    *flat: Any,
 ) -> tuple[Tensor, ...]:
     return _places(features, weight, bias, needed)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    features, weight, bias, target, *rest = inputs
-    source, (class_weight, *options) = Source(*rest[:LENGTH]), rest[LENGTH:]
-    ctx.mark_non_differentiable(output[1])
-    fixed = output[1], source.temperature, source.bias, class_weight
-    ctx.save_for_backward(features, weight, bias, target, *fixed)
-    ctx.source, ctx.options = source._replace(temperature=None, bias=None), options
+    features, weight, bias, target, *flat = inputs
+    source, (class_weight, *ctx.options) = from_flat(LossOptions, flat)
+    _, state = output
+    ctx.mark_non_differentiable(state)
+    save(ctx, source, features, weight, bias, target, state, class_weight)
 
 
 def _gradients(ctx: Any, upstream: Tensor, _: Any) -> tuple[Any, ...]:
-    *layer, target, state, temperature, shift, class_weight = ctx.saved_tensors
-    source = ctx.source._replace(temperature=temperature, bias=shift)
-    needed = list(ctx.needs_input_grad[:3])
-    options = class_weight, *ctx.options
-    grads = backward(upstream, *layer, target, state, needed, *source, *options)
-    found = (grad if wanted else None for grad, wanted in zip(grads, needed, strict=True))
-    return *found, *(None,) * (1 + LENGTH + len(options))
+    source, (*layer, target, state, class_weight) = restore(ctx)
+    features, weight, bias, *_ = ctx.needs_input_grad
+    needed = [features, weight, bias]
+    grads = backward(upstream, *layer, target, state, needed, *source, class_weight, *ctx.options)
+    return pad(ctx, *(g if wanted else None for g, wanted in zip(grads, needed, strict=True)))
 
 
 def _refuse(ctx: Any, *_: Any) -> None:

@@ -7,53 +7,62 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._source import LENGTH, SCHEMA, Source, wide
+from softmax2d.torch._options import (
+    LOVASZ,
+    REGION,
+    TARGET,
+    LovaszOptions,
+    RegionOptions,
+    from_flat,
+    pad,
+    restore,
+    save,
+)
+from softmax2d.torch._source import wide
 from softmax2d.torch.kernels import composite, second
-from softmax2d.torch.operators.operators import TARGET, nones, operator
+from softmax2d.torch.operators.operators import operator
 
 region = operator(
     "region",
-    f"({TARGET}, str where, float[] factors, {SCHEMA}, "
-    "Tensor? weight, int? ignore_index, float smooth) -> (Tensor, Tensor)",
+    f"({TARGET}, {REGION}) -> (Tensor, Tensor)",
     lambda kernels: (
-        lambda logits, target, where, factors, *rest: kernels.region(
-            where, logits, target, factors, Source(*rest[:LENGTH]), rest[LENGTH:]
+        lambda logits, target, *flat: kernels.region(
+            logits, target, *from_flat(RegionOptions, flat)
         )
     ),
 )
 region_backward = operator(
     "region_backward",
-    f"(Tensor upstream, {TARGET}, Tensor slopes, float[] factors, {SCHEMA}, "
-    "Tensor? weight, int? ignore_index, float smooth) -> Tensor",
+    f"(Tensor upstream, {TARGET}, Tensor slopes, {REGION}) -> Tensor",
     lambda kernels: (
-        lambda upstream, logits, target, slopes, factors, *rest: kernels.region_backward(
-            upstream, logits, target, slopes, factors, Source(*rest[:LENGTH]), rest[LENGTH:]
+        lambda upstream, logits, target, slopes, *flat: kernels.region_backward(
+            upstream, logits, target, slopes, *from_flat(RegionOptions, flat)
         )
     ),
 )
 lovasz = operator(
     "lovasz",
-    f"({TARGET}, {SCHEMA}, str classes, int? ignore_index) -> Tensor",
+    f"({TARGET}, {LOVASZ}) -> Tensor",
     lambda kernels: (
-        lambda logits, target, *rest: kernels.lovasz(
-            logits, target, Source(*rest[:LENGTH]), *rest[LENGTH:]
+        lambda logits, target, *flat: kernels.lovasz(
+            logits, target, *from_flat(LovaszOptions, flat)
         )
     ),
 )
 lovasz_backward = operator(
     "lovasz_backward",
-    f"(Tensor upstream, {TARGET}, {SCHEMA}, str classes, int? ignore_index) -> Tensor",
+    f"(Tensor upstream, {TARGET}, {LOVASZ}) -> Tensor",
     lambda kernels: (
-        lambda upstream, logits, target, *rest: kernels.lovasz_backward(
-            upstream, logits, target, Source(*rest[:LENGTH]), *rest[LENGTH:]
+        lambda upstream, logits, target, *flat: kernels.lovasz_backward(
+            upstream, logits, target, *from_flat(LovaszOptions, flat)
         )
     ),
 )
 
 
 @region.register_fake
-def _(logits: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    source = Source(*rest[3 : 3 + LENGTH])
+def _(logits: Tensor, target: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
+    source, _ = from_flat(RegionOptions, flat)
     slopes = logits.new_empty((2, logits.shape[source.dim]), dtype=torch.float64)
     return logits.new_empty((), dtype=wide(logits)), slopes
 
@@ -69,81 +78,69 @@ def _(upstream: Tensor, logits: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(logits)
 
 
-def _keep(ctx: Any, tensors: tuple[Tensor, ...], source: Source, weight: Any, rest: Any) -> None:
-    ctx.save_for_backward(*tensors, source.temperature, source.bias, weight)
-    ctx.source, ctx.rest = source._replace(temperature=None, bias=None), rest
-
-
-def _kept(ctx: Any) -> tuple[list[Tensor], Source, Tensor | None]:
-    *tensors, temperature, bias, weight = ctx.saved_tensors
-    return tensors, ctx.source._replace(temperature=temperature, bias=bias), weight
-
-
 def _save_region(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    logits, target, _, factors, *rest = inputs
-    source, (weight, *options) = Source(*rest[:LENGTH]), rest[LENGTH:]
-    ctx.mark_non_differentiable(output[1])
-    _keep(ctx, (logits, target, output[1]), source, weight, (factors, options))
+    logits, target, *flat = inputs
+    source, (weight, *ctx.options) = from_flat(RegionOptions, flat)
+    _, slopes = output
+    ctx.mark_non_differentiable(slopes)
+    save(ctx, source, logits, target, slopes, weight)
 
 
 def _region_backward(ctx: Any, upstream: Tensor, _: Any) -> tuple[Any, ...]:
-    (logits, target, slopes), source, weight = _kept(ctx)
-    factors, options = ctx.rest
-    rest = (factors, *source, weight, *options)
-    grad = region_backward(upstream, logits, target, slopes, *rest)
-    return grad, *nones(6 + LENGTH)
+    source, (logits, target, slopes, weight) = restore(ctx)
+    flat = (*source, weight, *ctx.options)
+    return pad(ctx, region_backward(upstream, logits, target, slopes, *flat))
 
 
 region.register_autograd(_region_backward, setup_context=_save_region)
 
 
 def _save_region_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    upstream, logits, target, _, factors, *rest = inputs
-    source, (weight, *options) = Source(*rest[:LENGTH]), rest[LENGTH:]
-    _keep(ctx, (upstream, logits, target), source, weight, (factors, options))
+    upstream, logits, target, _, *flat = inputs
+    source, (weight, *ctx.options) = from_flat(RegionOptions, flat)
+    save(ctx, source, upstream, logits, target, weight)
 
 
 def _region_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
-    (upstream, logits, target), source, weight = _kept(ctx)
-    factors, (ignore_index, smooth) = ctx.rest
+    source, (upstream, logits, target, weight) = restore(ctx)
+    options = RegionOptions(weight, *ctx.options)
 
     def loss(z: Tensor, u: Tensor) -> Tensor:
-        return u * composite.region(z, target, factors, source, weight, ignore_index, smooth)
+        return u * composite.region(z, target, source, options)
 
-    found = second.of_gradient(loss, upstream, logits, tangent)
-    return *found, *nones(6 + LENGTH)
+    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
 
 
 region_backward.register_autograd(_region_second, setup_context=_save_region_backward)
 
 
 def _save_lovasz(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    logits, target, *rest = inputs
-    _keep(ctx, (logits, target), Source(*rest[:LENGTH]), None, rest[LENGTH:])
+    logits, target, *flat = inputs
+    source, ctx.options = from_flat(LovaszOptions, flat)
+    save(ctx, source, logits, target)
 
 
 def _lovasz_backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-    (logits, target), source, _ = _kept(ctx)
-    grad = lovasz_backward(upstream, logits, target, *source, *ctx.rest)
-    return grad, *nones(3 + LENGTH)
+    source, (logits, target) = restore(ctx)
+    return pad(ctx, lovasz_backward(upstream, logits, target, *source, *ctx.options))
 
 
 lovasz.register_autograd(_lovasz_backward, setup_context=_save_lovasz)
 
 
 def _save_lovasz_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    upstream, logits, target, *rest = inputs
-    _keep(ctx, (upstream, logits, target), Source(*rest[:LENGTH]), None, rest[LENGTH:])
+    upstream, logits, target, *flat = inputs
+    source, ctx.options = from_flat(LovaszOptions, flat)
+    save(ctx, source, upstream, logits, target)
 
 
 def _lovasz_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
-    (upstream, logits, target), source, _ = _kept(ctx)
+    source, (upstream, logits, target) = restore(ctx)
 
     def loss(z: Tensor, u: Tensor) -> Tensor:
-        return u * composite.lovasz(z, target, source, *ctx.rest)
+        return u * composite.lovasz(z, target, source, ctx.options)
 
-    found = second.of_gradient(loss, upstream, logits, tangent)
-    return *found, *nones(3 + LENGTH)
+    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
 
 
 lovasz_backward.register_autograd(_lovasz_second, setup_context=_save_lovasz_backward)

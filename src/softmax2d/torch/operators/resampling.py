@@ -10,7 +10,8 @@ from torch import Tensor
 
 from softmax2d._gate import grids
 from softmax2d._gate import sizes as _sizes
-from softmax2d.torch._source import LENGTH, SCHEMA, Source, empty_result
+from softmax2d.torch._options import pad
+from softmax2d.torch._source import SCHEMA, Source, empty_result
 from softmax2d.torch.kernels import composite
 
 
@@ -30,12 +31,12 @@ def _matrix(extent: int, size: int, name: str, align_corners: bool, cut: slice) 
     mutates_args=(),
     schema=f"(Tensor grad, SymInt[] shape, {SCHEMA}) -> Tensor",
 )
-def spread(grad: Tensor, shape: Any, *given: Any) -> Tensor:
+def spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
     """A gradient on the result's grid as one on the logits', whose shape is ``shape``.
 
     One product with a matrix of float64 for each spatial dimension.
     """
-    source = Source(*given)
+    source = Source(*flat)
     count = source.spatial_count(len(shape))
     first = len(shape) - count - (source.dim == -1)
     extents = [int(n) for n in shape[first : first + count]]
@@ -52,19 +53,19 @@ def spread(grad: Tensor, shape: Any, *given: Any) -> Tensor:
 
 
 @spread.register_fake
-def _(grad: Tensor, shape: Any, *given: Any) -> Tensor:
+def _(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
     return empty_result(grad, tuple(shape))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, *given = inputs
-    ctx.source = Source(*given)
+    _, _, *source = inputs
+    ctx.source = Source(*source)
 
 
 def _backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     """The transpose's transpose: the interpolation."""
     fine = composite.resampled(tangent.double(), ctx.source).to(tangent.dtype)
-    return fine, *(None,) * (LENGTH + 1)
+    return pad(ctx, fine)
 
 
 spread.register_autograd(_backward, setup_context=_save)

@@ -1,0 +1,126 @@
+"""The custom operators of the cross-entropy, with derivatives of any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softmax2d.torch._options import LOSS, TARGET, LossOptions, from_flat, pad, restore, save
+from softmax2d.torch._source import Source, wide
+from softmax2d.torch.kernels import composite, cuda, second
+from softmax2d.torch.operators.operators import operator
+
+cross_entropy = operator(
+    "cross_entropy",
+    f"({TARGET}, {LOSS}) -> (Tensor, Tensor, Tensor)",
+    lambda kernels: (
+        lambda logits, target, *flat: kernels.cross_entropy(
+            logits, target, *from_flat(LossOptions, flat)
+        )
+    ),
+)
+cross_entropy_with_grad = operator(
+    "cross_entropy_with_grad",
+    f"({TARGET}, {LOSS}) -> (Tensor, Tensor)",
+    lambda kernels: (
+        lambda logits, target, *flat: kernels.cross_entropy_with_grad(
+            logits, target, *from_flat(LossOptions, flat)
+        )
+    ),
+)
+cross_entropy_backward = operator(
+    "cross_entropy_backward",
+    f"(Tensor upstream, {TARGET}, Tensor normaliser, Tensor state, {LOSS}) -> Tensor",
+    lambda kernels: (
+        lambda upstream, logits, target, normaliser, state, *flat: kernels.cross_entropy_backward(
+            upstream, logits, target, (normaliser, state), *from_flat(LossOptions, flat)
+        )
+    ),
+)
+
+
+def _new_loss(logits: Tensor, source: Source, reduction: str) -> Tensor:
+    shape = source.pixel_shape(logits.shape) if reduction == "none" else ()
+    return logits.new_empty(shape, dtype=wide(logits))
+
+
+@cross_entropy.register_fake
+def _(logits: Tensor, target: Tensor, *flat: Any) -> tuple[Tensor, Tensor, Tensor]:
+    source, options = from_flat(LossOptions, flat)
+    planes = cuda.normaliser_planes(logits, target, source, options)
+    shape = (planes, *source.pixel_shape(logits.shape)) if planes else (0,)
+    normaliser = logits.new_empty(shape, dtype=torch.float32)
+    state = logits.new_empty(3 if options.hardest else 1, dtype=torch.float64)
+    return _new_loss(logits, source, options.reduction), normaliser, state
+
+
+@cross_entropy_with_grad.register_fake
+def _(logits: Tensor, target: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
+    source, options = from_flat(LossOptions, flat)
+    return _new_loss(logits, source, options.reduction), torch.empty_like(logits)
+
+
+@cross_entropy_backward.register_fake
+def _(upstream: Tensor, logits: Tensor, *rest: Any) -> Tensor:
+    return torch.empty_like(logits)
+
+
+def _plain_loss(
+    target: Tensor, state: Tensor, source: Source, options: LossOptions
+) -> Callable[..., Tensor]:
+    """The loss times what is upstream, added up, in plain PyTorch."""
+
+    def loss(z: Tensor, upstream: Tensor, t: Tensor = target) -> Tensor:
+        each = composite.losses(z, t, source, options)
+        return (composite.counted(each, state) * state[0] * upstream).sum()
+
+    return loss
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    logits, target, *flat = inputs
+    source, (weight, *ctx.options) = from_flat(LossOptions, flat)
+    _, normaliser, state = output
+    ctx.mark_non_differentiable(normaliser, state)
+    save(ctx, source, logits, target, normaliser, state, weight)
+
+
+def _backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:
+    source, (logits, target, normaliser, state, weight) = restore(ctx)
+    grad = by_target = None
+    by_logits, by_probs, *_ = ctx.needs_input_grad
+    if by_logits:
+        flat = (*source, weight, *ctx.options)
+        grad = cross_entropy_backward(upstream, logits, target, normaliser, state, *flat)
+    if by_probs:
+        loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
+        z, u = logits.double(), upstream.double()
+        by_target = second.gradient(lambda t: loss(z, u, t), target)
+    return pad(ctx, grad, by_target)
+
+
+cross_entropy.register_autograd(_backward, setup_context=_save)
+
+
+def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    upstream, logits, target, _, state, *flat = inputs
+    source, (weight, *ctx.options) = from_flat(LossOptions, flat)
+    save(ctx, source, upstream, logits, target, state, weight)
+
+
+def _second_backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
+    _, _, by_target, *_ = ctx.needs_input_grad
+    if by_target:
+        raise NotImplementedError(
+            "cross_entropy2d: a second derivative by logits and target together is not supported; "
+            "pass target.detach()."
+        )
+    source, (upstream, logits, target, state, weight) = restore(ctx)
+    loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
+    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
+
+
+cross_entropy_backward.register_autograd(_second_backward, setup_context=_save_backward)
