@@ -13,10 +13,11 @@ import torch
 from torch.nn import functional
 
 import softmax2d.torch as s2t
-from softmax2d.torch._gate import source_of
-from softmax2d.torch._options import LossOptions
-from softmax2d.torch._source import Source
-from softmax2d.torch.linear import bands, functions, operators
+from softmax2d.torch import _linear as functions
+from softmax2d.torch.gate.arguments import source_of
+from softmax2d.torch.gate.options import LossOptions
+from softmax2d.torch.gate.source import Source
+from softmax2d.torch.linear import bands, operators
 
 IMAGES, CHANNELS, CLASSES, OWN = 2, 5, 4, (6, 7)
 WEIGHTS = torch.tensor([0.5, 2.0, 0.0, 1.25], dtype=torch.float64)

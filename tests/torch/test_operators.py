@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 import softmax2d.torch as s2t
-from softmax2d.torch._gate import source_of
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate.arguments import source_of
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.operators import cross_entropy, operators, regions, resampling
 
 SEED = 7

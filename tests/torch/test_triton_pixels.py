@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from softmax2d.torch._gate import source_of
-from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate.arguments import source_of
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import cpu, cuda, cuda_pixels
 from tests import cases, truth
 from tests.ulp import assert_within

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from softmax2d.torch import cross_entropy2d, segment
-from softmax2d.torch._gate import target_size
+from softmax2d.torch.gate.arguments import target_size
 
 _EPSILON = torch.finfo(torch.float32).eps  # MMSegmentation's: a mean over no pixel is 0
 

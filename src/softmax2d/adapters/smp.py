@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from softmax2d.torch import cross_entropy2d, lovasz_softmax_loss2d, tversky_loss2d
-from softmax2d.torch._gate import target_size
+from softmax2d.torch.gate.arguments import target_size
 
 
 def _multiclass(where: str, mode: str, from_logits: bool) -> None:

@@ -30,6 +30,7 @@ from softmax2d.torch._functions import (
     softmax2d_jvp,
     softmax2d_vjp,
 )
+from softmax2d.torch._linear import LinearCrossEntropy2d, linear_cross_entropy2d
 from softmax2d.torch._loss_functions import (
     check_target,
     cross_entropy2d,
@@ -55,7 +56,6 @@ from softmax2d.torch._modules import (
     Softmax2d,
     TverskyLoss2d,
 )
-from softmax2d.torch.linear.functions import LinearCrossEntropy2d, linear_cross_entropy2d
 
 __all__ = [
     "CrossEntropy2d",

@@ -12,8 +12,8 @@ from softmax2d._gate import checks
 from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._ops import segment as _ops
 from softmax2d._ops.segment import Segmentation
-from softmax2d.torch import _gate
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite
 from softmax2d.torch.operators import operators
 
@@ -43,11 +43,11 @@ def _probs(
     given: Source,
 ) -> Tensor:
     """Both public functions."""
-    logits = _gate.floats(where, "logits", logits)
-    source = _gate.source_of(where, logits, given)
+    logits = tensors.floats(where, "logits", logits)
+    source = arguments.source_of(where, logits, given)
     if out is not None:
-        _gate.no_gradient(where, logits)
-        _gate.beside(where, "out", out, ("logits", logits))
+        tensors.no_gradient(where, logits)
+        tensors.companion(where, "out", out, ("logits", logits))
         operators.probs_out(out, logits, logs, *source)
         return out
     logits = _as_autocast(logits)
@@ -144,16 +144,16 @@ def log_softmax2d(
 def _vjp(
     where: str, logs: bool, first: tuple[str, Any], second: tuple[str, Any], dim: int, out: Any
 ) -> Tensor:
-    result = _gate.floats(where, *first)
-    grad = _gate.beside(where, second[0], _gate.floats(where, *second), (first[0], result))
-    dim = _gate.class_dim(where, first[0], result, dim)
+    result = tensors.floats(where, *first)
+    grad = tensors.companion(where, second[0], tensors.floats(where, *second), (first[0], result))
+    dim = tensors.class_dim(where, first[0], result, dim)
     common = torch.promote_types(result.dtype, grad.dtype)
     result, grad = result.to(common), grad.to(common)
     if out is not None:
-        _gate.no_gradient(where, result, grad)
-        _gate.beside(where, "out", out, (first[0], result))
+        tensors.no_gradient(where, result, grad)
+        tensors.companion(where, "out", out, (first[0], result))
         operators.vjp_out(out, result, grad, logs, dim)
-        return _gate.tensor(where, "out", out)
+        return tensors.tensor(where, "out", out)
     found: Tensor = operators.vjp(result, grad, logs, dim)
     return found
 
@@ -213,8 +213,8 @@ def softmax2d_jacobian(probs: Tensor, *, dim: int = -3) -> Tensor:
             [-0.2500,  0.2500]])
     """
     where = "softmax2d_jacobian"
-    p = _gate.floats(where, "probs", probs)
-    dim = _gate.class_dim(where, "probs", p, dim)
+    p = tensors.floats(where, "probs", probs)
+    dim = tensors.class_dim(where, "probs", p, dim)
     p = p.movedim(dim, -1)
     exact = p.float() if p.dtype.itemsize == 2 else p
     same = torch.eye(p.shape[-1], dtype=torch.bool, device=p.device)
@@ -258,14 +258,14 @@ def segment(
     (torch.uint8, 1, 0.8808)
     """
     where = "segment"
-    logits = _gate.floats(where, "logits", logits)
+    logits = tensors.floats(where, "logits", logits)
     grid = size, interpolation, align_corners, spatial_dims, window
     given = Source(dim, temperature, bias, *grid)
     if checks.decoding(where, decode) != "argmax":
         if logits.device.type != "cpu" or exporting() or torch.compiler.is_compiling():
             checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
         return _decoded(logits, given, outputs, top_k, decode)
-    source = _gate.source_of(where, logits, given)
+    source = arguments.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
     if exporting():
         found = composite.segment(logits, source, list(names), top_k)

@@ -13,10 +13,10 @@ import softmax2d as numpy_functions
 from softmax2d._gate.options import Reduction, Window
 from softmax2d._losses import overlap
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
-from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite
 from softmax2d.torch.kernels.cpu import array_of, keywords
 from softmax2d.torch.operators import cross_entropy as operators
@@ -92,8 +92,8 @@ def cross_entropy2d(
     where = "cross_entropy2d"
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     terms = label_smoothing, focal_gamma, reduction, top_k, threshold
-    logits, target, source = _gate.problem(where, logits, target, given)
-    options = _gate.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
+    logits, target, source = arguments.problem(where, logits, target, given)
+    options = arguments.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
     if exporting():
         return composite.cross_entropy(logits, target, source, options)
     loss: Tensor
@@ -134,8 +134,8 @@ def cross_entropy2d_with_grad(
     where = "cross_entropy2d_with_grad"
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     terms = label_smoothing, focal_gamma, reduction, top_k, threshold
-    logits, target, source = _gate.problem(where, logits, target, given)
-    options = _gate.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
+    logits, target, source = arguments.problem(where, logits, target, given)
+    options = arguments.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
     operator = operators.cross_entropy_with_grad
     loss, grad = operator(logits.detach(), target.detach(), *source, *options)
     return loss, grad
@@ -144,8 +144,8 @@ def cross_entropy2d_with_grad(
 def _region(logits: Tensor, target: Tensor, given: Source, options: RegionOptions) -> Tensor:
     """Dice and its relatives."""
     where = options.where
-    logits, target, source = _gate.problem(where, logits, target, given)
-    options = _gate.region_options(logits, options)
+    logits, target, source = arguments.problem(where, logits, target, given)
+    options = arguments.region_options(logits, options)
     if exporting():
         return composite.region(logits, target, source, options)
     loss: Tensor
@@ -251,7 +251,7 @@ def lovasz_softmax_loss2d(
     """
     where = "lovasz_softmax_loss2d"
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    logits, target, source = _gate.problem(where, logits, target, given)
+    logits, target, source = arguments.problem(where, logits, target, given)
     options = LovaszOptions(classes, ignore_index)
     if exporting():
         return composite.lovasz(logits, target, source, options)
@@ -264,7 +264,7 @@ def _with_grad(loss: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tenso
 
     def both(logits: Tensor, target: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            at = _gate.floats(both.__name__, "logits", logits).detach().requires_grad_()
+            at = tensors.floats(both.__name__, "logits", logits).detach().requires_grad_()
             found = loss(at, target, **options)
             (grad,) = torch.autograd.grad(found, at)
         return found.detach(), grad
@@ -293,8 +293,8 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         A target outside [0, classes) that is not ``ignore_index``, with the first place.
     """
     where = "check_target"
-    target = _gate.tensor(where, "target", target)
-    _gate.indices(where, target, tuple(target.shape))
+    target = tensors.tensor(where, "target", target)
+    tensors.indices(where, target, tuple(target.shape))
     bad = (target < 0) | (target >= classes)
     if ignore_index is not None:
         bad &= target != ignore_index
@@ -333,7 +333,7 @@ def evaluate(
         Whole counts, which add up to the same bits over batches and processes in any order.
     """
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    logits, target, source = _gate.problem("evaluate", logits, target, given)
+    logits, target, source = arguments.problem("evaluate", logits, target, given)
     arrays = array_of(logits.cpu()), array_of(target.cpu())
     options = keywords(source) | {"window": window}
     return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)

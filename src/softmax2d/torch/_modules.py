@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from softmax2d._ops.segment import Segmentation
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.torch import _functions, _gate
+from softmax2d.torch import _functions
 from softmax2d.torch import _loss_functions as losses
+from softmax2d.torch.gate import arguments
 
 
 class _Options(nn.Module):
@@ -196,7 +197,7 @@ class CrossEntropy2d(_Options):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
-        size = _gate.target_size("CrossEntropy2d", logits, target, self.dim)
+        size = arguments.target_size("CrossEntropy2d", logits, target, self.dim)
         return losses.cross_entropy2d(logits, target, size=size, **self._options())
 
 
@@ -207,7 +208,7 @@ class _RegionLoss(_Options):
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
-        size = _gate.target_size(type(self).__name__, logits, target, self.dim)
+        size = arguments.target_size(type(self).__name__, logits, target, self.dim)
         found: Tensor = type(self).loss(logits, target, size=size, **self._options())
         return found
 
@@ -324,7 +325,7 @@ class Evaluate(_Options):
     @torch.compiler.disable
     def forward(self, logits: Tensor, target: Tensor) -> None:
         """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
-        size = _gate.target_size("Evaluate", logits, target, self.dim)
+        size = arguments.target_size("Evaluate", logits, target, self.dim)
         found = losses.evaluate(logits.detach(), target, size=size, **self._options())
         self._seen = found if self._seen is None else self._seen + found
 

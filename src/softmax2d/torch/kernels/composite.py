@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.source import Source
 
 _MODES = {
     "linear": {1: "linear", 2: "bilinear", 3: "trilinear"},

@@ -25,8 +25,8 @@ from softmax2d._losses import passes as losses
 from softmax2d._ops import derivatives
 from softmax2d._ops import probs as _probs
 from softmax2d._ops import segment as _ops
-from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch._source import Source, empty_result
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.source import Source, empty_result
 
 
 def array_of(tensor: Tensor) -> Array:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import losses as _options
-from softmax2d.torch import _gate
-from softmax2d.torch._options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch._source import Source, wide
+from softmax2d.torch.gate import tensors
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
     check,
@@ -79,7 +79,7 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: LossOpt
         kind = "probabilities" if soft else "indices"
         raise ValueError(
             f"{where}: target must hold class {kind} of shape {tuple(shape)}; "
-            f"got {_gate.describe(target)}."
+            f"got {tensors.describe(target)}."
         )
 
 
@@ -208,7 +208,7 @@ def region(
 
 def _check_indices(where: str, logits: Tensor, target: Tensor, source: Source) -> None:
     check(where, logits, source)
-    _gate.indices(where, target, tuple(source.pixel_shape(logits.shape)))
+    tensors.indices(where, target, tuple(source.pixel_shape(logits.shape)))
 
 
 def region_backward(

@@ -17,8 +17,8 @@ from torch import Tensor
 from softmax2d._gate import arrays, checks, grids, maps
 from softmax2d._gate import sizes as _sizes
 from softmax2d._gate.options import Resampling
-from softmax2d.torch import _gate
-from softmax2d.torch._source import Source, empty_result, label_dtype, wide
+from softmax2d.torch.gate import tensors
+from softmax2d.torch.gate.source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
 
 
@@ -152,7 +152,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
         where = "log_softmax2d_vjp" if logs else "softmax2d_vjp"
         raise ValueError(
             f"{where}: {names[1]} must have the shape of {names[0]}, {tuple(result.shape)}; "
-            f"got {_gate.describe(grad)}."
+            f"got {tensors.describe(grad)}."
         )
     if result.dtype == torch.float64 or not _has_triton():
         p, g = result.double(), grad.double()

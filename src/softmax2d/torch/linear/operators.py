@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._options import LOSS, LossOptions, from_flat, pad, restore, save
+from softmax2d.torch.gate.options import LOSS, LossOptions, from_flat, pad, restore, save
 from softmax2d.torch.linear import bands
 from softmax2d.torch.linear.bands import WHERE
 

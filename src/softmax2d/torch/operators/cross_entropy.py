@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._options import LOSS, TARGET, LossOptions, from_flat, pad, restore, save
-from softmax2d.torch._source import Source, wide
+from softmax2d.torch.gate.options import LOSS, TARGET, LossOptions, from_flat, pad, restore, save
+from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels import composite, cuda, second
 from softmax2d.torch.operators.operators import operator
 

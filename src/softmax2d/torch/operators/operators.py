@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._options import pad, restore, save
-from softmax2d.torch._source import SCHEMA, Source, empty_result, label_dtype, wide
+from softmax2d.torch.gate.options import pad, restore, save
+from softmax2d.torch.gate.source import SCHEMA, Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite, cpu, cuda
 from softmax2d.torch.operators import resampling
 

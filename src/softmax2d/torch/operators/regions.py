@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d.torch._options import (
+from softmax2d.torch.gate.options import (
     LOVASZ,
     REGION,
     TARGET,
@@ -18,7 +18,7 @@ from softmax2d.torch._options import (
     restore,
     save,
 )
-from softmax2d.torch._source import wide
+from softmax2d.torch.gate.source import wide
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.operators.operators import operator
 

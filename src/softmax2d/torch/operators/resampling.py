@@ -10,8 +10,8 @@ from torch import Tensor
 
 from softmax2d._gate import grids
 from softmax2d._gate import sizes as _sizes
-from softmax2d.torch._options import pad
-from softmax2d.torch._source import SCHEMA, Source, empty_result
+from softmax2d.torch.gate.options import pad
+from softmax2d.torch.gate.source import SCHEMA, Source, empty_result
 from softmax2d.torch.kernels import composite
 
 

@@ -17,8 +17,8 @@ SCHEMA = (
 class Source(NamedTuple):
     """What stands between a tensor of logits and their softmax.
 
-    A public function packs its options as they are; ``_gate.source_of`` makes of them what
-    operators take, which the comments below say.
+    A public function packs its options as they are; ``arguments.source_of`` makes of them
+    what operators take, which the comments below say.
     """
 
     dim: int = -3  # of the classes, counted from the back

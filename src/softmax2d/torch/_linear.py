@@ -10,42 +10,40 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from softmax2d._gate.options import Reduction
-from softmax2d.torch import _gate
 from softmax2d.torch._functions import Names, Size, exporting
 from softmax2d.torch._loss_functions import cross_entropy2d
 from softmax2d.torch._modules import _Options
-from softmax2d.torch._options import LossOptions
-from softmax2d.torch._source import Source
+from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.options import LossOptions
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.linear import operators
 from softmax2d.torch.linear.bands import WHERE
 
 
 def _matrix(features: Tensor, weight: Any) -> Tensor:
     """The weight as a matrix of (C, D)."""
-    found = _gate.floats(WHERE, "weight", _gate.beside(WHERE, "weight", weight, _named(features)))
+    found = tensors.companion(WHERE, "weight", weight, ("features", features))
+    found = tensors.floats(WHERE, "weight", found)
     shape = tuple(found.shape)
     if found.ndim not in (2, 4) or shape[2:] not in ((), (1, 1)) or shape[1] != features.shape[1]:
         raise ValueError(
             f"{WHERE}: weight must have shape (C, {features.shape[1]}) or "
-            f"(C, {features.shape[1]}, 1, 1), for features of {_gate.describe(features)}; "
-            f"got {_gate.describe(found)}."
+            f"(C, {features.shape[1]}, 1, 1), for features of {tensors.describe(features)}; "
+            f"got {tensors.describe(found)}."
         )
     return found.flatten(1)
-
-
-def _named(features: Tensor) -> tuple[str, Tensor]:
-    return "features", features
 
 
 def _vector(features: Tensor, bias: Any, classes: int) -> Tensor | None:
     """The bias, one number for each class."""
     if bias is None:
         return None
-    found = _gate.floats(WHERE, "bias", _gate.beside(WHERE, "bias", bias, _named(features)))
+    found = tensors.companion(WHERE, "bias", bias, ("features", features))
+    found = tensors.floats(WHERE, "bias", found)
     if tuple(found.shape) != (classes,):
         raise ValueError(
             f"{WHERE}: bias must be one value per class, shape ({classes},); "
-            f"got {_gate.describe(found)}."
+            f"got {tensors.describe(found)}."
         )
     return found
 
@@ -135,22 +133,22 @@ def linear_cross_entropy2d(
     >>> s2t.linear_cross_entropy2d(features, torch.zeros(2, 8), None, target, size=(8, 8))
     tensor(0.6931)
     """
-    features = _gate.floats(WHERE, "features", features)
+    features = tensors.floats(WHERE, "features", features)
     if features.ndim != 4:
         raise ValueError(
-            f"{WHERE}: features must have shape (N, D, h, w); got {_gate.describe(features)}."
+            f"{WHERE}: features must have shape (N, D, h, w); got {tensors.describe(features)}."
         )
     weight = _matrix(features, weight)
     bias = _vector(features, bias, len(weight))
-    target = _gate.beside(WHERE, "target", target, _named(features))
+    target = tensors.companion(WHERE, "target", target, ("features", features))
     if target.is_floating_point():
         raise TypeError(
-            f"{WHERE}: target must be integer class indices; got {_gate.describe(target)}. "
+            f"{WHERE}: target must be integer class indices; got {tensors.describe(target)}. "
             "Class probabilities go with logits, to cross_entropy2d."
         )
     _refuse_chosen(WHERE, top_k, threshold)
-    shift = _gate.constant(WHERE, "logit_bias", logit_bias, features)
-    factors = _gate.constant(WHERE, "class_weight", class_weight, features)
+    shift = tensors.constant(WHERE, "logit_bias", logit_bias, features)
+    factors = tensors.constant(WHERE, "class_weight", class_weight, features)
     if features.device.type == "cuda" or exporting():
         return cross_entropy2d(
             _convolved(features, weight, bias),
@@ -167,9 +165,9 @@ def linear_cross_entropy2d(
             reduction=reduction,
         )
     given = Source(-3, temperature, shift, size, interpolation, align_corners)
-    source = _gate.source_of(WHERE, features, given, len(weight))
+    source = arguments.source_of(WHERE, features, given, len(weight))
     terms = LossOptions(factors, ignore_index, label_smoothing, focal_gamma, reduction)
-    options = _gate.loss_options(WHERE, features, terms)
+    options = arguments.loss_options(WHERE, features, terms)
     loss: Tensor
     loss, _ = operators.forward(features, weight, bias, target, *source, *options)
     return loss
@@ -274,7 +272,7 @@ class LinearCrossEntropy2d(_Options):
 
     def forward(self, features: Tensor, target: Tensor) -> Tensor:
         """The loss of ``features``, shape (N, D, h, w), for ``target``, shape (N, H, W)."""
-        size = _gate.target_size("LinearCrossEntropy2d", features, target, -3)
+        size = arguments.target_size("LinearCrossEntropy2d", features, target, -3)
         layer = self.weight, self.bias
         return linear_cross_entropy2d(features, *layer, target, size=size, **self._options())
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from softmax2d.torch._source import SCHEMA, Source
+from softmax2d.torch.gate.source import SCHEMA, Source
 
 
 class LossOptions(NamedTuple):

@@ -1,0 +1,127 @@
+"""The gate for what a public function was given: tensors, their source, and a loss's options."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softmax2d._gate import checks, maps, sizes
+from softmax2d.torch.gate import tensors
+from softmax2d.torch.gate.options import LossOptions, RegionOptions
+from softmax2d.torch.gate.source import Source
+
+
+def _unpack(
+    where: str, temperature: Any, bias: Any, logits: Tensor, classes: int
+) -> tuple[Any, Any]:
+    """Temperature and bias of a calibration that stands for a temperature, plus ``bias``."""
+    if isinstance(temperature, int | float | Tensor) or not maps.is_fitted(temperature):
+        return temperature, bias
+    scale, own = temperature.plain()
+    if classes != temperature.classes:
+        raise ValueError(
+            f"{where}: temperature is a calibration of {temperature.classes} classes; "
+            f"the logits have {classes}."
+        )
+    if own is None or bias is None:
+        return scale, own if bias is None else bias
+    added = tensors.constant(where, "bias", bias, logits)
+    if added is None or added.shape != (temperature.classes,):
+        return scale, added  # refused by its shape
+    return scale, added + torch.as_tensor(own, dtype=torch.float64, device=logits.device)
+
+
+def source_of(where: str, logits: Tensor, given: Source, classes: int | None = None) -> Source:
+    """A public function's options as operators take them; they check sizes and names themselves.
+
+    ``classes`` are those along ``dim`` unless it is given.
+    """
+    dim = tensors.class_dim(where, "logits", logits, given.dim)
+    count = logits.shape[dim] if classes is None else classes
+    temperature, bias = _unpack(where, given.temperature, given.bias, logits, count)
+    plain = isinstance(temperature, int | float) and temperature == 1
+    scale = None if plain else tensors.constant(where, "temperature", temperature, logits)
+    shift = tensors.constant(where, "bias", bias, logits)
+    names = checks.names_of(where, "interpolation", given.interpolation)
+    if not isinstance(given.interpolation, str) and len(names) == 1:
+        names = *names, ""  # one name in a sequence is not one name for all
+    sizes.flag(where, "align_corners", given.align_corners)
+    spatial_dims = given.spatial_dims
+    if spatial_dims is not None:
+        spatial_dims = checks.whole(where, "spatial_dims", spatial_dims)
+    found = Source(dim, scale, shift, None, ",".join(names), given.align_corners, spatial_dims)
+    count = found.spatial_count(logits.ndim)
+    if given.size is not None:
+        found = found._replace(size=_sizes_of(where, given.size, count))
+    if given.window is not None:
+        own = found.pixel_shape(logits.shape)[-count:] if count else ()
+        slices = sizes.window_slices(where, given.window, own)
+        bounds = [number for s, n in zip(slices, own, strict=True) for number in s.indices(n)]
+        found = found._replace(window=bounds)
+    return found
+
+
+def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
+    """One size for each of ``count`` spatial dimensions; their number is checked later."""
+    try:
+        many = (size,) * count if isinstance(size, int | torch.SymInt) else size
+        return [n if isinstance(n, torch.SymInt) else checks.whole(where, "size", n) for n in many]
+    except TypeError:
+        raise TypeError(
+            f"{where}: size must be an integer or one per spatial axis; got {size!r}."
+        ) from None
+
+
+def problem(where: str, logits: Any, target: Any, given: Source) -> tuple[Tensor, Tensor, Source]:
+    """Checked logits and target, and the source."""
+    logits = tensors.floats(where, "logits", logits)
+    target = tensors.companion(where, "target", target, ("logits", logits))
+    return logits, target, source_of(where, logits, given)
+
+
+def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
+    """The options of a cross-entropy as its operators take them; they check ranges themselves."""
+    weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = given
+    smoothing = tensors.number(where, "label_smoothing", smoothing)
+    gamma = tensors.number(where, "focal_gamma", gamma)
+    weight = tensors.constant(where, "weight", weight, logits)
+    if top_k is not None:
+        top_k = index(top_k) if hasattr(top_k, "__index__") else float(top_k)
+    return LossOptions(weight, ignore_index, smoothing, gamma, reduction, top_k, threshold)
+
+
+def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
+    """The options of Dice and its relatives as their operators take them."""
+    weight, ignore_index, smooth, where, factors = given
+    weight = tensors.constant(where, "weight", weight, logits)
+    smooth = tensors.number(where, "smooth", smooth)
+    return RegionOptions(weight, ignore_index, smooth, where, factors)
+
+
+def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[Any, ...] | None:
+    """The target's size where it is larger than the logits' along some dimension, smaller in none.
+
+    Raises
+    ------
+    ValueError
+        A target that is smaller along one: its labels would be compared with some of the logits.
+    """
+    logits = tensors.floats(where, "logits", logits)
+    target = tensors.tensor(where, "target", target)
+    dim = tensors.class_dim(where, "logits", logits, dim)
+    count = -dim - 1 if dim != -1 else min(2, logits.ndim - 1)
+    if target.is_floating_point() or not count or target.ndim != logits.ndim - 1:
+        return None
+    first = logits.ndim - count - (dim == -1)
+    own, wanted = logits.shape[first : first + count], tuple(target.shape[-count:])
+    if own == wanted:
+        return None
+    if any(m < n for n, m in zip(own, wanted, strict=True)):
+        raise ValueError(
+            f"{where}: target must not be smaller than the logits, of size {tuple(own)}; "
+            f"got {wanted}. Pass size={wanted} to the function to make the logits smaller."
+        )
+    return wanted

@@ -1,0 +1,142 @@
+"""The gate for tensors: kinds, devices, dimensions; NumPy's gate refuses everything else.
+
+Each function takes the public function's name first, for the message.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from softmax2d._gate import checks
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DEVICES = ("cpu", "cuda", "meta")
+
+
+def describe(tensor: Tensor) -> str:
+    """Shape and dtype, for messages."""
+    return f"shape {tuple(tensor.shape)} and dtype {tensor.dtype}"
+
+
+def tensor(where: str, name: str, value: Any) -> Tensor:
+    """``value``, a dense tensor on a device that there are kernels for."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{where}: {name} must be a torch.Tensor; got {type(value).__name__}. "
+            f"NumPy arrays go to softmax2d.{where}."
+        )
+    if value.layout != torch.strided or value.is_quantized:
+        kind = "a quantized tensor" if value.is_quantized else f"layout {value.layout}"
+        raise TypeError(f"{where}: {name} must be a dense tensor; got {kind}.")
+    if value.device.type not in _DEVICES:
+        raise TypeError(
+            f"{where}: {name} must be on the CPU or on a CUDA device; got {value.device}. "
+            f"Copy it first, for example with {name}.cpu()."
+        )
+    return value
+
+
+def floats(where: str, name: str, value: Any) -> Tensor:
+    """A dense tensor of a floating type that there are kernels for."""
+    found = tensor(where, name, value)
+    if found.dtype not in _FLOATS:
+        hint = "" if found.is_complex() else f" Convert it, for example with {name}.float()."
+        raise TypeError(
+            f"{where}: {name} must be float16, bfloat16, float32 or float64; "
+            f"got {describe(found)}.{hint}"
+        )
+    _no_tangent(where, name, found)
+    return found
+
+
+def _no_tangent(where: str, name: str, found: Tensor) -> None:
+    """Refuse forward-mode differentiation, of which custom operators would see nothing."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:  # noqa: SLF001  # no other way
+        return
+    if forward_ad.unpack_dual(found).tangent is not None:  # type: ignore[no-untyped-call]
+        raise NotImplementedError(
+            f"{where}: {name} must not carry a tangent: there is no forward-mode derivative. "
+            "Use softmax2d_jvp on the probabilities, or a backward pass."
+        )
+
+
+def companion(where: str, name: str, value: Any, first: tuple[str, Tensor]) -> Tensor:
+    """A dense tensor on the device of another."""
+    found = tensor(where, name, value)
+    if found.device != first[1].device:
+        raise ValueError(
+            f"{where}: {name} must be on the device of {first[0]}, {first[1].device}; "
+            f"got {found.device}. Move it with {name}.to({first[0]}.device)."
+        )
+    return found
+
+
+def class_dim(where: str, name: str, given: Tensor, dim: Any) -> int:
+    """``dim`` counted from the back, so that a batch in front does not change it."""
+    number = checks.whole(where, "dim", dim)
+    ndim = given.ndim
+    if -ndim <= number < ndim:
+        return number - ndim if number >= 0 else number
+    if number == -3:
+        raise ValueError(
+            f"{where}: {name} needs a class dimension, shape (..., C, H, W); got "
+            f"{describe(given)}. Add one with {name}[None], or name another with dim=."
+        )
+    raise ValueError(
+        f"{where}: dim must be between {-ndim} and {ndim - 1} for {name} of {describe(given)}; "
+        f"got {number}."
+    )
+
+
+def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None:
+    """Numbers that are no variables (temperature, bias, weight), float64 on the logits' device."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        if value.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{where}: {name} has no gradient, but the one given requires it. Apply it to the "
+                f"logits in PyTorch, or pass {name}.detach()."
+            )
+        if value.is_complex() or value.dtype == torch.bool:
+            raise TypeError(f"{where}: {name} must be real numbers; got dtype {value.dtype}.")
+        return value.detach().to(logits.device, torch.float64)
+    if isinstance(value, bool | str | bytes):
+        raise TypeError(f"{where}: {name} must be real numbers; got {type(value).__name__}.")
+    try:
+        return torch.as_tensor(value, dtype=torch.float64, device=logits.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{where}: {name} must be real numbers; got {type(value).__name__}."
+        ) from None
+
+
+def indices(where: str, target: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse a target that is not one class index for each pixel."""
+    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+        raise TypeError(f"{where}: target must be integer class indices; got {describe(target)}.")
+    if tuple(target.shape) != shape:
+        raise ValueError(
+            f"{where}: target must hold class indices of shape {shape}; got {describe(target)}."
+        )
+
+
+def number(where: str, name: str, value: Any) -> float:
+    """``value`` as a float; its range is checked later."""
+    if isinstance(value, int | float | Real) and not isinstance(value, bool):
+        return float(value)
+    raise TypeError(f"{where}: {name} must be a number; got {type(value).__name__}.")
+
+
+def no_gradient(where: str, *tensors: Tensor) -> None:
+    """Refuse ``out=`` where a derivative would be lost."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        raise ValueError(
+            f"{where}: out does not go with automatic differentiation, but an argument requires "
+            "a gradient. Leave out away, or use torch.no_grad()."
+        )
