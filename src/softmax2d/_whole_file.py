@@ -13,6 +13,8 @@ from typing import IO, Any, Self
 
 from softmax2d._errors import Path, failing
 
+TEMPORARY = ".softmax2d-"  # how the names of unfinished files begin
+
 
 class WholeFiles:
     """Files that appear together when the block ends well; otherwise none of them appears.
@@ -31,7 +33,7 @@ class WholeFiles:
     def create(self, path: Path) -> IO[bytes]:
         """Open the temporary file that will become ``path``."""
         folder = os.path.dirname(os.path.realpath(path))
-        temporary = os.path.join(folder, f".softmax2d-{os.urandom(8).hex()}.tmp")
+        temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(8).hex()}.tmp")
         self._temporary[path] = temporary
         with failing(path):
             self._open[path] = open(temporary, "x+b")  # noqa: SIM115 - closed in __exit__

@@ -19,7 +19,7 @@ from softmax2d._gate.options import Decode
 from softmax2d.stream._run import Execute, Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan.chunk_cache import cache_chunks
-from softmax2d.stream.plan.geometry import Geometry, lay_out, naming, resize
+from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, resampling_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.places import account_path, check_apart, input_files
@@ -119,7 +119,7 @@ def _plan_operation(
 ) -> tuple[Operation, Space | None]:
     """What is computed for each pixel, and where the pixels lie in the world."""
     own = lay_out(source, options.axis)
-    with naming(source.path, "segment"):
+    with name_file(source.path, "segment"):
         mapping = class_map("segment", options.temperature, options.bias, own.classes)
     kinds = options.interpolation, options.align_corners
     how, space = resampling_of(options.size, options.like, *kinds, own)

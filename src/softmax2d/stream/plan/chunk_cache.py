@@ -15,11 +15,11 @@ from softmax2d._files.source.source import Array, Box, Source
 from softmax2d.stream.plan.geometry import Geometry
 
 Place = tuple[int, ...]
-_ROWS = 4  # of chunks that workers, one tile apart, may be in
+_ROWS = 4  # rows of chunks in which workers, one tile apart, may be
 
 
 class ChunkCache(Source):
-    """A source in chunks, of which the last ones read stay decoded.
+    """A source whose last chunks that were read stay decoded.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class ChunkCache(Source):
     budget : int
         Bytes of decoded chunks to keep.
     wanted : int
-        Of which more would not help.
+        Bytes above which more would not help.
     """
 
     def __init__(self, source: Source, budget: int, wanted: int) -> None:
@@ -43,15 +43,15 @@ class ChunkCache(Source):
         self._reading: dict[Place, threading.Lock] = {}
 
     def identity(self) -> dict[str, Any]:
-        """That of the source."""
+        """The source's identity."""
         return self._source.identity()
 
     def prepare(self) -> None:
-        """As the source."""
+        """Prepare the source."""
         self._source.prepare()
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
-        """As the source."""
+        """Where the source says that ``values`` are stored as ``nodata``."""
         return self._source.lacks(values, box, nodata)
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class ChunkCache(Source):
         self._source.close()
 
     def read(self, box: Box) -> Array:
-        """Put together from chunks."""
+        """The values in ``box``, put together from chunks."""
         found = np.empty(tuple(s.stop - s.start for s in box), self.dtype)
         chunks = self.chunks or self.shape
         each = [range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks, strict=True)]
@@ -81,7 +81,7 @@ class ChunkCache(Source):
                 self._kept.move_to_end(place)
                 return chunk
             turn = self._reading.setdefault(place, threading.Lock())
-        with turn:  # one reads, the others wait for it
+        with turn:  # one thread reads, the others wait for it
             with self._lock:
                 chunk = self._kept.get(place)
             if chunk is None:
@@ -104,9 +104,9 @@ class ChunkCache(Source):
 
 
 def cache_chunks(source: Source, geometry: Geometry, memory: int) -> tuple[Source, int]:
-    """The source as tiles should read it, and the bytes that are left for them.
+    """The source that tiles read, and the bytes that are left for them.
 
-    Resampled tiles share source chunks along their edges; a few rows of chunks are kept for them,
+    Resampled tiles share source chunks along their edges. A few rows of chunks are kept for them,
     in at most half of the memory.
     """
     if not geometry.resampled or source.chunks is None:

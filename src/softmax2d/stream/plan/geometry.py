@@ -1,4 +1,4 @@
-"""How a result's pixels lie over a source of logits: axes, sizes, and what a box reads."""
+"""How a result's pixels lie over the logits: axes, sizes, and the logits that a box reads."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SPATIAL = frozenset(
 
 
 def size_of(size: Any) -> int | tuple[int, ...] | None:
-    """A size as it was given, one number or one an axis.
+    """A size as one integer, or as a tuple with one for each axis.
 
     Raises
     ------
     Unusable
-        No integers.
+        The size is no integer and holds something else than integers.
     """
     try:
         if size is None or np.ndim(size) == 0:
@@ -89,25 +89,25 @@ class Geometry:
 
     @cached_property
     def tables(self) -> Tables:
-        """Of all spatial axes, from end to end."""
+        """Tables of all spatial axes, from end to end."""
         own, size = self.own[self.batch :], self.shape[self.batch :]
         return grids.tables(own, size, self.interpolation, self.align_corners)
 
-    def with_classes(self, box: Sequence[Any], entry: Any) -> tuple[Any, ...]:
-        """``box`` over pixels with ``entry`` in the place of the class axis."""
+    def insert_classes(self, box: Sequence[Any], entry: Any) -> tuple[Any, ...]:
+        """A box or shape of pixels with ``entry`` inserted for the class axis."""
         return (*box[: self.axis], entry, *box[self.axis :])
 
     def reads(self, box: Box) -> tuple[Box, Tables | None]:
-        """What of the logits the pixels in ``box`` need, and the tables within that."""
+        """The box of logits that the pixels in ``box`` need, and the tables within it."""
         every = slice(0, self.classes)
         if not self.resampled:
-            return self.with_classes(box, every), None
+            return self.insert_classes(box, every), None
         own = self.own[self.batch :]
         part, tables = grids.cut(self.tables, own, box[self.batch :])
-        return self.with_classes((*box[: self.batch], *part), every), tables
+        return self.insert_classes((*box[: self.batch], *part), every), tables
 
     def elements(self, extents: Sequence[int]) -> int:
-        """At most how many logits a box of such extents reads."""
+        """The most logits that a box of such extents reads."""
         count = self.classes * prod(extents[: self.batch])
         spatial = zip(
             extents[self.batch :], self.shape[self.batch :], self.own[self.batch :], strict=True
@@ -118,12 +118,12 @@ class Geometry:
 
 
 def class_axis(source: Source, axis: int | None) -> int | None:
-    """The axis that counts classes: as said, as the file says, or the third from the end.
+    """The class axis: ``axis``, the one that the file names, or the third from the end.
 
     Raises
     ------
     Refused
-        The file names its axes, and none of them counts classes, or has five axes and more.
+        The file names its axes and none of them counts classes, or it has five axes or more.
     """
     if axis is not None:
         return axis
@@ -141,7 +141,7 @@ def class_axis(source: Source, axis: int | None) -> int | None:
 
 
 def _spatial_dims(source: Source, axis: int, size: int | tuple[int, ...] | None) -> int | None:
-    """How many axes before a last class axis are spatial; None leaves it to the library."""
+    """Number of spatial axes before a last class axis; None leaves it to the gate."""
     if axis != len(source.shape) - 1:
         return None
     if isinstance(size, tuple):
@@ -157,8 +157,8 @@ def _spatial_dims(source: Source, axis: int, size: int | tuple[int, ...] | None)
 
 
 @contextmanager
-def naming(path: Path, where: str) -> Iterator[None]:
-    """Name the file, instead of the function ``where``, in what the library's gate refuses."""
+def name_file(path: Path, where: str) -> Iterator[None]:
+    """Put the file's name in the place of ``where`` in what the gate refuses."""
     try:
         yield
     except Unusable:
@@ -178,7 +178,7 @@ def _alike(source: Source) -> Array:
 def lay_out(source: Source, axis: int | None, where: str = "segment") -> Geometry:
     """The geometry of a result of the logits' own size; the gate's refusals name the file."""
     alike = _alike(source)
-    with naming(source.path, where):
+    with name_file(source.path, where):
         if source.dtype.kind not in "iu":
             arrays.as_floats(where, "logits", alike)
         named = class_axis(source, axis)
@@ -188,18 +188,18 @@ def lay_out(source: Source, axis: int | None, where: str = "segment") -> Geometr
 
 
 def resize(geometry: Geometry, source: Source, how: Resampling, where: str = "segment") -> Geometry:
-    """The geometry with the size and interpolation that were asked for.
+    """The geometry of a result of the size and interpolation in ``how``.
 
     Raises
     ------
     Refused
-        The library's gate refuses them; the message names the file.
+        The gate refuses them; the message names the file.
     """
     return _geometry(source, geometry.axis, how, where)
 
 
 def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometry:
-    with naming(source.path, where):
+    with name_file(source.path, where):
         size = size_of(how.size)
         how = replace(how, size=size, spatial_dims=_spatial_dims(source, axis, size))
         describe = partial(arrays.describe, _alike(source))
@@ -209,9 +209,9 @@ def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometr
 
 
 def read_piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
-    """The logits that the pixels in ``box`` need, as the core takes them, and the tables.
+    """The logits that the pixels in ``box`` need, as floats, and the tables.
 
-    The next call in the same thread may overwrite them.
+    The next call in the same thread may overwrite the logits.
     """
     part, tables = geometry.reads(box)
     return arrays.as_floats("segment", "logits", source.read_again(part)), tables

@@ -1,4 +1,4 @@
-"""The budget: sizes of memory in words, ``"512MB"``, what decoders take, and how many workers."""
+"""The budget of a run: sizes in words, ``"512MB"``, what decoders take of them, workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST = 10**6
 
 
 def parse_memory(memory: str | int) -> int:
-    """``"512MB"``, ``"2GiB"`` or a number of bytes.
+    """The bytes in ``"512MB"``, ``"2GiB"`` or a number.
 
     Raises
     ------
@@ -36,29 +36,29 @@ def parse_memory(memory: str | int) -> int:
     return count
 
 
-def workers_of(asked: Any) -> int:
-    """The number of workers; as many as threads for None."""
-    if asked is None:
+def workers_of(workers: Any) -> int:
+    """The number of workers that ``workers=`` asks for; as many as threads for None."""
+    if workers is None:
         return max(1, _runtime.get_num_threads())
-    if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
-        raise Unusable(f"workers must be a positive number; got {asked!r}.")
-    return asked
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise Unusable(f"workers must be a positive number; got {workers!r}.")
+    return workers
 
 
 def decoded_bytes(source: Source) -> int:
-    """What reading one pixel takes: its chunk, unpacked and as numbers, or all of a picture."""
+    """Bytes that reading one pixel takes: its chunk, decoded, or a whole picture."""
     if source.whole_bytes or source.chunks is None or source.bare:
         return source.whole_bytes
     return prod(source.chunks) * (2 * source.dtype.itemsize + source.converted)
 
 
 def budget_left(source: Source, memory: int, held: int = 0) -> int:
-    """What is left of a budget, of which ``held`` bytes are in use, while a pixel is decoded.
+    """Bytes that a budget leaves while a pixel is decoded and ``held`` bytes are in use.
 
     Raises
     ------
     Unusable
-        Nothing is; the message says how much that needs. Nothing was decoded.
+        No byte is left; the message names the memory needed. Nothing was decoded.
     """
     least = decoded_bytes(source) + held
     if least < memory:

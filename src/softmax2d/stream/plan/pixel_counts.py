@@ -19,20 +19,20 @@ from softmax2d.stream.plan.geometry import Geometry
 
 @dataclass
 class Counts:
-    """What the pixels of a result are counted as.
+    """Numbers of a result's pixels by what they are.
 
     Attributes
     ----------
     pixels : int
-        All of them.
+        All pixels.
     nan : int
-        With NaN or +inf among their logits: no probabilities.
+        Pixels with NaN or +inf among their logits: no probabilities.
     minus_inf : int
-        With nothing but -inf: no probabilities.
+        Pixels with nothing but -inf: no probabilities.
     ignored : int
-        Where the logits are "no data"; in none of the others.
+        Pixels whose logits are "no data"; counted in none of the others.
     areas : dict of int to int
-        Pixels of each class that has some; ignored ones left out.
+        Pixels of each class that occurs, without ignored ones.
     """
 
     pixels: int = 0
@@ -53,14 +53,14 @@ class Counts:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def of_record(cls, said: dict[str, Any]) -> Counts:
-        """What :meth:`to_json` wrote, among other things."""
-        areas = {int(label): int(area) for label, area in said["areas"].items()}
-        return cls(said["pixels"], said["nan"], said["minus_inf"], said["ignored"], areas)
+    def of_record(cls, record: dict[str, Any]) -> Counts:
+        """The counts in a record that holds what :meth:`to_json` wrote."""
+        areas = {int(label): int(area) for label, area in record["areas"].items()}
+        return cls(record["pixels"], record["nan"], record["minus_inf"], record["ignored"], areas)
 
 
 def areas(labels: Array, classes: int, empty: int | None) -> dict[int, int]:
-    """Pixels of each label that occurs; ``empty`` stands for no label."""
+    """Number of pixels of each label that occurs; ``empty`` stands for no label."""
     counts = np.zeros(classes, np.int64)
     core.count_targets(np.ascontiguousarray(labels), False, classes, empty, counts)
     return {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
@@ -69,7 +69,7 @@ def areas(labels: Array, classes: int, empty: int | None) -> dict[int, int]:
 def _neighbours(
     place: tuple[Array, ...], tables: Tables | None, batch: int
 ) -> Iterator[tuple[tuple[Array, ...], Mask | bool]]:
-    """Where each pixel's logits lie, one neighbour after the other, and which pixels it counts for.
+    """Each pixel's neighbours among the logits in turn: coordinates, and a mask of their weight.
 
     ``place`` are the pixels' coordinates. Without tables a pixel is its own only neighbour.
     """
@@ -89,10 +89,10 @@ def _neighbours(
 def minus_inf(
     logits: Array, axis: int, affine: Map | None, tables: Tables | None, batch: int, nan: Mask
 ) -> int:
-    """How many of the pixels marked in ``nan`` have nothing but -inf.
+    """Number of the pixels marked in ``nan`` that have nothing but -inf.
 
     A class rules itself out by -inf among the neighbours of positive weight, or by a bias of -inf,
-    unless there is NaN or +inf. Classes are looked at one by one while a pixel is left.
+    unless there is NaN or +inf. Classes are examined one by one while a pixel is left.
     """
     place = np.nonzero(nan)
     for label in range(logits.shape[axis]):
@@ -109,8 +109,8 @@ def minus_inf(
     return int(place[0].size)
 
 
-def spread(mask: Mask, tables: Tables | None, batch: int) -> Mask:
-    """The pixels of a result that a marked pixel of the source weighs in."""
+def spread_mask(mask: Mask, tables: Tables | None, batch: int) -> Mask:
+    """A mask of the result's pixels in which a marked pixel of the source has weight."""
     for d, (lower, weight) in enumerate(tables or (), batch):
         last = mask.shape[d] - 1
         above = np.take(mask, np.minimum(lower + 1, last), d)
@@ -127,7 +127,7 @@ def pixels_without_data(
     tables: Tables | None,
     nodata: float | None,
 ) -> Mask | None:
-    """The pixels in ``box`` of which some class, where it weighs in, is no data; None if none is.
+    """A mask of the pixels in ``box`` with no data in a logit that has weight; None if none has.
 
     ``logits`` and ``tables`` are those of :func:`softmax2d.stream.plan.geometry.read_piece`.
     """
@@ -135,4 +135,4 @@ def pixels_without_data(
         return None
     lacking = source.lacks(logits, geometry.reads(box)[0], nodata)
     mask = np.asarray(lacking.any(geometry.axis))
-    return spread(mask, tables, geometry.batch) if mask.any() else None
+    return spread_mask(mask, tables, geometry.batch) if mask.any() else None

@@ -63,7 +63,7 @@ def check_style(style: Style, classes: int) -> Style:
     Raises
     ------
     Unusable
-        It has more or fewer, or they are none.
+        It has more or fewer, or something else in their place.
     """
     if style.names is not None:
         if not all(isinstance(name, str) for name in style.names):

@@ -1,4 +1,4 @@
-"""What is made of each tile: labels and certainty, probabilities, the most probable classes."""
+"""The results of a tile: labels and certainty, probabilities, the most probable classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOP = ("top_labels", "top_probs")
 
 
 def output_names(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
-    """The names of the outputs that are asked for, those of the most probable classes at the end.
+    """The names of the outputs; those of the most probable classes come last.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class ClassMap:
     Attributes
     ----------
     temperature, bias : float or tuple of float, or None
-        As they were asked for; those of a calibration that stands for a temperature.
+        As the caller gave them; a calibration in the place of a temperature is unpacked.
     affine : tuple or None
         For the core; None where it changes nothing.
     """
@@ -68,13 +68,13 @@ class ClassMap:
 
 
 def class_map(where: str, temperature: Any, bias: Any, classes: int) -> ClassMap:
-    """The map of logits of so many classes; the gate's refusals name ``where``."""
-    asked = maps.unpack(where, temperature, bias, classes)
-    return ClassMap(_plain(asked[0]), _plain(asked[1]), maps.affine(where, *asked, classes))
+    """The map of logits with ``classes`` classes; the gate's refusals name ``where``."""
+    pair = maps.unpack(where, temperature, bias, classes)
+    return ClassMap(_numbers(pair[0]), _numbers(pair[1]), maps.affine(where, *pair, classes))
 
 
-def _plain(value: Any) -> Any:
-    """A number, a tuple of numbers or None, whatever held them."""
+def _numbers(value: Any) -> Any:
+    """A number, a tuple of numbers or None, from an array or a sequence."""
     if value is None:
         return None
     return float(value) if np.ndim(value) == 0 else tuple(map(float, value))
@@ -87,26 +87,26 @@ class Operation:
     Attributes
     ----------
     geometry : Geometry
-        Over which logits.
+        Of the result's pixels over the logits.
     dtype : str
         Of the logits, in the file's byte order.
     outputs : tuple of str
         Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
     map : ClassMap
-        Of the logits.
+        The map of the logits.
     top_k : int
-        How many classes the top results hold.
+        Number of classes that the top results hold.
     encoding : "float", "float32", "float16", "uint8"
-        Of everything that is not a label; "float" is the library's own.
+        How everything but labels is stored; "float" is the dtype of the NumPy functions.
     nodata : float or None
         Logits that are no data, as they are stored.
     empty : int or None
-        The label where there is none.
+        The label of pixels without data.
     decode : "argmax", "dice", "iou"
         How labels are chosen.
     rules : tuple
-        Of each image, in order, the numbers of its :class:`~softmax2d._ops.decode.Rule`, once they
-        are known; none for "argmax".
+        The numbers of each image's :class:`~softmax2d._ops.decode.Rule`, in order; none for
+        "argmax", and none before the pass that finds them.
     """
 
     geometry: Geometry
@@ -126,7 +126,7 @@ class Operation:
         return self.map.affine
 
     def result_dtype(self, output: str) -> np.dtype[Any]:
-        """Dtype of a result as it is stored."""
+        """The dtype in which a result is stored."""
         if output in ("labels", "top_labels"):
             return np.min_scalar_type(self.geometry.classes - 1)
         if self.encoding != "float":
@@ -138,7 +138,7 @@ class Operation:
         return np.dtype(np.float64 if wide else np.float32)
 
     def depth(self, output: str) -> int | None:
-        """Entries of a result's class axis; None where it has none."""
+        """Length of a result's class axis; None where it has none."""
         if output == "probs":
             return self.geometry.classes
         return self.top_k if output in TOP else None
@@ -146,20 +146,20 @@ class Operation:
     def result_shape(self, output: str) -> tuple[int, ...]:
         """Shape of a result."""
         depth, shape = self.depth(output), self.geometry.shape
-        return shape if depth is None else self.geometry.with_classes(shape, depth)
+        return shape if depth is None else self.geometry.insert_classes(shape, depth)
 
     def result_box(self, output: str, box: Box) -> Box:
         """The pixels in ``box`` as a box of the result."""
         depth = self.depth(output)
-        return box if depth is None else self.geometry.with_classes(box, slice(0, depth))
+        return box if depth is None else self.geometry.insert_classes(box, slice(0, depth))
 
     def result_bytes(self) -> int:
-        """Bytes that all results of a pixel take, and what they are computed in."""
+        """Bytes that all results of a pixel take while they are computed."""
         classes = 4 * self.geometry.classes if "probs" in self.outputs else 0
         return 8 + classes + self.stored_bytes()
 
     def stored_bytes(self) -> int:
-        """Bytes that all results of a pixel take as they are stored."""
+        """Bytes that all results of a pixel take in their files."""
         return sum((self.depth(n) or 1) * self.result_dtype(n).itemsize for n in self.outputs)
 
     def run(
@@ -171,10 +171,10 @@ class Operation:
         *,
         areas: bool = True,
     ) -> TileResults:
-        """The results of the pixels in ``box``, as they are stored, and what its pixels are.
+        """The results of the pixels in ``box`` as they are stored, and the counts of its pixels.
 
-        ``ignored`` marks pixels without data, if there are some. Without ``areas`` the classes'
-        pixels are left to :meth:`areas`, of several pieces at once.
+        ``ignored`` marks pixels without data, if there are some. Without ``areas`` the caller
+        counts each class's pixels by :meth:`areas`, for several pieces at once.
         """
         shape = tuple(s.stop - s.start for s in box)
         place = self.geometry.axis, self.affine, tables, shape, self.geometry.batch
@@ -194,7 +194,7 @@ class Operation:
         return TileResults(stored, counts)
 
     def _compute(self, source: Logits, box: Box) -> tuple[dict[str, Any], Array | None]:
-        """Every result but probabilities, and which pixels have none; None where all have.
+        """Every result but probabilities, and a mask of pixels without any; None if all have some.
 
         The core counts such pixels where it makes labels alone, for which it needs no exponentials.
         """
@@ -229,7 +229,7 @@ class Operation:
         return pixel_counts.areas(stored["labels"], self.geometry.classes, self.empty)
 
     def _count(self, nan: Array, logits: Array, tables: Tables | None, counts: Counts) -> None:
-        """Count pixels without probabilities, which ``nan`` marks, by the cause."""
+        """Count the pixels without probabilities, marked in ``nan``, by their cause."""
         if nan.any():
             args = self.geometry.axis, self.affine, tables, self.geometry.batch, nan
             counts.minus_inf = pixel_counts.minus_inf(logits, *args)

@@ -1,9 +1,8 @@
 """Cutting a result into tiles: one task each, no chunk of either side in two of them.
 
 A tile is a box of whole chunks, so that every chunk of the source is read once and every chunk of
-the result is written once, by one task. Where the source is bare numbers in a file, or in chunks
-that nothing encodes, a tile is read in bands that stay in the processor's cache; the memory of a
-task is then that of a band.
+the result is written once, by one task. Bare numbers, in a file or in chunks that nothing encodes,
+are read in bands that stay in the processor's cache; a task then takes the memory of a band.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from softmax2d.stream.plan.places import chunked_format
 from softmax2d.stream.plan.tile_results import Operation
 
 TILE_BYTES = 1 << 26  # of logits read by one task, where chunks do not ask for more
-BAND_BYTES = 1 << 23  # of logits looked at in one go, where they may be cut anywhere
+BAND_BYTES = 1 << 23  # of logits computed in one go, where they may be cut anywhere
 CHUNK = 512  # pixels along each of the last two axes of a chunk, where the source gives none
 CHUNK_BYTES = 1 << 25  # what a chunk of a result may take, if it is larger than the source's
-_TASKS = 8  # at least, for each worker: or one is idle while another ends ...
-LEAST_BYTES = 1 << 20  # ... unless they are smaller than that
+_TASKS = 8  # for each worker, at least: fewer leave one idle while another ends ...
+LEAST_BYTES = 1 << 20  # ... unless tasks would be smaller than this
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,15 @@ class Tiling:
     extents : tuple of int
         Of a tile; those at the end may be smaller.
     band : int
-        Pixels that a task looks at in one go.
+        Pixels that a task computes in one go.
     inner : tuple of int or None
-        Boxes within tiles, of which such pixels are part: the chunks of a source in chunks.
+        Extents of the boxes within a tile that are cut into bands: the source's chunks.
     held : bool
         Whether a tile's results are held until all of them can be stored in one go.
     chunk : tuple of int or None
-        What of a result that is stored in chunks is one, of which a tile has a whole number. The
-        number of workers does not change it, so that the bytes are the same; None stands for the
-        tile.
+        Extents of a chunk of results that are stored in chunks; a tile has a whole number of them.
+        The number of workers does not change it, so that the bytes are the same; None stands for
+        the tile.
     """
 
     shape: tuple[int, ...]
@@ -83,7 +82,7 @@ class Tiling:
             yield from bands(box, self.band)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: what a resumed run compares."""
+        """JSON values that a resumed run compares."""
         inner = None if self.inner is None else list(self.inner)
         sizes = {"shape": list(self.shape), "extents": list(self.extents)}
         return {**sizes, "band": self.band, "inner": inner}
@@ -95,7 +94,7 @@ def shape_of(box: Box) -> tuple[int, ...]:
 
 
 def _cut(box: Box, inner: tuple[int, ...]) -> Iterator[Box]:
-    """The parts of a box that lie in one chunk each; it begins where one does."""
+    """The parts of a box that lie in one chunk each; the box begins where a chunk does."""
     each = zip(box, inner, strict=True)
     spans = ([slice(a, min(a + n, s.stop)) for a in range(s.start, s.stop, n)] for s, n in each)
     return product(*spans)
@@ -103,10 +102,10 @@ def _cut(box: Box, inner: tuple[int, ...]) -> Iterator[Box]:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a task holds, in bytes: of logits once read, and of results for each pixel.
+    """Bytes that a task holds.
 
-    ``result_bytes`` is what a pixel's results take while they are made, ``stored_bytes`` what they
-    take as they are stored.
+    ``result_bytes`` are those of a pixel's results while they are computed, ``stored_bytes`` those
+    in their files.
     """
 
     geometry: Geometry
@@ -115,7 +114,7 @@ class Costs:
     stored_bytes: int = 0
 
     def unit(self) -> int:
-        """Bytes of one logit while it is read and looked at."""
+        """Bytes of one logit while it is read and computed with."""
         size = self.source.dtype.itemsize
         converted = 8 if self.source.dtype.kind in "iu" else self.source.converted
         decoded = self.source.chunks is not None and not self.source.bare
@@ -128,7 +127,7 @@ class Costs:
 
 
 def chunk_extents(source: Source, geometry: Geometry) -> tuple[int, ...] | None:
-    """The source's chunks as pixels of the result; None where it may be cut anywhere."""
+    """The source's chunks as pixels of the result; None where the source may be cut anywhere."""
     if source.chunks is None:
         return None
     own = source.chunks[: geometry.axis] + source.chunks[geometry.axis + 1 :]
@@ -138,14 +137,14 @@ def chunk_extents(source: Source, geometry: Geometry) -> tuple[int, ...] | None:
     return tuple(max(1, min(n, c * n // max(1, m))) for c, m, n in each)
 
 
-def _square(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Chunks of a result whose source gives none."""
+def _square_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The chunk of a result whose source gives none."""
     near = max(0, len(shape) - 2)
     return tuple(min(max(1, n), 1 if d < near else CHUNK) for d, n in enumerate(shape))
 
 
 def _grow(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...]:
-    """``unit`` times as much as fits, the last axes first: rows stay together in most files."""
+    """The most units that fit, the last axes first: rows stay together in most files."""
     extents = unit
     for d in reversed(range(len(shape))):
         most = ceil(shape[d] / unit[d])
@@ -163,46 +162,46 @@ def _grow(unit: list[int], shape: tuple[int, ...], fits: Any) -> tuple[int, ...]
 def plan_tiles(
     costs: Costs, whole: Sequence[tuple[int, ...]], chunked: bool, memory: int, workers: int
 ) -> tuple[Tiling, int]:
-    """Tiles within ``memory`` bytes, and how many workers it allows.
+    """Tiles within ``memory`` bytes, and the number of workers that they allow.
 
     Parameters
     ----------
     costs : Costs
-        What a task takes.
+        Bytes that a task takes.
     whole : sequence of tuple of int
-        Chunks of results that are there already, in pixels: no two tasks may share one.
+        Chunks of existing results, in pixels: no two tasks may share one.
     chunked : bool
-        Whether results are stored in chunks, to be chosen: those of the source then.
+        Whether results are stored in chunks that are chosen here, from those of the source.
     memory, workers : int
-        The budget, and at most how many tasks run at a time.
+        The budget, and the most tasks at a time.
 
     Raises
     ------
     Unusable
-        The chunks ask for more memory; the message says how much.
+        The chunks need more memory; the message names it.
     """
     geometry, source = costs.geometry, costs.source
     if source.whole_bytes:
         memory = budget_left(source, memory)
     own = chunk_extents(source, geometry)
     if own is None:
-        own = _square(geometry.shape) if chunked else (1,) * len(geometry.shape)
+        own = _square_chunk(geometry.shape) if chunked else (1,) * len(geometry.shape)
     unit = [lcm(*(max(1, u[d]) for u in (own, *whole))) for d in range(len(own))]
     unit = [min(u, max(1, n)) for u, n in zip(unit, geometry.shape, strict=True)]
-    apart = not chunked and not whole and not geometry.resampled  # nothing but the source's chunks
+    apart = not chunked and not whole and not geometry.resampled  # only the source has chunks
     bare = source.chunks is None or source.bare
     if apart and bare:
         return _tile_in_bands(costs, unit, memory, workers), workers
     least = costs.of(unit)
     if least > memory:
-        given, needed, beside = memory, least, ""
+        given, needed, hint = memory, least, ""
         if isinstance(source, ChunkCache):  # which has taken its part
             given, needed = memory + source.budget, least + min(source.wanted, least)
-            beside = f" and {(needed - least) / 1e6:.0f} MB for chunks that several tiles share"
+            hint = f" and {(needed - least) / 1e6:.0f} MB for chunks that several tiles share"
         raise Unusable(
             f"memory of {given / 1e6:.0f} MB is too small: the chunks of {source.path} and of the "
             f"result meet in pieces of {' × '.join(map(str, unit))} pixels, {geometry.classes} "
-            f"classes, which take {least / 1e6:.0f} MB{beside}; give "
+            f"classes, which take {least / 1e6:.0f} MB{hint}; give "
             f"memory='{ceil(needed / 1e6)}MB' or smaller chunks."
         )
     if chunked:
@@ -242,9 +241,9 @@ def tile_for_results(
 
 
 def _enlarge(unit: list[int], costs: Costs, most: int) -> list[int]:
-    """Chunks of a result that are no files of a few pixels.
+    """The chunk of a result, so large that its files hold more than a few pixels.
 
-    Whole ones of the source, together about CHUNK pixels along each of the last two axes, or fewer
+    It has whole chunks of the source, about CHUNK pixels along each of the last two axes, or fewer
     where they cost more than ``most``.
     """
     near, side = len(unit) - 2, CHUNK
@@ -258,7 +257,7 @@ def _enlarge(unit: list[int], costs: Costs, most: int) -> list[int]:
 
 
 def _tile_in_bands(costs: Costs, unit: list[int], memory: int, workers: int) -> Tiling:
-    """Tiles that are read in bands: of bare numbers of any size, else of whole chunks."""
+    """Tiles that are read in bands: any pixels of bare numbers, else whole chunks."""
     geometry, bare = costs.geometry, costs.source.chunks is None or costs.source.bare
     each = max(1, costs.of((1,) * len(geometry.shape)))
     share = min(BAND_BYTES, memory // (2 * workers))

@@ -1,8 +1,8 @@
-"""What was counted so far, kept beside a name until all of it is counted.
+"""The counts of an unfinished evaluation, kept in the hidden folder beside a name.
 
-Counts of a fixed size need no journal, a line a tile: now and then all of them take the place of
-what was kept before, with the numbers of the tiles that are in them. What a process that is killed
-has done since then is done again.
+Counts have a fixed size and need no journal with a line for each tile. Now and then a new
+checkpoint replaces the last one: all counts, and the numbers of the tiles that are in them. The
+tiles counted since then are counted again after a crash.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from softmax2d._errors import Refused, StreamError, failing, shown
-from softmax2d._whole_file import write_whole
+from softmax2d._errors import Failed, Refused, StreamError, failing, shown
+from softmax2d._whole_file import TEMPORARY, write_whole
 from softmax2d.stream.recovery.journal import Record, check_request, line_of, record_in
 from softmax2d.stream.recovery.lock import Place
 
 SECONDS = 1.0  # between two checkpoints, at least ...
-_SHARE = 20  # ... and so many times what one takes: at most a twentieth of the time is spent so
+_SHARE = 20  # ... and this many times as long as one takes: a twentieth of the time at most
 
 State = Callable[[], Record | None]
 
 
 class Checkpoint:
-    """The latest counts of an evaluation, in a hidden folder that no other process may have.
+    """The latest counts of an evaluation, in a hidden folder that this process has locked.
 
-    Use as a context: what is kept goes when the block ends well; whatever else ends it, the same
-    command with ``resume`` goes on.
+    Use as a context. A block that ends well removes the folder; after any other end the same
+    command with ``resume`` continues.
 
     Parameters
     ----------
     beside : path
         The name beside which the folder lies: :class:`~softmax2d.stream.recovery.lock.Place`.
     header : dict
-        What the evaluation was asked: version, input, truth, parameters, tiling; JSON values.
+        The request: version, input, truth, parameters, tiling; JSON values.
     resume : bool
-        Whether to go on with what is kept.
+        Whether to continue from the checkpoint.
 
     Attributes
     ----------
     state : dict or None
-        What is gone on with; None where nothing is.
+        The counts to continue from; None where there are none.
     notes : list of str
-        What somebody should know.
+        Lines for the user.
     resumable : bool
-        Whether what is left can be gone on with.
+        Whether a later run can continue.
 
     Raises
     ------
     Refused
-        On entering: another process is there, something else was asked before, or the unfinished
-        run of something else lies there.
+        On entering: another process has the folder, the request was another one, or the folder
+        holds an unfinished run of another kind.
     """
 
     def __init__(self, beside: Path, header: Record, resume: bool = False) -> None:
@@ -63,9 +63,9 @@ class Checkpoint:
         self.resumable = False
 
     def __enter__(self) -> Checkpoint:
-        self._head = line_of(self._header)  # what JSON cannot say fails here
+        self._head = line_of(self._header)
         self._place = Place(Path(os.path.realpath(self._beside)))
-        self._path, self._part = self._place / "checkpoint", self._place / "checkpoint.part"
+        self._path = self._place / "checkpoint"
         try:
             self.state = self._find()
             self.resumable = self.state is not None
@@ -78,17 +78,17 @@ class Checkpoint:
         return self
 
     def _clear(self) -> None:
-        """Remove what earlier checkpoints left; that of a run of another kind is not ours."""
-        own = {"lock", self._path.name, self._part.name}
+        """Remove earlier checkpoints; refuse the folder of a run of another kind."""
         with failing(self._beside):
-            strange = any(entry.name not in own for entry in self._place.folder.iterdir())
-        if strange:
+            names = {entry.name for entry in self._place.folder.iterdir()}
+        own = {name for name in names if name.startswith(TEMPORARY)}
+        if names - own - {"lock", self._path.name}:
             cause = f"{shown(self._place.folder)} holds an unfinished run of something else; "
             raise Refused(self._beside, f"{cause}choose another name, or delete that folder.")
         self._place.clear()
 
     def _find(self) -> Record | None:
-        """What is kept; None where nothing is, or what is damaged, in doubt or not asked for."""
+        """The counts that are kept; None where there are none, or none that may be used."""
         with failing(self._beside):
             if not self._path.is_file():
                 return None
@@ -105,35 +105,35 @@ class Checkpoint:
         return state
 
     def drop(self) -> None:
-        """Take what is kept for damaged: everything is counted again."""
+        """Reject the checkpoint as damaged: everything is counted again."""
         self.state, self.resumable = None, False
         self.notes.append(f"{self._beside}: what was kept is damaged; all tiles are counted again.")
 
     def keep(self, state: State) -> None:
-        """Keep what ``state`` says, if it is time.
+        """Write a checkpoint of ``state``, if it is time.
 
         Raises
         ------
         Failed
-            It cannot be written; what was kept before is still there.
+            It cannot be written; the last checkpoint is still there.
         """
-        begun = monotonic()
-        if begun - self._last < max(SECONDS, _SHARE * self._took):
+        started = monotonic()
+        if started - self._last < max(SECONDS, _SHARE * self._took):
             return
         self._write(state)
         self._last = monotonic()
-        self._took = self._last - begun
+        self._took = self._last - started
 
     @contextmanager
     def keep_at_end(self, state: State) -> Iterator[None]:
-        """Keep what is counted when something ends the block."""
+        """Write a checkpoint if an exception ends the block."""
         try:
             yield
         except BaseException as error:
-            with suppress(StreamError):  # hides no other failure
+            with suppress(StreamError):  # its own failure hides no other
                 self._write(state)
             if isinstance(error, Refused) and not self._resume:
-                self.resumable = False  # what cannot be used now cannot be used later either
+                self.resumable = False  # a refused file is refused later, too
             raise
 
     def _write(self, state: State) -> None:
@@ -142,7 +142,10 @@ class Checkpoint:
             return
         self._place.check()
         with failing(self._beside):
-            write_whole(self._path, self._head + line_of(now))
+            try:
+                write_whole(self._path, self._head + line_of(now))
+            except Failed as error:  # whose message names a hidden file
+                raise error.__cause__ or error from None
         self.resumable = True
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -153,7 +156,7 @@ class Checkpoint:
 def hold_checkpoint(
     beside: Path | None, header: Callable[[], Record], resume: bool
 ) -> Iterator[Checkpoint | None]:
-    """A checkpoint where there is a name for it, held until the block ends."""
+    """A checkpoint beside a name until the block ends; None without a name."""
     if beside is None:
         yield None
         return

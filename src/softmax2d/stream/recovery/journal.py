@@ -1,7 +1,7 @@
-"""The journal of a run: what it was asked, and a line for every tile that is stored.
+"""The journal of a run: its request, and a line for every tile that is stored.
 
-A line is JSON and its checksum, written after the tile's data. Whatever is not a whole line with
-the right checksum, as a process leaves that was killed while writing, ends the journal there.
+A line is JSON and its checksum, written after the tile's data. The journal ends before the first
+line that is torn or has a wrong checksum, as a killed process leaves it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 def line_of(record: Record) -> bytes:
-    """JSON and its checksum."""
+    """A record as a line: its checksum and JSON."""
     text = json.dumps(record, separators=(",", ":"), sort_keys=True).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
@@ -33,13 +33,13 @@ def record_in(line: bytes) -> Record | None:
         return None
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):  # of this length and sum, but none of our lines
+    except (ValueError, RecursionError):  # the right checksum, but not one of our lines
         return None
     return found if isinstance(found, dict) else None
 
 
-def _known(record: Record, first: bool) -> bool:
-    """Whether a line says what one in its place does."""
+def _is_known(record: Record, first: bool) -> bool:
+    """Whether a record has the fields of one in its place."""
     if first:
         return "version" in record
     if "commit" in record:
@@ -55,14 +55,14 @@ def _known(record: Record, first: bool) -> bool:
 
 
 class Journal:
-    """Appends records to a file; several threads may.
+    """A file to which several threads append records.
 
     Parameters
     ----------
     path : path
-        Of the journal.
+        The file.
     result : path
-        For messages.
+        The result that messages name.
     """
 
     def __init__(self, path: Path, result: Path) -> None:
@@ -71,7 +71,7 @@ class Journal:
         self._number = -1
 
     def read(self) -> list[Record]:
-        """The records that are whole, in order; none where there is no journal."""
+        """The whole records, in order; none where there is no journal."""
         records: list[Record] = []
         self._whole = 0
         if not self._path.exists():
@@ -81,7 +81,7 @@ class Journal:
         with failing(self._result), open(self._path, "rb") as file:
             for line in file:
                 record = record_in(line)
-                if record is None or not _known(record, first=not records):
+                if record is None or not _is_known(record, first=not records):
                     break
                 records.append(record)
                 self._whole += len(line)
@@ -95,17 +95,17 @@ class Journal:
         self.append(header)
 
     def go_on(self) -> None:
-        """Open the journal that was read, without what is torn at its end."""
+        """Open the journal that was read, and cut off a torn line at its end."""
         with failing(self._result):
             self._number = os.open(self._path, os.O_RDWR | os.O_APPEND)
             os.ftruncate(self._number, self._whole)
 
     def append(self, record: Record, sync: bool = False) -> None:
-        """Write a line, whole before the next."""
+        """Write a record as one line."""
         data = line_of(record)
         with self._lock, failing(self._result):
             done = os.write(self._number, data)
-            if done != len(data):  # a disk that is full to the byte: the rest says so
+            if done != len(data):  # the disk is full: writing the rest raises the error
                 os.write(self._number, data[done:])
             if sync:
                 os.fsync(self._number)
@@ -118,7 +118,7 @@ class Journal:
 
 
 def check_request(result: Path, before: Record, now: Record) -> None:
-    """Refuse to go on with a run that was asked for something else; the message says what.
+    """Refuse to continue a run whose request was another; the message names the difference.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def check_request(result: Path, before: Record, now: Record) -> None:
 
 
 def _budget_change(before: Record, now: Record) -> str:
-    """What tiles follow from, where that has changed."""
+    """A change of the budget, from which tiles follow, in words; empty without one."""
     old, new = before.get("budget") or {}, now.get("budget") or {}
     changed = [
         f"{name} was {_short(old[name])}, now it is {_short(new[name])}"

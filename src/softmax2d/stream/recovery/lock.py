@@ -22,7 +22,7 @@ except ImportError:  # no POSIX: the lock is the text in it alone
     fcntl = None  # type: ignore[assignment]
 
 _TRIES = 1000
-# A link or a FIFO that somebody laid there between a look and the opening is no lock either.
+# A link or a FIFO that appears between the check and the opening is not followed either.
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -56,7 +56,7 @@ class Place:
         self.folder = place_of(result)
         self._lock = self._take_lock()
         try:
-            with failing(result):  # somebody's, who did not finish; looked at when it is ours
+            with failing(result):  # entries of an unfinished run, read once the lock is held
                 entries = list(self.folder.iterdir())
             for entry in entries:
                 self._check_no_link(entry, os.lstat(entry).st_mode)
@@ -76,7 +76,7 @@ class Place:
                     file = open(  # noqa: SIM115 - held until close()
                         path, "a+", encoding="utf-8", errors="replace", opener=_open_carefully
                     )
-                except FileNotFoundError:  # somebody ended between these two steps
+                except FileNotFoundError:  # another process removed the folder in between
                     continue
             try:
                 if self._try_to_hold(file, path):
@@ -88,32 +88,32 @@ class Place:
         raise Refused(self.result, _refusal(None, path, held=False))
 
     def _check_kind(self, entry: Path, kind: str, fits: Callable[[int], bool]) -> None:
-        """Refuse what is there and of another kind, by one look: somebody may end meanwhile."""
+        """Refuse an entry of another kind, by one call: it may be removed at any time."""
         try:
             mode = os.lstat(entry).st_mode
-        except OSError:  # not there, or opening it says why
+        except OSError:  # it is not there, or opening it fails with the cause
             return
         self._check_no_link(entry, mode)
         if not fits(mode):
             raise Refused(self.result, f"{entry} is in the way: it is no {kind}.")
 
     def _check_no_link(self, entry: Path, mode: int) -> None:
-        """Refuse a link, by which somebody would have us overwrite what lies elsewhere."""
+        """Refuse a link, through which files elsewhere would be overwritten."""
         if stat.S_ISLNK(mode):
             raise Refused(self.result, f"{entry} is in the way: it is a symbolic link.")
 
     def _try_to_hold(self, file: IO[str], path: Path) -> bool:
-        """Whether the lock is ours now; False where somebody ended, and took the file with them."""
+        """Whether this process holds the lock; False if its file was removed in the meantime."""
         held = _try_lock(file)
         file.seek(0)
-        said = _holder(file.read(1000))
-        here = said is None or said.host == socket.gethostname()
-        if held is None:  # no locks here: the text must do
-            held = said is None or not here or not said.alive()
+        other = _holder(file.read(1000))
+        here = other is None or other.host == socket.gethostname()
+        if held is None:  # the file system has no locks: the text decides
+            held = other is None or not here or not other.is_alive()
         elif held and not _lies_at(file, path):
             return False
         if not held or not here:
-            raise Refused(self.result, _refusal(said, path, held))
+            raise Refused(self.result, _refusal(other, path, held))
         with failing(self.result):
             file.seek(0)
             file.truncate()
@@ -127,18 +127,18 @@ class Place:
         return self.folder / name
 
     def clear(self) -> None:
-        """Remove everything that grew here."""
+        """Remove everything but the lock."""
         for entry in self.folder.iterdir():
             if entry.name != "lock":
                 remove(entry, self.result)
 
     def check(self) -> None:
-        """Refuse to go on in a folder that somebody removed, or put another in its place."""
+        """Refuse to continue in a folder that was removed or replaced."""
         if not _lies_at(self._lock, self.folder / "lock"):
             raise Failed(self.result, f"{self.folder} was removed while the run went on.")
 
     def close(self, keep: bool) -> None:
-        """Give up the lock; without ``keep`` the folder goes with it, the lock last."""
+        """Release the lock; without ``keep`` remove the folder too, the lock last."""
         with suppress(OSError, Failed):
             if keep:
                 self._lock.truncate(0)
@@ -146,20 +146,20 @@ class Place:
                 self.clear()
                 os.unlink(self.folder / "lock")
                 self.folder.rmdir()
-        with suppress(OSError):  # a full disk: nothing of ours is in its buffer
+        with suppress(OSError):  # a full disk: the buffer is empty
             self._lock.close()
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a lock.
+    """The process that has a lock.
 
     Attributes
     ----------
     pid, host
         Of the process.
     started : int or None
-        When it began, in the system's own ticks: another program may have its number by now.
+        When it began, in the system's ticks: another program may have the same pid by now.
     """
 
     pid: int
@@ -170,19 +170,19 @@ class Holder:
         """JSON values."""
         return {"pid": self.pid, "host": self.host, "started": self.started}
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether that process still runs on this machine."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        except OSError:  # somebody else's
+        except OSError:  # a process of another user
             pass
         return None in (self.started, now := _start_of(self.pid)) or self.started == now
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process began, as Linux says it; None elsewhere."""
+    """When a process began, from /proc; None where there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])
@@ -191,7 +191,7 @@ def _start_of(pid: int) -> int | None:
 
 
 def _lies_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Whether an open file still has that name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except OSError:
@@ -199,29 +199,31 @@ def _lies_at(file: IO[str], path: Path) -> bool:
 
 
 def _try_lock(file: IO[str]) -> bool | None:
-    """Whether the lock is ours; None where there are no locks."""
+    """Whether taking the lock succeeded; None where the file system has no locks."""
     if fcntl is None:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return False if error.errno in (11, 13, 35) else None  # EAGAIN, EACCES: somebody has it
+        return (
+            False if error.errno in (11, 13, 35) else None
+        )  # EAGAIN, EACCES: another process has it
     return True
 
 
 def _holder(text: str) -> Holder | None:
-    """Who wrote a lock; None where nobody did, or not to the end."""
+    """The process that wrote a lock; None of an empty or torn text."""
     try:
-        said = json.loads(text)
-        started = said.get("started")
+        fields = json.loads(text)
+        started = fields.get("started")
         began = None if started is None else int(started)
-        return Holder(int(said["pid"]), str(said["host"]), began)
+        return Holder(int(fields["pid"]), str(fields["host"]), began)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _refusal(said: Holder | None, path: Path, held: bool) -> str:
-    who = "another process" if said is None else f"process {said.pid} on {said.host}"
+def _refusal(other: Holder | None, path: Path, held: bool) -> str:
+    who = "another process" if other is None else f"process {other.pid} on {other.host}"
     if held:
         return (
             f"may be in the hands of {who}, which cannot be asked from here; "

@@ -1,4 +1,4 @@
-"""Results while they are made: numbers in a file, filled box by box, under a temporary name."""
+"""Stages of results: numbers in a file, filled box by box, under a temporary name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from softmax2d._files.source.source import Array, Box, aligned_empty
 from softmax2d._native import core
 from softmax2d.stream.plan.places import chunked_format
 
-_ALIGNED = 64  # where the numbers of a .npy file begin
-_SENT = 1 << 23  # bytes that are stored before the disk hears of them
+_ALIGNED = 64  # the numbers of a .npy file begin at a multiple of this
+_SENT = 1 << 23  # bytes after which the system is asked to write to the disk
 
 
 class Stage(Protocol):
@@ -32,10 +32,10 @@ class Stage(Protocol):
         """Store ``values`` at ``box``."""
 
     def read(self, box: Box) -> Array:
-        """What was stored there."""
+        """The values stored at ``box``."""
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Close the file."""
 
 
 def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
@@ -54,9 +54,9 @@ class RawStage:
     Parameters
     ----------
     path : path
-        Of the file.
+        The file.
     name : path
-        The result's, for messages.
+        The result that messages name.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class RawStage:
 
     @staticmethod
     def create(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Make the file, of its full length; its numbers take no room yet."""
+        """Make the file with its full length; its numbers take no room yet."""
         head = _header(shape, dtype)
         with failing(name), open(path, "xb") as file:
             file.write(head)
@@ -78,9 +78,9 @@ class RawStage:
 
     @staticmethod
     def mend(path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Give a file that somebody else may have changed its head and its length again.
+        """Restore the head and the length of a file that other hands may have changed.
 
-        What is wrong with its numbers, their checksums tell.
+        Checksums find the numbers that are wrong.
         """
         head = _header(shape, dtype)
         if not path.is_file():
@@ -105,10 +105,10 @@ class RawStage:
             self._send(int(places[0]), end, data.nbytes)
 
     def _send(self, first: int, end: int, count: int) -> None:
-        """Have the system begin to write to the disk what was stored, while tiles are computed.
+        """Ask the system to write stored bytes to the disk while tiles are computed.
 
-        Otherwise it does so when everything is done, and the run waits for it. Only where no gap is
-        left: what is stored in the other half of a page later would have it read again.
+        Otherwise it writes them all at the end, and the run waits. Only bytes without a gap are
+        sent: a page that is half stored would be read again for its other half.
         """
         if not hasattr(os, "posix_fadvise"):
             return
@@ -117,11 +117,11 @@ class RawStage:
             low, high, waiting = min(low or first, first), max(high, end), waiting + count
             whole = waiting >= max(_SENT, high - low)
             self._waiting = (0, 0, 0) if whole else (low, high, waiting)
-        if whole:  # Linux begins to write, and keeps what is being written
+        if whole:  # Linux begins to write, and keeps pages until they are written
             os.posix_fadvise(self._number, low, high - low, os.POSIX_FADV_DONTNEED)
 
     def read(self, box: Box) -> Array:
-        """What was stored there."""
+        """The values stored at ``box``."""
         found = aligned_empty(tuple(s.stop - s.start for s in box), self.dtype)
         read_runs(self._number, self._start, self.shape, box, found, self._name)
         return found
@@ -136,7 +136,7 @@ class RawStage:
         self.close()
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         number, self._number = self._number, -1
         if number >= 0:
             os.close(number)
@@ -154,16 +154,16 @@ class ArrayStage:
             self._held[box] = values
         except StreamError:
             raise
-        except Exception as error:  # whatever somebody's own array does
+        except Exception as error:  # of any library
             cause = f"cannot be written at {box}: {type(error).__name__}: {error}"
             raise Failed(self._name, cause) from error
 
     def read(self, box: Box) -> Array:
-        """What was stored there."""
+        """The values stored at ``box``."""
         return np.asarray(self._held[box])
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Nothing is lost: results grow in hidden folders, tile by tile, and appear complete or not at all.
+"""Unfinished results: they grow in hidden folders, tile by tile, and appear complete or not at all.
 
-Beside every result stands a :class:`~softmax2d.stream.recovery.lock.Place`. The first one's holds
+Each result has a :class:`~softmax2d.stream.recovery.lock.Place` beside it, the first of which holds
 the journal. When all tiles are stored, every result is completed under a temporary name and brought
-to the disk, the journal says so, and only then are they renamed: whatever stops the process, the
-same command with ``resume`` finds out how far it came.
+to the disk, the journal gets a line for that, and only then are all renamed. Wherever a crash stops
+the process, the same command with ``resume`` finds out how far the run came.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from softmax2d.stream.recovery.stage import RawStage, StageAt
 class Work:
     """The results of one run, from the first tile to their final names.
 
-    Use as a context: results appear where :meth:`commit` was called, and nothing is left of a run
+    Use as a context: results appear when :meth:`commit` is called, and nothing is left of a run
     that was refused or stored no tile.
 
     Attributes
@@ -38,9 +38,9 @@ class Work:
     targets : sequence of Target
         The results; the first holds the journal.
     header : dict
-        What the run was asked: version, input, parameters, tiling; JSON values.
+        The request: version, input, parameters, tiling; JSON values.
     resume, overwrite : bool
-        Whether to go on with an unfinished run; whether existing results may be replaced.
+        Whether to continue an unfinished run; whether existing results may be replaced.
     """
 
     targets: Sequence[Target]
@@ -62,9 +62,9 @@ class Work:
             records = self._journal.read()
             if self.resume and records:
                 check_request(self.targets[0].path, records[0], self.header)
-            # Resumed without anything unfinished, results that exist may be this run's own: it was
-            # killed after their naming. They stay if it makes the same bytes again; this, too, may
-            # be killed and gone on with.
+            # Results that exist without an unfinished run may be this run's own, which was killed
+            # after the renaming. They stay if the run makes the same bytes again; a run that
+            # compares may itself be killed and continued.
             complete = bool(records) and "commit" in records[-1]
             anew = not records or bool(records[0].get("compared"))
             self._compared = self.resume and anew and not self.overwrite
@@ -99,7 +99,7 @@ class Work:
         self._journal.go_on()
 
     def stages(self) -> list[StageAt]:
-        """Where each result grows."""
+        """The place where each result grows."""
         found = []
         for target, place in zip(self.targets, self._places, strict=True):
             in_place = target.chunks is not None and chunked_format(target.path) is not None
@@ -110,22 +110,22 @@ class Work:
         return found
 
     def record(self, tile: Record) -> None:
-        """Say that a tile is stored; after its data."""
+        """Write into the journal that a tile is stored; after its data."""
         self._journal.append(tile)
         self.done[tile["tile"]] = tile
         self._keep = True
 
     def forget(self, tile: int) -> None:
-        """A tile that is not what the journal says: it will be made again."""
+        """Drop a tile whose data differ from the journal: it is computed again."""
         del self.done[tile]
 
     def commit(self, finish: Callable[[], None] | None = None) -> None:
-        """Complete the results and give them their names.
+        """Complete the results and rename them.
 
         Parameters
         ----------
         finish : callable, optional
-            Called when everything is complete, before the first name is given.
+            Called when everything is complete, before the first renaming.
         """
         if not self.committed:
             parts = [self._complete(i) for i in range(len(self.targets))]
@@ -141,12 +141,12 @@ class Work:
                 place.check()
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
-            for path, part in same:  # killed before this, the next run names it: the same bytes
+            for path, part in same:  # a run killed before this renames it: the same bytes
                 remove(part, path)
                 self.notes.append(f"{path}: was there, complete, and is the same.")
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
-                if os.path.lexists(place.result) and not self.overwrite:  # came while we were gone
+                if os.path.lexists(place.result) and not self.overwrite:
                     check_same(place.result, part)
                 _rename(part, place)
             elif not os.path.lexists(place.result):
@@ -163,7 +163,7 @@ class Work:
         ]
 
     def _complete(self, number: int) -> Path:
-        """The complete file of a result, still under a temporary name."""
+        """Make the complete file of a result under a temporary name, and return its path."""
         target, at, part = self.targets[number], self.stages()[number], self._parts()[number]
         if at.kind == "zarr":
             with failing(target.path):
@@ -192,19 +192,19 @@ class Work:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self._journal.close()
         if isinstance(error, Refused) and not self.resume:
-            self._keep = False  # what cannot be used now cannot be used later either
+            self._keep = False  # a refused file is refused later, too
         for place in self._places:
             place.close(self.resumable)
 
     @property
     def resumable(self) -> bool:
-        """Whether what is left can be gone on with."""
+        """Whether a later run can continue."""
         kept = self._keep and not self._finished
         return kept and (self._places[0] / "journal").exists()  # else the folder was removed
 
 
 def _create_stage(target: Target, at: StageAt) -> None:
-    """Make a stage, of which nothing is stored yet."""
+    """Make an empty stage."""
     if at.kind == "raw":
         RawStage.create(Path(at.path), target.path, target.shape, target.dtype)
     else:
@@ -213,7 +213,7 @@ def _create_stage(target: Target, at: StageAt) -> None:
 
 
 def _mend_stage(target: Target, place: Place, at: StageAt) -> None:
-    """Give a stage that is gone on with what no checksum covers: its head, its metadata."""
+    """Restore what no checksum covers in a stage: its head, its metadata."""
     if at.kind == "raw":
         RawStage.mend(Path(at.path), target.path, target.shape, target.dtype)
         return
@@ -226,12 +226,12 @@ def _mend_stage(target: Target, place: Place, at: StageAt) -> None:
 
 
 def _is_whole_stage(path: Path) -> bool:
-    """Whether the stage is the complete file."""
+    """Whether the stage of a result is the complete file."""
     return path.suffix.lower() == ".npy"
 
 
 def _rename(part: Path, place: Place) -> None:
-    """Give a complete result its name; what was there goes when that is done."""
+    """Rename a complete result; an existing one is removed after that."""
     with failing(place.result):
         if part.is_dir() and os.path.lexists(place.result):
             old = place / "old"
