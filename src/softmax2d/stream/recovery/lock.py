@@ -205,9 +205,7 @@ def _try_lock(file: IO[str]) -> bool | None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return (
-            False if error.errno in (11, 13, 35) else None
-        )  # EAGAIN, EACCES: another process has it
+        return False if error.errno in (11, 13, 35) else None  # EAGAIN, EACCES: it is taken
     return True
 
 
