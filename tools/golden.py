@@ -67,6 +67,8 @@ def inner_text(value: Any) -> str:
         return array_text(value)
     if type(value).__module__.startswith("torch") and hasattr(value, "detach"):
         return tensor_text(value)
+    if type(value).__module__.startswith("dask"):  # lazy; its name is of the code that made it
+        return type(value).__name__
     if isinstance(value, BaseException):
         return f"{type(value).__name__}: {value}"
     if isinstance(value, tuple) and hasattr(value, "_fields"):
