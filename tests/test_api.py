@@ -29,6 +29,7 @@ NAMES = [
     "evaluate",
     "get_num_threads",
     "instruction_set",
+    "instruction_sets",
     "jaccard_loss2d",
     "jaccard_loss2d_with_grad",
     "log_softmax2d",
@@ -80,6 +81,7 @@ SIGNATURES = {
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "instruction_set": "()",
+    "instruction_sets": "()",
 }
 for loss, options in LOSSES.items():
     SIGNATURES |= {loss: RESAMPLED + options, f"{loss}_with_grad": RESAMPLED + options}

@@ -28,7 +28,7 @@ from softmax2d._ops.derivatives import (
 )
 from softmax2d._ops.probs import log_softmax2d, softmax2d
 from softmax2d._ops.segment import Segmentation, segment
-from softmax2d._runtime import get_num_threads, instruction_set, set_num_threads
+from softmax2d._runtime import get_num_threads, instruction_set, instruction_sets, set_num_threads
 from softmax2d._statistics.evaluate import evaluate
 from softmax2d._statistics.statistics import Statistics
 
@@ -45,6 +45,7 @@ __all__ = [
     "evaluate",
     "get_num_threads",
     "instruction_set",
+    "instruction_sets",
     "jaccard_loss2d",
     "jaccard_loss2d_with_grad",
     "log_softmax2d",

@@ -28,6 +28,24 @@ def instruction_set() -> str:
     return str(core.build_in_use())
 
 
+def instruction_sets() -> dict[str, bool]:
+    """The instruction sets that this installation is built for, and whether each runs here.
+
+    Returns
+    -------
+    dict of str to bool
+        Slowest first; the environment variable ``SOFTMAX2D_ISA`` takes one that runs.
+
+    Examples
+    --------
+    >>> import softmax2d
+    >>> softmax2d.instruction_sets()[softmax2d.instruction_set()]
+    True
+    """
+    runnable = core.runnable_builds()
+    return {str(name): name in runnable for name in core.all_builds()}
+
+
 def get_num_threads() -> int:
     """Number of threads that a large call uses, the calling one included.
 

@@ -215,7 +215,8 @@ def test_names_that_no_file_has(scores, tmp_path):
         ({"palette": np.zeros((2, 3), np.uint8)}, r"palette must have shape \(5, 3\)"),
         ({"palette": np.zeros((5, 3))}, "integers from 0 to 255; got .*float64"),
         ({"palette": np.full((5, 3), 256)}, "palette must hold integers from 0 to 255"),
-        ({"palette": "voc"}, "palette must have shape"),
+        ({"palette": "no such"}, "is neither a file nor one of the palettes okabe-ito"),
+        ({"names": "a,b"}, "names a,b: 2 names for 5 classes"),
     ],
 )
 def test_styles_that_do_not_fit(scores, tmp_path, options, text):

@@ -40,16 +40,17 @@ SIGNATURES = {
     "outputs=('labels',), top_k=None, encoding='float', key=None, memory='512MB', workers=None, "
     "resume=False, overwrite=False, nodata=None, nodata_label=None, missing_as_fill=False, "
     "names=None, palette=None, cog=False, progress=None, scheduler=None, summary=None, "
-    "decode='argmax')",
+    "decode='argmax', preview=None, account=None)",
     "stream.softmax2d_file": "(source, result, *, axis=None, size=None, like=None, "
     "interpolation='linear', align_corners=False, temperature=1.0, bias=None, top_k=None, "
     "encoding='float', key=None, memory='512MB', workers=None, resume=False, overwrite=False, "
     "nodata=None, missing_as_fill=False, names=None, cog=False, progress=None, scheduler=None, "
-    "summary=None)",
+    "summary=None, account=None)",
     "stream.evaluate_files": "(source, target, *, axis=None, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, key=None, "
     "target_key=None, memory='512MB', workers=None, nodata=None, missing_as_fill=False, "
-    "progress=None, scheduler=None, summary=None, checkpoint=None, resume=False)",
+    "progress=None, scheduler=None, summary=None, checkpoint=None, resume=False, names=None, "
+    "report=None, overwrite=False, account=None)",
     "stream.predict": "(model, image, result, *, window=512, overlap=0.5, weighting='gaussian', "
     "test_time='none', blend='logits', batch=1, axis=None, scale='auto', pad='reflect', "
     "nodata=None, nodata_label=None, temperature=1.0, bias=None, outputs=('labels',), "

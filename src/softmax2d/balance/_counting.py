@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from softmax2d._files.source.source import Box, Source, bands
 from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
+from softmax2d._pictures.names import read_names
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import nested_numbers
@@ -50,7 +52,7 @@ def class_counts(
     classes: int | None = None,
     ignore_index: int | None = None,
     spatial_dims: int = 2,
-    names: Sequence[str] | None = None,
+    names: str | os.PathLike[str] | Sequence[str] | None = None,
     key: str | None = None,
     memory: str | int = "512MB",
     workers: int | None = None,
@@ -69,8 +71,9 @@ def class_counts(
         Labels that count nowhere, even if it is a class.
     spatial_dims : int
         2 for pictures, 3 for volumes.
-    names : sequence of str, optional
-        One for each class, kept with the counts.
+    names : sequence of str, path or str, optional
+        One for each class, kept with the counts. A text, ``"a,b,c"``, or a text file with one a
+        line, also says how many classes there are.
     key : str, optional
         Which array of files with several.
     memory : str or int
@@ -106,6 +109,9 @@ def class_counts(
     ([3, 1, 1], [2, 1, 1], 2)
     """
     where = "class_counts"
+    if isinstance(names, str | os.PathLike):
+        names = read_names(names)
+        classes = len(names) if classes is None else classes
     if classes is not None:
         classes = checks.whole(where, "classes", classes, "an integer or None")
         if not 1 <= classes <= 1 << 20:

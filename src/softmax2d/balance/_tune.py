@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -38,7 +39,7 @@ def tune_bias(
     taus: Sequence[float] | None = None,
     sweeps: int = 10,
     tolerance: float = 1e-4,
-    names: Sequence[str] | None = None,
+    names: str | os.PathLike[str] | Sequence[str] | None = None,
     axis: int | None = None,
     size: int | Sequence[int] | None = None,
     interpolation: Any = "linear",
@@ -76,8 +77,9 @@ def tune_bias(
         At most so many times over all classes.
     tolerance : float
         By how much a change of one class's bias must raise the goal to be made.
-    names : sequence of str, optional
-        Of the classes; what the first file says if None.
+    names : sequence of str, path or str, optional
+        Of the classes: listed, ``"a,b,c"``, or a text file with one a line; what the first file
+        says if None.
     axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`.
 

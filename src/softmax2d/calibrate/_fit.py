@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ def fit(
     align_corners: bool = False,
     temperature_range: tuple[float, float] = (0.01, 100.0),
     iterations: int = 100,
-    class_names: Sequence[str] | None = None,
+    class_names: str | os.PathLike[str] | Sequence[str] | None = None,
     data_date: str | None = None,
     key: str | None = None,
     target_key: str | None = None,
@@ -61,8 +62,9 @@ def fit(
         Temperatures beyond these are not looked at; 1 lies between them.
     iterations : int
         Passes over the data, at most (of "vector": after those for its start).
-    class_names : sequence of str, optional
-        One for each class, kept in the result; the file's own if None.
+    class_names : sequence of str, path or str, optional
+        One for each class, kept in the result: listed, ``"a,b,c"``, or a text file with one a line;
+        the file's own if None.
     data_date : str, optional
         When the data were taken, kept in the result.
     key, target_key, memory, workers

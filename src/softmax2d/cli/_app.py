@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from softmax2d._errors import StreamError, one_line
+from softmax2d.stream import StreamError
 
 _SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -64,7 +64,7 @@ def _flush() -> None:
 
 
 def _os_error(error: OSError) -> int:
-    """What no file's own message covers: above all, output that cannot be written."""
+    """The exit code of an error that no file's message covers: output that cannot be written."""
     if error.filename:
         return _complain(f"{os.fsdecode(error.filename)}: {error.strerror or error}.", 3)
     if sys.stdout is not None:
@@ -77,7 +77,8 @@ def _os_error(error: OSError) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    click.echo(f"softmax2d: {one_line(message)}", err=True)
+    line = "".join(c if c.isprintable() else " " for c in message)
+    click.echo(f"softmax2d: {line}", err=True)
     return code
 
 

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from softmax2d._errors import Unusable
-from softmax2d.balance import ClassCounts, _weights, class_weights, weights_figure
-from softmax2d.cli import _results
-from softmax2d.cli._write import Results
+from softmax2d.balance import ClassCounts, class_counts, class_weights, weights_figure
+from softmax2d.cli import _options, _paths, _results
+from softmax2d.stream import Results, Unusable
 
-_LABELS = click.argument(
-    "labels", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="LABELS..."
+_COUNTING = (
+    _options.ignore_index("Pixels whose label is N count nowhere."),
+    _options.classes("How many, or names: a,b,c or a file, one a line."),
+    _options.key("Which array of files with several."),
+    _options.SPATIAL_DIMS,
+    _options.memory(),
+    _options.overwrite(),
+    _options.quiet(),
 )
 
 
-def _out(text: str) -> Callable[[Any], Any]:
-    return click.option("-o", "--out", type=click.Path(path_type=Path), metavar="OUT", help=text)
-
-
 @click.command()
-@_LABELS
-@_out("The counts, .json.")
-@_results.report
-@_results.counting
+@_options.take(_options.LABELS, _options.out("The counts, .json."), _options.report(), *_COUNTING)
 def counts(
     labels: tuple[Path, ...],
     out: Path | None,
@@ -54,31 +51,21 @@ def counts(
       3  reading or writing failed; nothing half-written remains
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    written = _results.check_suffixes(out, report)
-    files = _results.files_of(labels)
-    results = Results(written, files, overwrite)
-    found = _results.counted(files, **rest)
-    figure = found.figure()
-    plain = (json.dumps(found.to_dict(), ensure_ascii=False) + "\n").encode()
-    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
-    if not quiet:
-        _results.say(figure, written)
+    _paths.check_json(out)
+    files = _paths.files_of(labels)
+    results = Results([] if out is None else [out], files, overwrite, report=report)
+    found = _count(files, **rest)
+    _finish(results, out, report, found.to_dict(), found.figure(), quiet)
 
 
 @click.command()
-@_LABELS
-@_out("The weights, .json: a list, one for each class.")
-@click.option(
-    "--method", type=click.Choice(_weights.METHODS), default="inverse", show_default=True,
-    help="Inverse frequency, median frequency, ENet's, or effective number of samples.",
-)  # fmt: skip
-@click.option(
-    "--normalize", type=click.Choice(_weights.NORMALIZATIONS), default="none", show_default=True,
-    help="As the formula gives them; to mean 1; to sum C.",
-)  # fmt: skip
-@click.option("--beta", default=0.9999, show_default=True, help="Of the effective number.")
-@_results.report
-@_results.counting
+@_options.take(
+    _options.LABELS,
+    _options.out("The weights, .json: a list, one for each class."),
+    *_options.WEIGHTS,
+    _options.report(),
+    *_COUNTING,
+)
 def weights(
     labels: tuple[Path, ...],
     out: Path | None,
@@ -103,25 +90,46 @@ def weights(
     \b
     Exit codes: as of `softmax2d counts`.
     """
-    written = _results.check_suffixes(out, report)
-    files = _results.files_of(labels)
-    results = Results(written, files, overwrite)
-    found = counts_of(files, **rest)
+    _paths.check_json(out)
+    files = _paths.files_of(labels)
+    results = Results([] if out is None else [out], files, overwrite, report=report)
+    found = _load_or_count(files, **rest)
     made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )
     figure = weights_figure(made, found, method)
-    plain = (json.dumps(made.tolist()) + "\n").encode()
-    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
+    _finish(results, out, report, made.tolist(), figure, quiet)
+
+
+def _finish(
+    results: Results, out: Path | None, report: Path | None, plain: Any, figure: Any, quiet: bool
+) -> None:
+    """Write the JSON and the report, and print the tables."""
+    with results:
+        if out is not None:
+            results.write(out, (json.dumps(plain, ensure_ascii=False) + "\n").encode())
+        if report is not None:
+            results.write(report, figure.render(report.suffix))
     if not quiet:
-        _results.say(figure, written)
+        click.echo(figure.text(_results.LISTED))
+        _results.say_paths(out, report)
 
 
-def counts_of(files: list[Path], classes: str | None = None, **asked: Any) -> ClassCounts:
+def _count(labels: list[Path], classes: str | None, **asked: Any) -> ClassCounts:
+    """Counts of the labels named on the command line."""
+    many = classes is not None and classes.isdecimal()
+    known = {"classes": int(classes)} if many and classes is not None else {"names": classes}
+    found: ClassCounts = _results.plainly(
+        lambda: class_counts(labels, **known, **asked), "class_counts"
+    )
+    return found
+
+
+def _load_or_count(files: list[Path], **asked: Any) -> ClassCounts:
     """Saved counts, or counts of labels."""
     saved = [path for path in files if path.suffix.lower() == ".json"]
     if not saved:
-        return _results.counted(files, classes, **asked)
+        return _count(files, **asked)
     if len(saved) < len(files):
         raise Unusable("LABELS are saved counts (.json) or label files, not both.")
     found: ClassCounts = _results.plainly(lambda: sum(map(ClassCounts.load, saved)), "ClassCounts")

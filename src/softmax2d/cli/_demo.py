@@ -6,21 +6,11 @@ from pathlib import Path
 
 import click
 
-from softmax2d._errors import Refused, needed
+from softmax2d.cli import _options
 
 
 @click.command()
-@click.option(
-    "-o",
-    "--out",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("softmax2d-demo"),
-    show_default=True,
-    metavar="FOLDER",
-    help="Where pictures and report go; made if it is missing, files of earlier runs are replaced.",
-)
-@click.option("--no-timing", is_flag=True, help="Leave out the comparison with other libraries.")
+@_options.take(_options.FOLDER, _options.NO_TIMING)
 def demo(folder: Path, no_timing: bool) -> None:
     """Segment a real photograph, start to end.
 
@@ -41,10 +31,6 @@ def demo(folder: Path, no_timing: bool) -> None:
 
     Exit codes: 0 done; 2 wrong usage or a package is missing; 3 writing failed.
     """
-    for module in ("skimage", "matplotlib"):
-        needed(module, "demo")
-    if folder.exists() and not folder.is_dir():
-        raise Refused(folder, "is not a folder.")
     from softmax2d.demo import run
 
     run(folder, timing=not no_timing, say=click.echo)

@@ -10,7 +10,6 @@ import click
 import numpy as np
 
 import softmax2d
-from softmax2d import _core
 
 # Package, and what it is for here.
 _OPTIONAL = (
@@ -54,11 +53,12 @@ def info() -> None:
     """
     forced = os.environ.get("SOFTMAX2D_ISA", "").strip()
     why = f"forced by SOFTMAX2D_ISA={forced}" if forced else "the best that this processor runs"
+    builds = softmax2d.instruction_sets()
     rows = [
         ("softmax2d", softmax2d.__version__),
         ("instruction set", f"{softmax2d.instruction_set()} ({why})"),
-        ("  this processor", ", ".join(_core.runnable_builds())),
-        ("  built", ", ".join(_core.all_builds())),
+        ("  this processor", ", ".join(name for name, runs in builds.items() if runs)),
+        ("  built", ", ".join(builds)),
         ("threads", f"{softmax2d.get_num_threads()} ({_threads_from()})"),
         ("Python", f"{platform.python_version()} ({platform.system()}, {platform.machine()})"),
         ("NumPy", np.__version__),

@@ -11,15 +11,15 @@ import click
 class Progress:
     """A bar on a terminal, nothing in a pipe."""
 
-    def __init__(self, label: str, pixels: int, quiet: bool) -> None:
-        self._label, self._length, self._done = label, pixels, 0
+    def __init__(self, label: str, quiet: bool) -> None:
+        self._label, self._done = label, 0
         self._hidden = quiet or not sys.stderr.isatty()
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
         if not self._hidden:
             self._bar = click.progressbar(
-                length=self._length,
+                length=1,  # until the first call says how many pixels there are
                 label=self._label,
                 file=sys.stderr,
                 show_eta=True,

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from softmax2d._files.source.source import Source
-from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.tile_results import Operation
-from softmax2d.stream.workers.summary import Summary
+from softmax2d.calibrate import Calibration
+from softmax2d.stream import Summary
 
-_LISTED = 20
+LISTED = 20
 
 
-def kind_of(operation: Operation, name: str, path: Path, palette: bool) -> str:
+def say_notes(found: Summary) -> None:
+    """Print what should be known of a run beside its results."""
+    for note in found.notes:
+        click.echo(f"softmax2d: {note}", err=True)
+
+
+def kind_of(found: Summary, name: str, path: Path, palette: bool) -> str:
     """How a result is stored."""
-    dtype = operation.result_dtype(name)
-    what = str(dtype)
-    if name not in ("labels", "top_labels") and dtype == np.uint8:
+    what = found.dtypes[name]
+    if name not in ("labels", "top_labels") and what == "uint8":
         what += f", 255 is {'log C' if name == 'entropy' else '1'}"
     if name == "labels" and palette and path.suffix.lower() != ".npy":
         what += ", with palette"
     return what
 
 
-def said_of(source: Source, geometry: Geometry) -> str:
+def input_line(logits: Path, found: Summary) -> str:
     """What was read, in one line."""
-    size = " × ".join(map(str, geometry.shape)) or "1"
+    size = " × ".join(map(str, found.shape)) or "1"
     coarse = ""
-    if geometry.resampled:
-        kinds = dict.fromkeys(geometry.interpolation)
-        kind = ",".join(geometry.interpolation) if len(kinds) > 1 else next(iter(kinds))
-        own = geometry.own[geometry.batch :]
+    if found.source_shape != found.shape:
+        kinds = dict.fromkeys(found.interpolation)
+        kind = ",".join(found.interpolation) if len(kinds) > 1 else next(iter(kinds))
+        own = found.source_shape[len(found.shape) - len(found.interpolation) :]
         coarse = f" from {' × '.join(map(str, own))} ({kind})"
-    name = click.format_filename(source.path)
-    return f"{name}: {geometry.classes} classes, {size} pixels{coarse}, {source.dtype}"
+    name = click.format_filename(logits)
+    return f"{name}: {found.classes} classes, {size} pixels{coarse}, {found.dtype}"
 
 
 def summary(
-    source: Source,
-    operation: Operation,
-    results: dict[str, tuple[Path, str]],
-    names: tuple[str, ...] | None,
-    found: Summary,
+    logits: Path, found: Summary, scale: Any, results: Sequence[tuple[str, Path, str]]
 ) -> None:
     """Print what was read, what was written, and how large each class is."""
-    click.echo(f"{said_of(source, operation.geometry)}{_map(operation)}")
-    for name, (path, kind) in results.items():
+    click.echo(f"{input_line(logits, found)}{_map(scale)}")
+    for name, path, kind in results:
         click.echo(f"  {name:<10}  {click.format_filename(path)}  ({kind})")
-    if "labels" in operation.outputs:
-        _areas(found, names)
+    if "labels" in found.dtypes:
+        _areas(found)
     counts = found.counts
     if counts.ignored:
         click.echo(f"  {counts.ignored} pixels are no data")
@@ -63,23 +63,24 @@ def summary(
     click.echo(f"  {found.seconds:.2f} s{resumed if found.tiles_resumed else ''}")
 
 
-def _map(operation: Operation) -> str:
+def _map(scale: Any) -> str:
     """The map of the logits, where there is one."""
-    told = operation.map.temperature
-    if isinstance(told, tuple):
-        return f", temperatures {min(told):g} to {max(told):g}"
-    bias = "" if operation.map.bias is None else ", a bias for each class"
-    return ("" if told == 1 else f", temperature {told:g}") + bias
+    fitted = isinstance(scale, Calibration)
+    temperature, bias = (scale.temperature, scale.bias) if fitted else (scale, None)
+    if np.ndim(temperature):
+        return f", temperatures {min(temperature):g} to {max(temperature):g}"
+    added = "" if bias is None else ", a bias for each class"
+    return ("" if temperature == 1 else f", temperature {temperature:g}") + added
 
 
-def _areas(found: Summary, names: tuple[str, ...] | None) -> None:
+def _areas(found: Summary) -> None:
     areas: dict[int, int] = found.counts.areas
     order = sorted(areas, key=lambda c: (-areas[c], c))
-    listed: Any = names or [""] * found.classes
-    width = max((len(listed[c]) for c in order[:_LISTED]), default=0)
+    listed: Any = found.names or [""] * found.classes
+    width = max((len(listed[c]) for c in order[:LISTED]), default=0)
     total = max(1, found.pixels)
-    for c in order[:_LISTED]:
+    for c in order[:LISTED]:
         share = 100 * areas[c] / total
         click.echo(f"  {c:>5}  {listed[c]:<{width}}  {areas[c]:>12} pixels  {share:6.2f} %")
-    if len(order) > _LISTED:
-        click.echo(f"         and {len(order) - _LISTED} smaller classes")
+    if len(order) > LISTED:
+        click.echo(f"         and {len(order) - LISTED} smaller classes")

@@ -2,146 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from softmax2d._errors import Refused, Unusable
-from softmax2d._files.formats import suffix_of
-from softmax2d._gate import checks
-from softmax2d.cli import _colour, _report
-from softmax2d.cli._calibration import map_of, mapped
+from softmax2d.cli import _options, _paths, _report
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._size import kinds_of, parsed, sized
-from softmax2d.cli._streaming import account_path, bounded, cluster_of, noted, resumable
-from softmax2d.cli._write import Results, write_png
-from softmax2d.stream._run import Run
-from softmax2d.stream._segment import Options, planned_run
-from softmax2d.stream.plan.pixel_counts import Counts
-from softmax2d.stream.plan.places import check_paths
-from softmax2d.stream.plan.results import Style, neighbour_path
-from softmax2d.stream.plan.tile_results import output_names
-from softmax2d.stream.recovery.stage import Stage
+from softmax2d.stream import Refused, segment_file, softmax2d_file
 
-_FLOATS = ("confidence", "margin", "entropy")
-
-
-def outputs_of(text: str) -> tuple[str, ...]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        return tuple(dict.fromkeys(checks.output_names("segment", names, None)))
-    except ValueError as error:
-        raise Unusable(f"--outputs: {str(error).removeprefix('segment: ')}") from None
-
-
-def results_of(out: Path, outputs: tuple[str, ...], encoding: str) -> dict[str, Path]:
-    """Labels go to ``out``, everything else beside it."""
-    found = {}
-    for name in outputs:
-        path = out if name == "labels" else neighbour_path(out, name)
-        if name in _FLOATS and encoding == "uint8" and suffix_of(out) == ".png":
-            path = path.with_suffix(".png")
-        found[name] = path
-    return found
-
-
-def _preview_path(path: Path, outputs: tuple[str, ...]) -> Path:
-    if path.suffix.lower() != ".png":
-        raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
-    if "labels" not in outputs:
-        raise Refused(path, "a preview shows the labels; add labels to --outputs.")
-    return path
-
-
-def _check_preview(run: Run, path: Path | None) -> None:
-    shape = run.operation.geometry.shape
-    if path is not None and (len(shape) != 2 or 0 in shape):
-        size = " × ".join(map(str, shape))
-        raise Refused(path, f"a PNG holds one image of rows × columns; got {size}.")
-
-
-def thinned(labels: Stage) -> Any:
-    """Every so many-th pixel of labels that are stored, never blended."""
-    rows, columns = labels.shape
-    step = -(-max(labels.shape) // _colour.LARGEST_PREVIEW)
-    every = (slice(0, columns),)
-    return np.stack(
-        [labels.read((slice(i, i + 1), *every))[0, ::step] for i in range(0, rows, step)]
-    )
+WORDS = {"segment_file: ": "--outputs: ", "names ": "--classes "}
 
 
 @click.command()
-@click.argument("logits", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="OUT",
-    help="Labels; the suffix decides the format.",
+@_options.take(
+    _options.LOGITS,
+    _options.out("Labels; the suffix decides the format.", required=True),
+    _options.axis(),
+    *_options.MAP,
+    *_options.SIZE,
+    _options.DECODE,
+    _options.OUTPUTS,
+    _options.CONFIDENCE_AS,
+    _options.classes("Class names: a,b,c or a text file with one a line."),
+    _options.palette(),
+    _options.PREVIEW,
+    _options.key("Which array of a file with several."),
+    _options.COG,
+    *_options.BUDGET,
+    *_options.RUN,
+    _options.overwrite(),
+    _options.quiet("No summary, no progress bar."),
 )
-@click.option(
-    "--axis",
-    type=int,
-    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
-)
-@mapped
-@sized
-@click.option(
-    "--decode",
-    type=click.Choice(checks.DECODINGS),
-    default="argmax",
-    show_default=True,
-    help="The most probable class, or what makes the image's expected Dice or IoU large.",
-)
-@click.option(
-    "--outputs",
-    default="labels,confidence",
-    show_default=True,
-    metavar="LIST",
-    help="Any of labels, confidence, margin, entropy.",
-)
-@click.option(
-    "--confidence-as",
-    type=click.Choice(["float", "8bit"]),
-    default="float",
-    show_default=True,
-    help="How confidence, margin and entropy are stored.",
-)
-@click.option(
-    "--classes", metavar="NAMES", help="Class names: a,b,c or a text file with one a line."
-)
-@click.option(
-    "--palette",
-    metavar="NAME|FILE",
-    help=f"Colours: {', '.join(_colour.PALETTES)}, or a text file, `R G B` or `#rrggbb` a line.",
-)
-@click.option(
-    "--preview",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also a coloured picture, .png.",
-)
-@click.option("--key", metavar="NAME", help="Which array of a file with several.")
-@click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
-@bounded
-@resumable
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--quiet", is_flag=True, help="No summary, no progress bar.")
 def segment(
     logits: Path,
     out: Path,
-    outputs: str,
-    confidence_as: str,
+    outputs: list[str],
+    encoding: Any,
     classes: str | None,
     palette: str | None,
     preview: Path | None,
-    summary: Path | None,
     quiet: bool,
     **rest: Any,
 ) -> None:
@@ -196,81 +96,45 @@ def segment(
       3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    names = outputs_of(outputs)
-    encoding = "uint8" if confidence_as == "8bit" else "float"
-    paths = results_of(out, names, encoding)
-    shown = None if preview is None else _preview_path(preview, names)
-    inputs = tuple(Path(p) for p in (classes, palette, rest["calibration"]) if p is not None)
-    if palette is not None and shown is None and suffix_of(out) == ".npy" and "labels" in names:
+    paths = _paths.paths_of(out, outputs, encoding)
+    if (
+        palette is not None
+        and preview is None
+        and out.suffix.lower() == ".npy"
+        and "labels" in paths
+    ):
         raise Refused(out, "a .npy file has no palette; use .png or .tif, or add --preview.")
-    drawings = [] if shown is None else [shown]
-    check_paths([*paths.values(), *drawings], [logits, *inputs], True)
-    pictures = Results(drawings, [logits, *inputs], rest["overwrite"])
-
-    def style(count: int) -> Style:
-        listed = _colour.class_names(classes, count)
-        colours = None if palette is None else _colour.palette(palette, count)
-        return Style(None if listed is None else tuple(listed), colours, rest["cog"])
-
-    def drawn(stages: dict[str, Stage], counts: Counts) -> None:
-        if shown is None:
-            return
-        told = style(run.operation.geometry.classes)
-        colours = told.palette
-        if colours is None:
-            colours = _colour.palette(None, run.operation.geometry.classes)
-        picture = _colour.preview(thinned(stages["labels"]), colours, told.names, counts.areas)
-        write_png(shown, pictures.create(shown), picture)
-
-    options = _options(
-        rest, encoding=encoding, style=style, finish=drawn, inputs=inputs, decode=rest["decode"]
-    )
-    with pictures, _planned(logits, paths, names, options, rest) as run:
-        _check_preview(run, shown)
-        _go(run, "segment", account_path(summary), quiet, palette is not None, shown)
+    _paths.check_apart([*paths.values(), preview], rest["calibration"])
+    _options.take_map(rest)
+    _options.take_scheduler(rest)
+    shown: dict[str, Any] = {"names": classes, "palette": palette, "preview": preview}
+    with _options.option_words(WORDS), Progress("segment", quiet) as progress:
+        rest |= {"progress": progress, "account": _report.say_notes}
+        found = segment_file(logits, paths, outputs=outputs, encoding=encoding, **shown, **rest)
+    if not quiet:
+        kinds = {n: _report.kind_of(found, n, p, palette is not None) for n, p in paths.items()}
+        written = [(name, path, kinds[name]) for name, path in paths.items()]
+        written += [("preview", preview, "coloured picture")] if preview is not None else []
+        _report.summary(logits, found, rest["temperature"], written)
 
 
 @click.command()
-@click.argument("logits", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="OUT",
-    help="Probabilities: .npy, .zarr, .tif, …",
+@_options.take(
+    _options.LOGITS,
+    _options.out("Probabilities: .npy, .zarr, .tif, …", required=True),
+    _options.axis(),
+    *_options.MAP,
+    *_options.SIZE,
+    _options.PROBS_AS,
+    _options.TOP_K,
+    _options.key("Which array of a file with several."),
+    _options.COG,
+    *_options.BUDGET,
+    *_options.RUN,
+    _options.overwrite(),
+    _options.quiet("No summary, no progress bar."),
 )
-@click.option(
-    "--axis",
-    type=int,
-    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
-)
-@mapped
-@sized
-@click.option(
-    "--as",
-    "encoding",
-    type=click.Choice(["float", "float32", "float16", "8bit"]),
-    default="float",
-    show_default=True,
-    help="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1.",
-)
-@click.option("--top-k", type=int, metavar="K", help="Only the K most probable classes.")
-@click.option("--key", metavar="NAME", help="Which array of a file with several.")
-@click.option("--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
-@bounded
-@resumable
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--quiet", is_flag=True, help="No summary, no progress bar.")
-def probs(
-    logits: Path,
-    out: Path,
-    encoding: str,
-    top_k: int | None,
-    summary: Path | None,
-    quiet: bool,
-    **rest: Any,
-) -> None:
+def probs(logits: Path, out: Path, top_k: int | None, quiet: bool, **rest: Any) -> None:
     """Turn LOGITS into class probabilities.
 
     LOGITS and the other options are those of `softmax2d segment`. The result has the shape of
@@ -290,64 +154,15 @@ def probs(
       3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    stored = "uint8" if encoding == "8bit" else encoding
-    names = output_names(("probs",), top_k, stored)
-    paths = {name: neighbour_path(out, name) if i else out for i, name in enumerate(names)}
-    inputs = () if rest["calibration"] is None else (rest["calibration"],)
-    style = Style(cog=rest["cog"])
-    options = _options(rest, encoding=stored, top_k=top_k, style=style, inputs=inputs)
-    with _planned(logits, paths, names, options, rest) as run:
-        _go(run, "probs", account_path(summary), quiet, False, None)
-
-
-def _options(rest: dict[str, Any], **known: Any) -> Options:
-    size, kinds = rest["size"], kinds_of(rest["interpolation"])
-    names = (
-        "axis", "like", "align_corners", "key", "memory", "resume",
-        "overwrite", "nodata", "missing_as_fill",
-    )  # fmt: skip
-    asked = {name: rest[name] for name in names}
-    asked["temperature"] = map_of(rest["temperature"], rest["calibration"])
-    size = None if size is None else parsed(size)
-    return Options(size=size, interpolation=kinds, **asked, **known)
-
-
-@contextmanager
-def _planned(
-    logits: Path,
-    paths: dict[str, Path],
-    names: tuple[str, ...],
-    options: Options,
-    rest: dict[str, Any],
-) -> Iterator[Run]:
-    """Plan for threads, or for the cluster that the options ask for."""
-    with ExitStack() as stack:
-        cluster = cluster_of(rest["scheduler"], rest["workers"], stack)
-        if cluster is not None:
-            options = replace(options, cluster=cluster)
-        yield stack.enter_context(planned_run(logits, paths, names, options))
-
-
-def _go(
-    run: Run, label: str, account: Path | None, quiet: bool, palette: bool, preview: Path | None
-) -> None:
-    """Run, with a bar while it lasts and a report at the end."""
-    geometry, work = run.operation.geometry, run.work
-    total = int(np.prod(geometry.shape))
-    with Progress(label, total, quiet) as progress:
-        run.progress = progress
-        try:
-            found = run(account)
-        finally:
-            if work is not None:
-                noted(work.notes)
-    if quiet or work is None:
-        return
-    results = {
-        t.name: (t.path, _report.kind_of(run.operation, t.name, t.path, palette))
-        for t in work.targets
-    }
-    if preview is not None:
-        results["preview"] = (preview, "coloured picture")
-    names = work.targets[0].look.names
-    _report.summary(run.source, run.operation, results, names, found)
+    paths = {"probs": out}
+    if top_k is not None:
+        paths = {"top_labels": out, "top_probs": _paths.neighbour_of(out, "top_probs")}
+    _paths.check_apart(paths.values(), rest["calibration"])
+    _options.take_map(rest)
+    _options.take_scheduler(rest)
+    with Progress("probs", quiet) as progress:
+        rest |= {"progress": progress, "account": _report.say_notes}
+        found = softmax2d_file(logits, paths, top_k=top_k, **rest)
+    if not quiet:
+        written = [(n, p, _report.kind_of(found, n, p, False)) for n, p in paths.items()]
+        _report.summary(logits, found, rest["temperature"], written)

@@ -10,77 +10,35 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, TunedBias, tune_bias
-from softmax2d.cli import _results
-from softmax2d.cli._calibration import map_of, mapped
-from softmax2d.cli._pairs import pairs_of
-from softmax2d.cli._size import interpolated, kinds_of
-from softmax2d.cli._write import Results
-
-
-def _goal(context: Any, option: Any, value: str) -> Any:
-    """``mean_iou``, ``mean_accuracy``, or ``recall:car,3``."""
-    name, colon, classes = value.partition(":")
-    if name == "recall" and colon:
-        listed = [c.strip() for c in classes.split(",") if c.strip()]
-        return "recall", [int(c) if c.isdecimal() else c for c in listed]
-    if value in ("mean_iou", "mean_accuracy"):
-        return value
-    raise click.BadParameter("expected mean_iou, mean_accuracy, or recall:CLASS,CLASS.")
+from softmax2d.cli import _options, _paths, _results
+from softmax2d.stream import Results
 
 
 @click.command()
-@click.argument("logits", type=click.Path(path_type=Path))
-@click.argument("truth", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT",
-    help="The bias, .json, for --calibration.",
-)  # fmt: skip
-@click.option(
-    "--goal", default="mean_iou", show_default=True, callback=_goal,
-    help="What to raise: mean_iou, mean_accuracy, or recall:CLASS,CLASS.",
-)  # fmt: skip
-@click.option(
-    "--at-least-accuracy", type=float, metavar="A", help="The accuracy not to fall below, 0 to 1."
+@_options.take(
+    _options.LOGITS,
+    _options.TRUTH,
+    _options.out("The bias, .json, for --calibration.", required=True),
+    *_options.TUNING,
+    *_options.MAP,
+    _options.ignore_index(),
+    _options.report(),
+    _options.classes(),
+    _options.axis(),
+    *_options.INTERPOLATION,
+    _options.key(),
+    _options.TRUTH_KEY,
+    _options.memory(),
+    _options.overwrite(),
+    _options.quiet(),
 )
-@click.option(
-    "--family", type=click.Choice(("classes", "tau")), default="classes", show_default=True,
-    help="A bias for each class, or one share of the log prior; the latter needs --counts.",
-)  # fmt: skip
-@click.option(
-    "--counts", type=click.Path(path_type=Path), metavar="FILE",
-    help="Counts of the training labels, of `softmax2d counts -o`.",
-)  # fmt: skip
-@click.option("--sweeps", default=10, show_default=True, help="At most so many over all classes.")
-@mapped
-@click.option(
-    "--ignore-index", type=int, metavar="N", help="Pixels whose truth is N count nowhere."
-)
-@_results.report
-@click.option("--classes", metavar="NAMES", help="Class names: a,b,c or a text file, one a line.")
-@click.option(
-    "--axis", type=int,
-    help="The class axis; -1 for channels last.  [default: what the file says, else -3]",
-)  # fmt: skip
-@interpolated
-@click.option("--key", metavar="NAME", help="Which array of LOGITS, if it has several.")
-@click.option("--truth-key", metavar="NAME", help="Which array of TRUTH, if it has several.")
-@click.option(
-    "--memory", default="512MB", show_default=True, metavar="SIZE",
-    help="What the run may take beside the program itself.",
-)  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--quiet", is_flag=True, help="Print nothing.")
 def tune(
     logits: Path,
     truth: Path,
     out: Path,
     counts: Path | None,
-    temperature: float | None,
-    calibration: Path | None,
     report: Path | None,
     classes: str | None,
-    truth_key: str | None,
-    interpolation: str,
     overwrite: bool,
     quiet: bool,
     **rest: Any,
@@ -110,22 +68,24 @@ def tune(
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
     started = perf_counter()
-    written = _results.check_suffixes(out, report)
-    scores, labels, read = pairs_of(logits, truth)
-    beside = [path for path in (counts, calibration) if path is not None]
+    _paths.check_json(out)
+    scores, labels, read = _paths.pairs_of(logits, truth)
+    beside = [path for path in (counts, rest["calibration"]) if path is not None]
     named = [] if classes is None else [Path(classes)]
-    results = Results(written, [*read, *beside, *named], overwrite)
+    results = Results([out], [*read, *beside, *named], overwrite, report=report)
     prior = None if counts is None else ClassCounts.load(counts)
-    names = None if classes is None else _results.names_of(classes)
-    asked = {"interpolation": kinds_of(interpolation), "target_key": truth_key, **rest}
-    scale = map_of(temperature, calibration)
-    found: TunedBias = _results.plainly(
-        lambda: tune_bias(scores, labels, prior=prior, temperature=scale, names=names, **asked),
-        "tune_bias",
-    )
+    _options.take_map(rest)
+    with _options.option_words({"names ": "--classes "}):
+        found: TunedBias = _results.plainly(
+            lambda: tune_bias(scores, labels, prior=prior, names=classes, **rest), "tune_bias"
+        )
     figure = found.figure(f"Tuned bias: {logits.name} and {truth.name}")
-    plain = (json.dumps(found.calibration().to_dict(), ensure_ascii=False) + "\n").encode()
-    _results.write(results, [(out, plain), (report, _results.rendered(figure, report))])
+    with results:
+        plain = json.dumps(found.calibration().to_dict(), ensure_ascii=False) + "\n"
+        results.write(out, plain.encode())
+        if report is not None:
+            results.write(report, figure.render(report.suffix))
     if not quiet:
-        _results.say(figure, written)
+        click.echo(figure.text(_results.LISTED))
+        _results.say_paths(out, report)
         click.echo(f"{perf_counter() - started:.2f} s")

@@ -120,9 +120,16 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     ------
     OSError
         The folder cannot be made or written to; what was there before remains.
+    ValueError
+        A package is missing, or ``folder`` is no folder.
     """
-    from softmax2d._errors import failing
-    from softmax2d.cli._write import Results
+    from softmax2d._errors import Refused, failing, needed
+    from softmax2d._whole_file import WholeFiles
+
+    for module in ("skimage", "matplotlib"):
+        needed(module, "demo")
+    if folder.exists() and not folder.is_dir():
+        raise Refused(folder, "is not a folder.")
     from softmax2d.demo import _article
 
     start = perf_counter()
@@ -131,7 +138,7 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     _article.show(say)
     files = _show_photograph(say) | (_time_libraries(say) if timing else {})
     paths = [folder / name for name in files]
-    with Results(paths, [], overwrite=True) as results:
+    with WholeFiles() as results:
         for path, data in zip(paths, files.values(), strict=True):
             with failing(path):
                 results.create(path).write(data)

@@ -4,11 +4,13 @@ from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
 from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
+from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers.summary import Summary
 
 __all__ = [
     "Failed",
     "Refused",
+    "Results",
     "StreamError",
     "Summary",
     "Unusable",

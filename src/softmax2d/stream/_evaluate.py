@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
 from softmax2d._errors import Unusable, shown
 from softmax2d._files.source.source import Source
 from softmax2d._gate.options import Resampling
+from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream._options import EVALUATED, Evaluated
 from softmax2d.stream.counting.counting import plan_of
 from softmax2d.stream.counting.evaluation import (
     Counted,
@@ -28,11 +31,13 @@ from softmax2d.stream.counting.evaluation import (
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.places import account_path
+from softmax2d.stream.plan.places import account_path, input_files, is_path
+from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads as crew
-from softmax2d.stream.workers.cluster import Cluster
+from softmax2d.stream.workers.cluster import Cluster, connect
 from softmax2d.stream.workers.summary import Progress, Summary, account_for
 
 
@@ -54,29 +59,8 @@ def evaluation(
     return counting_of(plan, temperature, bias, bins), workers
 
 
-def evaluate_files(
-    source: Any,
-    target: Any,
-    *,
-    axis: int | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    temperature: Any = 1.0,
-    bias: Any = None,
-    ignore_index: int | None = None,
-    bins: int = 15,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
-    nodata: float | None = None,
-    missing_as_fill: bool = False,
-    progress: Progress | None = None,
-    scheduler: str | None = None,
-    summary: str | os.PathLike[str] | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    resume: bool = False,
-) -> Statistics:
+@spell_out(Evaluated, EVALUATED)
+def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> Statistics:
     """Compare logits with the truth, neither of which need fit in memory.
 
     :func:`softmax2d.evaluate` on files: the same counts, whatever the tiles.
@@ -102,11 +86,17 @@ def evaluate_files(
         the ``ignore_index``.
     checkpoint : path, optional
         A name beside which to keep what is counted so far, in the hidden folder
-        ``.NAME.softmax2d``, until all of it is. By default that of the ``summary``; without either
-        nothing is kept.
+        ``.NAME.softmax2d``, until all of it is. By default that of the ``report``, then that of the
+        ``summary``; without any nothing is kept.
     resume : bool
         Go on with what is kept of the same evaluation, where it was killed, stopped or failed: the
         counts are the same, and only tiles since the last second or so are counted again.
+    names, account
+        As in :func:`segment_file`; the names are those in the report.
+    report : path, optional
+        Write everything there: .html, .txt, .png or .json, as ``Statistics.save_report``.
+    overwrite : bool
+        Replace an existing report, when the new one is complete.
 
     Returns
     -------
@@ -134,78 +124,102 @@ def evaluate_files(
     >>> softmax2d.stream.evaluate_files(logits, np.array([[0, 1]])).accuracy
     0.5
     """
-    how = Resampling(None, interpolation, align_corners)
-    beside = summary if checkpoint is None else checkpoint
+    report, resume, style = options["report"], options["resume"], Style(options["names"])
+    made = [] if report is None else [report]
+    kept = [options[n] for n in ("checkpoint", "report", "summary")]
+    beside = next((path for path in kept if path is not None), None)
     if resume and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
-    account = account_path(summary, [source, target])
+    read = [*input_files(source, target), *style.files]
+    account = account_path(options["summary"], [source, target, *style.files, *made])
     beside = account_path(beside, [], what="checkpoint")
+    results = Results([], read, options["overwrite"], resume, report)
     with ExitStack() as stack:
-        room, threads, cluster = parse_memory(memory), workers_of(workers), None
-        if scheduler is not None:
-            cluster = stack.enter_context(Cluster(scheduler))
+        room, threads, cluster = (
+            parse_memory(options["memory"]),
+            workers_of(options["workers"]),
+            None,
+        )
+        if options["scheduler"] is not None:
+            cluster = stack.enter_context(connect(options["scheduler"]))
             room, threads = cluster.share(room), cluster.threads
-        fill, asked = missing_as_fill, threads
-        logits = stack.enter_context(Input(source, key, fill)).source
-        truth = stack.enter_context(Input(target, target_key, fill)).source
-        mapped = {"temperature": temperature, "bias": bias, "bins": bins}
+        fill, asked = options["missing_as_fill"], threads
+        logits = stack.enter_context(Input(source, options["key"], fill)).source
+        truth = stack.enter_context(Input(target, options["target_key"], fill)).source
+        mapped = {name: options[name] for name in ("temperature", "bias", "bins")}
         counting, threads = evaluation(
             logits,
             truth,
-            axis=axis,
-            how=how,
-            ignore_index=ignore_index,
-            nodata=nodata,
+            axis=options["axis"],
+            how=Resampling(None, options["interpolation"], options["align_corners"]),
+            ignore_index=options["ignore_index"],
+            nodata=options["nodata"],
             memory=room,
             workers=threads,
             **mapped,
         )
-        job, keys = None, (key, target_key)
+        names = check_style(style, counting.plan.geometry.classes).names
+        job, keys = None, (options["key"], options["target_key"])
         if cluster is not None:
             job = job_of(counting, (source, target), keys, fill, mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, asked))
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
-        return evaluated(counting, threads, progress, account, cluster, job, held)
-
-
-def evaluated(
-    counting: Evaluation,
-    workers: int,
-    progress: Progress | None,
-    account: Path | None = None,
-    cluster: Cluster | None = None,
-    job: Counted | None = None,
-    held: Checkpoint | None = None,
-) -> Statistics:
-    """Count every tile, in threads or on a cluster, and account for them, well or not."""
-    plan, started = counting.plan, perf_counter()
-    total = prod(plan.geometry.shape)
-    summary = _begun(counting, total, held)
-    before = frozenset(counting.tiles)
-    left = (tile for tile in range(summary.tiles) if tile not in before)
-
-    def said(record: Record) -> None:
-        summary.tiles_done += 1
-        summary.counts += pixel_counts.Counts.of_record(record)
-        summary.bytes_read += int(record["read"])
-        if held is not None:
-            held.keep(counting.state)
-        if progress is not None:
-            progress(summary.counts.pixels, total, perf_counter() - started)
-
-    with account_for(summary, held, account), ExitStack() as stack:
-        if held is not None:
-            stack.enter_context(held.keep_at_end(counting.state))
-        try:
-            if cluster is not None and job is not None:
-                cluster(job, left, lambda found: said(counting.take(*found)))
-            else:
-                crew.run(counting, left, said, workers)
-        except crew.TileError as error:
-            summary.tiles_failed = error.tiles
-            raise crew.first_error(error, plan.source.path) from None
-    found: Statistics = counting.found.statistics
+        run = _Counting(counting, threads, held, cluster, job, options["progress"], names)
+        with results:
+            found = run(account, options["account"])
+            if report is not None:
+                title = f"{_name(source)} and {_name(target)}"
+                results.save(report, lambda path: found.save_report(path, names, title))
     return found
+
+
+def _name(held: Any) -> str:
+    return Path(held).name if is_path(held) else type(held).__name__
+
+
+@dataclass
+class _Counting:
+    """An evaluation that is planned, and who counts its tiles: threads or a cluster."""
+
+    counting: Evaluation
+    workers: int
+    held: Checkpoint | None
+    cluster: Cluster | None
+    job: Counted | None
+    progress: Progress | None
+    names: tuple[str, ...] | None
+
+    def __call__(self, path: Path | None, account: Callable[[Summary], None] | None) -> Statistics:
+        """Count every tile, and account for them, well or not."""
+        counting, held, started = self.counting, self.held, perf_counter()
+        total = prod(counting.plan.geometry.shape)
+        summary = _begun(counting, total, held)
+        summary.names = self.names
+        before = frozenset(counting.tiles)
+        left = (tile for tile in range(summary.tiles) if tile not in before)
+
+        def take(record: Record) -> None:
+            summary.tiles_done += 1
+            summary.counts += pixel_counts.Counts.of_record(record)
+            summary.bytes_read += int(record["read"])
+            if held is not None:
+                held.keep(counting.state)
+            if self.progress is not None:
+                self.progress(summary.counts.pixels, total, perf_counter() - started)
+
+        with account_for(summary, held, path, account), ExitStack() as stack:
+            if held is not None:
+                stack.enter_context(held.keep_at_end(counting.state))
+            try:
+                if self.cluster is not None and self.job is not None:
+                    self.cluster(self.job, left, lambda found: take(counting.take(*found)))
+                else:
+                    crew.run(counting, left, take, self.workers)
+            except crew.TileError as error:
+                summary.tiles_failed = error.tiles
+                raise crew.first_error(error, counting.plan.source.path) from None
+        found: Statistics = counting.found.statistics
+        return found
 
 
 def _begun(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary:
@@ -214,6 +228,7 @@ def _begun(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
     tiles = len(plan.tiling) if total else 0
     size = plan.geometry.shape, plan.geometry.classes, total, tiles
     summary = Summary(shown(plan.source.path), {}, *size)
+    summary.describe(plan.source.dtype, plan.geometry.own, plan.geometry.interpolation)
     summary.truth = None if plan.truth is None else shown(plan.truth.path)
     if held is None or held.state is None:
         return summary

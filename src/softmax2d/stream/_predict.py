@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ def predict(
     memory: str | int = "512MB",
     resume: bool = False,
     overwrite: bool = False,
-    names: Sequence[str] | None = None,
+    names: str | os.PathLike[str] | Sequence[str] | None = None,
     palette: Any = None,
     cog: bool = False,
     progress: Progress | None = None,
@@ -136,9 +136,9 @@ def predict(
         output_names(outputs, None, encoding), window, overlap, weighting, test_time, blend, batch,
         axis, scale, pad, nodata, nodata_label, temperature, bias, encoding,
     )  # fmt: skip
-    style = Style(None if names is None else tuple(names), palette, cog)
+    style = Style(names, palette, cog)
     return run_prediction(
-        model, image, result, asked, lambda _: style, key=key, memory=memory, resume=resume,
+        model, image, result, asked, style, key=key, memory=memory, resume=resume,
         overwrite=overwrite, progress=progress, summary=summary,
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def run_prediction(
     image: Any,
     result: Any,
     asked: Sliding,
-    style: Callable[[int], Style],
+    style: Style,
     *,
     key: str | None = None,
     memory: str | int = "512MB",
@@ -157,9 +157,9 @@ def run_prediction(
     progress: Progress | None = None,
     summary: str | os.PathLike[str] | None = None,
 ) -> Summary:
-    """Plan and run :func:`predict`; ``style`` is called with the number of classes."""
+    """Plan and run :func:`predict`."""
     picture = Input(image, key)
-    kept = [*input_files(model), *picture.files]
+    kept = [*input_files(model), *picture.files, *style.files]
     paths, arrays = split_places(result, asked.outputs, kept, resume, overwrite)
     room = parse_memory(memory)
     with picture:
@@ -168,7 +168,7 @@ def run_prediction(
         for name, array in arrays.items():
             check_array(name, array, plan.operation)
             check_apart(name, array, image)
-        look = check_style(style(plan.operation.geometry.classes), plan.operation.geometry.classes)
+        look = check_style(style, plan.operation.geometry.classes)
         head, made = _plan_results(picture.source, plan, paths, look)
         work = Work(made, head, resume, overwrite) if made else None
         run = Run(

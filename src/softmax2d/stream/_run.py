@@ -59,6 +59,8 @@ class Run:
         Called with pixels done, all pixels, and seconds.
     finish : callable or None
         Called with the stages and the counts when all tiles are stored.
+    account : callable or None
+        Called with the summary when the run ends, well or not.
     """
 
     source: Source
@@ -71,11 +73,12 @@ class Run:
     in_order: bool = False
     progress: Progress | None = None
     finish: Finish | None = None
+    account: Callable[[Summary], None] | None = None
 
-    def __call__(self, account: Path | None = None) -> Summary:
+    def __call__(self, path: Path | None = None) -> Summary:
         """Do it, and account for it also if it fails."""
         summary = start_summary(self.source, self.operation, self.work, self.arrays, self.tiles)
-        with account_for(summary, self.work, account), ExitStack() as stack:
+        with account_for(summary, self.work, path, self.account), ExitStack() as stack:
             if self.work is None:
                 self._make(self._array_stages(), summary)
                 return summary

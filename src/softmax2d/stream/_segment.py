@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
-from softmax2d._errors import Unusable
+from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
-from softmax2d._gate.options import Decode
+from softmax2d._gate.signatures import spell_out
+from softmax2d._pictures import palettes, preview
+from softmax2d.stream._options import LABELS, RESULT, Labels, Result
 from softmax2d.stream._run import Execute, Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan.chunk_cache import cache_chunks
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, resampling_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.places import account_path, check_apart, input_files
+from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.places import account_path, check_apart, check_paths, input_files
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import (
     ClassMap,
@@ -35,12 +37,12 @@ from softmax2d.stream.plan.tiles import Tiling, tile_for_results
 from softmax2d.stream.recovery.header import run_header
 from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.cluster import Cluster, on_cluster
+from softmax2d.stream.workers.cluster import Cluster, connect, on_cluster
 from softmax2d.stream.workers.storing import Storing
 from softmax2d.stream.workers.summary import Progress, Summary
 
-Encoding = Literal["float", "float32", "float16", "uint8"]
 _PLAIN = Style()
 
 
@@ -65,12 +67,12 @@ class Options:
     nodata: float | None = None
     nodata_label: int | None = None
     missing_as_fill: bool = False
-    style: Style | Callable[[int], Style] = _PLAIN
+    style: Style = _PLAIN
     progress: Progress | None = None
-    finish: Finish | None = None
-    inputs: tuple[Path, ...] = ()
     decode: str = "argmax"
     cluster: Cluster | None = None
+    preview: Path | None = None
+    account: Callable[[Summary], None] | None = None
 
 
 @contextmanager
@@ -79,16 +81,21 @@ def planned_run(
 ) -> Iterator[Run]:
     """A run of which everything is checked before anything is written."""
     logits = Input(source, options.key, options.missing_as_fill)
-    kept = [*logits.files, *input_files(options.like), *options.inputs]
+    kept = [*logits.files, *input_files(options.like), *options.style.files]
     paths, arrays = split_places(result, names, kept, options.resume, options.overwrite)
+    drawings = _previews(options.preview, names)
+    if drawings:
+        check_paths([*paths.values(), *drawings], kept, True)
     budget = parse_memory(options.memory), workers_of(options.workers)
     if (cluster := options.cluster) is not None:
         budget = cluster.share(budget[0]), cluster.threads
         refusal = "a cluster reads and writes files; give paths."
         if arrays or logits.path is None:
             raise Unusable(refusal)
-    with logits:
+    pictures = Results(drawings, kept, options.overwrite)
+    with pictures, logits:
         operation, space = _plan_operation(logits.source, names, options)
+        options = replace(options, style=check_style(options.style, operation.geometry.classes))
         for name, array in arrays.items():
             check_array(name, array, operation)
             check_apart(name, array, source)
@@ -98,6 +105,8 @@ def planned_run(
         places = paths | arrays
         tiling, workers = tile_for_results(cache, operation, places, left, budget[1])
         work = _plan_work(cache, operation, tiling, paths, space, budget, options)
+        for path in drawings:
+            preview.check_size(path, operation.geometry.shape)
         execute: Execute = partial(threads.run, workers=workers)
         if cluster is not None and work is not None:
             execute = partial(on_cluster, cluster, logits, work)
@@ -110,7 +119,8 @@ def planned_run(
             work,
             arrays,
             progress=options.progress,
-            finish=options.finish,
+            finish=_drawing(pictures, drawings, options.style, operation.geometry.classes),
+            account=options.account,
         )
 
 
@@ -168,9 +178,7 @@ def _plan_work(
     options: Options,
 ) -> Work | None:
     """The results that are files, and the header of their journal."""
-    classes = operation.geometry.classes
-    style = options.style if isinstance(options.style, Style) else options.style(classes)
-    styles = looks(operation, source, space, check_style(style, classes))
+    styles = looks(operation, source, space, options.style)
     made = targets(operation, paths, tiling, styles)
     if not made:
         return None
@@ -193,36 +201,51 @@ def _storing(
     return Storing(source, operation, tiling, stages)
 
 
-def segment_file(
-    source: Any,
-    result: Any,
-    *,
-    axis: int | None = None,
-    size: int | Sequence[int] | None = None,
-    like: Any = None,
-    interpolation: str | Sequence[str] = "linear",
-    align_corners: bool = False,
-    temperature: Any = 1.0,
-    bias: Any = None,
-    outputs: str | Sequence[str] = ("labels",),
-    top_k: int | None = None,
-    encoding: Encoding = "float",
-    key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    nodata: float | None = None,
-    nodata_label: int | None = None,
-    missing_as_fill: bool = False,
-    names: Sequence[str] | None = None,
-    palette: Any = None,
-    cog: bool = False,
-    progress: Progress | None = None,
-    scheduler: str | None = None,
-    summary: str | os.PathLike[str] | None = None,
-    decode: Decode = "argmax",
-) -> Summary:
+def _previews(path: Path | None, names: tuple[str, ...]) -> list[Path]:
+    """The path of the preview, if there is to be one.
+
+    Raises
+    ------
+    Refused
+        Another suffix than .png, or no labels to show.
+    """
+    if path is None:
+        return []
+    if path.suffix.lower() != ".png":
+        raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
+    if "labels" not in names:
+        raise Refused(path, "a preview shows the labels; add labels to --outputs.")
+    return [path]
+
+
+def _drawing(pictures: Results, paths: list[Path], style: Style, classes: int) -> Finish | None:
+    """What draws the preview when all labels are stored."""
+    if not paths:
+        return None
+    colours = palettes.palette(None, classes) if style.palette is None else style.palette
+
+    def draw(stages: dict[str, Stage], counts: Counts) -> None:
+        thin = preview.thin(stages["labels"])
+        picture = preview.draw(thin, colours, style.names, counts.areas)
+        preview.write_png(paths[0], pictures.create(paths[0]), picture)
+
+    return draw
+
+
+def _write(source: Any, result: Any, names: tuple[str, ...], style: Style, options: Any) -> Summary:
+    """Plan and run, here or on a cluster."""
+    scheduler, path = options.pop("scheduler"), options.pop("summary")
+    asked = Options(style=style, **options)
+    with ExitStack() as stack:
+        if scheduler is not None:
+            asked = replace(asked, cluster=stack.enter_context(connect(scheduler)))
+        run = stack.enter_context(planned_run(source, result, names, asked))
+        results = [] if run.work is None else [target.path for target in run.work.targets]
+        return run(account_path(path, [source, *results]))
+
+
+@spell_out(Labels, LABELS)
+def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary:
     """Label every pixel of logits that need not fit in memory: :func:`softmax2d.segment` on files.
 
     Parameters
@@ -265,19 +288,30 @@ def segment_file(
         Label of ignored pixels; by default the largest number that labels hold. Never a class.
     missing_as_fill : bool
         Take missing chunks as the fill value, instead of refusing the file.
-    names, palette, cog
-        Class names; colours of the labels, shape (C, 3); GeoTIFF as a Cloud Optimized GeoTIFF.
+    names : sequence of str, path or str, optional
+        Class names, one each: listed, ``"a,b,c"``, or a text file with one a line.
+    palette : array, shape (C, 3), path or str, optional
+        Colours of the labels: numbers, "okabe-ito", "cityscapes", "voc" or "distinct", or a text
+        file with ``R G B`` or ``#rrggbb`` a line.
+    cog : bool
+        GeoTIFF as a Cloud Optimized GeoTIFF.
     progress : callable, optional
         Called with pixels done, all pixels, and seconds, after every tile.
-    scheduler : str, optional
+    scheduler : str or int, optional
         Address of a dask.distributed scheduler, ``tcp://host:8786``, whose workers do the tiles;
         they see the same files under the same paths. ``memory`` is then what each of them may take.
+        Or a number of processes to start here, which share ``memory``.
     summary : path, optional
         Write the account there as JSON, also when the run fails.
     decode : "argmax", "dice", "iou"
         How labels are chosen, image by image, as in :func:`softmax2d.segment`. All but "argmax"
         read the file twice; the first pass, which ``resume`` does again and a cluster leaves to
         this process, finds what decides each image. Pixels without data count nowhere.
+    preview : path, optional
+        Also a coloured picture of the labels, .png, at most 2048 pixels a side, with a legend where
+        classes have names.
+    account : callable, optional
+        Called with the Summary when the run ends, also when it fails.
 
     Returns
     -------
@@ -309,70 +343,15 @@ def segment_file(
     >>> labels[:, 0].tolist(), found.counts.areas
     ([0, 0, 1, 1], {0: 8, 1: 8})
     """
-    options = Options(
-        axis=axis,
-        size=size,
-        like=like,
-        interpolation=interpolation,
-        align_corners=align_corners,
-        temperature=temperature,
-        bias=bias,
-        top_k=top_k,
-        encoding=encoding,
-        key=key,
-        memory=memory,
-        workers=workers,
-        resume=resume,
-        overwrite=overwrite,
-        nodata=nodata,
-        nodata_label=nodata_label,
-        missing_as_fill=missing_as_fill,
-        style=Style(None if names is None else tuple(names), palette, cog),
-        progress=progress,
-        decode=decode,
-    )
-    wanted = output_names(outputs, top_k, encoding)
-    return _run(source, result, wanted, options, scheduler, summary)
+    asked: dict[str, Any] = {**options}
+    names = output_names(asked.pop("outputs"), options["top_k"], options["encoding"])
+    style = Style(asked.pop("names"), asked.pop("palette"), asked.pop("cog"))
+    shown = asked.pop("preview")
+    return _write(source, result, names, style, asked | {"preview": shown and Path(shown)})
 
 
-def _run(
-    source: Any, result: Any, wanted: tuple[str, ...], options: Options, scheduler: Any, path: Any
-) -> Summary:
-    """Plan and run, here or on a cluster."""
-    with ExitStack() as stack:
-        if scheduler is not None:
-            options = replace(options, cluster=stack.enter_context(Cluster(scheduler)))
-        run = stack.enter_context(planned_run(source, result, wanted, options))
-        results = [] if run.work is None else [target.path for target in run.work.targets]
-        return run(account_path(path, [source, *results]))
-
-
-def softmax2d_file(
-    source: Any,
-    result: Any,
-    *,
-    axis: int | None = None,
-    size: int | Sequence[int] | None = None,
-    like: Any = None,
-    interpolation: str | Sequence[str] = "linear",
-    align_corners: bool = False,
-    temperature: Any = 1.0,
-    bias: Any = None,
-    top_k: int | None = None,
-    encoding: Encoding = "float",
-    key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    nodata: float | None = None,
-    missing_as_fill: bool = False,
-    names: Sequence[str] | None = None,
-    cog: bool = False,
-    progress: Progress | None = None,
-    scheduler: str | None = None,
-    summary: str | os.PathLike[str] | None = None,
-) -> Summary:
+@spell_out(Result, RESULT)
+def softmax2d_file(source: Any, result: Any, **options: Unpack[Result]) -> Summary:
     """Class probabilities of logits that need not fit in memory, by :func:`softmax2d.softmax2d`.
 
     Parameters
@@ -388,7 +367,7 @@ def softmax2d_file(
         "float" keeps the dtype of the logits (float16 for bfloat16, float64 for integers); in
         "uint8" 255 is 1, and the file says so where its format can (attribute ``scale``, 1/255).
     key, memory, workers, resume, overwrite, nodata, missing_as_fill, names, cog, progress
-    scheduler, summary
+    scheduler, summary, account
         As in :func:`segment_file`. Probabilities of ignored pixels are NaN, in "uint8" 0.
 
     Returns
@@ -410,25 +389,7 @@ def softmax2d_file(
     >>> probs.ravel().tolist()
     [191, 64]
     """
-    options = Options(
-        axis=axis,
-        size=size,
-        like=like,
-        interpolation=interpolation,
-        align_corners=align_corners,
-        temperature=temperature,
-        bias=bias,
-        top_k=top_k,
-        encoding=encoding,
-        key=key,
-        memory=memory,
-        workers=workers,
-        resume=resume,
-        overwrite=overwrite,
-        nodata=nodata,
-        missing_as_fill=missing_as_fill,
-        style=Style(None if names is None else tuple(names), None, cog),
-        progress=progress,
-    )
-    wanted = output_names(("probs",), top_k, encoding)
-    return _run(source, result, wanted, options, scheduler, summary)
+    asked: dict[str, Any] = {**options}
+    names = output_names(("probs",), options["top_k"], options["encoding"])
+    style = Style(asked.pop("names"), None, asked.pop("cog"))
+    return _write(source, result, names, style, asked)

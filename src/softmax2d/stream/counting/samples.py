@@ -22,6 +22,7 @@ from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
+from softmax2d._pictures.names import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
@@ -275,11 +276,16 @@ class Samples:
 
 
 def names_of(
-    where: str, argument: str, given: Sequence[str] | None, samples: Samples
+    where: str,
+    argument: str,
+    given: str | os.PathLike[str] | Sequence[str] | None,
+    samples: Samples,
 ) -> tuple[str, ...] | None:
     """The names of the classes; if none are given those of the file, where they are one a class."""
     if given is None:
         return samples.names if len(samples.names or ()) == samples.classes else None
+    if isinstance(given, str | os.PathLike):
+        return check_names(given, samples.classes)
     names = checks.names_of(where, argument, given)
     if len(names) != samples.classes:
         raise ValueError(

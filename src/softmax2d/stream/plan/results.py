@@ -13,6 +13,8 @@ from softmax2d._errors import Unusable
 from softmax2d._files.formats import format_of, suffix_of
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
+from softmax2d._pictures.names import check_names
+from softmax2d._pictures.palettes import check_palette
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.places import is_path, numpy_view
 from softmax2d.stream.plan.tile_results import Operation
@@ -50,35 +52,28 @@ class Target:
 
 @dataclass(frozen=True)
 class Style:
-    """How results are presented."""
+    """How results are presented; names and palette also by the name of a file or palette."""
 
-    names: tuple[str, ...] | None = None
+    names: Any = None
     palette: Any = None
     cog: bool = False
 
+    @property
+    def files(self) -> list[Path]:
+        """What may be a file that stays as it is."""
+        return [Path(held) for held in (self.names, self.palette) if is_path(held)]
+
 
 def check_style(style: Style, classes: int) -> Style:
-    """A style with as many names and colours as there are classes.
+    """A style with one name and one colour for each class, where it has names and colours.
 
     Raises
     ------
     Unusable
         It has more or fewer, or something else in their place.
     """
-    if style.names is not None:
-        if not all(isinstance(name, str) for name in style.names):
-            raise Unusable("names must be texts, one a class.")
-        if len(style.names) != classes:
-            raise Unusable(f"names has {len(style.names)} names for {classes} classes.")
-    if style.palette is None:
-        return style
-    colours: Any = np.asarray(style.palette)
-    if colours.shape != (classes, 3) or colours.dtype.kind not in "iu":
-        got = f"got shape {colours.shape} and dtype {colours.dtype}"
-        raise Unusable(f"palette must have shape ({classes}, 3), integers from 0 to 255; {got}.")
-    if colours.size and not 0 <= int(colours.min()) <= int(colours.max()) <= 255:
-        raise Unusable("palette must hold integers from 0 to 255.")
-    return replace(style, palette=colours.astype(np.uint8))
+    names, palette = style.names, style.palette
+    return Style(check_names(names, classes), check_palette(palette, classes), style.cog)
 
 
 def neighbour_path(path: Path, name: str) -> Path:

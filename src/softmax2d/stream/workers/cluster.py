@@ -180,3 +180,20 @@ def on_cluster(
     stages = tuple((t.name, at) for t, at in zip(work.targets, work.stages(), strict=True))
     path, key, fill = logits.path or "", logits.key, logits.fill
     cluster(StoringJob(path, key, fill, task.operation, task.tiling, stages), tiles, report)
+
+
+def connect(scheduler: str | int) -> Cluster:
+    """A connection to the scheduler at an address, or so many new processes of this machine.
+
+    Raises
+    ------
+    Unusable
+        No address and no positive number, or the cluster is not to be had.
+    """
+    if isinstance(scheduler, str):
+        return Cluster(scheduler)
+    if type(scheduler) is not int or scheduler < 1:
+        raise Unusable(
+            f"scheduler must be an address or a positive number of processes; got {scheduler!r}."
+        )
+    return Cluster(None, scheduler)

@@ -51,6 +51,18 @@ class Summary:
         Of this run.
     truth : str or None
         What the logits were compared with.
+    dtype : str
+        Of what was read.
+    source_shape : tuple of int
+        Of what was read, without the class axis; other than ``shape`` where it was interpolated.
+    interpolation : tuple of str
+        One for each spatial axis.
+    dtypes : dict of str to str
+        Of each result.
+    names : tuple of str or None
+        One for each class, as the results hold them.
+    notes : list of str
+        What should be known of the run beside its results.
     """
 
     source: str
@@ -67,6 +79,16 @@ class Summary:
     bytes_read: int = 0
     seconds: float = 0.0
     truth: str | None = None
+    dtype: str = ""
+    source_shape: tuple[int, ...] = ()
+    interpolation: tuple[str, ...] = ()
+    dtypes: dict[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def describe(self, dtype: Any, shape: tuple[int, ...], interpolation: tuple[str, ...]) -> None:
+        """Take down what is read: the dtype, the shape without classes, how it is interpolated."""
+        self.dtype, self.source_shape, self.interpolation = str(dtype), shape, interpolation
 
     def resumed(self, records: Iterable[Record]) -> None:
         """Take down what an earlier run stored, all of it."""
@@ -128,12 +150,19 @@ def start_summary(
     results |= {name: type(held).__name__ for name, held in arrays.items()}
     geometry = operation.geometry
     size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
-    return Summary(shown(source.path), results, *size)
+    summary = Summary(shown(source.path), results, *size)
+    summary.describe(source.dtype, geometry.own, geometry.interpolation)
+    summary.dtypes = {name: str(operation.result_dtype(name)) for name in operation.outputs}
+    summary.names = targets[0].look.names if targets else None
+    return summary
 
 
 @contextmanager
 def account_for(
-    summary: Summary, work: Work | Checkpoint | None, path: Path | None
+    summary: Summary,
+    work: Work | Checkpoint | None,
+    path: Path | None,
+    account: Callable[[Summary], None] | None = None,
 ) -> Iterator[None]:
     """Say how the block ended, in the account and, if something is kept, in the error."""
     started = perf_counter()
@@ -154,6 +183,9 @@ def account_for(
         raise
     finally:
         summary.seconds = perf_counter() - started
+        summary.notes += [] if work is None else work.notes
+        if account is not None:
+            account(summary)
         if path is not None:
             with nullcontext() if summary.status == "done" else suppress(StreamError):
                 summary.write(path)  # its own failure hides no other

@@ -1,23 +1,19 @@
-"""Colours and names of classes, and the preview picture made of them."""
+"""Colours of classes: palettes by name, from text files and from arrays."""
 
 from __future__ import annotations
 
 import colorsys
 import os
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._errors import Refused, Unusable, needed
+from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.regular import read_lines
 
 Array = NDArray[Any]
-
-LARGEST_PREVIEW = 2048  # pixels, the longer side
-_LEGEND_ROWS = 40
 
 # M. Okabe and K. Ito, "Color Universal Design", 2008: told apart by every kind of colour vision.
 # Black comes last here: the first classes are the common ones, and should not look like a void.
@@ -76,12 +72,12 @@ def _parse(path: str) -> list[tuple[int, int, int]]:
     return colours
 
 
-def palette(spec: str | None, classes: int) -> Array:
+def palette(spec: str | os.PathLike[str] | None, classes: int) -> Array:
     """One colour a class.
 
     Parameters
     ----------
-    spec : str or None
+    spec : str, path or None
         A name in :data:`PALETTES`, else a file; None picks by the number of classes.
     classes : int
         How many are needed.
@@ -91,7 +87,7 @@ def palette(spec: str | None, classes: int) -> Array:
     array, shape (classes, 3), uint8
         Red, green and blue.
     """
-    name = spec or ("okabe-ito" if classes <= 8 else "distinct")
+    name = os.fspath(spec or ("okabe-ito" if classes <= 8 else "distinct"))
     if name not in PALETTES and not os.path.lexists(name):
         known = ", ".join(PALETTES)
         raise Refused(name, f"is neither a file nor one of the palettes {known}.")
@@ -101,68 +97,22 @@ def palette(spec: str | None, classes: int) -> Array:
     return np.array(colours[:classes], np.uint8)
 
 
-def class_names(spec: str | None, classes: int) -> list[str] | None:
-    """The names in ``spec``: a comma list, or a file with one a line."""
-    if spec is None:
-        return None
-    from_file = os.path.lexists(spec)
-    lines = read_lines(spec) if from_file else spec.split(",")
-    names = [name for line in lines if (name := line.strip())]
-    if len(names) != classes:
-        count = f"{len(names)} name{'s' * (len(names) != 1)} for {classes} classes."
-        if from_file:
-            raise Refused(spec, count)
-        hint = "" if "," in spec else " There is no file of that name either."
-        raise Unusable(f"--classes {spec[:60]}: {count}{hint}")
-    return names
+def check_palette(given: Any, classes: int) -> Array | None:
+    """One colour a class, from a name, a file or an array; None where there is none.
 
-
-def preview(
-    labels: Array, colours: Array, names: Sequence[str] | None, areas: Mapping[int, int]
-) -> Any:
-    """A coloured picture of labels, with a legend at its right where there are names.
-
-    Parameters
-    ----------
-    labels : array, shape (H, W), unsigned
-        At most :data:`LARGEST_PREVIEW` pixels a side.
-    colours : array, shape (C, 3), uint8
-        Red, green and blue of each class; other labels are black.
-    names : sequence of str or None
-        For the legend.
-    areas : mapping of int to int
-        Pixels of the classes that occur.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB; the picture starts at its upper left corner.
+    Raises
+    ------
+    Unusable
+        An array that is no palette of so many classes.
+    Refused
+        No such name or file, or one with fewer colours.
     """
-    images = needed("PIL.Image", "cli")
-    known = np.concatenate([colours, np.zeros((1, 3), np.uint8)])
-    picture = images.fromarray(known[np.minimum(labels, len(colours))])
-    if names is None:
-        return picture
-    present = sorted(areas, key=lambda c: (-areas[c], c))[:_LEGEND_ROWS]
-    return _with_legend(images, picture, present, colours, names)
-
-
-def _with_legend(
-    images: Any, picture: Any, present: list[int], colours: Array, names: Sequence[str]
-) -> Any:
-    draw, fonts = needed("PIL.ImageDraw", "cli"), needed("PIL.ImageFont", "cli")
-    size = max(12, min(28, picture.height // 24))
-    font = fonts.load_default(size)
-    shown = [names[c][:40] for c in present]
-    width = max((int(font.getlength(name)) for name in shown), default=0) + 4 * size
-    row = 2 * size
-    height = max(picture.height, row * len(shown) + size)
-    sheet = images.new("RGB", (picture.width + width, height), "white")
-    sheet.paste(picture, (0, 0))
-    pen, left = draw.Draw(sheet), picture.width + size
-    for i, (c, name) in enumerate(zip(present, shown, strict=True)):
-        top = size // 2 + i * row
-        box = (left, top + size // 4, left + size, top + size // 4 + size)
-        pen.rectangle(box, fill=tuple(colours[c].tolist()), outline="black")
-        pen.text((left + 2 * size, top + size // 4 - 1), name, fill="black", font=font)
-    return sheet
+    if given is None or isinstance(given, str | os.PathLike):
+        return None if given is None else palette(given, classes)
+    colours: Any = np.asarray(given)
+    if colours.shape != (classes, 3) or colours.dtype.kind not in "iu":
+        got = f"got shape {colours.shape} and dtype {colours.dtype}"
+        raise Unusable(f"palette must have shape ({classes}, 3), integers from 0 to 255; {got}.")
+    if colours.size and not 0 <= int(colours.min()) <= int(colours.max()) <= 255:
+        raise Unusable("palette must hold integers from 0 to 255.")
+    return np.asarray(colours, np.uint8)

@@ -1,0 +1,1 @@
+"""Names and colours of classes, and the preview picture made of them."""

@@ -1,0 +1,430 @@
+"""Every option of the command line, defined once; the commands name those that they take.
+
+A function stands for an option whose words differ from command to command, a constant for one that
+is the same everywhere. :func:`take` gives them to a command, in the order of its help.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from softmax2d.calibrate import Calibration
+from softmax2d.stream import Refused, Unusable
+
+Decorator = Callable[[Any], Any]
+
+REPORTS = (".txt", ".html", ".png", ".json")
+PALETTES = ("okabe-ito", "cityscapes", "voc", "distinct")
+_PATH = click.Path(path_type=Path)
+
+
+def take(*options: Decorator) -> Decorator:
+    """A decorator that adds arguments and options, in the order of the help."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _size(context: Any, option: Any, text: str | None) -> tuple[int, ...] | None:
+    """``HxW`` or ``DxHxW``."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\s*[0-9]{1,9}(\s*[x×X]\s*[0-9]{1,9}){1,2}\s*", text, re.ASCII):
+        raise Unusable(f"--size {text[:60]}: expected HxW or DxHxW, as in 1024x2048.")
+    return tuple(int(n) for n in re.findall(r"[0-9]+", text))
+
+
+def _kinds(context: Any, option: Any, text: str) -> str | tuple[str, ...]:
+    """A name, or several where there is a comma."""
+    names = tuple(name.strip() for name in text.split(","))
+    return names[0] if len(names) == 1 else names
+
+
+def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
+    """``512`` or ``384x512``."""
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter("expected a number of pixels, or HxW, as in 384x512.")
+    sizes = tuple(int(part) for part in parts)
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _numbers(context: Any, option: Any, value: str | None) -> list[float] | None:
+    """``1,2,0.5``."""
+    try:
+        return None if value is None else [float(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter("expected numbers with commas between them.") from None
+
+
+def _goal(context: Any, option: Any, value: str) -> Any:
+    """``mean_iou``, ``mean_accuracy``, or ``recall:car,3``."""
+    name, colon, classes = value.partition(":")
+    if name == "recall" and colon:
+        listed = [c.strip() for c in classes.split(",") if c.strip()]
+        return "recall", [int(c) if c.isdecimal() else c for c in listed]
+    if value in ("mean_iou", "mean_accuracy"):
+        return value
+    raise click.BadParameter("expected mean_iou, mean_accuracy, or recall:CLASS,CLASS.")
+
+
+def _at_least_one(context: Any, option: Any, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise click.BadParameter("must be at least 1.")
+    return value
+
+
+def _names(context: Any, option: Any, text: str) -> list[str]:
+    """Names with commas between them, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _encoding(context: Any, option: Any, name: str) -> str:
+    return "uint8" if name == "8bit" else name
+
+
+def _account(context: Any, option: Any, path: Path | None) -> Path | None:
+    """Where the account goes."""
+    if path is None:
+        return None
+    if path.suffix.lower() != ".json":
+        raise Refused(path, f"has the suffix {path.suffix!r}; the account is a .json.")
+    if not path.parent.is_dir():
+        raise Refused(path, f"there is no folder {path.parent}.")
+    return path
+
+
+def _file(*names: str, metavar: str = "FILE", **how: Any) -> Decorator:
+    return click.option(*names, type=_PATH, metavar=metavar, **how)
+
+
+def _choice(name: str, choices: Iterable[str], default: str, words: str) -> Decorator:
+    kind = click.Choice([*choices])
+    return click.option(name, type=kind, default=default, show_default=True, help=words)
+
+
+# Arguments.
+LOGITS = click.argument("logits", type=_PATH)
+TRUTH = click.argument("truth", type=_PATH)
+MODEL = click.argument("model", type=_PATH)
+IMAGE = click.argument("image", type=_PATH)
+LABELS = click.argument("labels", type=_PATH, nargs=-1, required=True, metavar="LABELS...")
+
+
+# What is read.
+def axis(words: str = "The class axis; -1 for channels last.  [default: what the file says, else -3]") -> Decorator:  # fmt: skip # noqa: E501
+    """Which axis counts classes, or channels."""
+    return click.option("--axis", type=int, help=words)
+
+
+def key(words: str = "Which array of LOGITS, if it has several.") -> Decorator:
+    """Which array of a file with several."""
+    return click.option("--key", metavar="NAME", help=words)
+
+
+TRUTH_KEY = click.option(
+    "--truth-key", "target_key", metavar="NAME", help="Which array of TRUTH, if it has several."
+)
+
+
+def ignore_index(words: str = "Pixels whose truth is N count nowhere.") -> Decorator:
+    """Which label counts nowhere."""
+    return click.option("--ignore-index", type=int, metavar="N", help=words)
+
+
+def classes(words: str = "Class names: a,b,c or a text file, one a line.") -> Decorator:
+    """Names of the classes."""
+    return click.option("--classes", metavar="NAMES", help=words)
+
+
+def nodata(words: str = "Logits of this value, any class, are no data.") -> Decorator:
+    """Which number stands for no data."""
+    return click.option("--nodata", type=float, metavar="V", help=words)
+
+
+MISSING_AS_FILL = click.option(
+    "--missing-as-fill", is_flag=True, help="Missing chunks are the fill value, no error."
+)
+SPATIAL_DIMS = click.option(
+    "--spatial-dims", default=2, show_default=True, help="3 for volumes, 2 for pictures."
+)
+
+
+# How logits are mapped and brought to another size.
+MAP = (
+    click.option(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="Divides the logits; positive.  [default: 1]",
+    ),
+    _file(
+        "--calibration",
+        help="The map that `softmax2d calibrate` fitted, in place of a temperature.",
+    ),
+)
+INTERPOLATION = (
+    click.option(
+        "--interpolation",
+        default="linear",
+        show_default=True,
+        metavar="KIND",
+        callback=_kinds,
+        help="linear, nearest or nearest-exact; or one per spatial axis: nearest,linear,linear.",
+    ),
+    click.option(
+        "--align-corners", is_flag=True, help="Corner pixels lie on corner logits, not half inside."
+    ),
+)
+SIZE = (
+    click.option(
+        "--size",
+        metavar="HxW",
+        callback=_size,
+        help="Interpolate the logits to this size (volumes: DxHxW).",
+    ),
+    _file(
+        "--like",
+        metavar="IMAGE",
+        help="Interpolate them to the size of this image or array, in any format.",
+    ),
+    *INTERPOLATION,
+)
+
+
+# What is made.
+def out(words: str, required: bool = False) -> Decorator:
+    """Where the result goes."""
+    return _file("-o", "--out", metavar="OUT", help=words, required=required)
+
+
+def report(
+    words: str = "Write tables and charts to FILE: .html, .txt, .png or .json.",
+) -> Decorator:
+    """Where the report goes."""
+    return _file("--report", help=words)
+
+
+OUTPUTS = click.option(
+    "--outputs",
+    default="labels,confidence",
+    show_default=True,
+    metavar="LIST",
+    callback=_names,
+    help="Any of labels, confidence, margin, entropy.",
+)
+CONFIDENCE_AS = click.option(
+    "--confidence-as",
+    "encoding",
+    type=click.Choice(["float", "8bit"]),
+    default="float",
+    show_default=True,
+    callback=_encoding,
+    help="How confidence, margin and entropy are stored.",
+)
+PROBS_AS = click.option(
+    "--as",
+    "encoding",
+    type=click.Choice(["float", "float32", "float16", "8bit"]),
+    default="float",
+    show_default=True,
+    callback=_encoding,
+    help="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1.",
+)
+TOP_K = click.option("--top-k", type=int, metavar="K", help="Only the K most probable classes.")
+DECODE = _choice(
+    "--decode",
+    ("argmax", "dice", "iou"),
+    "argmax",
+    "The most probable class, or what makes the image's expected Dice or IoU large.",
+)
+
+
+def palette(
+    words: str = f"Colours: {', '.join(PALETTES)}, or a text file, `R G B` or `#rrggbb` a line.",
+) -> Decorator:
+    """Colours of the labels."""
+    return click.option("--palette", metavar="NAME|FILE", help=words)
+
+
+PREVIEW = _file("--preview", help="Also a coloured picture, .png.")
+COG = click.option(
+    "--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews."
+)
+
+
+# How the run goes.
+def memory(words: str = "What the run may take beside the program itself.") -> Decorator:
+    """The budget."""
+    return click.option("--memory", default="512MB", show_default=True, metavar="SIZE", help=words)
+
+
+def resume(words: str = "Go on with a run that was stopped, killed or failed.") -> Decorator:
+    """Whether to go on with an unfinished run."""
+    return click.option("--resume", is_flag=True, help=words)
+
+
+def summary(words: str = "Account for every tile and pixel in FILE, as JSON.") -> Decorator:
+    """Where the account goes."""
+    return _file("--summary", callback=_account, help=words)
+
+
+WORKERS = click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    callback=_at_least_one,
+    help="N processes of dask.distributed; threads of this one by default.",
+)
+SCHEDULER = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Workers of this dask.distributed scheduler, tcp://HOST:PORT.",
+)
+BUDGET = (memory(), nodata(), MISSING_AS_FILL)
+RUN = (resume(), WORKERS, SCHEDULER, summary())
+
+
+def overwrite(words: str = "Replace existing files.") -> Decorator:
+    """Whether existing files may be replaced."""
+    return click.option("--overwrite", is_flag=True, help=words)
+
+
+def quiet(words: str = "Print nothing.") -> Decorator:
+    """Whether nothing is printed."""
+    return click.option("--quiet", is_flag=True, help=words)
+
+
+# A network's windows.
+WINDOWS = (
+    click.option(
+        "--window", default="512", show_default=True, callback=_pixels,
+        help="Pixels at once; or HxW.",
+    ),
+    click.option("--overlap", default=0.5, show_default=True, help="Of neighbouring windows."),
+    _choice(
+        "--weighting", ("gaussian", "hann", "flat"), "gaussian",
+        "How much a window counts at each of its pixels.",
+    ),
+    _choice(
+        "--test-time", ("none", "flips"), "none", "flips: the mean over all mirrored windows."
+    ),
+    _choice("--blend", ("logits", "probabilities"), "logits", "What is averaged."),
+    click.option("--batch", default=1, show_default=True, help="Windows at a time."),
+)  # fmt: skip
+
+# What is fitted, counted and tuned.
+BINS = click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")
+FIT = _choice(
+    "--method", ("temperature", "vector", "bias"), "temperature",
+    "One temperature; a temperature and a bias for each class; a bias for each class.",
+)  # fmt: skip
+WEIGHT = click.option(
+    "--weight", metavar="LIST", callback=_numbers, help="What a pixel of each class counts: 1,2,…"
+)
+DATA_DATE = click.option(
+    "--data-date", metavar="TEXT", help="When the data were taken; kept in OUT."
+)
+WEIGHTS = (
+    _choice(
+        "--method", ("inverse", "median", "enet", "effective"), "inverse",
+        "Inverse frequency, median frequency, ENet's, or effective number of samples.",
+    ),
+    _choice(
+        "--normalize", ("none", "mean", "sum"), "none",
+        "As the formula gives them; to mean 1; to sum C.",
+    ),
+    click.option("--beta", default=0.9999, show_default=True, help="Of the effective number."),
+)  # fmt: skip
+TUNING = (
+    click.option(
+        "--goal", default="mean_iou", show_default=True, callback=_goal,
+        help="What to raise: mean_iou, mean_accuracy, or recall:CLASS,CLASS.",
+    ),
+    click.option(
+        "--at-least-accuracy", type=float, metavar="A",
+        help="The accuracy not to fall below, 0 to 1.",
+    ),
+    _choice(
+        "--family", ("classes", "tau"), "classes",
+        "A bias for each class, or one share of the log prior; the latter needs --counts.",
+    ),
+    _file("--counts", help="Counts of the training labels, of `softmax2d counts -o`."),
+    click.option(
+        "--sweeps", default=10, show_default=True, help="At most so many over all classes."
+    ),
+)  # fmt: skip
+
+# The demonstration.
+FOLDER = _file(
+    "-o",
+    "--out",
+    "folder",
+    metavar="FOLDER",
+    default=Path("softmax2d-demo"),
+    show_default=True,
+    help="Where pictures and report go; made if it is missing, files of earlier runs are replaced.",
+)
+NO_TIMING = click.option(
+    "--no-timing", is_flag=True, help="Leave out the comparison with other libraries."
+)
+
+
+def take_map(options: dict[str, Any]) -> None:
+    """Put one map, a temperature or a calibration, in the place of both options.
+
+    Raises
+    ------
+    Unusable
+        Both given, or a file that holds no calibration.
+    """
+    calibration = options.pop("calibration")
+    if calibration is None:
+        options["temperature"] = 1.0 if options["temperature"] is None else options["temperature"]
+    elif options["temperature"] is not None:
+        raise Unusable("give --temperature or --calibration, not both.")
+    else:
+        options["temperature"] = Calibration.load(calibration)
+
+
+def take_scheduler(options: dict[str, Any]) -> None:
+    """Put one scheduler, an address or a number of processes, in the place of both options.
+
+    Raises
+    ------
+    Unusable
+        Both were given.
+    """
+    workers = options.pop("workers")
+    if options["scheduler"] is not None and workers is not None:
+        raise Unusable("give --scheduler or --workers, not both.")
+    options["scheduler"] = options["scheduler"] or workers
+
+
+@contextmanager
+def option_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Begin the library's refusals with an option where they begin with an argument.
+
+    Parameters
+    ----------
+    words : mapping of str to str
+        What a refusal begins with, and what takes its place.
+    """
+    try:
+        yield
+    except Unusable as error:
+        for argument, option in words.items():
+            if error.message.startswith(argument):
+                error.message = option + error.message.removeprefix(argument)
+                break
+        raise

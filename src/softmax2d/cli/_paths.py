@@ -1,0 +1,115 @@
+"""Files as the command line names them: folders of files, pairs, results beside results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from softmax2d.stream import Failed, Refused
+
+_FLOATS = ("confidence", "margin", "entropy")
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix as it is written; ``.nii.gz`` is one."""
+    return path.name[-7:] if path.name.lower().endswith(".nii.gz") else path.suffix
+
+
+def neighbour_of(out: Path, name: str, encoding: str = "float") -> Path:
+    """The path of a second result: ``out.confidence.npy`` beside ``out.npy``."""
+    suffix = suffix_of(out)
+    stem = out.name.removesuffix(suffix)
+    if suffix.lower() == ".png" and name in _FLOATS:
+        suffix = ".png" if encoding == "uint8" else ".tif"
+    return out.with_name(f"{stem}.{name}{suffix}")
+
+
+def paths_of(out: Path, outputs: list[str], encoding: str) -> dict[str, Path]:
+    """Where results go: labels to ``out``, everything else beside it."""
+    return {
+        name: out if name == "labels" else neighbour_of(out, name, encoding) for name in outputs
+    }
+
+
+def check_json(out: Path | None) -> None:
+    """Refuse a result whose name says another format."""
+    if out is not None and out.suffix.lower() != ".json":
+        raise Refused(out, f"has the suffix {out.suffix!r}; the result is a .json.")
+
+
+def check_apart(results: Iterable[Path | None], held: Path | None) -> None:
+    """Refuse a result that is the calibration, which the library does not know as a file."""
+    for path in results:
+        both = path is not None and held is not None and path.exists() and held.exists()
+        if path is not None and held is not None and both and os.path.samefile(path, held):
+            raise Refused(path, f"is the input {held} itself; choose another name.")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder of files, and no store such as .zarr."""
+    return path.is_dir() and not path.suffix
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, in order; hidden files left out."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise Failed(folder, f"{error.strerror or error}.") from error
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are, folders as the label files in them."""
+    found: list[Path] = []
+    for path in paths:
+        inside = _visible(path) if _is_folder(path) else [path]
+        if not inside:
+            raise Refused(path, "has no files.")
+        found += inside
+    return found
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names without suffix."""
+    found: dict[str, Path] = {}
+    for path in _visible(folder):
+        if _is_folder(path):
+            continue
+        stem = path.name.removesuffix(suffix_of(path))
+        if stem in found:
+            raise Refused(folder, f"has two files for {stem}: {found[stem].name} and {path.name}.")
+        found[stem] = path
+    return found
+
+
+def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
+    """Logits and truth, two files or two lists of them, and every file that is read.
+
+    Raises
+    ------
+    Refused
+        A folder beside a file, an empty folder, or files without a partner of the same stem.
+    """
+    kinds = _is_folder(logits), _is_folder(truth)
+    if not any(kinds):
+        return logits, truth, [logits, truth]
+    for path in (logits, truth):
+        if not path.exists():
+            raise Refused(path, "no such file.")
+    if not all(kinds):
+        raise Refused(truth if kinds[0] else logits, "is a file; LOGITS and TRUTH are two folders.")
+    scores, labels = _by_stem(logits), _by_stem(truth)
+    if not scores:
+        raise Refused(logits, "has no files.")
+    if missing := [path for stem, path in scores.items() if stem not in labels]:
+        folder = click.format_filename(truth)
+        raise Refused(missing[0], f"has no file of that stem in {folder}.")
+    if extra := [path for stem, path in labels.items() if stem not in scores]:
+        folder = click.format_filename(logits)
+        raise Refused(extra[0], f"has no file of that stem in {folder}.")
+    first, second = [*scores.values()], [labels[stem] for stem in scores]
+    return first, second, [*first, *second]

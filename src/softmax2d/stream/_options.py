@@ -1,0 +1,108 @@
+"""The keyword options of functions over files, each said once, with its type and its default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypedDict
+
+from softmax2d._gate.options import Decode
+from softmax2d.stream.workers.summary import Progress, Summary
+
+Encoding = Literal["float", "float32", "float16", "uint8"]
+
+
+class Lying(TypedDict, total=False):
+    """How logits lie under the pixels of a target."""
+
+    axis: Annotated[int | None, None]
+    interpolation: Annotated[str | Sequence[str], "linear"]
+    align_corners: Annotated[bool, False]
+
+
+class Sized(Lying, total=False):
+    """How logits come to a size."""
+
+    size: Annotated[int | Sequence[int] | None, None]
+
+
+class Mapped(TypedDict, total=False):
+    """The map of the logits."""
+
+    temperature: Annotated[Any, 1.0]
+    bias: Annotated[Any, None]
+
+
+class Budget(TypedDict, total=False):
+    """Which array of a file is read, and with what."""
+
+    key: Annotated[str | None, None]
+    memory: Annotated[str | int, "512MB"]
+    workers: Annotated[int | None, None]
+
+
+class Run(Budget, total=False):
+    """How a run over files goes, and who hears of it."""
+
+    nodata: Annotated[float | None, None]
+    missing_as_fill: Annotated[bool, False]
+    resume: Annotated[bool, False]
+    overwrite: Annotated[bool, False]
+    names: Annotated[str | os.PathLike[str] | Sequence[str] | None, None]
+    progress: Annotated[Progress | None, None]
+    scheduler: Annotated[str | int | None, None]
+    summary: Annotated[str | os.PathLike[str] | None, None]
+    account: Annotated[Callable[[Summary], None] | None, None]
+
+
+class Result(Sized, Mapped, Run, total=False):
+    """What every result of logits is asked for."""
+
+    like: Annotated[Any, None]
+    top_k: Annotated[int | None, None]
+    encoding: Annotated[Encoding, "float"]
+    cog: Annotated[bool, False]
+
+
+class Labels(Result, total=False):
+    """What labels are asked for beside that."""
+
+    outputs: Annotated[str | Sequence[str], ("labels",)]
+    nodata_label: Annotated[int | None, None]
+    palette: Annotated[Any, None]
+    decode: Annotated[Decode, "argmax"]
+    preview: Annotated[str | os.PathLike[str] | None, None]
+
+
+class Evaluated(Lying, Mapped, Run, total=False):
+    """What an evaluation is asked for."""
+
+    ignore_index: Annotated[int | None, None]
+    bins: Annotated[int, 15]
+    target_key: Annotated[str | None, None]
+    checkpoint: Annotated[str | os.PathLike[str] | None, None]
+    report: Annotated[str | os.PathLike[str] | None, None]
+
+
+class Pairs(Sized, Budget, total=False):
+    """How pairs of logits and target are read."""
+
+    ignore_index: Annotated[int | None, None]
+    target_key: Annotated[str | None, None]
+
+
+RESULT = (
+    "axis size like interpolation align_corners temperature bias top_k encoding key memory workers "
+    "resume overwrite nodata missing_as_fill names cog progress scheduler summary account"
+)
+LABELS = (
+    "axis size like interpolation align_corners temperature bias outputs top_k encoding key memory "
+    "workers resume overwrite nodata nodata_label missing_as_fill names palette cog progress "
+    "scheduler summary decode preview account"
+)
+EVALUATED = (
+    "axis interpolation align_corners temperature bias ignore_index bins key target_key memory "
+    "workers nodata missing_as_fill progress scheduler summary checkpoint resume names report "
+    "overwrite account"
+)
+PAIRS = "axis size interpolation align_corners ignore_index key target_key memory workers"
