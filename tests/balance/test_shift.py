@@ -14,7 +14,7 @@ from softmax2d import reference
 from softmax2d._gate import targets
 from softmax2d._gate.logits import logits_of
 from softmax2d._gate.options import Resampling
-from softmax2d.balance._bias_sweep import ShiftCounts, shifted
+from softmax2d.balance._bias_sweep import ShiftCounts, count_shifts
 from softmax2d.balance._margins import Margins
 from tests import cases
 
@@ -44,7 +44,7 @@ def found(
     ignore: Any = None,
 ) -> ShiftCounts:
     source = logits_of("test", logits, axis, temperature, bias, Resampling(size))
-    return shifted(source, targets.labels("test", target, source, ignore), label, values)
+    return count_shifts(source, targets.labels("test", target, source, ignore), label, values)
 
 
 def assert_as_evaluated(

@@ -34,7 +34,7 @@ def sums(
     source = logits_of("fit", logits, axis, temperature, bias, Resampling(size))
     truth = targets.labels("fit", target, source, ignore_index)
     weights = None if weight is None else _sums.unit_weights(np.asarray(weight, np.float64))
-    return _sums.counted(source, truth, 1, weights, by_class=by_class)
+    return _sums.sum_pixels(source, truth, 1, weights, by_class=by_class)
 
 
 def scene(classes: int, shape: tuple[int, ...] = (13, 17), name: str = "float32") -> Any:

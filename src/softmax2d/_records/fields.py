@@ -121,7 +121,7 @@ def or_null(value: Any) -> Any:
     return value if value is None or isinstance(value, int) or np.isfinite(value) else None
 
 
-def plain(held: Any, fields: Sequence[Field]) -> dict[str, Any]:
+def json_values(held: Any, fields: Sequence[Field]) -> dict[str, Any]:
     """The fields of an object, as JSON values."""
     found = {}
     for field in fields:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from softmax2d._errors import Path
 from softmax2d._records import json_files
-from softmax2d._records.fields import Field, plain
+from softmax2d._records.fields import Field, json_values
 from softmax2d._whole_file import write_whole
 
 _VERSION = 1
@@ -32,7 +32,7 @@ class Saved:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return self._wrap(plain(self, self._FIELDS))
+        return self._wrap(json_values(self, self._FIELDS))
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:

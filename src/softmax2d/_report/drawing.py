@@ -164,7 +164,7 @@ def _legend(names: Sequence[str], top: float) -> list[str]:
     return parts
 
 
-def _framed(parts: list[str], width: float, height: float, label: str) -> str:
+def _element(parts: list[str], width: float, height: float, label: str) -> str:
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}" '
         f'class="chart">{"".join(parts)}</svg>'
@@ -196,7 +196,7 @@ def _bars(chart: Bars) -> str:
     if len(chart.names) > chart.shown:
         more = f"and {len(chart.names) - chart.shown} more classes"
         parts.append(_text(_NAMES, bottom + 18, more, "start"))
-    return _framed(parts, _NAMES + _ACROSS + 70, bottom + 28, chart.heading)
+    return _element(parts, _NAMES + _ACROSS + 70, bottom + 28, chart.heading)
 
 
 def _curve(chart: Curve) -> str:
@@ -227,4 +227,4 @@ def _curve(chart: Curve) -> str:
     parts.append(_text(60 + _ACROSS / 2, 28 + _UP + 36, chart.across))
     turned = f' transform="rotate(-90 14 {28 + _UP / 2:g})"'
     parts.append(_text(14, 28 + _UP / 2, chart.up, "middle", turned))
-    return _framed(parts, 60 + _ACROSS + 90, 28 + _UP + 48, chart.heading)
+    return _element(parts, 60 + _ACROSS + 90, 28 + _UP + 48, chart.heading)

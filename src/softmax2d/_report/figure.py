@@ -12,7 +12,7 @@ from typing import Any
 from softmax2d._errors import Path
 from softmax2d._report import page
 from softmax2d._report.charts import Chart
-from softmax2d._report.text import Rows, aligned
+from softmax2d._report.text import Rows, align
 from softmax2d._whole_file import write_whole
 
 SUFFIXES = (".txt", ".html", ".png", ".json")
@@ -58,7 +58,7 @@ class Table:
         if most is not None and len(rows) > most:
             rows = rows[:most] if self.order is None else [rows[i] for i in self.order[:most]]
         said = self.heading if self.said is None else self.said
-        return f"{said}\n" * bool(said) + aligned([head, *rows], self.left)
+        return f"{said}\n" * bool(said) + align([head, *rows], self.left)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Figure:
         """
         parts = ["\n".join(self.lines)] if self.lines else []
         if self.totals:
-            parts.append(aligned([list(pair) for pair in self.totals]))
+            parts.append(align([list(pair) for pair in self.totals]))
         text = "\n\n".join([*parts, *(table.text(most) for table in self.tables)])
         longest = max(self.tables, key=lambda table: len(table.rows), default=None)
         if longest is None or most is None or len(longest.rows) - 1 <= most:

@@ -66,7 +66,7 @@ def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) ->
         warnings.filterwarnings("ignore", "Glyph .* missing")  # no font has it: an empty box
         figure = Figure(figsize=size, layout="constrained")
         fill(figure)
-        figure.suptitle(_plain(title), fontsize=15)
+        figure.suptitle(_escape(title), fontsize=15)
         figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
 
@@ -76,7 +76,7 @@ def _fonts(installed: list[str]) -> list[str]:
     return ["DejaVu Sans", *(name for name in _CHINESE if name in installed)]
 
 
-def _plain(label: str) -> str:
+def _escape(label: str) -> str:
     """``label`` as it is: a dollar sign would start a formula."""
     return label.replace("$", r"\$")
 
@@ -109,7 +109,7 @@ def _matrix(chart: Confusion, axes: Any) -> None:
     axes.set_title(f"{chart.heading}: {chart.measures}")
     if len(names) > _NAMED:
         return
-    shown = [_plain(name if len(name) < 24 else f"{name[:22]}…") for name in names]
+    shown = [_escape(name if len(name) < 24 else f"{name[:22]}…") for name in names]
     turn = 90 if any(len(name) > 3 for name in shown) else 0
     axes.set_xticks(range(len(names)), shown, rotation=turn, fontsize=9)
     axes.set_yticks(range(len(names)), shown, fontsize=9)
@@ -125,24 +125,24 @@ def _bars(axes: Any, chart: Bars) -> None:
     for i, (name, values) in enumerate(chart.series):
         places = [c + (i - (len(chart.series) - 1) / 2) * thick for c in range(count)]
         known = [v if math.isfinite(v) else 0.0 for v in values[:count]]
-        axes.barh(places, known, thick * 0.95, color=COLOURS[i % 3], label=_plain(name))
-    axes.set_yticks(range(count), [_plain(name[:24]) for name in chart.names[:count]])
+        axes.barh(places, known, thick * 0.95, color=COLOURS[i % 3], label=_escape(name))
+    axes.set_yticks(range(count), [_escape(name[:24]) for name in chart.names[:count]])
     axes.invert_yaxis()
     _finish(axes, chart.heading, len(chart.series) > 1)
 
 
 def _curve(axes: Any, chart: Curve) -> None:
     for i, (name, xs, ys) in enumerate(chart.series):
-        axes.plot(xs, ys, "o-", ms=3, color=COLOURS[i % 3], label=_plain(name))
+        axes.plot(xs, ys, "o-", ms=3, color=COLOURS[i % 3], label=_escape(name))
     for name, x, y in chart.marks:
         axes.plot([x], [y], "D", color=COLOURS[1], ms=7)
-        axes.annotate(_plain(name), (x, y), (6, 6), textcoords="offset points")
-    axes.set(xlabel=_plain(chart.across), ylabel=_plain(chart.up))
+        axes.annotate(_escape(name), (x, y), (6, 6), textcoords="offset points")
+    axes.set(xlabel=_escape(chart.across), ylabel=_escape(chart.up))
     _finish(axes, chart.heading, len(chart.series) > 1)
 
 
 def _finish(axes: Any, heading: str, named: bool) -> None:
-    axes.set_title(_plain(heading))
+    axes.set_title(_escape(heading))
     if named:
         axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -39,7 +39,7 @@ def quantity(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' * noun.endswith('s') or 's'}"
 
 
-def aligned(rows: Rows, left: int = 1) -> str:
+def align(rows: Rows, left: int = 1) -> str:
     """Columns side by side, the first ``left`` of them flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

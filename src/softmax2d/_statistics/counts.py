@@ -15,7 +15,7 @@ Array = NDArray[Any]
 TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
 
 
-def _frozen(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
+def _freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
     """A read-only copy of ``value`` as integers that are not negative."""
     array = np.array(value) if isinstance(value, np.ndarray) else np.array(value, object)
     if array.shape != shape:
@@ -65,7 +65,7 @@ class Counts:
             "class_sums": (np.int64, (3, classes, bins)),
         }
         for name, (dtype, shape) in shapes.items():
-            array = _frozen(name, getattr(self, name), dtype, shape)
+            array = _freeze(name, getattr(self, name), dtype, shape)
             object.__setattr__(self, name, array)
 
     @classmethod

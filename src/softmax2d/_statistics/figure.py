@@ -50,7 +50,7 @@ def figure_of(
         [rows.headline(found)],
         _tables(found, listed),
         charts,
-        lambda: _plain(found, listed) | {"statistics": saved()},
+        lambda: _json_values(found, listed) | {"statistics": saved()},
         totals=[(name, number(value)) for name, value in rows.totals(found)],
     )
 
@@ -78,7 +78,7 @@ def reliability(found: Measures, heading: str, caption: str) -> Reliability:
     return Reliability(heading, *found.bins, ", ".join(map(" ".join, named)), caption)
 
 
-def _plain(found: Measures, names: list[str]) -> dict[str, Any]:
+def _json_values(found: Measures, names: list[str]) -> dict[str, Any]:
     """What the .json holds."""
     measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
     return {"classes": names, "measures": measures}

@@ -60,7 +60,7 @@ class ShiftCounts:
             yield Margins(self.truth, labels, right)
 
 
-def shifted(source: Logits, truth: Target, label: int, values: Array) -> ShiftCounts:
+def count_shifts(source: Logits, truth: Target, label: int, values: Array) -> ShiftCounts:
     """Count the labels that the source has with each value as the bias of class ``label``.
 
     Labels are those of ``segment(..., bias=b)`` where ``b`` is the source's bias with ``b[label]``

@@ -30,7 +30,7 @@ _MOST = 4096  # classes that are found without being told
 _PIXEL = 24  # bytes that a pixel takes while it is counted: as read, as the core takes it, room
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     classes: int | None
     ignore: int | None
     spatial_dims: int
@@ -125,7 +125,7 @@ def class_counts(
     pieces = room // 4
     share = pieces // threads
     held = room, pieces, share, threading.Lock()
-    asked = _Asked(classes, ignore, dims, key, max(1, share // _PIXEL), *held)
+    asked = _Request(classes, ignore, dims, key, max(1, share // _PIXEL), *held)
     total = np.zeros((3, classes or _MOST), np.int64)
     images = ignored = 0
     for part, seen, left_out in _parts(labels, asked, threads):
@@ -142,7 +142,7 @@ def class_counts(
 _Part = tuple[Array, int, int]  # pixels, images_with, pixels_with; images; ignored
 
 
-def _parts(labels: Any, asked: _Asked, threads: int) -> Iterator[_Part]:
+def _parts(labels: Any, asked: _Request, threads: int) -> Iterator[_Part]:
     """Counts of each file or array."""
     if is_path(labels) or isinstance(labels, Source):
         yield _of_file(labels, asked)
@@ -181,7 +181,7 @@ def _second(item: Any) -> Any:
     return item[1] if pair else item
 
 
-def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
+def _of_array(name: str, labels: Any, asked: _Request) -> _Part:
     array = arrays.as_array("class_counts", name, labels, "255")
     if array.dtype.kind not in "iu":
         raise TypeError(
@@ -193,11 +193,11 @@ def _of_array(name: str, labels: Any, asked: _Asked) -> _Part:
         try:
             images.add(index, array[index])
         except _Bad as bad:
-            raise ValueError(f"class_counts: {name} {bad.told((*index, *bad.place))}") from None
+            raise ValueError(f"class_counts: {name} {bad.describe((*index, *bad.place))}") from None
     return images.total
 
 
-def _of_file(path: Any, asked: _Asked) -> _Part:
+def _of_file(path: Any, asked: _Request) -> _Part:
     with open_any(path, asked.key) as source:
         check_labels(source)
         budget_left(source, asked.memory, asked.pieces)
@@ -206,7 +206,7 @@ def _of_file(path: Any, asked: _Asked) -> _Part:
             return _of_source(source, asked)
 
 
-def _of_source(source: Source, asked: _Asked) -> _Part:
+def _of_source(source: Source, asked: _Request) -> _Part:
     batch = max(0, len(source.shape) - asked.spatial_dims)
     images = _Images(asked, prod(source.shape[batch:]))
     for box in _boxes(source, asked.piece):
@@ -218,7 +218,7 @@ def _of_source(source: Source, asked: _Asked) -> _Part:
             except _Bad as bad:
                 corner = (s.start for s in box)
                 place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
-                raise Refused(source.path, bad.told(place)) from None
+                raise Refused(source.path, bad.describe(place)) from None
     return images.total
 
 
@@ -241,10 +241,10 @@ def _boxes(source: Source, piece: int) -> Iterator[Box]:
 
 
 class _Bad(ValueError):  # noqa: N818 - carries a place to where the file's name is known
-    def __init__(self, value: int, place: tuple[int, ...], asked: _Asked) -> None:
+    def __init__(self, value: int, place: tuple[int, ...], asked: _Request) -> None:
         self.value, self.place, self.asked = value, place, asked
 
-    def told(self, place: tuple[int, ...]) -> str:
+    def describe(self, place: tuple[int, ...]) -> str:
         """What was expected, and what stands at ``place``."""
         classes, ignore = self.asked.classes, self.asked.ignore
         allowed = "" if ignore is None else f" or ignore_index, {ignore}"
@@ -259,7 +259,7 @@ class _Bad(ValueError):  # noqa: N818 - carries a place to where the file's name
 class _Images:
     """Counts of images that come whole or in pieces, the pieces of one after the other or not."""
 
-    def __init__(self, asked: _Asked, pixels: int) -> None:
+    def __init__(self, asked: _Request, pixels: int) -> None:
         self._asked, self._pixels = asked, pixels
         self._sums = np.zeros((3, asked.classes or _MOST), np.int64)
         self._open: dict[tuple[int, ...], tuple[Array, int]] = {}

@@ -18,7 +18,7 @@ from softmax2d._report.text import printable
 from softmax2d.balance._em import Course
 from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
-from softmax2d.balance._tune import split
+from softmax2d.balance._tune import map_of
 from softmax2d.balance._weighted_sums import ShareSums, shares
 from softmax2d.stream.counting.samples import Samples, names_of
 
@@ -26,6 +26,7 @@ _ABSENT = 0.01  # of the source's share: below, a class may as well be absent
 _SLOW = 0.95  # rate of EM from which on the data hardly determine the shares
 _OFF = 0.02  # total variation between mean probability and truth that is no longer calibrated
 _MOST = 10_000
+_WHERE = "estimate_prior"
 
 
 def estimate_prior(
@@ -123,7 +124,7 @@ def estimate_prior(
     >>> found.prior.round(2).tolist(), found.warnings
     ([0.8, 0.2], ())
     """
-    where = "estimate_prior"
+    where = _WHERE
     how: dict[str, Any] = {"axis": axis, "interpolation": interpolation, "key": key}
     how |= {"align_corners": align_corners, "memory": memory, "workers": workers}
     samples = Samples(where, logits, truth=False, size=size, **how)
@@ -131,19 +132,14 @@ def estimate_prior(
     source = shares_of(where, "source_prior", source_prior)
     if len(source) != classes:
         raise ValueError(f"{where}: source_prior must have {classes} classes; got {len(source)}.")
-    scale, begin = split(where, temperature, "bias", bias, classes)
+    scale, begin = map_of(where, temperature, "bias", bias, classes)
     tolerance = number_between(where, "tolerance", tolerance, 0)
     most = checks.whole(where, "max_passes", max_passes)
     if not 1 <= most <= _MOST:
         raise ValueError(f"{where}: max_passes must be between 1 and {_MOST}; got {most}.")
     given = names_of(where, "names", names, samples)
 
-    def sums(weight: Array) -> ShareSums:
-        found: ShareSums | None = samples.total(partial(_weighed, weight=weight), scale, begin)
-        if found is None or not found.pixels:
-            raise ValueError(f"{where}: logits must have at least one pixel with probabilities.")
-        return found
-
+    sums = partial(_sum_shares, samples, scale, begin)
     plain = sums(np.ones(classes))
     course = Course(sums, source)
     course.run(tolerance, most)
@@ -151,7 +147,7 @@ def estimate_prior(
     warnings = _warnings(course, told, most)
     if held_out is not None:
         kept = {"ignore_index": ignore_index, **how}
-        warnings += _checked(where, held_out, kept, scale, begin, source, told)
+        warnings += _held_out_warnings(where, held_out, kept, scale, begin, source, told)
     return EstimatedPrior(
         prior=course.now,
         source_prior=source,
@@ -167,31 +163,39 @@ def estimate_prior(
     )
 
 
-def _weighed(source: Logits, _truth: Target | None, _images: int, *, weight: Array) -> ShareSums:
+def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) -> ShareSums:
+    """A pass over the data."""
+    found: ShareSums | None = samples.total(partial(_weigh, weight=weight), temperature, bias)
+    if found is None or not found.pixels:
+        raise ValueError(f"{_WHERE}: logits must have at least one pixel with probabilities.")
+    return found
+
+
+def _weigh(source: Logits, _truth: Target | None, _images: int, *, weight: Array) -> ShareSums:
     return shares(source, weight)
 
 
 def _warnings(course: Course, names: list[str], most: int) -> list[str]:
     """What this run shows of the known failures."""
-    told = []
+    found = []
     absent = np.flatnonzero(course.now < _ABSENT * course.source)
     if absent.size:
-        told.append(
+        found.append(
             f"estimated at less than a hundredth of the source's share, all but ruled out by the "
             f"bias: {', '.join(names[c] for c in absent)}; absent, or never recognised"
         )
     if not course.converged:
-        told.append(f"not converged within {most} passes")
+        found.append(f"not converged within {most} passes")
     if course.rate > _SLOW:
         less, more = int(course.step.argmin()), int(course.step.argmax())
-        told.append(
+        found.append(
             f"ill-conditioned: a step of EM shrinks by {course.rate:.3f} only, mostly between "
             f"{names[less]} and {names[more]}, which these probabilities hardly tell apart"
         )
-    return told
+    return found
 
 
-def _checked(
+def _held_out_warnings(
     where: str,
     held_out: Any,
     how: dict[str, Any],
@@ -210,17 +214,17 @@ def _checked(
     if found is None or not found.truth.sum():
         raise ValueError(f"{where}: held_out must hold at least one pixel that is not ignored.")
     mean, truth = found.sums / found.sums.sum(), found.truth / found.truth.sum()
-    told = []
+    warnings = []
     for first, name in ((mean, "mean probability"), (source, "source_prior")):
         off = np.abs(first - truth)
         if off.sum() / 2 > _OFF:
             c = int(off.argmax())
             what = "the probabilities are not calibrated" if first is mean else "other data"
-            told.append(
+            warnings.append(
                 f"held-out source data: {name} and true shares differ by {off.sum() / 2:.3f} in "
                 f"total variation, most in {names[c]} ({first[c]:.4g}, true {truth[c]:.4g}): {what}"
             )
-    return told
+    return warnings
 
 
 class _Held:

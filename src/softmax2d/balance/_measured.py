@@ -115,7 +115,7 @@ class Goal:
         """Whether the bound is kept."""
         return self.bound is None or found.accuracy >= self.bound
 
-    def told(self, names: Sequence[str]) -> str:
+    def describe(self, names: Sequence[str]) -> str:
         """In words."""
         what = self.name.replace("_", " ").replace("iou", "IoU")
         if self.classes:

@@ -12,7 +12,7 @@ import numpy as np
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
-from softmax2d.balance._bias_sweep import ShiftCounts, shifted
+from softmax2d.balance._bias_sweep import ShiftCounts, count_shifts
 from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, Goal
 
@@ -27,7 +27,7 @@ Passes = Callable[[Callable[..., ShiftCounts], Any, Any], Any]
 def _count(
     source: Logits, truth: Target, _images: int, *, label: int, values: Array
 ) -> ShiftCounts:
-    return shifted(source, truth, label, values)
+    return count_shifts(source, truth, label, values)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from softmax2d.stream.counting.samples import Samples, names_of
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
 _MOST_TAUS, _MOST_SWEEPS = 1000, 1000
 _BINS = 15
+_WHERE = "tune_bias"
 
 
 def tune_bias(
@@ -124,7 +125,7 @@ def tune_bias(
     >>> bool(np.mean(labels == target) == tuned.after.accuracy)
     True
     """
-    where = "tune_bias"
+    where = _WHERE
     one_of(where, "family", family, ("tau", "classes"))
     how = {"axis": axis, "size": size, "interpolation": interpolation}
     how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
@@ -133,7 +134,7 @@ def tune_bias(
     classes = samples.classes
     listed = names_of(where, "names", names, samples)
     aim = goal_of(where, goal, at_least_accuracy, classes, listed)
-    scale, begin = split(where, temperature, "start", start, classes)
+    scale, begin = map_of(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)
     grid = _taus(where, taus)
     sweeps = checks.whole(where, "sweeps", sweeps)
@@ -141,29 +142,20 @@ def tune_bias(
         raise ValueError(f"{where}: sweeps must be between 1 and {_MOST_SWEEPS}; got {sweeps}.")
     tolerance = number_between(where, "tolerance", tolerance, 0)
 
-    search = Search(samples.total, scale, aim)
-    first = _evaluated(samples, scale, begin)
+    first = _evaluate(samples, scale, begin)
     if first is None or not first.pixels:
         raise ValueError(f"{where}: target must hold at least one pixel that is not ignored.")
-    before = Candidate.of(begin, None, Margins.of(first.confusion))
+    search, plain = Search(samples.total, scale, aim), family == "tau"
+    before = best = Candidate.of(begin, None, Margins.of(first.confusion))
     if np.isnan(aim.score(before)):
         raise ValueError(f"{where}: goal names only classes that do not occur in the target.")
-    best, converged, plain = before, True, family == "tau"
+    converged = True
     if log_prior is not None:
         best = search.along(begin, log_prior, grid)
         search.curve = search.curve if plain else []
     if not plain:
         best, _, converged = search.by_class(best, OFFSETS, sweeps, tolerance)
-    if not np.array_equal(best.bias, begin):
-        last = _evaluated(samples, scale, best.bias)
-        best = Candidate.of(best.bias, best.tau, Margins.of(last.confusion))
-    if aim.rank(best) < aim.rank(before) or np.array_equal(best.bias, begin):
-        best, last = Candidate.of(begin, 0.0 if plain else None, Margins.of(first.confusion)), first
-    if not aim.within(best):
-        raise ValueError(
-            f"{where}: at_least_accuracy, {aim.bound}, is kept by nothing that was tried; the best "
-            f"accuracy was {max(c.accuracy for c in (before, best, *search.curve)):.6g}."
-        )
+    best, last = _confirm(samples, search, best, before, first, plain)
     return TunedBias(
         after=best,
         before=before,
@@ -180,7 +172,31 @@ def tune_bias(
     )
 
 
-def split(where: str, temperature: Any, name: str, bias: Any, classes: int) -> tuple[Any, Array]:
+def _confirm(
+    samples: Samples,
+    search: Search,
+    best: Candidate,
+    before: Candidate,
+    first: Statistics,
+    plain: bool,
+) -> tuple[Candidate, Statistics]:
+    """The best candidate evaluated the ordinary way, or the start where that is no better."""
+    last, goal = first, search.goal
+    if not np.array_equal(best.bias, before.bias):
+        last = _evaluate(samples, search.temperature, best.bias)
+        best = Candidate.of(best.bias, best.tau, Margins.of(last.confusion))
+    if goal.rank(best) < goal.rank(before) or np.array_equal(best.bias, before.bias):
+        tau = 0.0 if plain else None
+        best, last = Candidate.of(before.bias, tau, Margins.of(first.confusion)), first
+    if not goal.within(best):
+        raise ValueError(
+            f"{_WHERE}: at_least_accuracy, {goal.bound}, is kept by nothing that was tried; the "
+            f"best accuracy was {max(c.accuracy for c in (before, best, *search.curve)):.6g}."
+        )
+    return best, last
+
+
+def map_of(where: str, temperature: Any, name: str, bias: Any, classes: int) -> tuple[Any, Array]:
     """Temperature and whole bias, from a calibration or from numbers; both checked.
 
     ``name`` is the bias's in messages.
@@ -218,6 +234,6 @@ def _taus(where: str, taus: Any) -> list[float]:
     return sorted({0.0, *(number_between(where, "taus", tau, -100, 100) for tau in given)})
 
 
-def _evaluated(samples: Samples, temperature: Any, bias: Array) -> Statistics | Any:
+def _evaluate(samples: Samples, temperature: Any, bias: Array) -> Statistics | Any:
     """By the ordinary way."""
     return samples.total(partial(count_pixels, bins=_BINS), temperature, bias)

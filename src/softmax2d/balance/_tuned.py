@@ -99,7 +99,7 @@ class TunedBias(Reported):
         return list(self.names or map(str, range(len(self.bias))))
 
     def __repr__(self) -> str:
-        told = self.goal.told(self.class_names)
+        told = self.goal.describe(self.class_names)
         scores = f"{self.goal.score(self.before):.4g} -> {self.goal.score(self.after):.4g}"
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
         return f"TunedBias(goal={told!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
@@ -153,6 +153,7 @@ class TunedBias(Reported):
             A bias that is not finite.
         """
         known = [float(v) if np.isfinite(v) else 0.0 for v in self.nll]
+        aim = self.goal.describe(self.class_names)
         return Calibration(
             temperature=self.temperature,
             bias=self.bias,
@@ -165,7 +166,7 @@ class TunedBias(Reported):
             nll_after=known[1],
             converged=self.converged,
             iterations=self.passes,
-            note=f"tuned for {self.goal.told(self.class_names)}: better labels, not probabilities",
+            note=f"tuned for {aim}: better labels, not probabilities",
         )
 
     def figure(self, title: str = "Tuned bias") -> Figure:
@@ -182,7 +183,7 @@ class TunedBias(Reported):
     def _lines(self, names: list[str]) -> list[str]:
         pixels, images = int(self.pixels.sum()), quantity(self.images, "image")
         lines = [
-            f"goal: {self.goal.told(names)}",
+            f"goal: {self.goal.describe(names)}",
             f"chosen on {quantity(pixels, 'pixel')} in {images} by {quantity(self.passes, 'pass')}",
             "measured on the data it was chosen on: expect less elsewhere",
         ]
@@ -227,7 +228,7 @@ class TunedBias(Reported):
         marks = [(name, c.accuracy, self.goal.score(c)) for name, c in ends]
         across = [c.accuracy for c in self.curve]
         up = [self.goal.score(c) for c in self.curve]
-        aim = self.goal.told(names).split(", accuracy")[0]
+        aim = self.goal.describe(names).split(", accuracy")[0]
         return Curve("Trade-off", "accuracy", aim, [(aim, across, up)], marks)
 
 

@@ -67,9 +67,9 @@ class Assessment:
         ]
         notes = [f"{headline(self.before)}; method {self.calibration.method}"]
         notes += [self.calibration.note] if self.calibration.note else []
-        return Figure(title, [], tables, charts, lambda: self._plain(names), notes=notes)
+        return Figure(title, [], tables, charts, lambda: self._json_values(names), notes=notes)
 
-    def _plain(self, names: list[str]) -> dict[str, Any]:
+    def _json_values(self, names: list[str]) -> dict[str, Any]:
         """What the .json holds."""
         pairs = {
             _WORDS[n]: {"before": or_null(a), "after": or_null(b)}

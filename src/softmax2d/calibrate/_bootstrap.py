@@ -13,7 +13,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.calibrate._measures import bins_for, coarse, named, value_of
+from softmax2d.calibrate._measures import bins_for, coarse, measure_names, value_of
 from softmax2d.stream.counting.samples import Samples
 
 _USUAL = ("nll", "ece", "ace", "adaptive_ece", "mce", "classwise_ece")
@@ -49,7 +49,7 @@ class _Images:
         numbers = [[n for e in pair for n in (e.units, e.infinite, e.undefined)] for pair in sums]
         self._sums = np.array(numbers, object)
 
-    def drawn(self, times: Array) -> Statistics:
+    def resample(self, times: Array) -> Statistics:
         """Each image as often as ``times`` says."""
         small, often = times @ self._small, times.astype(object)
         matrix, top, each = self._shapes
@@ -73,10 +73,10 @@ def _statistics(samples: Samples, temperature: Any, bias: Any, bins: int) -> Ite
     yield from samples.each(count, temperature, bias)
 
 
-def _asked(
+def _check_request(
     where: str, measures: Any, bins: Any, replicates: Any, level: Any
 ) -> tuple[tuple[str, ...], int, int, float]:
-    names, bins = named(where, measures), number_of_bins(where, bins)
+    names, bins = measure_names(where, measures), number_of_bins(where, bins)
     if bins_for(names, bins) > MAX_BINS:
         most = MAX_BINS * bins // bins_for(names, bins)
         raise ValueError(f"{where}: adaptive_ece takes at most {most} bins; got {bins}.")
@@ -227,7 +227,7 @@ def bootstrap(
     True
     """
     where = "calibrate.bootstrap"
-    names, bins, number, level = _asked(where, measures, bins, replicates, level)
+    names, bins, number, level = _check_request(where, measures, bins, replicates, level)
     generator = _generator(where, seed)
     how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
     how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
@@ -235,11 +235,11 @@ def bootstrap(
     images = _images_of(where, samples, (temperature, bias), bins_for(names, bins))
     values: dict[str, list[Any]] = {name: [] for name in names}
     for times in _draws(generator, images.count, number):
-        _measured(images.drawn(times), names, bins, values)
+        _measure(images.resample(times), names, bins, values)
     return _intervals(values, level)
 
 
-def _measured(
+def _measure(
     found: Statistics, names: tuple[str, ...], bins: int, to: dict[str, list[Any]]
 ) -> None:
     few = coarse(found, bins)
@@ -302,7 +302,7 @@ def compare(
     True
     """
     where = "calibrate.compare"
-    names, bins, number, level = _asked(where, measures, bins, replicates, level)
+    names, bins, number, level = _check_request(where, measures, bins, replicates, level)
     generator = _generator(where, seed)
     how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
     how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
@@ -314,7 +314,7 @@ def compare(
     for times in _draws(generator, before.count, number):
         both: list[dict[str, list[Any]]] = [{n: [] for n in names} for _ in range(2)]
         for images, to in zip((before, after), both, strict=True):
-            _measured(images.drawn(times), names, bins, to)
+            _measure(images.resample(times), names, bins, to)
         for name in names:
             values[name].append(np.subtract(both[1][name][0], both[0][name][0]))
     return _intervals(values, level)

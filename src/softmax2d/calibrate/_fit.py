@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from softmax2d import __version__
@@ -12,6 +13,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d.calibrate import _newton, _sums, _vector
 from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.calibrate._pixels import WHERE, Pixels, range_of
+from softmax2d.calibrate._sums import FitSums
 from softmax2d.stream.counting.samples import Samples, names_of
 
 Method = Literal["temperature", "vector", "bias"]
@@ -129,7 +131,7 @@ def fit(
     if most < 1:
         raise ValueError(f"{WHERE}: iterations must be at least 1; got {most}.")
     losses.text_or_none(WHERE, "data_date", data_date)
-    optimiser = None if method == "temperature" else _vector.optimiser()
+    minimize = None if method == "temperature" else _vector.optimiser()
     how = {"axis": axis, "size": size, "interpolation": interpolation}
     how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
     how |= {"target_key": target_key, "memory": memory, "workers": workers}
@@ -138,37 +140,49 @@ def fit(
     weights = losses.class_weights(WHERE, weight, samples.classes)
     pixels = Pixels(samples, _sums.unit_weights(_some(weights)))
     first = pixels.sums(1.0)
-    before = first.means(pixels.weights)
-    spans = 1 / bounds[1], 1 / bounds[0]
-    note = ""
+    best = _search(method, pixels, first, bounds, most, minimize)
+    found = _calibration(method, pixels, first, best)
+    return replace(found, class_names=names, data_date=data_date, bounds=bounds)
+
+
+def _search(
+    method: Method,
+    pixels: Pixels,
+    first: FitSums,
+    bounds: tuple[float, float],
+    most: int,
+    minimize: Any,
+) -> _vector.Best:
+    """The best map of a method; where there is one of each class, from one temperature on."""
+    before, spans, note = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0]), ""
+    found = _newton.Found(1.0, before[0], True, False)
     if method != "bias":
         found = _newton.smallest(pixels.terms, before, spans, most)
         note = "" if any(before[1:]) else "the logits say nothing of a temperature: it stays 1"
-    else:
-        found = _newton.Found(1.0, before[0], True, False)
-    mapped: tuple[Any, Any] = 1 / found.factor, None
-    after, converged, at_bound = found.loss, found.converged, found.at_bound
-    if optimiser is not None:
-        vector = method == "vector"
-        best = _vector.best(optimiser, pixels, first, found.factor, spans, most, vector)
-        mapped = best.temperature if vector else 1.0, best.bias
-        after, converged, at_bound, note = best.loss, best.converged, best.at_bound, best.note
+    if method == "temperature":
+        factor, loss, converged, at_bound = found
+        return _vector.Best(1 / factor, None, loss, converged, at_bound, note)
+    vector = method == "vector"
+    best = _vector.best(minimize, pixels, first, found.factor, spans, most, vector)
+    return best if vector else best._replace(temperature=1.0)
+
+
+def _calibration(method: Method, pixels: Pixels, first: FitSums, best: _vector.Best) -> Calibration:
+    """The result, without what only the caller knows."""
     return Calibration(
-        *mapped,
+        best.temperature,
+        best.bias,
         method,
         tuple(first.pixels.tolist()),
         images=first.images,
         left_out=int(first.infinite.sum() + first.undefined.sum()),
-        class_names=names,
-        data_date=data_date,
         version=__version__,
-        nll_before=before[0],
-        nll_after=after,
-        converged=converged,
+        nll_before=first.means(pixels.weights)[0],
+        nll_after=best.loss,
+        converged=best.converged,
         iterations=pixels.passes,
-        bounds=bounds,
-        at_bound=at_bound,
-        note=note,
+        at_bound=best.at_bound,
+        note=best.note,
     )
 
 

@@ -19,8 +19,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
-from softmax2d._ops import segment as _ops
-from softmax2d._ops.segment import Segmentation
+from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d._records import fields
 from softmax2d._records.fields import Field
 from softmax2d._records.saved import Saved
@@ -176,7 +175,7 @@ def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
 
 def _segment(source: Logits, temperature: float) -> Segmentation:
     affine = maps.affine(_WHERE, temperature, None, source.classes)
-    return _ops.segment_logits(source._replace(map=affine), ("labels", "confidence"), 0)
+    return segment_logits(source._replace(map=affine), ("labels", "confidence"), 0)
 
 
 def _places(source: Logits, by: str, edges: tuple[float, ...], found: Segmentation) -> Array:
@@ -304,7 +303,7 @@ def fit_local(
     samples = Samples(_WHERE, logits, target, whole=whole, **how)
     names = names_of(_WHERE, "class_names", class_names, samples)
     spans = 1 / bounds[1], 1 / bounds[0]
-    parts = [_fitted(samples, by, edges, i, spans) for i in range(len(edges) + 1)]
+    parts = [_fit_range(samples, by, edges, i, spans) for i in range(len(edges) + 1)]
     total = sum(part.pixels for part in parts)
     if not total:
         raise ValueError(
@@ -338,19 +337,19 @@ class _Part:
     converged: bool
 
 
-def _counted_at(
+def _count_at(
     source: Logits, truth: Target, images: int, *, by: str, edges: tuple[float, ...], at: int
 ) -> FitSums:
     plain = source._replace(map=None)
     places = _places(plain, by, edges, _segment(plain, 1.0))
     chosen = _only(truth, source.classes, (places == at).reshape(truth.array.shape))
-    return _sums.counted(source, chosen, images, None, by_class=False)
+    return _sums.sum_pixels(source, chosen, images, None, by_class=False)
 
 
-def _fitted(
+def _fit_range(
     samples: Samples, by: str, edges: tuple[float, ...], at: int, bounds: tuple[float, float]
 ) -> _Part:
-    count = partial(_counted_at, by=by, edges=edges, at=at)
+    count = partial(_count_at, by=by, edges=edges, at=at)
 
     def terms(factor: float) -> _newton.Terms:
         found: FitSums = samples.total(count, 1 / factor)

@@ -114,7 +114,7 @@ MEASURES: tuple[str, ...] = tuple(_KNOWN)
 _ADAPTIVE = "adaptive_ece"
 
 
-def named(where: str, measures: Any) -> tuple[str, ...]:
+def measure_names(where: str, measures: Any) -> tuple[str, ...]:
     """Names of measures, known and at least one."""
     names = checks.names_of(where, "measures", measures)
     for name in names:

@@ -28,7 +28,7 @@ class Pixels:
     def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
         """The sums under one map; refused where they are out of range."""
         self.passes += 1
-        count = partial(_sums.counted, weights=self.weights, by_class=by_class)
+        count = partial(_sums.sum_pixels, weights=self.weights, by_class=by_class)
         found: FitSums | None = self._samples.total(count, temperature, bias)
         if found is None or not found.divisor(self.weights):
             raise ValueError(_explain_nothing(found))

@@ -114,7 +114,7 @@ def unit_weights(weights: Array) -> Array | None:
     return scaled.astype(np.float32).astype(np.float64)
 
 
-def counted(
+def sum_pixels(
     source: Logits, truth: Target, images: int, weights: Array | None, *, by_class: bool
 ) -> FitSums:
     """The sums of some pixels; everything has been checked, weights are :func:`unit_weights`."""

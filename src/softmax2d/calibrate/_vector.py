@@ -25,8 +25,8 @@ _GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature
 class Best(NamedTuple):
     """The best map seen."""
 
-    temperature: Array
-    bias: Array
+    temperature: float | Array
+    bias: Array | None
     loss: float
     converged: bool
     at_bound: bool
