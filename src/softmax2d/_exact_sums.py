@@ -1,8 +1,8 @@
-"""Sums and choices that are exact: the core's integer sums, and the hardest pixels of a map.
+"""Exact sums and choices: the core's integer sums, and the hardest pixels of a map.
 
 The core adds losses into one integer per exponent (float64 into two, for the low and the high
-half of their bits), so a sum is exact and the same for every number of threads; here it becomes one
-integer, is divided, and is rounded once.
+half of their bits), so that a sum is exact and the same for every number of threads. This module
+makes one integer of them, divides it, and rounds once.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ExactSum:
 
     @classmethod
     def from_core(cls, sums: Sums) -> ExactSum:
-        """What the core added up."""
+        """The sum of the core's counters."""
         rest = int(sums[_not_finite(sums)])
         return cls(units(sums), rest % _NAN, rest // _NAN)
 
@@ -107,8 +107,8 @@ class ExactSum:
         names = ("units", "infinite", "undefined")
         values: list[Any] = [plain.get(n) if isinstance(plain, dict) else None for n in names]
         if any(type(value) is not int or value < 0 for value in values):
-            told = f"a sum has three counts, {', '.join(names)}; got {plain!r}."
-            raise ValueError(f"Statistics: {told}")
+            expected = f"a sum has three counts, {', '.join(names)}"
+            raise ValueError(f"Statistics: {expected}; got {plain!r}.")
         return cls(*values)
 
 

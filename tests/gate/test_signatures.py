@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import pytest
 
-from softmax2d._gate.signatures import spell_out
+from softmax2d._gate.signatures import function_of, spell_out
 
 
 class _Size(TypedDict, total=False):
@@ -42,12 +42,36 @@ def _written(
     return {}
 
 
+def _packed(
+    path: str,
+    level: int = 3,
+    *,
+    memory: str = "512MB",
+    size: int | None = None,
+    kind: Literal["a", "b"] = "b",
+) -> tuple[Any, ...]:
+    return path, level, memory, size, kind
+
+
+@function_of(_packed, lambda packed, where: {where: packed}, "dict[str, Any]")
+def _made() -> None:
+    """Shrink a file."""
+
+
 def test_the_signature_is_that_of_a_function_written_out() -> None:
     assert inspect.signature(_shrink) == inspect.signature(_written)
     assert str(inspect.signature(_shrink)) == str(inspect.signature(_written))
     assert _shrink.__annotations__ == _written.__annotations__
     assert _shrink.__doc__ == "Shrink a file."
     assert list(inspect.signature(_Module).parameters) == ["size", "memory", "kind"]
+
+
+def test_a_function_made_of_another_has_its_signature() -> None:
+    assert inspect.signature(_made) == inspect.signature(_written)
+    assert _made.__annotations__ == _written.__annotations__
+    assert (_made.__name__, _made.__module__) == ("_made", __name__)
+    assert _made.__doc__ == "Shrink a file."
+    assert _made("a", size=2) == {"_made": ("a", 3, "512MB", 2, "b")}
 
 
 def test_defaults_are_filled_in() -> None:
@@ -64,9 +88,10 @@ def test_defaults_are_filled_in() -> None:
 def test_wrong_calls_raise_what_python_raises(given: Any, keywords: Any) -> None:
     with pytest.raises(TypeError) as expected:
         _written(*given, **keywords)
-    with pytest.raises(TypeError) as got:
-        _shrink(*given, **keywords)
-    assert str(got.value) == str(expected.value).replace("_written", "_shrink")
+    for function in (_shrink, _made):
+        with pytest.raises(TypeError) as got:
+            function(*given, **keywords)
+        assert str(got.value) == str(expected.value).replace("_written", function.__name__)
 
 
 def test_a_constructor_is_named_as_python_names_it() -> None:

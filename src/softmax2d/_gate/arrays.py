@@ -1,8 +1,7 @@
-"""The one gate, first half: what an array may be, and what may take a result.
+"""The gate for arrays: inputs that the native core reads as they are, and room for results.
 
-Turns what users pass into arrays that the native core reads as they are, refuses the rest by name,
-and allocates results. Each function takes the public function's name first and the argument's name
-second, for the message.
+Each function takes the public function's name first and the argument's name second, for the
+message.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
     try:
         array = importer(value)
     except (BufferError, RuntimeError, TypeError, ValueError):
-        # What DLPack cannot hand over, __array__ may: read-only memory, in older NumPy.
+        # __array__ hands over what DLPack cannot: read-only memory, in older NumPy.
         return _as_array(where, name, value)
     return array if view is None else array.view(view)
 

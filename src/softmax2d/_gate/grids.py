@@ -83,7 +83,7 @@ class Layout(NamedTuple):
         )
 
     def part(self, array: Any) -> Any:
-        """What the tables are for: all logits, or their window where nothing is resampled."""
+        """The logits to read: all, or the window where nothing is resampled."""
         if self.resampled or all(s == slice(None) for s in self.window):
             return array
         index = [slice(None)] * len(self.logits)
@@ -129,7 +129,7 @@ def tables(
 def cut(
     whole: Tables, own: tuple[int, ...], window: tuple[slice, ...]
 ) -> tuple[tuple[slice, ...], Tables]:
-    """What of the logits a window of the result reads, and the tables within that part.
+    """The part of the logits that a window of the result reads, and the tables within it.
 
     The part ends with the upper neighbour wherever there is one, also where its weight is zero, so
     that the core goes the way it goes in the whole, to the same bits.
@@ -146,7 +146,7 @@ def cut(
 def lay_out(
     where: str, describe: Callable[[], str], shape: tuple[int, ...], axis: int, how: Resampling
 ) -> Layout:
-    """The one gate for the options of resampling, for whatever has a shape.
+    """Check the options of resampling for logits of a shape, in memory or not.
 
     ``describe`` gives the logits' shape and dtype for a message; ``axis`` is their class axis, from
     the front.

@@ -31,7 +31,7 @@ class Logits(NamedTuple):
 
     @property
     def wide(self) -> type[np.floating[Any]]:
-        """What losses and sums of gradients are kept in."""
+        """The type of losses and of sums of gradients."""
         return np.float64 if self.array.dtype.itemsize == 8 else np.float32
 
     @property
@@ -86,7 +86,7 @@ def logits_of(
     *,
     least: int = 1,
 ) -> Logits:
-    """Checked logits of at least so many classes, with what is done to them on the way."""
+    """Check logits, of at least ``least`` classes, their map and their grid."""
     array = arrays.as_floats(where, "logits", logits)
     axis = checks.class_axis(where, "logits", array, axis)
     classes = checks.some_classes(where, array, axis) if least else int(array.shape[axis])

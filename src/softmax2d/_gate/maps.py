@@ -14,7 +14,7 @@ Map = tuple[Array, Array, Array, bool]
 
 
 class FittedMap(Protocol):
-    """What may stand for a temperature, as :class:`softmax2d.calibrate.Calibration` does."""
+    """A map that may stand for a temperature: :class:`softmax2d.calibrate.Calibration`."""
 
     temperature: Any
     bias: Any
@@ -28,7 +28,7 @@ class FittedMap(Protocol):
 
 
 def is_fitted(value: Any) -> TypeGuard[FittedMap]:
-    """Whether ``value`` is a fitted map, by what it can do."""
+    """Whether ``value`` has the methods of a fitted map."""
     return hasattr(value, "plain") and hasattr(value, "classes")
 
 
@@ -53,7 +53,7 @@ def per_class(where: str, name: str, value: Any, classes: int) -> Array:
 
 
 def _remainder(factor: float, temperature: float) -> float:
-    """What the nearest float64 leaves out of 1 / temperature."""
+    """1 / temperature less the nearest float64, ``factor``."""
     return float(1 / Fraction(temperature) - Fraction(factor))
 
 

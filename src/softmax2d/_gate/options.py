@@ -1,7 +1,7 @@
-"""The words that options take, and options packed for what lies below a public function.
+"""The words that options take, and the options of a call packed into one value.
 
-A public function spells its options out; it packs them here at once, as it was given them, and the
-gate checks them where they are used.
+A public function spells its options out and packs them at once, unchecked; the gate checks them
+where they are used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Resampling:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing was asked for: the result has the pixels of the logits."""
+        """Whether all options are the defaults, so that the result has the logits' pixels."""
         linear = isinstance(self.interpolation, str) and self.interpolation == "linear"
         same = self.size is None and self.spatial_dims is None and self.window is None
         return same and linear and self.align_corners is False
@@ -37,7 +37,7 @@ class Resampling:
 
 @dataclass(frozen=True, slots=True)
 class LossTerms:
-    """What a cross-entropy is made of; see :func:`softmax2d.cross_entropy2d`."""
+    """The terms of a cross-entropy; see :func:`softmax2d.cross_entropy2d`."""
 
     weight: Any = None
     ignore_index: int | None = -100

@@ -1,14 +1,12 @@
-"""Keyword options said once, in a TypedDict, and shown in full by ``help`` and ``inspect``.
+"""Parameters said once: of functions that share them, and of keyword options.
 
-A class of options names each with its type and its default, if there is one:
+:func:`function_of` makes public functions of a private one that has their parameters.
+:func:`spell_out` shows in full what a TypedDict names, each option with its type and its default:
 
 >>> from typing import Annotated, TypedDict, Unpack
 >>> class Options(TypedDict, total=False):
 ...     size: Annotated[int | None, None]
 ...     memory: Annotated[str, "512MB"]
-
-and a function takes them under one name, with the defaults filled in:
-
 >>> @spell_out(Options)
 ... def shrink(path: str, **options: Unpack[Options]) -> str:
 ...     return f"{path}: {options['size']}, {options['memory']}"
@@ -16,6 +14,9 @@ and a function takes them under one name, with the defaults filled in:
 'a.npy: 3, 512MB'
 >>> list(inspect.signature(shrink).parameters)
 ['path', 'size', 'memory']
+
+``help``, type checkers and the errors that Python raises for wrong arguments show functions that
+are written out.
 """
 
 from __future__ import annotations
@@ -25,9 +26,48 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import FunctionType
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+P = ParamSpec("P")
+Packed = TypeVar("Packed")
+Result = TypeVar("Result")
+Text = Callable[[], None]  # gives a name and a docstring
+
+
+def _dress(function: Any, signature: inspect.Signature) -> Any:
+    """``function`` with a signature, and with annotations as the signature has them."""
+    function.__signature__ = signature
+    function.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    function.__annotations__["return"] = signature.return_annotation
+    return function
+
+
+def function_of(
+    prepare: Callable[P, Packed], finish: Callable[[Packed, str], Result], result: str
+) -> Callable[[Text], Callable[P, Result]]:
+    """Make a public function of its name and docstring and of a private function's parameters.
+
+    ``prepare`` packs the arguments; ``finish`` takes what it returns and the public function's
+    name. ``result`` is the text of the result's type.
+    """
+    own: Any = prepare
+    signature = inspect.signature(own).replace(return_annotation=result)
+
+    def decorate(text: Text) -> Callable[P, Result]:
+        name = text.__name__
+        named: Any = FunctionType(own.__code__, own.__globals__, name, own.__defaults__)
+        named.__kwdefaults__, named.__qualname__ = own.__kwdefaults__, name  # for Python's errors
+
+        @wraps(text)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Result:
+            return finish(named(*args, **kwargs), name)
+
+        dressed: Callable[P, Result] = _dress(public, signature)
+        return dressed
+
+    return decorate
 
 
 def _text(annotation: Any) -> Any:
@@ -95,10 +135,7 @@ def spell_out(
                     )
             return function(*args, **(defaults | given))
 
-        signature = own.replace(parameters=[*first, *named])
-        call.__signature__ = signature  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        call.__annotations__["return"] = own.return_annotation
-        return cast(Function, call)
+        spelled: Function = _dress(call, own.replace(parameters=[*first, *named]))
+        return spelled
 
     return decorate

@@ -1,4 +1,4 @@
-"""The gate for a target beside logits: what it may be, how often each class occurs in it."""
+"""The gate for targets: class indices or probabilities, and the count of each class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilit
 
 
 class Target(NamedTuple):
-    """What is true at each pixel: class indices or class probabilities."""
+    """The truth of each pixel: class indices or class probabilities."""
 
     array: Array
     kind: int  # whether indices are signed (bool); of probabilities, their code + 16
@@ -74,7 +74,7 @@ def images_with(target: Target, images: int) -> Array:
 
 
 def trust_labels(given: Array, ignore: int | None) -> Target:
-    """Class indices in the form that the core takes, neither looked at nor counted."""
+    """Class indices in the form that the core takes, unchecked and not counted."""
     limits = np.iinfo(given.dtype)
     if ignore is not None and not limits.min <= ignore <= limits.max:
         ignore = None  # the target cannot hold it

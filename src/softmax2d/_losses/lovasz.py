@@ -42,7 +42,7 @@ class _Maps:
 
 
 def _steps(truth: Array) -> Array:
-    """What each pixel adds to the Jaccard loss of those before it, largest error first.
+    """The growth of the Jaccard loss by each pixel, largest error first.
 
     With n pixels true in all: 1 / union where the class is true, which takes one from the
     intersection; intersection / (union (union - 1)) elsewhere, which adds one to the union.

@@ -20,7 +20,7 @@ from softmax2d._native import core
 
 
 class Factors(NamedTuple):
-    """What a score multiplies I above, and I, P and T below."""
+    """Factors of a score: of I above, and of I, P and T below."""
 
     above: float
     inside: float
@@ -40,7 +40,7 @@ def tversky(where: str, alpha: Any, beta: Any) -> Factors:
 
 
 class Terms(NamedTuple):
-    """A loss, and what its gradient is made of."""
+    """A loss, and the terms of its gradient."""
 
     loss: Any
     slopes: Array  # shape (2, C): the loss's derivatives by I and by P of each class

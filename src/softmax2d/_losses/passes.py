@@ -1,4 +1,4 @@
-"""What one cross-entropy needs once its arguments are checked: the passes over the logits."""
+"""The passes of a cross-entropy over the logits: for the pixels that count, and for the loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Cut = tuple[float, float]  # losses above the first count fully, equal ones by t
 
 
 class Pass(NamedTuple):
-    """All that one pass of the core needs but for where its results go."""
+    """The inputs of one pass of the core."""
 
     logits: Logits
     target: Target
@@ -73,7 +73,7 @@ class Prepared(NamedTuple):
     each: bool  # whether every pixel's loss is wanted
     divisor: Fraction
     cut: Cut | None
-    broken: bool  # whether the loss is NaN already: one of those that ``cut`` chose from is
+    broken: bool  # whether a loss was NaN when ``cut`` was chosen, and so the result is
 
     def run(self, *, with_grad: bool) -> tuple[Any, Any]:
         """The loss, and its gradient or None."""

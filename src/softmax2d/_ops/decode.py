@@ -57,12 +57,12 @@ class Histogram(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What decides the labels of an image: a score of every class that takes part.
+    """The score of every class that takes part, by which the labels of an image are decided.
 
     Attributes
     ----------
     classes : array, shape (K,), int64
-        Those that take part.
+        The classes that take part.
     gain, loss : array, shape (K,), float64
         The score, gain p - loss ...
     rest : array, shape (K,), float64, or None
@@ -81,7 +81,7 @@ class Rule(NamedTuple):
 
     @classmethod
     def of(cls, numbers: Any) -> Rule:
-        """What :attr:`numbers` gave."""
+        """The rule that :attr:`numbers` describes."""
         classes, gain, loss, rest = numbers
         kept = None if rest is None else np.array(rest, np.float64)
         return cls(np.array(classes, np.int64), np.array(gain), np.array(loss), kept)
@@ -143,7 +143,7 @@ def rules_of(source: Logits, decode: str) -> Iterator[Rule]:
 
 
 def decide_images(source: Logits, rules: Iterable[Rule], names: Iterable[str]) -> dict[str, Array]:
-    """Labels and confidence, those that are asked for, of images with a rule each."""
+    """Labels and confidence, where named, of images with a rule each."""
     dtypes = {"labels": source.label_dtype, "confidence": np.dtype(source.wide)}
     found = {n: arrays.new_array(source.shape, dtypes[n]) for n in dtypes if n in names}
     if found:

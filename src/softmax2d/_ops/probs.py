@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -11,6 +11,7 @@ from softmax2d._gate import arrays
 from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling, Window
+from softmax2d._gate.signatures import function_of
 from softmax2d._native import core
 
 
@@ -30,7 +31,7 @@ def probs(
 
 
 def fill_probs(where: str, source: Logits, logs: bool, out: Any = None) -> Array:
-    """What :func:`probs` returns, of checked logits; ``out`` takes it if it can."""
+    """The probabilities of checked logits, in ``out`` if it is given and fits."""
     held = (("logits", source.array),)
     result = arrays.result_array(where, out, source.array, held, source.class_shape)
     array, code, *rest = source.arguments()
@@ -39,7 +40,7 @@ def fill_probs(where: str, source: Logits, logs: bool, out: Any = None) -> Array
     return result
 
 
-def softmax2d(
+def _softmax(
     logits: ArrayLike,
     *,
     axis: int = -3,
@@ -51,7 +52,17 @@ def softmax2d(
     align_corners: bool = False,
     window: Window | None = None,
     spatial_dims: int | None = None,
-) -> Array:
+) -> Callable[[str, bool], Array]:
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+
+    def compute(where: str, logs: bool) -> Array:
+        return probs(where, logs, logits, axis, temperature, bias, how, out)
+
+    return compute
+
+
+@function_of(_softmax, lambda compute, where: compute(where, False), "Array")
+def softmax2d() -> None:
     """Turn class scores into class probabilities at every pixel.
 
     Parameters
@@ -108,23 +119,10 @@ def softmax2d(
     >>> probs.shape, probs[:, 0, 0].tolist()
     ((3, 4, 4), [0.25, 0.5, 0.25])
     """
-    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
-    return probs("softmax2d", False, logits, axis, temperature, bias, how, out)
 
 
-def log_softmax2d(
-    logits: ArrayLike,
-    *,
-    axis: int = -3,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    out: Array | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    window: Window | None = None,
-    spatial_dims: int | None = None,
-) -> Array:
+@function_of(_softmax, lambda compute, where: compute(where, True), "Array")
+def log_softmax2d() -> None:
     """Turn class scores into logarithms of class probabilities at every pixel.
 
     Parameters, exceptions and special values are those of :func:`softmax2d`.
@@ -148,5 +146,3 @@ def log_softmax2d(
     >>> s2d.log_softmax2d(confident).ravel()
     array([-9.357623e-14, -3.000000e+01], dtype=float32)
     """
-    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
-    return probs("log_softmax2d", True, logits, axis, temperature, bias, how, out)

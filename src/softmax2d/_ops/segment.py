@@ -170,7 +170,7 @@ def segment(
 
 
 def segment_logits(source: Logits, names: tuple[str, ...], best: int) -> Segmentation:
-    """What :func:`segment` returns, of checked logits: results of these names and classes."""
+    """The named results of checked logits, and their ``best`` most probable classes."""
     label_dtype, value_dtype, shape = source.label_dtype, source.wide, source.shape
     labels = arrays.new_array(shape, label_dtype) if "labels" in names else None
     wanted = checks.OUTPUTS[1:]
@@ -194,7 +194,7 @@ def label_logits(source: Logits) -> tuple[Array, int]:
 def segment_by_rules(
     source: Logits, rules: Iterable[Rule], names: tuple[str, ...], best: int
 ) -> Segmentation:
-    """What :func:`segment_logits` returns, with labels by a rule for each image."""
+    """The same results with labels by a rule for each image."""
     found = decide_images(source, rules, names)
     rest = tuple(n for n in names if n not in found)
     if not rest and not best:

@@ -1,4 +1,4 @@
-"""What a task does: one call of the NumPy layer for one piece of logits. Pickled by name."""
+"""The tasks: one call of the NumPy layer for one piece of logits. Pickled by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from softmax2d._ops.segment import Segmentation
 
 
 class Block(NamedTuple):
-    """What all pieces of a call have in common."""
+    """The arguments that all pieces of a call share."""
 
     where: str
     ndim: int
@@ -24,8 +24,8 @@ class Block(NamedTuple):
     def read(self, piece: Any, tables: tuple[Array, ...]) -> Logits:
         """A piece of logits, a block or a list of one, as the core takes it.
 
-        A chunk may be of another shape than Dask was told; the core, which trusts its arguments, is
-        not to meet one.
+        A chunk may have another shape than its dask array says; the core trusts its arguments and
+        must not meet one.
         """
         where, axis = self.where, self.axis
         array = arrays.as_floats(where, "logits", piece[0] if isinstance(piece, list) else piece)

@@ -1,4 +1,4 @@
-"""Dask as this package sees it: most of its functions have no types, and so it has none here."""
+"""Dask without types: most of its functions have none."""
 
 from __future__ import annotations
 

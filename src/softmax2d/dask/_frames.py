@@ -1,4 +1,4 @@
-"""What comes in: dask arrays and DataArrays, and the class axis that a DataArray names."""
+"""The inputs: dask arrays and DataArrays, and the class axis that a DataArray names."""
 
 from __future__ import annotations
 

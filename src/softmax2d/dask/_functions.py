@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from softmax2d._gate import checks
 from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, Window
+from softmax2d._gate.signatures import function_of
 from softmax2d._ops.probs import fill_probs
 from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d.dask import _blocks, _labelled
@@ -134,7 +135,7 @@ def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
     return Segmentation(**lazy)
 
 
-def softmax2d(
+def _softmax(
     logits: Any,
     *,
     axis: int | str = -3,
@@ -145,7 +146,17 @@ def softmax2d(
     align_corners: bool = False,
     window: Window | None = None,
     spatial_dims: int | None = None,
-) -> Any:
+) -> Callable[[str, bool], Any]:
+    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
+
+    def compute(where: str, logs: bool) -> Any:
+        return _probabilities(plan_call(where, logits, axis, temperature, bias, how), logs=logs)
+
+    return compute
+
+
+@function_of(_softmax, lambda compute, where: compute(where, False), "Any")
+def softmax2d() -> None:
     """Class probabilities, lazily; :func:`softmax2d.softmax2d` on dask arrays and DataArrays.
 
     Parameters
@@ -171,23 +182,10 @@ def softmax2d(
     >>> probs.chunks, float(probs[0, 0, 0].compute())
     (((4,), (5, 5), (5, 5)), 0.25)
     """
-    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
-    plan = plan_call("softmax2d", logits, axis, temperature, bias, how)
-    return _probabilities(plan, logs=False)
 
 
-def log_softmax2d(
-    logits: Any,
-    *,
-    axis: int | str = -3,
-    temperature: float | ArrayLike = 1.0,
-    bias: ArrayLike | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Interpolation | Sequence[Interpolation] = "linear",
-    align_corners: bool = False,
-    window: Window | None = None,
-    spatial_dims: int | None = None,
-) -> Any:
+@function_of(_softmax, lambda compute, where: compute(where, True), "Any")
+def log_softmax2d() -> None:
     """Logarithms of class probabilities, lazily.
 
     Parameters, results and exceptions are those of :func:`softmax2d.dask.softmax2d`, values those
@@ -200,9 +198,6 @@ def log_softmax2d(
     >>> round(float(logs.min().compute()), 4)
     -0.6931
     """
-    how = Resampling(size, interpolation, align_corners, spatial_dims, window)
-    plan = plan_call("log_softmax2d", logits, axis, temperature, bias, how)
-    return _probabilities(plan, logs=True)
 
 
 def _probabilities(plan: Plan, *, logs: bool) -> Any:

@@ -1,4 +1,4 @@
-"""What goes out: results with the dimensions and coordinates of the DataArray that came in."""
+"""The results: with the dimensions and coordinates of the DataArray that came in."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from softmax2d.dask._dask import da
 
 
 class Plan(NamedTuple):
-    """A checked call: the logits, and what of them is wanted.
+    """A checked call: the logits, their map, and the layout of the result.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     alike : array
         Of the same shape and the dtype that is computed with, without memory.
     frame : DataArray, or None
-        What names the axes.
+        Names the axes.
     affine : tuple, or None
         Temperature and bias as the core takes them.
     layout : Layout
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
         return int(self.alike.shape[self.axis])
 
     def in_memory(self) -> Logits:
-        """What :func:`softmax2d.segment` would make of logits that are in memory."""
+        """The logits as the core takes them, where they are in memory."""
         array, layout = arrays.as_floats(self.where, "logits", self.array), self.layout
         part = layout.part(array)
         return Logits(part, self.axis, self.affine, layout.tables, layout.shape, layout.batch)
