@@ -25,10 +25,10 @@ Finish = Callable[[dict[str, Stage], Counts], None]
 
 
 class Task(threads.Task, Protocol):
-    """The work on one tile, whose results are stored."""
+    """The work on one tile, which stores its results."""
 
     def is_stored(self, record: Record) -> bool:
-        """Whether the stages hold what the journal says of a tile."""
+        """Whether the stages hold the tile that the journal records."""
 
 
 # Does the tiles: (task, tiles, report) -> None; ``report`` takes each record in the calling thread.
@@ -37,22 +37,22 @@ Execute = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
 
 @dataclass
 class Run:
-    """Everything that was planned.
+    """A planned run: everything is checked, nothing is written yet.
 
     Attributes
     ----------
     source, operation
-        What is read, and what is made of it.
+        The logits or image that are read, and the results computed of them.
     tiles : int
-        In how many pieces.
+        Number of tiles.
     task : callable
-        Makes the task of the stages of all outputs.
+        Makes the task, given the stages of all outputs.
     execute : callable
-        Does the tiles: in threads, on a cluster, or here, one after the other.
+        Does the tiles: in threads, on a cluster, or in the calling thread.
     work : Work or None
         The results that are files.
     arrays : dict
-        Those that are arrays.
+        The results that are arrays.
     in_order : bool
         Whether a tile needs all before it; an unfinished run is then resumed at the first gap.
     progress : callable or None
@@ -76,7 +76,7 @@ class Run:
     account: Callable[[Summary], None] | None = None
 
     def __call__(self, path: Path | None = None) -> Summary:
-        """Do it, and account for it also if it fails."""
+        """Do it, and return its summary, also written to ``path``; after a failure, too."""
         summary = start_summary(self.source, self.operation, self.work, self.arrays, self.tiles)
         with account_for(summary, self.work, path, self.account), ExitStack() as stack:
             if self.work is None:
@@ -144,7 +144,7 @@ def run_here(task: Task, tiles: Iterable[int], report: Callable[[Record], None])
 def split_places(
     result: Any, names: tuple[str, ...], inputs: list[Path], resume: bool, overwrite: bool
 ) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Results that are files, which may be written, and results that are arrays."""
+    """The results that are files, checked, and the results that are arrays."""
     held = result_places(result, names)
     paths = {n: p for n, p in held.items() if isinstance(p, Path)}
     check_paths(list(paths.values()), inputs, overwrite or resume)

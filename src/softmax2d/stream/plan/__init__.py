@@ -1,1 +1,1 @@
-"""What a run over files was asked, and how it is cut into tiles."""
+"""The request of a run over files: its places, checked, and its tiles."""

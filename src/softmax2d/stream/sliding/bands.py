@@ -1,4 +1,4 @@
-"""The task of a network's run: bands of finished rows, each computed from blended cells."""
+"""The task of a network's run: each band of finished rows, computed from blended cells."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from softmax2d.stream.workers.storing import holds, store
 
 
 class Bands:
-    """Computes and stores bands, one after the other, from the first one that is asked for."""
+    """Computes and stores bands in order, from the first one that it is called with."""
 
     def __init__(self, plan: Plan, stages: dict[str, Stage]) -> None:
         self._plan, self._stages = plan, stages
         self._cells: Iterator[tuple[Array, Tables | None]] | None = None
 
     def prepare(self) -> None:
-        """Nothing: the image is read with the first band."""
+        """Do nothing: the first band reads the image."""
 
     def __call__(self, tile: int) -> Record:
         """Compute and store the next band."""
@@ -45,7 +45,7 @@ class Bands:
         return {"tile": tile, "crc": sums, **found.counts.to_json()}
 
     def is_stored(self, record: Record) -> bool:
-        """Whether the stages hold what the journal says of a band."""
+        """Whether the stages hold the band that the journal records."""
         box = self._plan.box(record["tile"])
         if box[0].start == box[0].stop:
             return True

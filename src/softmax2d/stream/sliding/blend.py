@@ -18,7 +18,7 @@ from softmax2d.stream.sliding.windows import Axis
 
 @dataclass(frozen=True)
 class Blend:
-    """What is blended, and how.
+    """Scores of overlapping windows, blended into one array.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Blend:
     axes : tuple of Axis
         Windows along each spatial axis.
     classes : int
-        How many.
+        Number of classes.
     weighting : str
-        As :func:`softmax2d.stream.sliding.windows.profile` knows it.
+        One that :func:`softmax2d.stream.sliding.windows.profile` knows.
     flips : bool
         Whether to take the mean over all flips of a window.
     probabilities : callable or None
@@ -41,12 +41,12 @@ class Blend:
     batch : int
         Windows that the model takes at a time.
     scale : float
-        What the image's numbers are multiplied by.
+        Factor of the image's numbers.
     pad : str
-        How the image goes on beyond its end.
+        How the image is continued beyond its end.
     nodata : float or None
-        Where all channels are stored as this there is no data: the model sees 0, and windows of
-        nothing else are not shown to it.
+        The number for no data in all channels: the model sees 0 there, and windows without any
+        data are skipped.
     """
 
     model: Model
@@ -65,8 +65,8 @@ class Blend:
     def bands(self, first: int = 0) -> Iterator[tuple[int, Array]]:
         """Finished cells, from the first on: (first cell row, scores of shape (C, rows, ...)).
 
-        A row is finished when no later window touches it. ``first`` skips windows that touch
-        nothing from that band on; its bits are those of the whole.
+        A row is finished when no later window touches it. With ``first``, windows that touch no
+        later band are skipped; the bits are those of the whole.
 
         Memory: the accumulator, C × window × the other axes, and a batch.
         """
@@ -122,12 +122,12 @@ class Blend:
         return np.asarray(total / np.float32(len(ways)) if len(ways) > 1 else total)
 
     def _ask(self, given: Array) -> Array:
-        """What the model says, if it is what it said at first."""
+        """The model's answer, refused if its shape has changed."""
         try:
             found = self.model(given)
         except (StreamError, MemoryError):
             raise
-        except Exception as error:  # whatever a network does
+        except Exception as error:  # of any network
             text = f"the model failed on a batch of shape {given.shape}: {type(error).__name__}: "
             raise Failed(self.image.path, f"{text}{' '.join(str(error).split())[:160]}.") from error
         expected = (len(given), self.classes, *(axis.window for axis in self.axes))
@@ -160,14 +160,14 @@ class Blend:
         return found[:, found.shape[1] - (last - first) :]
 
     def lacks_data(self, read: Array, box: Box) -> Array:
-        """Where all channels of what was read from ``box`` are "no data"."""
+        """A mask of the pixels in ``box``, read as ``read``, whose channels are all "no data"."""
         if self.nodata is None:
             raise ValueError("no number stands for no data")
         same = self.image.lacks(read, box, self.nodata)
         return same if self.channels is None else np.asarray(same.all(self.channels))
 
     def pixels_without_data(self, box: Box) -> Array | None:
-        """Which pixels of the image have no data; None where none stands for that."""
+        """A mask of the pixels in ``box`` without data; None if no number stands for that."""
         if self.nodata is None:
             return None
         where = list(box)
@@ -176,7 +176,7 @@ class Blend:
         return self.lacks_data(self.image.read(tuple(where)), tuple(where))
 
     def _is_empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
-        """Whether a window shows no data, and no pixel beside it is interpolated from its cells."""
+        """Whether a window has no data, and no pixel near it is interpolated from its cells."""
         if not self._window(gone, place).all():
             return False
         if all(axis.stride == 1 for axis in self.axes):
@@ -198,7 +198,7 @@ class Blend:
 
 
 def _pad(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
-    """NumPy's padding; an axis of one pixel cannot be reflected, and is repeated."""
+    """The image with NumPy's padding; an axis of one pixel is repeated instead of reflected."""
     for d, (_, after) in enumerate(extra):
         if after:
             mode = "edge" if pad == "reflect" and found.shape[d] == 1 else pad
@@ -209,7 +209,7 @@ def _pad(found: Array, extra: list[tuple[int, int]], pad: str) -> Array:
 
 
 def softmax_of(temperature: Any, bias: Any) -> Any:
-    """Softmax over the classes of a batch (N, C, ...)."""
+    """A function: the softmax over the classes of a batch (N, C, ...)."""
 
     def run(found: Array) -> Array:
         return softmax2d(found, axis=1, temperature=temperature, bias=bias)

@@ -1,4 +1,4 @@
-"""What a network is to us: a function from a batch of windows to a batch of class scores."""
+"""A network as a function: from a batch of windows to a batch of class scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Model = Callable[[Array], Array]
 
 
 def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
-    """The function, and JSON values that tell this network from another.
+    """The network as a function, and JSON values that identify it.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
     Raises
     ------
     Refused, Unusable
-        Not such a thing.
+        The model is none of these, or cannot be used.
     """
     if isinstance(model, str | os.PathLike):
-        return _onnx(model)
+        return _load_onnx(model)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        told = {"model": type(model).__qualname__, "model_weights": _weights(torch, model)}
-        return _module(torch, model), told
+        identity = {"model": type(model).__qualname__, "model_weights": _weights(torch, model)}
+        return _load_module(torch, model), identity
     if not callable(model):
         kind = type(model).__name__
         raise Unusable(f"model must be callable, or the path of an .onnx file; got {kind}.")
@@ -46,7 +46,7 @@ def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
 
 
 def scores(found: Any) -> Array:
-    """The class scores in whatever a network returned, as float32."""
+    """The class scores in what a network returned, as float32."""
     if isinstance(found, dict):
         names = [name for name in ("out", "logits") if name in found]
         if not names:
@@ -80,7 +80,7 @@ def _weights(torch: Any, module: Any) -> int:
     return found
 
 
-def _module(torch: Any, module: Any) -> Model:
+def _load_module(torch: Any, module: Any) -> Model:
     if module.training:
         raise Unusable("the model is in training mode, where results depend on chance; "
                        "call model.eval() first.")  # fmt: skip
@@ -108,11 +108,11 @@ def _files_of(path: Any) -> list[str]:
     return [real, *sorted(name for name in named if name != real)]
 
 
-def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
+def _load_onnx(path: Any) -> tuple[Model, dict[str, Any]]:
     if os.path.splitext(path)[1].lower() != ".onnx":
         raise Refused(path, "is no model; give an .onnx file.")
     known = [os.stat(name) for name in _files_of(path)]
-    told: dict[str, Any] = {
+    identity: dict[str, Any] = {
         "model_bytes": [k.st_size for k in known],
         "model_changed_ns": [k.st_mtime_ns for k in known],
     }
@@ -125,7 +125,7 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
         real, providers = os.path.realpath(path), ["CPUExecutionProvider"]
         session = runtime.InferenceSession(real, options, providers=providers)
         inputs, outputs = session.get_inputs(), session.get_outputs()
-    except Exception as error:  # whatever a damaged model does to the runtime
+    except Exception as error:  # of any kind, where the model is damaged
         raise Refused(path, f"is not a usable ONNX model: {_one_line(error)}.") from error
     if len(inputs) != 1:
         raise Refused(path, f"has {len(inputs)} inputs; one, the image, is needed.")
@@ -147,17 +147,17 @@ def _onnx(path: Any) -> tuple[Model, dict[str, Any]]:
         given = batch.astype(takes, copy=False)
         if not whole or len(batch) == whole:
             return one(given)
-        # A network of a fixed batch: the last one is filled up with its first window.
+        # The network has a fixed batch: its first window fills up the last one.
         groups = [given[i : i + whole] for i in range(0, len(given), whole)]
         short = whole - len(groups[-1])
         groups[-1] = np.concatenate([groups[-1], np.repeat(given[:1], short, 0)])
         return np.concatenate([one(group) for group in groups])[: len(given)]
 
-    return run, told
+    return run, identity
 
 
 def _fixed_window(takes: Any, given: tuple[int, ...]) -> str | None:
-    """What to say of a network whose windows have one size, if that is what is wrong."""
+    """The refusal of a window where the network takes another size; None in other cases."""
     sizes = list(takes[2:]) if takes else []
     if len(takes or ()) != len(given) or not all(isinstance(n, int) for n in sizes):
         return None
@@ -172,12 +172,12 @@ def _one_line(error: Exception) -> str:
 
 
 def output_of(model: Model, shape: tuple[int, ...], window: tuple[int, ...]) -> tuple[int, ...]:
-    """Classes and pixels a cell along each axis, from one empty window.
+    """The number of classes and the pixels a cell along each axis, from one empty window.
 
     Raises
     ------
     Unusable
-        No scores of (N, C, ...), or cells that are no whole number of pixels.
+        The scores are not (N, C, ...), or cells are no whole number of pixels.
     """
     try:
         found = model(np.zeros(shape, np.float32))

@@ -1,4 +1,4 @@
-"""What a network's run over an image was asked: checked, and cut into bands of finished rows."""
+"""The plan of a network's run over an image: the request, checked, and bands of finished rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class Sliding:
-    """What :func:`softmax2d.stream.predict` was asked, in the words of its docstring."""
+    """The request to :func:`softmax2d.stream.predict`, in the words of its docstring."""
 
     outputs: tuple[str, ...]
     window: Any = 512
@@ -60,7 +60,7 @@ class Plan:
     blend : Blend
         The scores of the network's own cells.
     operation : Operation
-        What is made of them.
+        The results computed of them.
     tables : tuple or None
         From cells to pixels; None where a cell is a pixel.
     request : dict
@@ -74,16 +74,16 @@ class Plan:
 
     @property
     def bands(self) -> int:
-        """How many bands there are."""
+        """Number of bands."""
         return len(self.blend.axes[0].starts)
 
     def box(self, band: int) -> Box:
-        """The pixels that are finished with a band of cells."""
+        """The pixels that a band of cells finishes."""
         others = (slice(0, n) for n in self.operation.geometry.shape[1:])
         return (slice(self._before(band), self._before(band + 1)), *others)
 
     def _before(self, band: int) -> int:
-        """The rows that are finished before a band."""
+        """Number of rows that are finished before a band."""
         rows = self.blend.axes[0]
         if band >= len(rows.starts):
             return rows.size
@@ -117,7 +117,7 @@ def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
     probabilities = None
     if asked.blend == "probabilities":
         mapping, probabilities = ClassMap(), softmax_of(mapping.temperature, mapping.bias)
-    nodata = _held_nodata(image, asked.nodata)
+    nodata = _nodata_of(image, asked.nodata)
     blend = Blend(
         run, image, channels, axes, classes, asked.weighting, asked.test_time == "flips",
         probabilities, asked.batch, _scale(image, asked.scale), asked.pad, nodata,
@@ -158,7 +158,7 @@ def _spatial_sizes(image: Source, axis: int | None) -> tuple[int | None, tuple[i
 
 
 def _window(asked: Sliding, rank: int) -> tuple[int, ...]:
-    """The window's extents; it and the other choices are checked."""
+    """The window's extents; checks the other choices as well."""
     window = asked.window
     window = (window,) * rank if np.ndim(window) == 0 else tuple(window)
     if len(window) != rank:
@@ -186,8 +186,8 @@ def _scale(image: Source, scale: Any) -> float:
     return 1.0 if scale is None else float(scale)
 
 
-def _held_nodata(image: Source, asked: float | None) -> float | None:
-    """The image's number for no data, if its dtype holds it."""
+def _nodata_of(image: Source, asked: float | None) -> float | None:
+    """The number for no data; None if the image's dtype does not hold it."""
     value = image.nodata if asked is None else float(asked)
     if value is not None and image.dtype.kind in "iu":
         known = np.iinfo(image.dtype)

@@ -1,8 +1,8 @@
-"""Where the windows of a network lie over an image, and how much each counts at every pixel.
+"""The windows of a network over an image: where they lie, and their weight at every pixel.
 
-Windows lie on a grid: the same starts along an axis for all of them. So the sum of all weights at
-a pixel is a product of one sum an axis, and weights are divided by it before anything is added up:
-the blend is a weighted mean from the start, and no map of weights is kept.
+Windows lie on a grid: all have the same starts along an axis. The sum of all weights at a pixel is
+then a product of one sum for each axis, and weights are divided by it before scores are added up.
+So the blend is a weighted mean from the start, and no map of weights is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Array
 
 WEIGHTINGS = ("gaussian", "hann", "flat")
-_SIGMA = 1 / 8  # of a Gaussian, in windows: as MONAI and nnU-Net have it
+_SIGMA = 1 / 8  # of a Gaussian, in windows, as in MONAI and nnU-Net
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Axis:
         return self.cells * self.stride
 
     def weights(self, weighting: str) -> list[Array]:
-        """For each window the share it has in each of its cells; shares of a cell add up to one."""
+        """Each window's share in each of its cells; the shares of a cell add up to one."""
         own = profile(weighting, self.window)
         total = np.zeros(self.cells)
         for start in self.starts:
@@ -60,7 +60,7 @@ class Axis:
 
 
 def profile(weighting: str, length: int) -> Array:
-    """How much a window counts along one axis, before normalisation; positive, float64.
+    """The weight of a window along one axis, before normalisation; positive, float64.
 
     gaussian: exp(-x²/2σ²), x the distance of a cell's centre from the window's, σ an eighth of the
     window. hann: sin²(π (i + 1/2) / n). flat: 1.
@@ -74,7 +74,7 @@ def profile(weighting: str, length: int) -> Array:
 
 
 def lay_windows(size: int, window: int, stride: int, overlap: float) -> Axis:
-    """Windows of ``window`` pixels that cover ``size`` pixels and overlap at least so far.
+    """Windows of ``window`` pixels that cover ``size`` pixels and overlap at least by that part.
 
     Steps and starts are whole cells. The image is padded at its end to whole cells, and to a whole
     window.
@@ -90,7 +90,7 @@ def lay_windows(size: int, window: int, stride: int, overlap: float) -> Axis:
 
 
 def check_windows(window: tuple[int, ...], overlap: float, weighting: str) -> None:
-    """Refuse windows that are none.
+    """Refuse a window, an overlap or a weighting that cannot be used.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Signals that wait: moments in which nothing may be interrupted."""
+"""Blocks of code that signals do not interrupt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STOPPING = [
 
 @contextmanager
 def hold_back() -> Iterator[None]:
-    """Handle the signals that stop a program after the block, not within it.
+    """Handle signals that stop a program after the block instead of within it.
 
     A handler that raises (that of ^C does) may raise anywhere, also in the middle of a
     ``threading.Condition``: it leaves another error, "release unlocked lock", and a thread that
@@ -31,7 +31,7 @@ def hold_back() -> Iterator[None]:
             signal.signal(number, lambda *signalled: came.append(signalled))
         yield
     finally:
-        with ExitStack() as stack:  # all of them, even if one that is back raises at once
+        with ExitStack() as stack:  # all handlers, even if the first to return raises at once
             for number, handler in handlers.items():
                 stack.callback(signal.signal, number, handler)
         for number, frame in came:

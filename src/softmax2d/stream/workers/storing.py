@@ -49,7 +49,7 @@ class Storing:
         return {"tile": tile, "crc": sums, "read": read, **counts.to_json()}
 
     def _boxes(self, tile: int) -> Iterator[tuple[Box, list[Box]]]:
-        """What is stored in one go, and the parts in which it is made."""
+        """Each box that is stored in one go, and the parts in which it is computed."""
         whole, parts = self.tiling.box(tile), list(self.tiling.parts(tile))
         if self.tiling.held:
             yield whole, parts
@@ -57,7 +57,7 @@ class Storing:
             yield from ((part, [part]) for part in parts)
 
     def _hold(self, held: dict[str, Array], stored: dict[str, Array], part: Box, box: Box) -> None:
-        """Put a part's results into those of its box."""
+        """Copy a part's results into the arrays of its box."""
         if part == box:
             held.update(stored)
             return
@@ -70,7 +70,7 @@ class Storing:
             held[name][self.operation.result_box(name, place)] = values
 
     def is_stored(self, record: Record) -> bool:
-        """Whether a tile's data are what the journal says."""
+        """Whether the stages hold the tile that the journal records."""
         boxes = [box for box, _ in self._boxes(record["tile"])]
         return holds(self.stages, self.operation, boxes, record["crc"])
 
@@ -107,5 +107,5 @@ def holds(
 
 
 def _checksum(values: Array, before: int) -> int:
-    """CRC-32 of contiguous values, after what came before."""
+    """CRC-32 of contiguous values, continued from ``before``."""
     return zlib.crc32(values.reshape(-1).view(np.uint8).data, before)

@@ -1,4 +1,4 @@
-"""Tiles, one after the other in several threads: read, compute, write, say so."""
+"""Tiles in several threads: each takes the next one, and the calling thread gets the records."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from softmax2d.stream.workers import signals
 
 
 class Task(Protocol):
-    """What is done for each tile; called from several threads."""
+    """The work on one tile; called from several threads."""
 
     def prepare(self) -> None:
-        """Called once before, in the calling thread."""
+        """Get ready, once and in the calling thread."""
 
     def __call__(self, tile: int) -> Record:
-        """Do one tile, and return what the journal needs to know."""
+        """Do one tile, and return its record for the journal."""
 
 
 class _Crew:
-    """Threads that take tiles from one list until it is empty, one fails, or somebody says stop.
+    """Threads that take tiles from one list until it is empty, one fails, or they are stopped.
 
-    The calling thread waits at a queue that is written in C: an exception that a signal raises in
-    the middle of that leaves no lock behind, as it may within a Condition.
+    The calling thread waits at a queue that is written in C. An exception that a signal raises in
+    it leaves no lock behind, as it may in a Condition.
     """
 
     def __init__(self, task: Task, tiles: Iterable[int], workers: int) -> None:
         self._task, self._tiles = task, iter(tiles)
         self._turn = threading.Lock()
-        self._said: SimpleQueue[Record | None] = SimpleQueue()  # None: a thread has ended
+        self._records: SimpleQueue[Record | None] = SimpleQueue()  # None: a thread has ended
         self.errors: dict[int, BaseException] = {}
         self._stop = False
         self._busy = max(1, workers)
@@ -44,7 +44,7 @@ class _Crew:
         ]
 
     def start(self) -> None:
-        """Set them to work; not to be interrupted, as a thread's start waits at a Condition."""
+        """Start the threads; signals wait, since a thread's start waits at a Condition."""
         with signals.hold_back():
             for thread in self._threads:
                 thread.start()
@@ -58,31 +58,31 @@ class _Crew:
         try:
             _runtime.share_threads(self._kernels)  # the other workers use the other processors
             while (tile := self._next()) is not None:
-                self._said.put(self._task(tile))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the others must know
+                self._records.put(self._task(tile))
+        except BaseException as error:  # noqa: BLE001 - of any kind: the others must end
             self._stop = True
             self.errors[-1 if tile is None else tile] = error
         finally:
-            self._said.put(None)
+            self._records.put(None)
 
     def records(self) -> Iterator[Record]:
-        """What is done, as it is done; ends when no thread works."""
+        """The records of tiles as they are done, until no thread works."""
         while self._busy:
-            record = self._said.get()
+            record = self._records.get()
             if record is None:
                 self._busy -= 1
             else:
                 yield record
 
     def stop(self) -> list[Record]:
-        """Let everybody finish the tile in hand; what was done and not said."""
+        """Let each thread finish its tile; the records that were not handed over yet."""
         self._stop = True
         for thread in self._threads:
             if thread.ident is not None:  # it was started
                 thread.join()
         left = []
-        while not self._said.empty():
-            record = self._said.get()
+        while not self._records.empty():
+            record = self._records.get()
             if record is not None:
                 left.append(record)
         return left
@@ -108,17 +108,17 @@ def run(task: Task, tiles: Iterable[int], report: Callable[[Record], None], work
     task : Task
         Prepared here, then called with each tile's number.
     tiles : iterable of int
-        Which ones.
+        The numbers.
     report : callable
         Takes each tile's record, in the calling thread, in the order in which they end.
     workers : int
-        How many threads.
+        Number of threads.
 
     Raises
     ------
     TileError
-        From the first error of a tile; the others in hand were finished and reported. Of no tile
-        where preparing failed.
+        From the first error of a tile; tiles in other threads were finished and reported. It names
+        no tile if preparing failed.
     """
     try:
         task.prepare()
@@ -133,12 +133,12 @@ def run(task: Task, tiles: Iterable[int], report: Callable[[Record], None], work
         for record in crew.stop():
             report(record)
     if crew.errors:
-        # Tiles are given out in order, and those in hand are finished: always the same is first.
+        # Tiles are taken in order and then finished: the first error is always the same one.
         raise TileError(sorted(crew.errors)) from crew.errors[min(crew.errors)]
 
 
 def first_error(failed: TileError, path: Any) -> BaseException:
-    """The first error of the tiles as the caller of the run should see it."""
+    """The first error of the tiles, in words for the caller of the run."""
     error = failed.__cause__ or failed
     if isinstance(error, StreamError):
         return error
