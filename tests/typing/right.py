@@ -61,6 +61,7 @@ def tensors(z: Tensor, t: Tensor) -> None:
     assert_type(s2t.softmax2d(z, dim=1, temperature=z, bias=z, out=z), Tensor)
     assert_type(s2t.log_softmax2d(z, size=(8, 8), interpolation="nearest"), Tensor)
     assert_type(s2t.segment(z, outputs=["margin"], top_k=1, decode="argmax"), s2d.Segmentation)
+    assert_type(s2t.evaluate(z, t, bins=5, window=(slice(0, 1),)), s2d.Statistics)
     assert_type(s2t.cross_entropy2d(z, t, weight=z, reduction="sum", top_k=0.5), Tensor)
     loss, gradient = s2t.cross_entropy2d_with_grad(z, t, threshold=0.5, label_smoothing=0.1)
     assert_type(gradient, Tensor)

@@ -55,11 +55,14 @@ def tensors(z: Tensor, t: Tensor) -> None:
     s2t.softmax2d(z, 1)  # wrong
     s2t.log_softmax2d(z, temperature="hot")  # wrong
     s2t.segment(z, outputs="beauty")  # wrong
+    s2t.evaluate(z, t, bins="many")  # wrong
     s2t.cross_entropy2d(z, t, reduction="median")  # wrong
     s2t.cross_entropy2d(z, t, weight=[1.0, 2.0])  # wrong
     s2t.cross_entropy2d_with_grad(z, t, bins=3)  # wrong
     s2t.dice_loss2d(z, t, alpha=1.0)  # wrong
+    s2t.dice_loss2d_with_grad(z, t, alpha=1.0)  # wrong
     s2t.jaccard_loss2d(z, t, smooth="a")  # wrong
+    s2t.tversky_loss2d_with_grad(z)  # wrong
     s2t.tversky_loss2d(z, t, gamma=1.0)  # wrong
     s2t.lovasz_softmax_loss2d(z, t, weight=z)  # wrong
     s2t.linear_cross_entropy2d(z, z, t)  # wrong

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from softmax2d.torch.kernels import composite
 from softmax2d.torch.kernels.cpu import array_of, keywords
 from softmax2d.torch.operators import cross_entropy as operators
 from softmax2d.torch.operators import regions
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def cross_entropy2d(
@@ -259,21 +262,22 @@ def lovasz_softmax_loss2d(
     return loss
 
 
-def _with_grad(loss: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+def _with_grad(loss: Callable[Given, Tensor]) -> Callable[Given, tuple[Tensor, Tensor]]:
     """A function with the same arguments that returns the loss and its gradient."""
 
     def both(logits: Tensor, target: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             at = tensors.floats(both.__name__, "logits", logits).detach().requires_grad_()
-            found = loss(at, target, **options)
+            found = cast("Callable[..., Tensor]", loss)(at, target, **options)
             (grad,) = torch.autograd.grad(found, at)
         return found.detach(), grad
 
     both.__name__ = both.__qualname__ = f"{loss.__name__}_with_grad"
     both.__module__ = loss.__module__
-    both.__signature__ = inspect.signature(loss)  # type: ignore[attr-defined]
+    signature = inspect.signature(loss).replace(return_annotation="tuple[Tensor, Tensor]")
+    both.__signature__ = signature  # type: ignore[attr-defined]
     both.__doc__ = f"Loss and gradient at the logits; everything else is :func:`{loss.__name__}`'s."
-    return both
+    return cast("Callable[Given, tuple[Tensor, Tensor]]", both)
 
 
 dice_loss2d_with_grad = _with_grad(dice_loss2d)
@@ -306,7 +310,13 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         )
 
 
-@torch.compiler.disable
+def _run_eagerly(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Have torch.compile leave a function alone; type checkers still see its parameters."""
+    disable: Callable[..., Any] = torch.compiler.disable
+    return cast("Callable[Given, Result]", disable(function))
+
+
+@_run_eagerly
 def evaluate(
     logits: Tensor,
     target: Tensor,
