@@ -77,14 +77,7 @@ class Logits(NamedTuple):
 
 
 def logits_of(
-    where: str,
-    logits: Any,
-    axis: int,
-    temperature: Any,
-    bias: Any,
-    how: Resampling,
-    *,
-    least: int = 1,
+    where: str, logits: Any, axis: int, temperature: Any, bias: Any, how: Resampling, least: int = 1
 ) -> Logits:
     """Check logits, of at least ``least`` classes, their map and their grid."""
     array = arrays.as_floats(where, "logits", logits)

@@ -15,23 +15,8 @@ from softmax2d._gate.signatures import function_of
 from softmax2d._native import core
 
 
-def probs(
-    where: str,
-    logs: bool,
-    logits: Any,
-    axis: int,
-    temperature: Any,
-    bias: Any,
-    how: Resampling,
-    out: Any,
-) -> Array:
-    """Softmax or, with ``logs``, log-softmax."""
-    source = logits_of(where, logits, axis, temperature, bias, how, least=0)
-    return fill_probs(where, source, logs, out)
-
-
 def fill_probs(where: str, source: Logits, logs: bool, out: Any = None) -> Array:
-    """The probabilities of checked logits, in ``out`` if it is given and fits."""
+    """Softmax of checked logits or, with ``logs``, log-softmax; in ``out`` if it is given."""
     held = (("logits", source.array),)
     result = arrays.result_array(where, out, source.array, held, source.class_shape)
     array, code, *rest = source.arguments()
@@ -56,7 +41,8 @@ def _softmax(
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
 
     def compute(where: str, logs: bool) -> Array:
-        return probs(where, logs, logits, axis, temperature, bias, how, out)
+        source = logits_of(where, logits, axis, temperature, bias, how, least=0)
+        return fill_probs(where, source, logs, out)
 
     return compute
 

@@ -23,8 +23,8 @@ from softmax2d._losses import lovasz as _lovasz
 from softmax2d._losses import overlap
 from softmax2d._losses import passes as losses
 from softmax2d._ops import derivatives
-from softmax2d._ops import probs as _probs
 from softmax2d._ops import segment as _ops
+from softmax2d._ops.probs import fill_probs
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, empty_result
 
@@ -89,7 +89,8 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
         out = new_tensor(empty_result(logits.detach().to("meta"), shape))
     where = "log_softmax2d" if logs else "softmax2d"
     how = _resampling(source, source.slices)
-    _probs.probs(where, logs, array_of(logits), source.dim, *_map(source), how, array_of(out))
+    ready = logits_of(where, array_of(logits), source.dim, *_map(source), how, least=0)
+    fill_probs(where, ready, logs, array_of(out))
     return out
 
 
