@@ -82,14 +82,13 @@ def _text(annotation: Any) -> Any:
     return ast.unparse(tree)
 
 
-def _parameters(options: Any, order: str | None, changed: dict[str, Any]) -> list[Parameter]:
+def _parameters(options: Any, order: list[str], changed: dict[str, Any]) -> list[Parameter]:
     """Keyword-only parameters for the options of a TypedDict."""
     types = get_type_hints(options, include_extras=True)
-    names = list(types) if order is None else order.split()
-    if set(names) != set(types):
-        raise TypeError(f"{options.__name__}: order must name {sorted(types)}; got {names}.")
+    if order and not set(types) <= set(order):
+        raise TypeError(f"{options.__name__}: order must name {sorted(types)}; got {order}.")
     found = []
-    for name in names:
+    for name in types:
         default = getattr(types[name], "__metadata__", (Parameter.empty,))[0]
         found.append(
             Parameter(
@@ -112,12 +111,13 @@ def spell_out(
     options : TypedDict
         The class of the function's options, ``Annotated[type, default]`` each.
     order : str, optional
-        Their names as the signature lists them; by default as the class does, what it inherits
-        first.
+        Their names, and any of the function's own keyword-only parameters, as the signature lists
+        them; what is not named stands before. By default as the class does, what it inherits first.
     **changed
         Defaults that this function has in place of those of the class.
     """
-    named = _parameters(options, order, changed)
+    places = {name: i for i, name in enumerate((order or "").split())}
+    named = _parameters(options, list(places), changed)
     defaults = {p.name: p.default for p in named if p.default is not Parameter.empty}
     known = {p.name for p in named}
 
@@ -135,7 +135,10 @@ def spell_out(
                     )
             return function(*args, **(defaults | given))
 
-        spelled: Function = _dress(call, own.replace(parameters=[*first, *named]))
+        listed = sorted([*first, *named], key=lambda p: (p.kind, places.get(p.name, -1)))
+        if unknown := set(places) - {p.name for p in listed}:
+            raise TypeError(f"{function.__name__}: order names {sorted(unknown)}, no parameters.")
+        spelled: Function = _dress(call, own.replace(parameters=listed))
         return spelled
 
     return decorate

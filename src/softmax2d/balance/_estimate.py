@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.losses import number_between
+from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._report.text import printable
@@ -20,6 +21,7 @@ from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._tune import map_of
 from softmax2d.balance._weighted_sums import ShareSums, shares
+from softmax2d.stream._options import SizedScores
 from softmax2d.stream.counting.samples import Samples, names_of
 
 _ABSENT = 0.01  # of the source's share: below, a class may as well be absent
@@ -29,6 +31,7 @@ _MOST = 10_000
 _WHERE = "estimate_prior"
 
 
+@spell_out(SizedScores, "axis size interpolation align_corners ignore_index key memory workers")
 def estimate_prior(
     logits: Any,
     *,
@@ -39,14 +42,7 @@ def estimate_prior(
     tolerance: float = 1e-5,
     max_passes: int = 200,
     names: Sequence[str] | None = None,
-    axis: int | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    ignore_index: int | None = None,
-    key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[SizedScores],
 ) -> EstimatedPrior:
     """Estimate how frequent each class is in new data, from the probabilities alone.
 
@@ -125,9 +121,9 @@ def estimate_prior(
     ([0.8, 0.2], ())
     """
     where = _WHERE
-    how: dict[str, Any] = {"axis": axis, "interpolation": interpolation, "key": key}
-    how |= {"align_corners": align_corners, "memory": memory, "workers": workers}
-    samples = Samples(where, logits, truth=False, size=size, **how)
+    how: dict[str, Any] = dict(options)
+    ignore_index = how.pop("ignore_index")
+    samples = Samples(where, logits, truth=False, **how)
     classes = samples.classes
     source = shares_of(where, "source_prior", source_prior)
     if len(source) != classes:
@@ -146,7 +142,7 @@ def estimate_prior(
     told = printable(given, classes)
     warnings = _warnings(course, told, most)
     if held_out is not None:
-        kept = {"ignore_index": ignore_index, **how}
+        kept = how | {"ignore_index": ignore_index, "size": None}
         warnings += _held_out_warnings(where, held_out, kept, scale, begin, source, told)
     return EstimatedPrior(
         prior=course.now,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from softmax2d._gate import checks, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
+from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.balance._log_prior import shares_of
@@ -19,6 +20,7 @@ from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, goal_of
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
+from softmax2d.stream._options import SizedPairs
 from softmax2d.stream.counting.samples import Samples, names_of
 
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
@@ -27,6 +29,10 @@ _BINS = 15
 _WHERE = "tune_bias"
 
 
+@spell_out(
+    SizedPairs,
+    "axis size interpolation align_corners ignore_index key target_key memory workers",
+)
 def tune_bias(
     logits: Any,
     target: Any = None,
@@ -41,15 +47,7 @@ def tune_bias(
     sweeps: int = 10,
     tolerance: float = 1e-4,
     names: str | os.PathLike[str] | Sequence[str] | None = None,
-    axis: int | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    ignore_index: int | None = None,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[SizedPairs],
 ) -> TunedBias:
     """Choose a bias that raises a measure of the labels, on data that was not trained on.
 
@@ -127,10 +125,7 @@ def tune_bias(
     """
     where = _WHERE
     one_of(where, "family", family, ("tau", "classes"))
-    how = {"axis": axis, "size": size, "interpolation": interpolation}
-    how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
-    how |= {"target_key": target_key, "memory": memory, "workers": workers}
-    samples = Samples(where, logits, target, **how)
+    samples = Samples(where, logits, target, **options)
     classes = samples.classes
     listed = names_of(where, "names", names, samples)
     aim = goal_of(where, goal, at_least_accuracy, classes, listed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from softmax2d._errors import Path
+from softmax2d._gate.signatures import spell_out
 from softmax2d._records.fields import or_null
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import Rows, change, number, printable
@@ -16,6 +17,7 @@ from softmax2d._statistics.rows import headline
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._measures import bins_for, coarse, value_of
+from softmax2d.stream._options import PAIRS, Pairs
 from softmax2d.stream.counting.samples import Samples
 
 _WORDS = {
@@ -106,20 +108,14 @@ def _map_rows(calibration: Calibration, names: list[str]) -> Rows:
     return [head, *([n, number(t), f"{b:+.4f}", str(p)] for n, t, b, p in each)]
 
 
+@spell_out(Pairs, PAIRS)
 def assess(
     logits: Any,
     target: Any = None,
     *,
     calibration: Calibration,
     bins: int = 15,
-    ignore_index: int | None = None,
-    axis: int | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[Pairs],
 ) -> Assessment:
     """Measure the same pixels without and with a calibration.
 
@@ -165,9 +161,7 @@ def assess(
     fine = bins_for(tuple(_WORDS), number_of_bins(where, bins))
     if fine > MAX_BINS:
         raise ValueError(f"{where}: bins must be at most {MAX_BINS * bins // fine}; got {bins}.")
-    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
-    how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
-    samples = Samples(where, logits, target, memory=memory, workers=workers, **how)
+    samples = Samples(where, logits, target, **options)
     count = partial(count_pixels, bins=fine)
     many = [samples.total(count), samples.total(count, calibration)]
     if None in many:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from softmax2d._exact_sums import ExactSum
 from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
+from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._measures import bins_for, coarse, measure_names, value_of
+from softmax2d.stream._options import PAIRS, Pairs
 from softmax2d.stream.counting.samples import Samples
 
 _USUAL = ("nll", "ece", "ace", "adaptive_ece", "mce", "classwise_ece")
@@ -146,6 +148,7 @@ def _draws(generator: np.random.Generator, images: int, replicates: int) -> Iter
         yield generator.multinomial(images, np.full(images, 1 / images))
 
 
+@spell_out(Pairs, PAIRS)
 def bootstrap(
     logits: Any,
     target: Any = None,
@@ -157,14 +160,7 @@ def bootstrap(
     replicates: int = 1000,
     level: float = 0.95,
     seed: Any = 0,
-    ignore_index: int | None = None,
-    axis: int | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[Pairs],
 ) -> dict[str, Interval]:
     """Measure calibration and segmentation with an interval that says how sure they are.
 
@@ -229,9 +225,7 @@ def bootstrap(
     where = "calibrate.bootstrap"
     names, bins, number, level = _check_request(where, measures, bins, replicates, level)
     generator = _generator(where, seed)
-    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
-    how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
-    samples = Samples(where, logits, target, memory=memory, workers=workers, **how)
+    samples = Samples(where, logits, target, **options)
     images = _images_of(where, samples, (temperature, bias), bins_for(names, bins))
     values: dict[str, list[Any]] = {name: [] for name in names}
     for times in _draws(generator, images.count, number):
@@ -247,6 +241,7 @@ def _measure(
         to[name].append(value_of(name, found if name == "adaptive_ece" else few, bins))
 
 
+@spell_out(Pairs, PAIRS)
 def compare(
     logits: Any,
     target: Any = None,
@@ -258,14 +253,7 @@ def compare(
     replicates: int = 1000,
     level: float = 0.95,
     seed: Any = 0,
-    ignore_index: int | None = None,
-    axis: int | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[Pairs],
 ) -> dict[str, Interval]:
     """How much one map of the logits changes the measures of another, on the same images.
 
@@ -304,10 +292,8 @@ def compare(
     where = "calibrate.compare"
     names, bins, number, level = _check_request(where, measures, bins, replicates, level)
     generator = _generator(where, seed)
-    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
-    how |= {"ignore_index": ignore_index, "key": key, "target_key": target_key}
     pairs = [_pair(where, name, given) for name, given in (("first", first), ("second", second))]
-    samples = Samples(where, logits, target, memory=memory, workers=workers, **how)
+    samples = Samples(where, logits, target, **options)
     fine = bins_for(names, bins)
     before, after = (_images_of(where, samples, pair, fine) for pair in pairs)
     values: dict[str, list[Any]] = {name: [] for name in names}

@@ -5,39 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from softmax2d import __version__
 from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.signatures import spell_out
 from softmax2d.calibrate import _newton, _sums, _vector
 from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.calibrate._pixels import WHERE, Pixels, range_of
 from softmax2d.calibrate._sums import FitSums
+from softmax2d.stream._options import SizedPairs
 from softmax2d.stream.counting.samples import Samples, names_of
 
 Method = Literal["temperature", "vector", "bias"]
 
 
+@spell_out(
+    SizedPairs,
+    "ignore_index axis size interpolation align_corners temperature_range iterations class_names "
+    "data_date key target_key memory workers",
+)
 def fit(
     logits: Any,
     target: Any = None,
     *,
     method: Method = "temperature",
     weight: Any = None,
-    ignore_index: int | None = None,
-    axis: int | None = None,
-    size: int | Sequence[int] | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
     temperature_range: tuple[float, float] = (0.01, 100.0),
     iterations: int = 100,
     class_names: str | os.PathLike[str] | Sequence[str] | None = None,
     data_date: str | None = None,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[SizedPairs],
 ) -> Calibration:
     """Fit the map z / temperature + bias that makes the truth most likely.
 
@@ -132,10 +131,7 @@ def fit(
         raise ValueError(f"{WHERE}: iterations must be at least 1; got {most}.")
     losses.text_or_none(WHERE, "data_date", data_date)
     minimize = None if method == "temperature" else _vector.optimiser()
-    how = {"axis": axis, "size": size, "interpolation": interpolation}
-    how |= {"align_corners": align_corners, "ignore_index": ignore_index, "key": key}
-    how |= {"target_key": target_key, "memory": memory, "workers": workers}
-    samples = Samples(WHERE, logits, target, **how)
+    samples = Samples(WHERE, logits, target, **options)
     names = names_of(WHERE, "class_names", class_names, samples)
     weights = losses.class_weights(WHERE, weight, samples.classes)
     pixels = Pixels(samples, _sums.unit_weights(_some(weights)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from softmax2d._gate import arrays, checks, losses, maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
+from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._ops.segment import Segmentation, segment_logits
@@ -26,6 +27,7 @@ from softmax2d._records.saved import Saved
 from softmax2d.calibrate import _newton, _sums
 from softmax2d.calibrate._pixels import range_of
 from softmax2d.calibrate._sums import FitSums
+from softmax2d.stream._options import Pairs
 from softmax2d.stream.counting.samples import Samples, names_of
 
 By = Literal["confidence", "boundary"]
@@ -222,23 +224,21 @@ def _only(truth: Target, classes: int, here: Array) -> Target:
     return targets.trust_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
 
 
+@spell_out(
+    Pairs,
+    "ignore_index axis interpolation align_corners temperature_range class_names data_date key "
+    "target_key memory workers",
+)
 def fit_local(
     logits: Any,
     target: Any = None,
     *,
     by: By = "confidence",
     bins: Sequence[float] | None = None,
-    ignore_index: int | None = None,
-    axis: int | None = None,
-    interpolation: Any = "linear",
-    align_corners: bool = False,
     temperature_range: tuple[float, float] = (0.1, 10.0),
     class_names: Sequence[str] | None = None,
     data_date: str | None = None,
-    key: str | None = None,
-    target_key: str | None = None,
-    memory: str | int = "512MB",
-    workers: int | None = None,
+    **options: Unpack[Pairs],
 ) -> LocalCalibration:
     """Fit one temperature for each range of confidence, or of the distance to a boundary.
 
@@ -297,10 +297,7 @@ def fit_local(
     whole = by == "boundary"
     if whole:
         needed("scipy", "calibrate")
-    how = {"axis": axis, "interpolation": interpolation, "align_corners": align_corners}
-    how |= {"ignore_index": ignore_index, "memory": memory, "workers": workers}
-    how |= {"key": key, "target_key": target_key}
-    samples = Samples(_WHERE, logits, target, whole=whole, **how)
+    samples = Samples(_WHERE, logits, target, whole=whole, **options)
     names = names_of(_WHERE, "class_names", class_names, samples)
     spans = 1 / bounds[1], 1 / bounds[0]
     parts = [_fit_range(samples, by, edges, i, spans) for i in range(len(edges) + 1)]

@@ -84,11 +84,28 @@ class Evaluated(Lying, Mapped, Run, total=False):
     report: Annotated[str | os.PathLike[str] | None, None]
 
 
-class Pairs(Sized, Budget, total=False):
-    """How pairs of logits and target are read."""
+class Scores(Lying, Budget, total=False):
+    """How logits are read, and which pixels count."""
 
     ignore_index: Annotated[int | None, None]
+
+
+class SizedScores(Scores, total=False):
+    """The same, and how logits come to a size."""
+
+    size: Annotated[int | Sequence[int] | None, None]
+
+
+class Pairs(Scores, total=False):
+    """How pairs of logits and target are read."""
+
     target_key: Annotated[str | None, None]
+
+
+class SizedPairs(Pairs, total=False):
+    """The same, and how logits come to a size."""
+
+    size: Annotated[int | Sequence[int] | None, None]
 
 
 RESULT = (
@@ -105,4 +122,4 @@ EVALUATED = (
     "workers nodata missing_as_fill progress scheduler summary checkpoint resume names report "
     "overwrite account"
 )
-PAIRS = "axis size interpolation align_corners ignore_index key target_key memory workers"
+PAIRS = "ignore_index axis interpolation align_corners key target_key memory workers"
