@@ -132,7 +132,7 @@ def cut(
     """The part of the logits that a window of the result reads, and the tables within it.
 
     The part ends with the upper neighbour wherever there is one, also where its weight is zero, so
-    that the core goes the way it goes in the whole, to the same bits.
+    that the core takes the same steps as in the whole, to the same bits.
     """
     parts, moved = [], []
     for (lower, weight), extent, wanted in zip(whole, own, window, strict=True):

@@ -104,7 +104,7 @@ def segment(
     if plan.frame is None:
         return found
     new = _labelled.RANK
-    return Segmentation(*(t if t is None else _labelled.with_labels(plan, t, new) for t in found))
+    return Segmentation(*(t if t is None else _labelled.label_result(plan, t, new) for t in found))
 
 
 def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
@@ -211,4 +211,4 @@ def _probabilities(plan: Plan, *, logs: bool) -> Any:
         )
     else:
         result = fill_probs(where, plan.in_memory(), logs)
-    return result if plan.frame is None else _labelled.with_labels(plan, result)
+    return result if plan.frame is None else _labelled.label_result(plan, result)

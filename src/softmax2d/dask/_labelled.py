@@ -60,10 +60,10 @@ def pixel_dims(plan: Plan) -> tuple[Any, ...]:
     return (*dims[: plan.axis], *dims[plan.axis + 1 :])
 
 
-def with_labels(plan: Plan, result: Any, new: str | None = None) -> Any:
+def label_result(plan: Plan, result: Any, new: str | None = None) -> Any:
     """``result`` as a DataArray; with the class axis, another in its place (``new``), or none.
 
-    Its name and attributes are those of the logits; how these were stored says nothing of it.
+    Its name and attributes are those of the logits, its encoding is not.
     """
     import xarray
 

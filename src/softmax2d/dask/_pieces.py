@@ -31,7 +31,7 @@ class Pieces(NamedTuple):
     plan : Plan
         The call.
     logits : dask array
-        One chunk along the class axis; with what neighbours lend where it is resampled.
+        One chunk along the class axis; where it is resampled, with rows and columns of neighbours.
     chunks : tuple of tuples of int
         Of the result, for each axis of its pixels.
     tables : tuple of dask arrays
@@ -56,8 +56,8 @@ class Pieces(NamedTuple):
     ) -> Lazy:
         """One call of ``function`` a piece: with its logits, its tables, and ``others``' blocks.
 
-        ``others`` come with the axes of the result that theirs are. Without the class axis in the
-        result the logits come as a list of one block: Dask copies them where it is to join blocks.
+        Each of ``others`` comes with the axes of the result along which it lies. Where the result
+        has no class axis the logits come as a list of one block: to join blocks, Dask copies them.
         """
         plan, pixels = self.plan, tuple(range(len(self.chunks)))
         classes = (*pixels[: plan.axis], _CLASSES, *pixels[plan.axis :])
@@ -105,8 +105,8 @@ def _cut(lower: Array, weight: Array, own: tuple[int, ...], linear: bool) -> _Cu
     """
     extent = sum(own)
     first = int(lower[0]) if len(lower) else 0
-    # The upper neighbour belongs to the piece wherever there is one, also where its weight is zero,
-    # so that the core goes the way it goes in the whole.
+    # A piece holds the upper neighbour wherever there is one, even of weight zero, so that the
+    # core takes the same steps as in the whole.
     stop = min((int(lower[-1]) if len(lower) else 0) + 2, extent)
     nearest = lower + (weight >= 0.5)
     starts, bounds = [first], [0]
