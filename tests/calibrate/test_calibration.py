@@ -275,12 +275,12 @@ def test_streams_take_it_and_journals_compare_its_numbers(
     want = s2d.softmax2d(z, **mapped(calibration, EXTRA))
     assert np.array_equal(np.load(tmp_path / "p.npy"), want)
     assert evaluate_files(z, t, temperature=calibration) == s2d.evaluate(z, t, **plain)
-    from softmax2d.stream._segment import Options, planned_run
+    from softmax2d.stream._segment import Options, plan_run
 
     heads = []
     for given in ({"temperature": calibration}, plain):
         options = Options(**given, overwrite=True)
-        with planned_run(tmp_path / "z.npy", tmp_path / "q.npy", ("labels",), options) as run:
+        with plan_run(tmp_path / "z.npy", tmp_path / "q.npy", ("labels",), options) as run:
             heads.append(run.work.header["parameters"] if hasattr(run.work, "header") else None)
             assert np.array_equal(
                 run.operation.affine[0], 1 / np.broadcast_to(plain["temperature"], 3)

@@ -47,8 +47,8 @@ def cli(capsys):
 def classifier():
     """Coarse logits of the photograph by the classifier trained on the strokes, and its losses."""
     image = _retina.photograph()
-    samples = _retina.thinned(_retina.features(image))
-    target = _strokes.drawn(_strokes.STROKES, image.shape[:2])
+    samples = _retina.thin(_retina.features(image))
+    target = _strokes.draw(_strokes.STROKES, image.shape[:2])
     weights, losses = _retina.train(samples, target)
     return np.tensordot(weights, samples, 1), losses, image.shape[:2]
 
@@ -101,7 +101,7 @@ def test_the_classifier_finds_what_can_be_seen(classifier):
 
 def test_strokes_kept_back_are_found(classifier):
     logits, _, size = classifier
-    truth = _strokes.drawn(_strokes.CHECKS, size)
+    truth = _strokes.draw(_strokes.CHECKS, size)
     statistics = s2d.evaluate(logits, truth, size=size, ignore_index=_strokes.UNMARKED)
     assert statistics.pixels == np.count_nonzero(truth != _strokes.UNMARKED)
     assert (statistics.class_pixels > 100).all()
@@ -157,14 +157,14 @@ def test_strokes_lie_in_the_photograph_and_cover_every_class(strokes):
     points = np.array([p for lines in strokes for line in lines for p in line])
     assert points.min() >= 0
     assert points.max() < 1411
-    target = _strokes.drawn(strokes, (1411, 1411))
+    target = _strokes.draw(strokes, (1411, 1411))
     marked = target[target != _strokes.UNMARKED]
     assert (np.bincount(marked) > 100).all()
     assert len(strokes) == len(_strokes.CLASSES) == len(_strokes.COLOURS)
 
 
 def test_no_pixel_is_both_trained_on_and_evaluated():
-    seen, kept = (_strokes.drawn(s, (1411, 1411)) for s in (_strokes.STROKES, _strokes.CHECKS))
+    seen, kept = (_strokes.draw(s, (1411, 1411)) for s in (_strokes.STROKES, _strokes.CHECKS))
     both = (seen != _strokes.UNMARKED) & (kept != _strokes.UNMARKED)
     assert not both.any()
 

@@ -47,7 +47,7 @@ def _distinct(k: int) -> tuple[int, int, int]:
 PALETTES = ("okabe-ito", "cityscapes", "voc", "distinct")
 
 
-def _named(name: str, classes: int) -> list[tuple[int, int, int]]:
+def _colours_of(name: str, classes: int) -> list[tuple[int, int, int]]:
     if name == "voc":
         return [_voc(k) for k in range(min(classes, 256))]
     if name == "distinct":
@@ -91,7 +91,7 @@ def palette(spec: str | os.PathLike[str] | None, classes: int) -> Array:
     if name not in PALETTES and not os.path.lexists(name):
         known = ", ".join(PALETTES)
         raise Refused(name, f"is neither a file nor one of the palettes {known}.")
-    colours = _named(name, classes) if name in PALETTES else _parse(name)
+    colours = _colours_of(name, classes) if name in PALETTES else _parse(name)
     if len(colours) < classes:
         raise Refused(name, f"has {len(colours)} colours for {classes} classes.")
     return np.array(colours[:classes], np.uint8)

@@ -22,7 +22,7 @@ from softmax2d._native import core
 from softmax2d._pictures.names import read_names
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.counting import check_labels
-from softmax2d.stream.counting.samples import nested_numbers
+from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
 from softmax2d.stream.plan.places import is_path, open_any
 
@@ -158,7 +158,7 @@ def _parts(labels: Any, asked: _Request, threads: int) -> Iterator[_Part]:
     elif isinstance(labels, list | tuple) and labels and all(map(is_path, labels)):
         with ThreadPoolExecutor(min(threads, len(labels))) as pool:
             yield from pool.map(partial(_of_file, asked=asked), labels)
-    elif nested_numbers(labels):
+    elif is_list_of_numbers(labels):
         yield _of_array("labels", labels, asked)
     else:
         for i, item in enumerate(_items(labels)):
@@ -177,7 +177,7 @@ def _items(labels: Any) -> Iterator[Any]:
 
 def _second(item: Any) -> Any:
     """The labels of a pair (image, labels); rows of numbers are no pair."""
-    pair = isinstance(item, tuple | list) and len(item) == 2 and not nested_numbers(item)
+    pair = isinstance(item, tuple | list) and len(item) == 2 and not is_list_of_numbers(item)
     return item[1] if pair else item
 
 

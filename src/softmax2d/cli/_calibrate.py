@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from softmax2d.calibrate import Assessment, Calibration, assess, fit
-from softmax2d.cli import _options, _paths, _results
+from softmax2d.cli import _options, _paths, _results, _values
 from softmax2d.stream import Results, Unusable
 
 _LISTED = 30
@@ -83,7 +83,7 @@ def calibrate(
     named = [] if classes is None else [Path(classes)]
     results = Results([out], [*read, *named], overwrite, report=report)
     asked = {"method": method, "weight": weight, "data_date": data_date, "class_names": classes}
-    with _options.option_words({"names ": "--classes "}):
+    with _values.option_words({"names ": "--classes "}):
         found: Calibration = _results.plainly(
             lambda: fit(scores, labels, **asked, **rest), "calibrate.fit"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths
+from softmax2d.cli import _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import input_line, say_notes
 from softmax2d.stream import Summary, Unusable, evaluate_files
@@ -72,10 +72,10 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     if rest["resume"] and report is None and rest["summary"] is None:
         raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
     _paths.check_apart([report], rest["calibration"])
-    _options.take_map(rest)
-    _options.take_scheduler(rest)
+    _values.take_map(rest)
+    _values.take_scheduler(rest)
     accounts: list[Summary] = []
-    with _options.option_words({"names ": "--classes "}), Progress("evaluate", quiet) as progress:
+    with _values.option_words({"names ": "--classes "}), Progress("evaluate", quiet) as progress:
         rest |= {"progress": progress, "account": accounts.append, "names": classes}
         found = evaluate_files(logits, truth, **rest)
     account = accounts[-1]

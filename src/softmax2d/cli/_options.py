@@ -6,20 +6,16 @@ is the same everywhere. :func:`take` gives them to a command, in the order of it
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from softmax2d.calibrate import Calibration
-from softmax2d.stream import Refused, Unusable
+from softmax2d.cli import _values
 
 Decorator = Callable[[Any], Any]
 
-REPORTS = (".txt", ".html", ".png", ".json")
 PALETTES = ("okabe-ito", "cityscapes", "voc", "distinct")
 _PATH = click.Path(path_type=Path)
 
@@ -33,75 +29,6 @@ def take(*options: Decorator) -> Decorator:
         return command
 
     return add
-
-
-def _size(context: Any, option: Any, text: str | None) -> tuple[int, ...] | None:
-    """``HxW`` or ``DxHxW``."""
-    if text is None:
-        return None
-    if not re.fullmatch(r"\s*[0-9]{1,9}(\s*[x×X]\s*[0-9]{1,9}){1,2}\s*", text, re.ASCII):
-        raise Unusable(f"--size {text[:60]}: expected HxW or DxHxW, as in 1024x2048.")
-    return tuple(int(n) for n in re.findall(r"[0-9]+", text))
-
-
-def _kinds(context: Any, option: Any, text: str) -> str | tuple[str, ...]:
-    """A name, or several where there is a comma."""
-    names = tuple(name.strip() for name in text.split(","))
-    return names[0] if len(names) == 1 else names
-
-
-def _pixels(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
-    """``512`` or ``384x512``."""
-    parts = text.lower().replace("×", "x").split("x")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter("expected a number of pixels, or HxW, as in 384x512.")
-    sizes = tuple(int(part) for part in parts)
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
-def _numbers(context: Any, option: Any, value: str | None) -> list[float] | None:
-    """``1,2,0.5``."""
-    try:
-        return None if value is None else [float(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter("expected numbers with commas between them.") from None
-
-
-def _goal(context: Any, option: Any, value: str) -> Any:
-    """``mean_iou``, ``mean_accuracy``, or ``recall:car,3``."""
-    name, colon, classes = value.partition(":")
-    if name == "recall" and colon:
-        listed = [c.strip() for c in classes.split(",") if c.strip()]
-        return "recall", [int(c) if c.isdecimal() else c for c in listed]
-    if value in ("mean_iou", "mean_accuracy"):
-        return value
-    raise click.BadParameter("expected mean_iou, mean_accuracy, or recall:CLASS,CLASS.")
-
-
-def _at_least_one(context: Any, option: Any, value: int | None) -> int | None:
-    if value is not None and value < 1:
-        raise click.BadParameter("must be at least 1.")
-    return value
-
-
-def _names(context: Any, option: Any, text: str) -> list[str]:
-    """Names with commas between them, each once."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _encoding(context: Any, option: Any, name: str) -> str:
-    return "uint8" if name == "8bit" else name
-
-
-def _account(context: Any, option: Any, path: Path | None) -> Path | None:
-    """Where the account goes."""
-    if path is None:
-        return None
-    if path.suffix.lower() != ".json":
-        raise Refused(path, f"has the suffix {path.suffix!r}; the account is a .json.")
-    if not path.parent.is_dir():
-        raise Refused(path, f"there is no folder {path.parent}.")
-    return path
 
 
 def _file(*names: str, metavar: str = "FILE", **how: Any) -> Decorator:
@@ -179,7 +106,7 @@ INTERPOLATION = (
         default="linear",
         show_default=True,
         metavar="KIND",
-        callback=_kinds,
+        callback=_values.parse_kinds,
         help="linear, nearest or nearest-exact; or one per spatial axis: nearest,linear,linear.",
     ),
     click.option(
@@ -190,7 +117,7 @@ SIZE = (
     click.option(
         "--size",
         metavar="HxW",
-        callback=_size,
+        callback=_values.parse_size,
         help="Interpolate the logits to this size (volumes: DxHxW).",
     ),
     _file(
@@ -220,7 +147,7 @@ OUTPUTS = click.option(
     default="labels,confidence",
     show_default=True,
     metavar="LIST",
-    callback=_names,
+    callback=_values.parse_names,
     help="Any of labels, confidence, margin, entropy.",
 )
 CONFIDENCE_AS = click.option(
@@ -229,7 +156,7 @@ CONFIDENCE_AS = click.option(
     type=click.Choice(["float", "8bit"]),
     default="float",
     show_default=True,
-    callback=_encoding,
+    callback=_values.parse_encoding,
     help="How confidence, margin and entropy are stored.",
 )
 PROBS_AS = click.option(
@@ -238,7 +165,7 @@ PROBS_AS = click.option(
     type=click.Choice(["float", "float32", "float16", "8bit"]),
     default="float",
     show_default=True,
-    callback=_encoding,
+    callback=_values.parse_encoding,
     help="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1.",
 )
 TOP_K = click.option("--top-k", type=int, metavar="K", help="Only the K most probable classes.")
@@ -276,14 +203,14 @@ def resume(words: str = "Go on with a run that was stopped, killed or failed.") 
 
 def summary(words: str = "Account for every tile and pixel in FILE, as JSON.") -> Decorator:
     """Where the account goes."""
-    return _file("--summary", callback=_account, help=words)
+    return _file("--summary", callback=_values.check_account, help=words)
 
 
 WORKERS = click.option(
     "--workers",
     type=int,
     metavar="N",
-    callback=_at_least_one,
+    callback=_values.check_positive,
     help="N processes of dask.distributed; threads of this one by default.",
 )
 SCHEDULER = click.option(
@@ -308,7 +235,7 @@ def quiet(words: str = "Print nothing.") -> Decorator:
 # A network's windows.
 WINDOWS = (
     click.option(
-        "--window", default="512", show_default=True, callback=_pixels,
+        "--window", default="512", show_default=True, callback=_values.parse_window,
         help="Pixels at once; or HxW.",
     ),
     click.option("--overlap", default=0.5, show_default=True, help="Of neighbouring windows."),
@@ -330,7 +257,10 @@ FIT = _choice(
     "One temperature; a temperature and a bias for each class; a bias for each class.",
 )  # fmt: skip
 WEIGHT = click.option(
-    "--weight", metavar="LIST", callback=_numbers, help="What a pixel of each class counts: 1,2,…"
+    "--weight",
+    metavar="LIST",
+    callback=_values.parse_numbers,
+    help="What a pixel of each class counts: 1,2,…",
 )
 DATA_DATE = click.option(
     "--data-date", metavar="TEXT", help="When the data were taken; kept in OUT."
@@ -348,7 +278,7 @@ WEIGHTS = (
 )  # fmt: skip
 TUNING = (
     click.option(
-        "--goal", default="mean_iou", show_default=True, callback=_goal,
+        "--goal", default="mean_iou", show_default=True, callback=_values.parse_goal,
         help="What to raise: mean_iou, mean_accuracy, or recall:CLASS,CLASS.",
     ),
     click.option(
@@ -378,53 +308,3 @@ FOLDER = _file(
 NO_TIMING = click.option(
     "--no-timing", is_flag=True, help="Leave out the comparison with other libraries."
 )
-
-
-def take_map(options: dict[str, Any]) -> None:
-    """Put one map, a temperature or a calibration, in the place of both options.
-
-    Raises
-    ------
-    Unusable
-        Both given, or a file that holds no calibration.
-    """
-    calibration = options.pop("calibration")
-    if calibration is None:
-        options["temperature"] = 1.0 if options["temperature"] is None else options["temperature"]
-    elif options["temperature"] is not None:
-        raise Unusable("give --temperature or --calibration, not both.")
-    else:
-        options["temperature"] = Calibration.load(calibration)
-
-
-def take_scheduler(options: dict[str, Any]) -> None:
-    """Put one scheduler, an address or a number of processes, in the place of both options.
-
-    Raises
-    ------
-    Unusable
-        Both were given.
-    """
-    workers = options.pop("workers")
-    if options["scheduler"] is not None and workers is not None:
-        raise Unusable("give --scheduler or --workers, not both.")
-    options["scheduler"] = options["scheduler"] or workers
-
-
-@contextmanager
-def option_words(words: Mapping[str, str]) -> Iterator[None]:
-    """Begin the library's refusals with an option where they begin with an argument.
-
-    Parameters
-    ----------
-    words : mapping of str to str
-        What a refusal begins with, and what takes its place.
-    """
-    try:
-        yield
-    except Unusable as error:
-        for argument, option in words.items():
-            if error.message.startswith(argument):
-                error.message = option + error.message.removeprefix(argument)
-                break
-        raise

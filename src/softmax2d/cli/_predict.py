@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths
+from softmax2d.cli import _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import LISTED
 from softmax2d.cli._segment import WORDS
@@ -68,9 +68,9 @@ def predict(
     """
     paths = _paths.paths_of(out, outputs, encoding)
     _paths.check_apart(paths.values(), rest["calibration"])
-    _options.take_map(rest)
+    _values.take_map(rest)
     how = {"outputs": outputs, "encoding": encoding, "names": classes}
-    with _options.option_words(WORDS), Progress("predict", quiet) as progress:
+    with _values.option_words(WORDS), Progress("predict", quiet) as progress:
         found = predict_file(model, image, paths, progress=progress, **how, **rest)
     if quiet:
         return

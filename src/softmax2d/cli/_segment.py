@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths, _report
+from softmax2d.cli import _options, _paths, _report, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.stream import Refused, segment_file, softmax2d_file
 
@@ -105,10 +105,10 @@ def segment(
     ):
         raise Refused(out, "a .npy file has no palette; use .png or .tif, or add --preview.")
     _paths.check_apart([*paths.values(), preview], rest["calibration"])
-    _options.take_map(rest)
-    _options.take_scheduler(rest)
+    _values.take_map(rest)
+    _values.take_scheduler(rest)
     shown: dict[str, Any] = {"names": classes, "palette": palette, "preview": preview}
-    with _options.option_words(WORDS), Progress("segment", quiet) as progress:
+    with _values.option_words(WORDS), Progress("segment", quiet) as progress:
         rest |= {"progress": progress, "account": _report.say_notes}
         found = segment_file(logits, paths, outputs=outputs, encoding=encoding, **shown, **rest)
     if not quiet:
@@ -158,8 +158,8 @@ def probs(logits: Path, out: Path, top_k: int | None, quiet: bool, **rest: Any) 
     if top_k is not None:
         paths = {"top_labels": out, "top_probs": _paths.neighbour_of(out, "top_probs")}
     _paths.check_apart(paths.values(), rest["calibration"])
-    _options.take_map(rest)
-    _options.take_scheduler(rest)
+    _values.take_map(rest)
+    _values.take_scheduler(rest)
     with Progress("probs", quiet) as progress:
         rest |= {"progress": progress, "account": _report.say_notes}
         found = softmax2d_file(logits, paths, top_k=top_k, **rest)

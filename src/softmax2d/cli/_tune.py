@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, TunedBias, tune_bias
-from softmax2d.cli import _options, _paths, _results
+from softmax2d.cli import _options, _paths, _results, _values
 from softmax2d.stream import Results
 
 
@@ -74,8 +74,8 @@ def tune(
     named = [] if classes is None else [Path(classes)]
     results = Results([out], [*read, *beside, *named], overwrite, report=report)
     prior = None if counts is None else ClassCounts.load(counts)
-    _options.take_map(rest)
-    with _options.option_words({"names ": "--classes "}):
+    _values.take_map(rest)
+    with _values.option_words({"names ": "--classes "}):
         found: TunedBias = _results.plainly(
             lambda: tune_bias(scores, labels, prior=prior, names=classes, **rest), "tune_bias"
         )

@@ -22,8 +22,8 @@ def _train(say: Say) -> tuple[Any, Any]:
     from softmax2d.demo import _retina, _strokes
 
     image = _retina.photograph()
-    samples = _retina.thinned(_retina.features(image))
-    target = _strokes.drawn(_strokes.STROKES, image.shape[:2])
+    samples = _retina.thin(_retina.features(image))
+    target = _strokes.draw(_strokes.STROKES, image.shape[:2])
     fine, coarse = (" × ".join(map(str, size)) for size in (target.shape, samples.shape[1:]))
     say(
         f"2. scikit-image's retina, {fine} pixels; logits of {len(_strokes.CLASSES)} classes on a "
@@ -61,7 +61,7 @@ def _evaluate(logits: Any, size: tuple[int, int], say: Say) -> Any:
     import softmax2d as s2d
     from softmax2d.demo import _strokes
 
-    truth = _strokes.drawn(_strokes.CHECKS, size)
+    truth = _strokes.draw(_strokes.CHECKS, size)
     statistics = s2d.evaluate(logits, truth, size=size, ignore_index=_strokes.UNMARKED)
     say("3. evaluate: those logits and the pixels under strokes that the training has not seen")
     for line in statistics.report(_strokes.CLASSES).splitlines():

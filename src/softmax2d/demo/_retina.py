@@ -83,7 +83,7 @@ def features(image: Array) -> Array:
     return stacked
 
 
-def thinned(image: Array) -> Array:
+def thin(image: Array) -> Array:
     """What is at the centres of cells of about ``STEP`` × ``STEP`` pixels, shape (F, h, w)."""
     rows, columns = (
         (2 * np.arange(n // STEP + 1) + 1) * n // (2 * (n // STEP + 1)) for n in image.shape[1:]
@@ -144,7 +144,7 @@ def train(samples: Array, target: Array, steps: int = 15) -> tuple[Array, list[f
     shape = len(CLASSES), len(samples)
     losses = []
 
-    def decayed(parameters: Array) -> tuple[float, Array]:
+    def decay(parameters: Array) -> tuple[float, Array]:
         weights = parameters.reshape(shape)
         loss, grad = loss_and_grad(weights, samples, target)
         losses.append(loss)
@@ -152,5 +152,5 @@ def train(samples: Array, target: Array, steps: int = 15) -> tuple[Array, list[f
         return loss + penalty, (grad + _DECAY * weights).ravel()
 
     start = np.zeros(shape).ravel()
-    found = minimize(decayed, start, jac=True, method="L-BFGS-B", options={"maxiter": steps})
+    found = minimize(decay, start, jac=True, method="L-BFGS-B", options={"maxiter": steps})
     return found.x.reshape(shape).astype(np.float32), losses

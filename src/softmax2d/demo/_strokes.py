@@ -14,7 +14,7 @@ Array = NDArray[Any]
 Point = tuple[int, int]
 Strokes = tuple[tuple[tuple[Point, ...], ...], ...]
 
-UNMARKED = 255  # in a target, pixels that nobody has labelled
+UNMARKED = 255  # in a target, pixels without a label
 CLASSES = ("outside", "retina", "vessel", "optic disc", "fovea")
 COLOURS = ("#000000", "#e69f00", "#0072b2", "#f0e442", "#009e73")  # Okabe and Ito
 
@@ -124,7 +124,7 @@ CHECKS: Strokes = (
 )
 
 
-def drawn(strokes: Strokes, shape: tuple[int, ...]) -> Array:
+def draw(strokes: Strokes, shape: tuple[int, ...]) -> Array:
     """The strokes as a target: the class of each pixel under them, ``UNMARKED`` elsewhere.
 
     Parameters

@@ -66,14 +66,14 @@ def _pytorch(logits: Any, threads: int) -> dict[str, Work]:
     tensor, out = torch.from_numpy(logits), torch.empty(logits.shape)
     coarse, size = torch.from_numpy(_coarse(logits))[None], logits.shape[1:]
 
-    def interpolated() -> Any:
+    def interpolate() -> Any:
         fine = torch.nn.functional.interpolate(coarse, size, mode="bilinear")[0]
         return torch.softmax(fine, 0, out=out).max(0)
 
     return {
         _PROBS: lambda: torch.softmax(tensor, 0, out=out),
         _LABELS: lambda: torch.softmax(tensor, 0, out=out).max(0),
-        _RESAMPLED: interpolated,
+        _RESAMPLED: interpolate,
     }
 
 
@@ -82,18 +82,18 @@ def _scipy(logits: Any, threads: int) -> dict[str, Work]:
     coarse = _coarse(logits)
     factors = [n / m for n, m in zip(logits.shape[1:], coarse.shape[1:], strict=True)]
 
-    def labelled(scores: Any) -> tuple[Any, Any]:
+    def label(scores: Any) -> tuple[Any, Any]:
         probs = softmax(scores, 0)
         return probs.argmax(0), probs.max(0)
 
-    def interpolated() -> tuple[Any, Any]:
+    def interpolate() -> tuple[Any, Any]:
         fine = [zoom(z, factors, order=1, mode="nearest", grid_mode=True) for z in coarse]
-        return labelled(np.stack(fine))
+        return label(np.stack(fine))
 
     return {
         _PROBS: lambda: softmax(logits, 0),
-        _LABELS: lambda: labelled(logits),
-        _RESAMPLED: interpolated,
+        _LABELS: lambda: label(logits),
+        _RESAMPLED: interpolate,
     }
 
 

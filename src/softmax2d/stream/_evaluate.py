@@ -193,7 +193,7 @@ class _Counting:
         """Count every tile, and account for them, well or not."""
         counting, held, started = self.counting, self.held, perf_counter()
         total = prod(counting.plan.geometry.shape)
-        summary = _begun(counting, total, held)
+        summary = _start(counting, total, held)
         summary.names = self.names
         before = frozenset(counting.tiles)
         left = (tile for tile in range(summary.tiles) if tile not in before)
@@ -222,7 +222,7 @@ class _Counting:
         return found
 
 
-def _begun(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary:
+def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary:
     """The account of an evaluation that has counted nothing yet, or what was kept."""
     plan = counting.plan
     tiles = len(plan.tiling) if total else 0

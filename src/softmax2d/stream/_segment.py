@@ -76,9 +76,7 @@ class Options:
 
 
 @contextmanager
-def planned_run(
-    source: Any, result: Any, names: tuple[str, ...], options: Options
-) -> Iterator[Run]:
+def plan_run(source: Any, result: Any, names: tuple[str, ...], options: Options) -> Iterator[Run]:
     """A run of which everything is checked before anything is written."""
     logits = Input(source, options.key, options.missing_as_fill)
     kept = [*logits.files, *input_files(options.like), *options.style.files]
@@ -100,7 +98,7 @@ def planned_run(
             check_array(name, array, operation)
             check_apart(name, array, source)
         cache, left = cache_chunks(logits.source, operation.geometry, budget[0])
-        held = image_rules.held_bytes(operation.decode, operation.geometry.classes, budget[1])
+        held = image_rules.histogram_bytes(operation.decode, operation.geometry.classes, budget[1])
         left = max(1, left - held)
         places = paths | arrays
         tiling, workers = tile_for_results(cache, operation, places, left, budget[1])
@@ -164,7 +162,7 @@ def _operation(
         encoding=options.encoding,
         nodata=nodata,
         empty=empty,
-        decode=image_rules.known_decode(options.decode),
+        decode=image_rules.check_decode(options.decode),
     )
 
 
@@ -239,7 +237,7 @@ def _write(source: Any, result: Any, names: tuple[str, ...], style: Style, optio
     with ExitStack() as stack:
         if scheduler is not None:
             asked = replace(asked, cluster=stack.enter_context(connect(scheduler)))
-        run = stack.enter_context(planned_run(source, result, names, asked))
+        run = stack.enter_context(plan_run(source, result, names, asked))
         results = [] if run.work is None else [target.path for target in run.work.targets]
         return run(account_path(path, [source, *results]))
 

@@ -1,7 +1,7 @@
-"""Logits beside their truth, counted tile by tile: what every evaluation of files goes through.
+"""Logits beside their truth, counted tile by tile.
 
-What is counted is somebody else's: a function of a tile's logits, their truth and the number of
-images in them, whose results can be added up by ``+``.
+A count is a function of a tile's logits, their truth and the number of images in them; its results
+are added up by ``+``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from softmax2d.stream.recovery.journal import Record
 Count = Callable[[Logits, Target | None, int], Any]
 
 _TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
-_RATIO = 200  # how far a file of labels shrinks that is not one label nearly everywhere
-_CELL = 64  # pixels along an axis that networks give one cell of scores, at most
+_RATIO = 200  # compression ratio above which a label file is treated as a bomb
+_CELL = 64  # pixels along an axis of one cell of a network's scores, at most
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Plan:
     nodata : float or None
         Logits stored as this in any class: such a pixel counts nowhere.
     blank : bool
-        Make such logits NaN, for what looks at no truth, not even at one that leaves pixels out.
+        Make such logits NaN, for counts without a truth, which would leave such pixels out.
     """
 
     source: Source
@@ -92,10 +92,10 @@ class Plan:
         try:
             return scores, targets.labels("evaluate", truth, scores, ignore)
         except ValueError:
-            raise self._refused(truth, box) from None
+            raise self._refusal(truth, box) from None
 
     def _truth(self, box: Box) -> Array:
-        """The truth of a box, whatever axes of length one its file has or lacks."""
+        """The truth of a box; axes of length one may be missing in its file, or too many."""
         assert self.truth is not None  # noqa: S101 - for the type checker
         spatial = box[self.geometry.batch :]
         where = box
@@ -103,8 +103,8 @@ class Plan:
             where = (slice(0, 1),) * (len(self.truth.shape) - len(spatial)) + spatial
         return self.truth.read(where).reshape(shape_of(box))
 
-    def _refused(self, truth: Array, box: Box) -> Refused:
-        """What to say of a truth that is no class; its place is that of the file."""
+    def _refusal(self, truth: Array, box: Box) -> Refused:
+        """The refusal of a truth that is no class; the place is that in the file."""
         ignore, classes = self.ignore_index, self.geometry.classes
         bad = (truth < 0) | (truth >= classes)
         if ignore is not None:
@@ -120,49 +120,49 @@ class Plan:
 
 
 def _only(counts: Array) -> Target:
-    """A truth of one class that leaves out the pixels which do not count."""
+    """A truth of one class, with an ignored label where pixels do not count."""
     return targets.trust_labels(np.where(counts, np.uint8(0), np.uint8(255)), 255)
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """A plan with the map of its logits and what is counted of them."""
+    """A plan with the map of its logits and the count."""
 
     plan: Plan
     affine: Map | None
     count: Count
 
     def __call__(self, box: Box) -> Any:
-        """What is counted in a box."""
+        """The count of a box."""
         scores, target = self.plan.read(box)
         images = prod(shape_of(box)[: self.plan.geometry.batch])
         return self.count(scores._replace(map=self.affine), target, images)
 
 
 class Counting:
-    """Counts tiles and adds them up; several threads may.
+    """The sum of the counts of tiles; several threads may count.
 
-    Parts of an image are added up and become one image when all of them are there
-    (``as_one_image``, where what is counted has it), so that a class that occurs in several tiles
-    of an image occurs in one image.
+    The parts of an image are added up and become one image when all of them are there
+    (``as_one_image``, where a count has it): a class in several tiles of an image occurs in one
+    image.
 
     Parameters
     ----------
     counted : callable
-        What is counted in a box of the plan's pixels.
+        Gives the count of a box of the plan's pixels.
     plan : Plan
         The boxes.
     apart : bool
-        Keep what is found of each image, in place of the sum.
+        Keep the count of each image, in place of the sum.
     made : callable, optional
-        With ``apart``, what to make of each image and keep.
+        With ``apart``, makes of each image's count what is kept.
 
     Attributes
     ----------
     found : Any
         The sum; None where nothing was counted.
     images : dict of tuple of int to Any
-        With ``apart``, what was found of each image, by its index on the batch axes.
+        With ``apart``, the count of each image, by its index on the batch axes.
     """
 
     def __init__(
@@ -173,12 +173,12 @@ class Counting:
         made: Callable[[Any], Any] | None = None,
     ) -> None:
         self.plan, self.found, self.images = plan, None, {}  # type: Plan, Any, dict[Any, Any]
-        self._counted, self._apart, self._made = counted, apart, made
+        self._count, self._apart, self._keep = counted, apart, made
         self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Unpack what is read from files that are unpacked as a whole."""
+        """Unpack the files that are unpacked as a whole."""
         self.plan.source.prepare()
         if self.plan.truth is not None:
             self.plan.truth.prepare()
@@ -188,13 +188,13 @@ class Counting:
         return self.take(tile, self.parts(tile))
 
     def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
-        """What is counted in a tile, part by part."""
+        """The counts of a tile, part by part."""
         for box in self.plan.tiling.parts(tile):
             for part in self._by_image(box):
-                yield part, self._counted(part)
+                yield part, self._count(part)
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
-        """Add up what :meth:`parts` counted, perhaps in another process."""
+        """Add up the counts of :meth:`parts`, perhaps of another process."""
         pixels = 0
         for part, found in parts:
             self._add(part, found)
@@ -202,7 +202,7 @@ class Counting:
         return {"tile": tile, "pixels": pixels}
 
     def _by_image(self, box: Box) -> Iterator[Box]:
-        """Whole images together, unless they are kept apart; parts of images one by one."""
+        """Boxes to count: whole images together unless kept apart, parts of images one by one."""
         batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
         if shape_of(box)[batch:] == shape[batch:] and not self._apart:
             yield box
@@ -224,13 +224,13 @@ class Counting:
                     return
                 part = part.as_one_image() if hasattr(part, "as_one_image") else part
             if self._apart:
-                self.images[image] = part if self._made is None else self._made(part)
+                self.images[image] = part if self._keep is None else self._keep(part)
             else:
                 self.found = part if self.found is None else self.found + part
 
 
 def check_labels(truth: Source) -> None:
-    """Refuse what cannot be class indices.
+    """Refuse a truth that cannot be class indices.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
 
 
 def _check_bomb(truth: Source, geometry: Geometry) -> None:
-    """Refuse a truth that unpacks to far more than its file and the logits make plausible."""
+    """Refuse a truth far larger, unpacked, than its file and the logits make plausible."""
     size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
     pairs = zip(geometry.shape[geometry.batch :], own, strict=True)
     times = max((n / max(1, m) for n, m in pairs), default=1)
@@ -292,7 +292,7 @@ def plan_of(
     where: str = "evaluate",
     counted: Callable[[int, int], int] | None = None,
 ) -> tuple[Plan, int]:
-    """Check everything, and plan; also the number of workers.
+    """A checked plan, and the number of workers.
 
     ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
     ``counted`` gives the bytes that the counts of so many classes take with so many workers.
@@ -315,7 +315,7 @@ def plan_of(
         how = replace(how, size=size)
     geometry = resize(geometry, logits, how, where)
     if counted is not None:
-        memory, workers = _beside_counts(partial(counted, geometry.classes), memory, workers)
+        memory, workers = _leave_for_counts(partial(counted, geometry.classes), memory, workers)
     chunks = [] if truth is None else _truth_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)
@@ -331,8 +331,8 @@ def plan_of(
     return Plan(source, truth, geometry, tiling, ignore_index, nodata, blank), workers
 
 
-def _beside_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
-    """What the counts leave of a budget, and of the workers: they take half of it at most."""
+def _leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
+    """The budget and the workers beside the counts, which take half of the budget at most."""
     while workers > 1 and counted(workers) > memory // 2:
         workers -= 1
     held = counted(workers)
@@ -345,7 +345,7 @@ def _beside_counts(counted: Callable[[int], int], memory: int, workers: int) -> 
 
 
 def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:
-    """The map of a plan's logits, checked.
+    """The checked map of a plan's logits.
 
     Raises
     ------

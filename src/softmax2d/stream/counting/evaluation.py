@@ -1,4 +1,4 @@
-"""What an evaluation counts of each tile, here or in other processes."""
+"""The counts of an evaluation, tile by tile, here or in other processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from softmax2d.stream.recovery.journal import Record
 
 @dataclass
 class Found:
-    """Statistics of some pixels, and how many of their undefined ones have nothing but -inf."""
+    """Statistics of some pixels, and how many of the undefined pixels have nothing but -inf."""
 
     statistics: Statistics
     minus_inf: int = 0
@@ -42,42 +42,42 @@ class Found:
         return Found(self.statistics + other.statistics, self.minus_inf + other.minus_inf)
 
     def as_one_image(self) -> Found:
-        """Of parts of an image."""
+        """The same pixels as parts of one image."""
         return Found(self.statistics.as_one_image(), self.minus_inf)
 
     def to_json(self) -> Record:
         """JSON values; :meth:`from_json` reads them."""
         said = self.statistics.with_arrays()
         said["top_sums"] = said["top_sums"].tolist()  # of any length
-        said |= {name: _packed(said[name]) for name in _ARRAYS}
+        said |= {name: _pack(said[name]) for name in _ARRAYS}
         return {"statistics": said, "minus_inf": self.minus_inf}
 
     @classmethod
     def from_json(cls, said: Record, classes: int, bins: int) -> Found:
-        """What :meth:`to_json` wrote.
+        """An object from the values of :meth:`to_json`.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            It is nothing of that, or of other sizes.
+            Other values, or of other sizes.
         """
         shapes = (classes, classes), (classes,), (3, classes, bins)
         statistics = dict(said["statistics"])
         for name, shape in zip(_ARRAYS, shapes, strict=True):
-            statistics[name] = _unpacked(statistics[name], shape)
+            statistics[name] = _unpack(statistics[name], shape)
         return cls(Statistics.from_dict(statistics), int(said["minus_inf"]))
 
 
 _ARRAYS = ("confusion", "image_counts", "class_sums")
 
 
-def _packed(array: Array) -> str:
-    """Integers as text: as bytes, since numbers of many classes would stop all threads for long."""
+def _pack(array: Array) -> str:
+    """Integers as text, by way of bytes: a list of numbers would hold the GIL for long."""
     return b64encode(zlib.compress(np.ascontiguousarray(array, "<i8").data, 1)).decode()
 
 
-def _unpacked(text: str, shape: tuple[int, ...]) -> Array:
-    """The integers that :func:`_packed` wrote; no more than they should be."""
+def _unpack(text: str, shape: tuple[int, ...]) -> Array:
+    """The integers of a text from :func:`_pack`; a longer text is damaged."""
     size = 8 * prod(shape)
     try:
         data = zlib.decompressobj().decompress(b64decode(text), size + 1)
@@ -89,16 +89,16 @@ def _unpacked(text: str, shape: tuple[int, ...]) -> Array:
 
 
 def counts_bytes(bins: int, classes: int, workers: int) -> int:
-    """What counting takes: an image, the sum, the next one; each worker's part, and its source.
+    """Bytes of the counts: an image, the sum, the next one; each worker's part, and its source.
 
-    The core counts in numbers of 32 bits for each of its threads.
+    The core has counts of 32 bits for each of its threads.
     """
     each = classes * (classes + 3 * bins)
     return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads())
 
 
-def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
-    """What is counted in a part."""
+def count_part(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
+    """The count of a part."""
     statistics = count_pixels(scores, target, images, bins)
     if not statistics.undefined:
         return Found(statistics)
@@ -111,12 +111,12 @@ def found_in(scores: Logits, target: Target | None, images: int, bins: int) -> F
 
 
 class Evaluation(Counting):
-    """Counts tiles, and accounts for their pixels: each tile as a whole, or not at all.
+    """The sum of the counts of tiles and of their pixels: each tile as a whole, or not at all.
 
     Attributes
     ----------
     tiles : set of int
-        Those that are counted.
+        Numbers of the tiles in the sum.
     counts : Counts
         Of their pixels.
     """
@@ -130,18 +130,18 @@ class Evaluation(Counting):
         self._turn, self._whole = threading.Lock(), True
 
     def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
-        """What is counted in a tile; neighbouring parts are one, or memory holds all."""
+        """The counts of a tile; neighbouring parts are joined, to save memory."""
         held: tuple[Box, Any] | None = None
         for box, found in super().parts(tile):
-            joined = None if held is None else self._joined(*held, box, found)
+            joined = None if held is None else self._join(*held, box, found)
             if held is not None and joined is None:
                 yield held
             held = joined or (box, found)
         if held is not None:
             yield held
 
-    def _joined(self, box: Box, found: Found, other: Box, more: Found) -> tuple[Box, Found] | None:
-        """Two parts as one; None where they are no box together."""
+    def _join(self, box: Box, found: Found, other: Box, more: Found) -> tuple[Box, Found] | None:
+        """Two neighbouring parts as one; None where both are no box together."""
         apart = [d for d, (a, b) in enumerate(zip(box, other, strict=True)) if a != b]
         if len(apart) != 1 or box[apart[0]].stop != other[apart[0]].start:
             return None
@@ -153,7 +153,7 @@ class Evaluation(Counting):
         return (*box[:d], slice(box[d].start, other[d].stop), *box[d + 1 :]), both
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
-        """Add up parts; the record counts their pixels by what they are."""
+        """Add up the counts of parts; the record has their pixels by kind."""
         parts, counts, read = list(parts), pixel_counts.Counts(), 0
         for box, found in parts:
             all_, valid = prod(shape_of(box)), found.statistics.pixels
@@ -170,7 +170,7 @@ class Evaluation(Counting):
         return {**record, **counts.to_json(), "read": read}
 
     def state(self) -> Record | None:
-        """What is counted so far, JSON values; None without a tile, or in the middle of one."""
+        """The counts so far, JSON values; None without a tile, or in the middle of one."""
         with self._turn:
             if not self._whole or not self.tiles:
                 return None
@@ -180,12 +180,12 @@ class Evaluation(Counting):
         return {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
 
     def go_on(self, state: Record) -> None:
-        """Begin with what :meth:`state` said.
+        """Begin with the values of :meth:`state`.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            It is not of this plan; then nothing has changed.
+            Values of another plan; nothing has changed then.
         """
         known = range(len(self.plan.tiling))
         tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
@@ -214,7 +214,7 @@ def spans(tiles: Iterable[int]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Counted:
-    """Tiles whose pixels are counted by other processes."""
+    """The count of a tile in another process."""
 
     path: str
     truth: str
@@ -230,11 +230,11 @@ class Counted:
 
     def __call__(self, tile: int) -> tuple[int, list[tuple[Box, Any]]]:
         """Count one tile."""
-        return tile, list(_opened(self).parts(tile))
+        return tile, list(_open(self).parts(tile))
 
 
 @lru_cache(2)
-def _opened(job: Counted) -> Evaluation:
+def _open(job: Counted) -> Evaluation:
     source = open_any(job.path, job.keys[0], fill=job.fill)
     truth = open_any(job.truth, job.keys[1], fill=job.fill)
     plan = Plan(source, truth, job.geometry, job.tiling, job.ignore_index, job.nodata)
@@ -242,15 +242,15 @@ def _opened(job: Counted) -> Evaluation:
 
 
 def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int) -> Evaluation:
-    """The counts of a plan, of nothing yet."""
+    """The counts of a plan before its first tile."""
     affine = map_of(plan, temperature, bias)
-    return Evaluation(Mapped(plan, affine, partial(found_in, bins=bins)), bins)
+    return Evaluation(Mapped(plan, affine, partial(count_part, bins=bins)), bins)
 
 
 def header_of(
     counting: Evaluation, keys: Any, fill: bool, mapped: dict[str, Any], budget: tuple[int, int]
 ) -> Record:
-    """What an evaluation that goes on compares; JSON values."""
+    """What a resumed evaluation compares; JSON values."""
     plan, geometry = counting.plan, counting.plan.geometry
     scale = mapped["temperature"], mapped["bias"]
     return {
@@ -278,7 +278,7 @@ def header_of(
 def job_of(
     counting: Evaluation, files: tuple[Any, Any], keys: Any, fill: bool, mapped: dict[str, Any]
 ) -> Counted:
-    """What other processes need to count the tiles of an evaluation.
+    """The count of a tile of an evaluation, for other processes.
 
     Raises
     ------

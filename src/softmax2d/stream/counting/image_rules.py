@@ -1,4 +1,4 @@
-"""What decides the labels of every image of a file: a pass over it before labels are written."""
+"""The rules by which labels of each image are decoded: a pass over the file before labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from softmax2d.stream.workers import threads
 _CELL_BYTES = 16  # of a bin's count and sum
 
 
-def known_decode(decode: Any) -> str:
-    """How labels are chosen.
+def check_decode(decode: Any) -> str:
+    """The name of a way to choose labels.
 
     Raises
     ------
@@ -33,8 +33,8 @@ def known_decode(decode: Any) -> str:
         raise Unusable(str(error).removeprefix("segment_file: ")) from None
 
 
-def held_bytes(decode: str, classes: int, workers: int) -> int:
-    """What counting takes: images in hand, and each thread's own counts."""
+def histogram_bytes(decode: str, classes: int, workers: int) -> int:
+    """Bytes of the histograms: of the images in hand, and of each thread."""
     if decode == "argmax":
         return 0
     images = 2 * workers + _runtime.get_num_threads()
@@ -42,7 +42,7 @@ def held_bytes(decode: str, classes: int, workers: int) -> int:
 
 
 def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int) -> tuple[Any, ...]:
-    """The numbers that decide each image, in order: the same whatever the tiles.
+    """The rule of each image, in order; the same whatever the tiles.
 
     Raises
     ------
@@ -52,11 +52,11 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
     geometry = operation.geometry
     plan = Plan(source, None, geometry, tiling, None, operation.nodata)
 
-    def made(found: _decode.Histogram) -> Any:
+    def make(found: _decode.Histogram) -> Any:
         return _decode.rule(found, operation.decode).numbers
 
     counted = Mapped(plan, operation.affine, _decode.histogram)
-    counting = Counting(counted, plan, apart=True, made=made)
+    counting = Counting(counted, plan, apart=True, made=make)
     tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
     try:
         threads.run(counting, tiles, threads.ignore_record, workers)

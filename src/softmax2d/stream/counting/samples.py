@@ -1,7 +1,7 @@
-"""Many logits with their truth, gone through as often as asked: what fitting and tuning read.
+"""Many logits with their truth, for passes of fits and searches.
 
-Arrays are counted whole, files tile by tile within a budget of memory; either way nothing of the
-pixels' number is kept between two passes.
+Arrays are counted whole, files tile by tile within a budget of memory. Nothing as large as the
+pixels is kept between two passes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from softmax2d.stream.workers import threads
 
 
 def _several(value: Any) -> bool:
-    """Whether it is a sequence of arrays or paths, and not one of them."""
-    return isinstance(value, list | tuple) and not nested_numbers(value)
+    """Whether a value is a sequence of arrays or paths."""
+    return isinstance(value, list | tuple) and not is_list_of_numbers(value)
 
 
-def nested_numbers(value: Any) -> bool:
-    """Whether it is a list of numbers, or of lists of them: one array."""
+def is_list_of_numbers(value: Any) -> bool:
+    """Whether a value is one array as nested lists of numbers."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
         if isinstance(value, int | float | np.number):
@@ -45,8 +45,8 @@ def nested_numbers(value: Any) -> bool:
     return False
 
 
-def _held(where: str, name: str, value: Any) -> Any:
-    """An array or a path as a source can be made of it: DLPack, lists and so on become NumPy's."""
+def _as_source(where: str, name: str, value: Any) -> Any:
+    """A path, a source or an array that a source is made of; DLPack and lists become NumPy's."""
     if isinstance(value, Source | str | os.PathLike):
         return value
     if all(hasattr(value, n) for n in ("shape", "dtype", "__getitem__")) and not hasattr(
@@ -59,7 +59,7 @@ def _held(where: str, name: str, value: Any) -> Any:
 
 
 class _Resident:
-    """A plan over arrays in memory: what the core takes is made once, not in every pass."""
+    """A plan over arrays in memory; the core's arguments are made once, not in every pass."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan, self._known = plan, {}  # type: Plan, dict[Any, tuple[Logits, Target | None]]
@@ -89,10 +89,10 @@ class Samples:
         Integer class indices of shape (..., H, W). Of another spatial size than the logits, these
         are interpolated to it on the way.
     truth : bool
-        Whether there is a target; False for logits alone.
+        Whether there is a target; False: logits alone.
     whole : bool
-        Whether files are counted whole as well, whatever memory that takes: for what sees past the
-        edge of a tile.
+        Whether files are counted whole as well, whatever memory that takes: for counts that see
+        past the edge of a tile.
     axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`; ``size`` is that of the pixels where there is
         no target.
@@ -151,7 +151,7 @@ class Samples:
         self.names: tuple[str, ...] | None = first[0].source.names
 
     def total(self, count: Count, temperature: Any = 1.0, bias: Any = None) -> Any:
-        """What is counted of everything, added up.
+        """The sum of the counts of all pixels.
 
         Parameters
         ----------
@@ -168,19 +168,17 @@ class Samples:
             The sum; None where there is no pixel.
         """
         found = None
-        for counting in self._counted(count, temperature, bias, apart=False):
+        for counting in self._count(count, temperature, bias, apart=False):
             if counting.found is not None:
                 found = counting.found if found is None else found + counting.found
         return found
 
     def each(self, count: Count, temperature: Any = 1.0, bias: Any = None) -> Iterator[Any]:
-        """What is counted of every image, one after the other; as :meth:`total`."""
-        for counting in self._counted(count, temperature, bias, apart=True):
+        """The count of every image, one after the other; as :meth:`total`."""
+        for counting in self._count(count, temperature, bias, apart=True):
             yield from (counting.images[index] for index in sorted(counting.images))
 
-    def _counted(
-        self, count: Count, temperature: Any, bias: Any, apart: bool
-    ) -> Iterator[Counting]:
+    def _count(self, count: Count, temperature: Any, bias: Any, apart: bool) -> Iterator[Counting]:
         for plan, workers in self._plans():
             affine: Map | None = map_of(plan, temperature, bias, self._where)
             counting = Counting(Mapped(plan, affine, count), plan, apart)
@@ -216,7 +214,7 @@ class Samples:
         yield from zip(logits, target, strict=True)
 
     def _dataset(self, dataset: Any) -> Iterator[tuple[Any, Any]]:
-        """Pairs; counted where there is a length, since not every ``__getitem__`` ends."""
+        """The pairs of a dataset, by number where it has a length: not every dataset ends."""
         kind = type(dataset).__name__
         if hasattr(dataset, "shape") or isinstance(dataset, str | os.PathLike):
             raise TypeError(f"{self._where}: logits are {kind}, and the target is missing.")
@@ -237,16 +235,16 @@ class Samples:
             yield logits, target
 
     def _plans(self) -> Iterator[tuple[Any, int]]:
-        """Every plan with its number of workers; files are open while theirs is looked at."""
+        """Every plan with its number of workers; files are open while their plan is used."""
         for number, (logits, target) in enumerate(self._pairs()):
             if number in self._kept:
                 yield self._kept[number], 1
                 continue
             with ExitStack() as stack:
-                source = self._opened(stack, logits, "logits", self._keys[0])
+                source = self._open(stack, logits, "logits", self._keys[0])
                 truth = None
                 if self._truth:
-                    truth = self._opened(stack, target, "target", self._keys[1])
+                    truth = self._open(stack, target, "target", self._keys[1])
                 plan, workers = plan_of(source, truth, **self._how)
                 self._check_classes(plan)
                 resident = _resident(source) and (truth is None or _resident(truth))
@@ -261,8 +259,8 @@ class Samples:
                     self._kept[number] = known
                 yield known, 1
 
-    def _opened(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Source:
-        held = _held(self._where, name, given)
+    def _open(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Source:
+        held = _as_source(self._where, name, given)
         if isinstance(held, Source):
             return held
         if isinstance(held, np.ndarray):
@@ -281,7 +279,7 @@ def names_of(
     given: str | os.PathLike[str] | Sequence[str] | None,
     samples: Samples,
 ) -> tuple[str, ...] | None:
-    """The names of the classes; if none are given those of the file, where they are one a class."""
+    """The names of the classes: as given, else of the file, if it has one for each class."""
     if given is None:
         return samples.names if len(samples.names or ()) == samples.classes else None
     if isinstance(given, str | os.PathLike):
@@ -296,5 +294,5 @@ def names_of(
 
 
 def _resident(source: Source) -> bool:
-    """Whether its values lie in memory."""
+    """Whether the values of a source lie in memory."""
     return isinstance(source, ArraySource) and isinstance(source.held, np.ndarray)
