@@ -10,6 +10,7 @@ from softmax2d._gate.options import Decode
 from softmax2d.stream.workers.summary import Progress, Summary
 
 Encoding = Literal["float", "float32", "float16", "uint8"]
+Weighting = Literal["gaussian", "hann", "flat"]
 
 
 class Lying(TypedDict, total=False):
@@ -84,6 +85,33 @@ class Evaluated(Lying, Mapped, Run, total=False):
     report: Annotated[str | os.PathLike[str] | None, None]
 
 
+class Prediction(Mapped, total=False):
+    """How a network slides over an image, and the results that are asked for."""
+
+    window: Annotated[int | Sequence[int], 512]
+    overlap: Annotated[float, 0.5]
+    weighting: Annotated[Weighting, "gaussian"]
+    test_time: Annotated[Literal["none", "flips"], "none"]
+    blend: Annotated[Literal["logits", "probabilities"], "logits"]
+    batch: Annotated[int, 1]
+    axis: Annotated[int | None, None]
+    scale: Annotated[float | Literal["auto"] | None, "auto"]
+    pad: Annotated[Literal["reflect", "edge", "constant"], "reflect"]
+    nodata: Annotated[float | None, None]
+    nodata_label: Annotated[int | None, None]
+    outputs: Annotated[str | Sequence[str], ("labels",)]
+    encoding: Annotated[Literal["float", "float32", "float16", "uint8"], "float"]
+    key: Annotated[str | None, None]
+    memory: Annotated[str | int, "512MB"]
+    resume: Annotated[bool, False]
+    overwrite: Annotated[bool, False]
+    names: Annotated[str | os.PathLike[str] | Sequence[str] | None, None]
+    palette: Annotated[Any, None]
+    cog: Annotated[bool, False]
+    progress: Annotated[Progress | None, None]
+    summary: Annotated[str | os.PathLike[str] | None, None]
+
+
 class Scores(Lying, Budget, total=False):
     """How logits are read, and which pixels count."""
 
@@ -123,3 +151,7 @@ EVALUATED = (
     "overwrite account"
 )
 PAIRS = "ignore_index axis interpolation align_corners key target_key memory workers"
+PREDICTION = (
+    "window overlap weighting test_time blend batch axis scale pad nodata nodata_label temperature "
+    "bias outputs encoding key memory resume overwrite names palette cog progress summary"
+)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from softmax2d._files.source.source import Source
+from softmax2d._gate.signatures import spell_out
+from softmax2d.stream._options import PREDICTION, Prediction
 from softmax2d.stream._run import Run, run_here, split_places
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import budget_left, parse_memory
@@ -21,41 +21,11 @@ from softmax2d.stream.recovery.header import run_header
 from softmax2d.stream.recovery.unfinished import Work
 from softmax2d.stream.sliding.bands import Bands
 from softmax2d.stream.sliding.plan import Plan, Sliding, plan_bands
-from softmax2d.stream.workers.summary import Progress, Summary
-
-Weighting = Literal["gaussian", "hann", "flat"]
+from softmax2d.stream.workers.summary import Summary
 
 
-def predict(
-    model: Any,
-    image: Any,
-    result: Any,
-    *,
-    window: int | Sequence[int] = 512,
-    overlap: float = 0.5,
-    weighting: Weighting = "gaussian",
-    test_time: Literal["none", "flips"] = "none",
-    blend: Literal["logits", "probabilities"] = "logits",
-    batch: int = 1,
-    axis: int | None = None,
-    scale: float | Literal["auto"] | None = "auto",
-    pad: Literal["reflect", "edge", "constant"] = "reflect",
-    nodata: float | None = None,
-    nodata_label: int | None = None,
-    temperature: Any = 1.0,
-    bias: Any = None,
-    outputs: str | Sequence[str] = ("labels",),
-    encoding: Literal["float", "float32", "float16", "uint8"] = "float",
-    key: str | None = None,
-    memory: str | int = "512MB",
-    resume: bool = False,
-    overwrite: bool = False,
-    names: str | os.PathLike[str] | Sequence[str] | None = None,
-    palette: Any = None,
-    cog: bool = False,
-    progress: Progress | None = None,
-    summary: str | os.PathLike[str] | None = None,
-) -> Summary:
+@spell_out(Prediction, PREDICTION)
+def predict(model: Any, image: Any, result: Any, **options: Unpack[Prediction]) -> Summary:
     """Run a network over an image of any size, and keep what is asked for.
 
     Parameters
@@ -132,56 +102,27 @@ def predict(
     >>> labels[:, 3].tolist()
     [0, 0, 0, 1, 1]
     """
-    asked = Sliding(
-        output_names(outputs, None, encoding), window, overlap, weighting, test_time, blend, batch,
-        axis, scale, pad, nodata, nodata_label, temperature, bias, encoding,
-    )  # fmt: skip
-    style = Style(names, palette, cog)
-    return run_prediction(
-        model, image, result, asked, style, key=key, memory=memory, resume=resume,
-        overwrite=overwrite, progress=progress, summary=summary,
-    )  # fmt: skip
-
-
-def run_prediction(
-    model: Any,
-    image: Any,
-    result: Any,
-    asked: Sliding,
-    style: Style,
-    *,
-    key: str | None = None,
-    memory: str | int = "512MB",
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    summary: str | os.PathLike[str] | None = None,
-) -> Summary:
-    """Plan and run :func:`predict`."""
-    picture = Input(image, key)
+    asked: dict[str, Any] = {**options}
+    resume, overwrite = asked.pop("resume"), asked.pop("overwrite")
+    progress, summary = asked.pop("progress"), asked.pop("summary")
+    style = Style(asked.pop("names"), asked.pop("palette"), asked.pop("cog"))
+    picture, room = Input(image, asked.pop("key")), asked.pop("memory")
+    outputs = output_names(asked.pop("outputs"), None, asked["encoding"])
     kept = [*input_files(model), *picture.files, *style.files]
-    paths, arrays = split_places(result, asked.outputs, kept, resume, overwrite)
-    room = parse_memory(memory)
+    paths, arrays = split_places(result, outputs, kept, resume, overwrite)
+    room = parse_memory(room)
     with picture:
         budget_left(picture.source, room)
-        plan = plan_bands(model, picture.source, asked)
+        plan = plan_bands(model, picture.source, Sliding(outputs=outputs, **asked))
         for name, array in arrays.items():
             check_array(name, array, plan.operation)
             check_apart(name, array, image)
-        look = check_style(style, plan.operation.geometry.classes)
-        head, made = _plan_results(picture.source, plan, paths, look)
+        style = check_style(style, plan.operation.geometry.classes)
+        head, made = _plan_results(picture.source, plan, paths, style)
         work = Work(made, head, resume, overwrite) if made else None
-        run = Run(
-            picture.source,
-            plan.operation,
-            plan.bands,
-            partial(Bands, plan),
-            run_here,
-            work,
-            arrays,
-            in_order=True,
-            progress=progress,
-        )
+        task = partial(Bands, plan)
+        run = Run(picture.source, plan.operation, plan.bands, task, run_here, work, arrays, True)
+        run.progress = progress
         return run(account_path(summary, [image, *paths.values()]))
 
 
@@ -194,12 +135,9 @@ def _plan_results(
     bare = Source()  # the image's place without its bands' names, which are no classes
     bare.path, bare.shape, bare.dtype = source.path, source.shape, source.dtype
     bare.space, bare.chunks = source.space, None
-    made = [
-        replace(target, chunks=None)  # bands are no chunks: stored when they are complete
-        for target in targets(
-            plan.operation, paths, tiling, looks(plan.operation, bare, None, style)
-        )
-    ]
+    styles = looks(plan.operation, bare, None, style)
+    made = targets(plan.operation, paths, tiling, styles)
+    made = [replace(target, chunks=None) for target in made]  # bands are no chunks
     head = run_header(source, plan.operation, tiling, made)
     head["parameters"] |= plan.request
     head["tiling"] = {"rows": list(plan.blend.axes[0].starts)}

@@ -174,9 +174,9 @@ def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) 
         for source in inputs:
             if same_file(path, source):
                 raise Refused(path, f"is the input {source} itself; choose another name.")
-            if chunked_format(source) is not None and _inside(path, source):
+            if chunked_format(source) is not None and _lies_inside(path, source):
                 raise Refused(path, f"lies inside the input {source}; choose another name.")
-            if _inside(source, path):
+            if _lies_inside(source, path):
                 raise Refused(path, f"holds the input {source}; choose another name.")
         if any(same_file(path, other) for other in paths[:i]):
             raise Refused(path, "would be written twice; give each result its own name.")
@@ -186,7 +186,7 @@ def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) 
             raise Refused(path, f"there is no folder {path.parent}.")
 
 
-def _inside(path: Path, folder: Path) -> bool:
+def _lies_inside(path: Path, folder: Path) -> bool:
     """Whether a name lies below a folder, links followed."""
     real = os.path.realpath(folder)
     return os.path.isdir(folder) and Path(os.path.realpath(path)).is_relative_to(real)

@@ -35,20 +35,20 @@ class Sliding:
     """The request to :func:`softmax2d.stream.predict`, in the words of its docstring."""
 
     outputs: tuple[str, ...]
-    window: Any = 512
-    overlap: float = 0.5
-    weighting: str = "gaussian"
-    test_time: str = "none"
-    blend: str = "logits"
-    batch: int = 1
-    axis: int | None = None
-    scale: Any = "auto"
-    pad: str = "reflect"
-    nodata: float | None = None
-    nodata_label: int | None = None
-    temperature: Any = 1.0
-    bias: Any = None
-    encoding: str = "float"
+    window: Any
+    overlap: float
+    weighting: str
+    test_time: str
+    blend: str
+    batch: int
+    axis: int | None
+    scale: Any
+    pad: str
+    nodata: float | None
+    nodata_label: int | None
+    temperature: Any
+    bias: Any
+    encoding: str
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Summary:
         self.dtype, self.source_shape, self.interpolation = str(dtype), shape, interpolation
 
     def resumed(self, records: Iterable[Record]) -> None:
-        """Take down what an earlier run stored, all of it."""
+        """Count all tiles as those of an earlier run."""
         self.tiles_resumed = self.tiles
         for record in records:
             self.counts += Counts.of_record(record)
