@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 import softmax2d as numpy_functions
 from softmax2d._gate.options import Reduction, Window
+from softmax2d._gate.signatures import Text, function_of
 from softmax2d._losses import overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size, exporting
@@ -22,11 +22,26 @@ from softmax2d.torch.kernels.cpu import array_of, keywords
 from softmax2d.torch.operators import cross_entropy as operators
 from softmax2d.torch.operators import regions
 
-Given = ParamSpec("Given")
+P = ParamSpec("P")
 Result = TypeVar("Result")
+# From the public function's name, whether the gradient is wanted, and the pair's fixed arguments.
+Compute = Callable[..., tuple[Tensor, Tensor]]
 
 
-def cross_entropy2d(
+def _value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Callable[P, Tensor]]:
+    """Make a public function that returns the loss."""
+    return function_of(prepare, lambda compute, where: compute(where, False, *fixed)[0], "Tensor")
+
+
+def _pair_of(
+    prepare: Callable[P, Compute], *fixed: Any
+) -> Callable[[Text], Callable[P, tuple[Tensor, Tensor]]]:
+    """Make a public function that returns the loss and its gradient."""
+    result = "tuple[Tensor, Tensor]"
+    return function_of(prepare, lambda compute, where: compute(where, True, *fixed), result)
+
+
+def _cross_entropy(
     logits: Tensor,
     target: Tensor,
     *,
@@ -44,7 +59,25 @@ def cross_entropy2d(
     top_k: float | None = None,
     threshold: float | None = None,
     spatial_dims: int | None = None,
-) -> Tensor:
+) -> Compute:
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    terms = label_smoothing, focal_gamma, reduction, top_k, threshold
+    options = LossOptions(weight, ignore_index, *terms)
+
+    def compute(where: str, with_grad: bool) -> Any:
+        z, t, source = arguments.problem(where, logits, target, given)
+        flat = arguments.loss_options(where, z, options)
+        if with_grad:
+            return operators.cross_entropy_with_grad(z.detach(), t.detach(), *source, *flat)
+        if exporting():
+            return composite.cross_entropy(z, t, source, flat), None
+        return operators.cross_entropy(z, t, *source, *flat)
+
+    return compute
+
+
+@_value_of(_cross_entropy)
+def cross_entropy2d() -> None:
     """Cross-entropy of every pixel, and a backward pass that keeps no probabilities.
 
     :func:`softmax2d.cross_entropy2d` for tensors: formula, options and accuracy are its.
@@ -92,37 +125,10 @@ def cross_entropy2d(
     >>> round(loss.item(), 4), logits.grad[0, :, 0, 0].tolist()
     (0.6931, [-0.125, 0.125])
     """
-    where = "cross_entropy2d"
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    terms = label_smoothing, focal_gamma, reduction, top_k, threshold
-    logits, target, source = arguments.problem(where, logits, target, given)
-    options = arguments.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
-    if exporting():
-        return composite.cross_entropy(logits, target, source, options)
-    loss: Tensor
-    loss, *_ = operators.cross_entropy(logits, target, *source, *options)
-    return loss
 
 
-def cross_entropy2d_with_grad(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    ignore_index: int | None = -100,
-    label_smoothing: float = 0.0,
-    focal_gamma: float = 0.0,
-    reduction: Reduction = "mean",
-    top_k: float | None = None,
-    threshold: float | None = None,
-    spatial_dims: int | None = None,
-) -> tuple[Tensor, Tensor]:
+@_pair_of(_cross_entropy)
+def cross_entropy2d_with_grad() -> None:
     """Cross-entropy and its gradient at the logits, on the CPU in one pass; outside autograd.
 
     :func:`softmax2d.cross_entropy2d_with_grad` for tensors.
@@ -134,29 +140,33 @@ def cross_entropy2d_with_grad(
     grad_logits : Tensor, shape, dtype and strides of ``logits``
         Gradient of the loss; with reduction "none", of the sum of the losses.
     """
-    where = "cross_entropy2d_with_grad"
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    terms = label_smoothing, focal_gamma, reduction, top_k, threshold
-    logits, target, source = arguments.problem(where, logits, target, given)
-    options = arguments.loss_options(where, logits, LossOptions(weight, ignore_index, *terms))
-    operator = operators.cross_entropy_with_grad
-    loss, grad = operator(logits.detach(), target.detach(), *source, *options)
-    return loss, grad
 
 
-def _region(logits: Tensor, target: Tensor, given: Source, options: RegionOptions) -> Tensor:
+def _compute(
+    where: str, with_grad: bool, logits: Tensor, loss: Callable[[str, Tensor], Tensor]
+) -> Any:
+    """A loss and, where it is wanted, its gradient by autograd; refusals name the loss."""
+    if not with_grad:
+        return loss(where, logits), None
+    with torch.enable_grad():
+        at = tensors.floats(where, "logits", logits).detach().requires_grad_()
+        found = loss(where.removesuffix("_with_grad"), at)
+        (grad,) = torch.autograd.grad(found, at)
+    return found.detach(), grad
+
+
+def _overlap(problem: tuple[Tensor, Tensor, Source], options: RegionOptions) -> Tensor:
     """Dice and its relatives."""
-    where = options.where
-    logits, target, source = arguments.problem(where, logits, target, given)
-    options = arguments.region_options(logits, options)
+    z, t, source = problem
+    flat = arguments.region_options(z, options)
     if exporting():
-        return composite.region(logits, target, source, options)
+        return composite.region(z, t, source, flat)
     loss: Tensor
-    loss, _ = regions.region(logits, target, *source, *options)
+    loss, _ = regions.region(z, t, *source, *flat)
     return loss
 
 
-def dice_loss2d(
+def _region(
     logits: Tensor,
     target: Tensor,
     *,
@@ -170,46 +180,21 @@ def dice_loss2d(
     ignore_index: int | None = None,
     smooth: float = 1.0,
     spatial_dims: int | None = None,
-) -> Tensor:
-    """Dice loss of tensors: :func:`softmax2d.dice_loss2d`, differentiable any number of times.
-
-    On a CUDA device through plain PyTorch in float64.
-
-    Examples
-    --------
-    >>> import torch, softmax2d.torch as s2t
-    >>> s2t.dice_loss2d(torch.zeros(2, 1, 2), torch.tensor([[0, 1]]), smooth=0)
-    tensor(0.5000)
-    """
-    where = "dice_loss2d"
+) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    options = RegionOptions(weight, ignore_index, smooth, where, overlap.DICE)
-    return _region(logits, target, given, options)
+
+    def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
+        def loss(where: str, logits: Tensor) -> Tensor:
+            problem = arguments.problem(where, logits, target, given)
+            options = RegionOptions(weight, ignore_index, smooth, where, factors)
+            return _overlap(problem, options)
+
+        return _compute(where, with_grad, logits, loss)
+
+    return compute
 
 
-def jaccard_loss2d(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
-    spatial_dims: int | None = None,
-) -> Tensor:
-    """Jaccard loss of tensors: :func:`softmax2d.jaccard_loss2d`, as :func:`dice_loss2d`."""
-    where = "jaccard_loss2d"
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    options = RegionOptions(weight, ignore_index, smooth, where, overlap.JACCARD)
-    return _region(logits, target, given, options)
-
-
-def tversky_loss2d(
+def _tversky(
     logits: Tensor,
     target: Tensor,
     *,
@@ -225,16 +210,60 @@ def tversky_loss2d(
     ignore_index: int | None = None,
     smooth: float = 1.0,
     spatial_dims: int | None = None,
-) -> Tensor:
-    """Tversky loss of tensors: :func:`softmax2d.tversky_loss2d`, as :func:`dice_loss2d`."""
-    where = "tversky_loss2d"
+) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    factors = overlap.tversky(where, alpha, beta)
-    options = RegionOptions(weight, ignore_index, smooth, where, factors)
-    return _region(logits, target, given, options)
+
+    def compute(where: str, with_grad: bool) -> Any:
+        def loss(where: str, logits: Tensor) -> Tensor:
+            problem = arguments.problem(where, logits, target, given)
+            factors = overlap.tversky(where, alpha, beta)
+            return _overlap(problem, RegionOptions(weight, ignore_index, smooth, where, factors))
+
+        return _compute(where, with_grad, logits, loss)
+
+    return compute
 
 
-def lovasz_softmax_loss2d(
+@_value_of(_region, overlap.DICE)
+def dice_loss2d() -> None:
+    """Dice loss of tensors: :func:`softmax2d.dice_loss2d`, differentiable any number of times.
+
+    On a CUDA device through plain PyTorch in float64.
+
+    Examples
+    --------
+    >>> import torch, softmax2d.torch as s2t
+    >>> s2t.dice_loss2d(torch.zeros(2, 1, 2), torch.tensor([[0, 1]]), smooth=0)
+    tensor(0.5000)
+    """
+
+
+@_pair_of(_region, overlap.DICE)
+def dice_loss2d_with_grad() -> None:
+    """Loss and gradient at the logits; everything else is :func:`dice_loss2d`'s."""
+
+
+@_value_of(_region, overlap.JACCARD)
+def jaccard_loss2d() -> None:
+    """Jaccard loss of tensors: :func:`softmax2d.jaccard_loss2d`, as :func:`dice_loss2d`."""
+
+
+@_pair_of(_region, overlap.JACCARD)
+def jaccard_loss2d_with_grad() -> None:
+    """Loss and gradient at the logits; everything else is :func:`jaccard_loss2d`'s."""
+
+
+@_value_of(_tversky)
+def tversky_loss2d() -> None:
+    """Tversky loss of tensors: :func:`softmax2d.tversky_loss2d`, as :func:`dice_loss2d`."""
+
+
+@_pair_of(_tversky)
+def tversky_loss2d_with_grad() -> None:
+    """Loss and gradient at the logits; everything else is :func:`tversky_loss2d`'s."""
+
+
+def _lovasz(
     logits: Tensor,
     target: Tensor,
     *,
@@ -247,43 +276,31 @@ def lovasz_softmax_loss2d(
     classes: str = "present",
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
-) -> Tensor:
+) -> Compute:
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    options = LovaszOptions(classes, ignore_index)
+
+    def loss(where: str, logits: Tensor) -> Tensor:
+        z, t, source = arguments.problem(where, logits, target, given)
+        if exporting():
+            return composite.lovasz(z, t, source, options)
+        found: Tensor = regions.lovasz(z, t, *source, *options)
+        return found
+
+    return lambda where, with_grad: _compute(where, with_grad, logits, loss)
+
+
+@_value_of(_lovasz)
+def lovasz_softmax_loss2d() -> None:
     """Lovász-softmax loss of tensors: :func:`softmax2d.lovasz_softmax_loss2d`.
 
     Differentiable any number of times; on a CUDA device through plain PyTorch in float64.
     """
-    where = "lovasz_softmax_loss2d"
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    logits, target, source = arguments.problem(where, logits, target, given)
-    options = LovaszOptions(classes, ignore_index)
-    if exporting():
-        return composite.lovasz(logits, target, source, options)
-    loss: Tensor = regions.lovasz(logits, target, *source, *options)
-    return loss
 
 
-def _with_grad(loss: Callable[Given, Tensor]) -> Callable[Given, tuple[Tensor, Tensor]]:
-    """A function with the same arguments that returns the loss and its gradient."""
-
-    def both(logits: Tensor, target: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            at = tensors.floats(both.__name__, "logits", logits).detach().requires_grad_()
-            found = cast("Callable[..., Tensor]", loss)(at, target, **options)
-            (grad,) = torch.autograd.grad(found, at)
-        return found.detach(), grad
-
-    both.__name__ = both.__qualname__ = f"{loss.__name__}_with_grad"
-    both.__module__ = loss.__module__
-    signature = inspect.signature(loss).replace(return_annotation="tuple[Tensor, Tensor]")
-    both.__signature__ = signature  # type: ignore[attr-defined]
-    both.__doc__ = f"Loss and gradient at the logits; everything else is :func:`{loss.__name__}`'s."
-    return cast("Callable[Given, tuple[Tensor, Tensor]]", both)
-
-
-dice_loss2d_with_grad = _with_grad(dice_loss2d)
-jaccard_loss2d_with_grad = _with_grad(jaccard_loss2d)
-tversky_loss2d_with_grad = _with_grad(tversky_loss2d)
-lovasz_softmax_loss2d_with_grad = _with_grad(lovasz_softmax_loss2d)
+@_pair_of(_lovasz)
+def lovasz_softmax_loss2d_with_grad() -> None:
+    """Loss and gradient at the logits; everything else is :func:`lovasz_softmax_loss2d`'s."""
 
 
 def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -100) -> None:
@@ -310,10 +327,10 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         )
 
 
-def _run_eagerly(function: Callable[Given, Result]) -> Callable[Given, Result]:
+def _run_eagerly(function: Callable[P, Result]) -> Callable[P, Result]:
     """Have torch.compile leave a function alone; type checkers still see its parameters."""
     disable: Callable[..., Any] = torch.compiler.disable
-    return cast("Callable[Given, Result]", disable(function))
+    return cast("Callable[P, Result]", disable(function))
 
 
 @_run_eagerly
