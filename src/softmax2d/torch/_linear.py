@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from softmax2d._gate.options import Reduction
+from softmax2d._gate.signatures import spell_out
 from softmax2d.torch._functions import Names, Size, exporting
 from softmax2d.torch._loss_functions import cross_entropy2d
 from softmax2d.torch._modules import _Options
@@ -180,6 +181,24 @@ def _convolved(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return functional.conv2d(features.to(kind), weight.to(kind)[:, :, None, None], shift)
 
 
+class LinearOptions(TypedDict, total=False):
+    """Options of :class:`LinearCrossEntropy2d`."""
+
+    class_weight: Annotated[Tensor | None, None]
+    ignore_index: Annotated[int | None, -100]
+    reduction: Annotated[str, "mean"]
+    label_smoothing: Annotated[float, 0.0]
+    interpolation: Annotated[Any, "linear"]
+    align_corners: Annotated[bool, False]
+    temperature: Annotated[float | Tensor, 1.0]
+    logit_bias: Annotated[Tensor | None, None]
+    focal_gamma: Annotated[float, 0.0]
+    top_k: Annotated[float | None, None]
+    threshold: Annotated[float | None, None]
+    device: Annotated[Any, None]
+    dtype: Annotated[torch.dtype | None, None]
+
+
 class LinearCrossEntropy2d(_Options):
     """A network's last 1x1 convolution and its loss: :func:`linear_cross_entropy2d` as a module.
 
@@ -219,39 +238,18 @@ class LinearCrossEntropy2d(_Options):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
+    @spell_out(LinearOptions)
     def __init__(
         self,
         in_channels: int,
         num_classes: int,
         bias: bool = True,
-        *,
-        class_weight: Tensor | None = None,
-        ignore_index: int | None = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        logit_bias: Tensor | None = None,
-        focal_gamma: float = 0.0,
-        top_k: float | None = None,
-        threshold: float | None = None,
-        device: Any = None,
-        dtype: torch.dtype | None = None,
+        **options: Unpack[LinearOptions],
     ) -> None:
-        _refuse_chosen("LinearCrossEntropy2d", top_k, threshold)
-        super().__init__(
-            class_weight=class_weight,
-            ignore_index=ignore_index,
-            reduction=reduction,
-            label_smoothing=label_smoothing,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            logit_bias=logit_bias,
-            focal_gamma=focal_gamma,
-        )
-        place: Any = {"device": device, "dtype": dtype}
+        own: dict[str, Any] = {**options}
+        _refuse_chosen("LinearCrossEntropy2d", own.pop("top_k"), own.pop("threshold"))
+        place = {"device": own.pop("device"), "dtype": own.pop("dtype")}
+        super().__init__(**own)
         self.weight = nn.Parameter(torch.empty(num_classes, in_channels, **place))
         numbers = nn.Parameter(torch.empty(num_classes, **place)) if bias else None
         self.register_parameter("bias", numbers)

@@ -3,16 +3,75 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
+from softmax2d._gate.signatures import spell_out
 from softmax2d._ops.segment import Segmentation
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _functions
 from softmax2d.torch import _loss_functions as losses
 from softmax2d.torch.gate import arguments
+
+
+class MapOptions(TypedDict, total=False):
+    """Options of modules that give probabilities."""
+
+    dim: Annotated[int, -3]
+    temperature: Annotated[float | Tensor, 1.0]
+    bias: Annotated[Tensor | None, None]
+
+
+class GridOptions(TypedDict, total=False):
+    """Options of modules that resample."""
+
+    dim: Annotated[int, -3]
+    interpolation: Annotated[Any, "linear"]
+    align_corners: Annotated[bool, False]
+    temperature: Annotated[float | Tensor, 1.0]
+    bias: Annotated[Tensor | None, None]
+
+
+class SegmentOptions(GridOptions, total=False):
+    """Those of :class:`Segment`."""
+
+    size: Annotated[Any, None]
+    outputs: Annotated[Any, ("labels", "confidence")]
+    top_k: Annotated[int | None, None]
+    spatial_dims: Annotated[int | None, None]
+    decode: Annotated[Any, "argmax"]
+
+
+class CrossEntropyOptions(GridOptions, total=False):
+    """Those of :class:`CrossEntropy2d` that PyTorch's does not have."""
+
+    focal_gamma: Annotated[float, 0.0]
+    top_k: Annotated[float | None, None]
+    threshold: Annotated[float | None, None]
+
+
+class RegionOptions(GridOptions, total=False):
+    """Those of :class:`DiceLoss2d`."""
+
+    weight: Annotated[Tensor | None, None]
+    ignore_index: Annotated[int | None, None]
+    smooth: Annotated[float, 1.0]
+
+
+class LovaszOptions(GridOptions, total=False):
+    """Those of :class:`LovaszSoftmaxLoss2d`."""
+
+    classes: Annotated[str, "present"]
+    ignore_index: Annotated[int | None, None]
+
+
+class EvaluateOptions(GridOptions, total=False):
+    """Those of :class:`Evaluate`."""
+
+    ignore_index: Annotated[int | None, None]
+    bins: Annotated[int, 15]
 
 
 class _Options(nn.Module):
@@ -59,10 +118,9 @@ class Softmax2d(_Options):
     [0.5, 0.5]
     """
 
-    def __init__(
-        self, *, dim: int = -3, temperature: float | Tensor = 1.0, bias: Tensor | None = None
-    ) -> None:
-        super().__init__(dim=dim, temperature=temperature, bias=bias)
+    @spell_out(MapOptions)
+    def __init__(self, **options: Unpack[MapOptions]) -> None:
+        super().__init__(**options)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Probabilities of ``logits``, shape (..., C, H, W)."""
@@ -72,10 +130,9 @@ class Softmax2d(_Options):
 class LogSoftmax2d(_Options):
     """Logarithms of the class probabilities at every pixel; options of :class:`Softmax2d`."""
 
-    def __init__(
-        self, *, dim: int = -3, temperature: float | Tensor = 1.0, bias: Tensor | None = None
-    ) -> None:
-        super().__init__(dim=dim, temperature=temperature, bias=bias)
+    @spell_out(MapOptions)
+    def __init__(self, **options: Unpack[MapOptions]) -> None:
+        super().__init__(**options)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Log-probabilities of ``logits``, shape (..., C, H, W)."""
@@ -88,32 +145,12 @@ class Segment(_Options):
     Parameters are the options of that function.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = -3,
-        size: Any = None,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        bias: Tensor | None = None,
-        outputs: Any = ("labels", "confidence"),
-        top_k: int | None = None,
-        spatial_dims: int | None = None,
-        decode: Any = "argmax",
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            size=size,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            bias=bias,
-            outputs=outputs,
-            top_k=top_k,
-            spatial_dims=spatial_dims,
-            decode=decode,
-        )
+    @spell_out(
+        SegmentOptions,
+        "dim size interpolation align_corners temperature bias outputs top_k spatial_dims decode",
+    )
+    def __init__(self, **options: Unpack[SegmentOptions]) -> None:
+        super().__init__(**options)
 
     def forward(self, logits: Tensor) -> Segmentation:
         """The named tuple of :func:`softmax2d.torch.segment`."""
@@ -127,7 +164,7 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     warnings.warn(
         "CrossEntropy2d: size_average and reduce are deprecated, as in PyTorch; use reduction=.",
         DeprecationWarning,
-        stacklevel=3,
+        stacklevel=4,  # below spell_out
     )
     if reduce is not None and not reduce:
         return "none"
@@ -162,6 +199,7 @@ class CrossEntropy2d(_Options):
     tensor(0.6931)
     """
 
+    @spell_out(CrossEntropyOptions)
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -170,29 +208,14 @@ class CrossEntropy2d(_Options):
         reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
-        *,
-        dim: int = -3,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        bias: Tensor | None = None,
-        focal_gamma: float = 0.0,
-        top_k: float | None = None,
-        threshold: float | None = None,
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
         super().__init__(
             weight=weight,
             ignore_index=ignore_index,
             reduction=_reduction(size_average, reduce, reduction),
             label_smoothing=label_smoothing,
-            dim=dim,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            bias=bias,
-            focal_gamma=focal_gamma,
-            top_k=top_k,
-            threshold=threshold,
+            **options,
         )
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -218,28 +241,9 @@ class DiceLoss2d(_RegionLoss):
 
     loss = staticmethod(losses.dice_loss2d)
 
-    def __init__(
-        self,
-        *,
-        dim: int = -3,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        bias: Tensor | None = None,
-        weight: Tensor | None = None,
-        ignore_index: int | None = None,
-        smooth: float = 1.0,
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            bias=bias,
-            weight=weight,
-            ignore_index=ignore_index,
-            smooth=smooth,
-        )
+    @spell_out(RegionOptions)
+    def __init__(self, **options: Unpack[RegionOptions]) -> None:
+        super().__init__(**options)
 
 
 class JaccardLoss2d(DiceLoss2d):
@@ -263,26 +267,9 @@ class LovaszSoftmaxLoss2d(_RegionLoss):
 
     loss = staticmethod(losses.lovasz_softmax_loss2d)
 
-    def __init__(
-        self,
-        *,
-        dim: int = -3,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        bias: Tensor | None = None,
-        classes: str = "present",
-        ignore_index: int | None = None,
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            bias=bias,
-            classes=classes,
-            ignore_index=ignore_index,
-        )
+    @spell_out(LovaszOptions)
+    def __init__(self, **options: Unpack[LovaszOptions]) -> None:
+        super().__init__(**options)
 
 
 class Evaluate(_Options):
@@ -300,26 +287,9 @@ class Evaluate(_Options):
     1.0
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = -3,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        temperature: float | Tensor = 1.0,
-        bias: Tensor | None = None,
-        ignore_index: int | None = None,
-        bins: int = 15,
-    ) -> None:
-        super().__init__(
-            dim=dim,
-            interpolation=interpolation,
-            align_corners=align_corners,
-            temperature=temperature,
-            bias=bias,
-            ignore_index=ignore_index,
-            bins=bins,
-        )
+    @spell_out(EvaluateOptions)
+    def __init__(self, **options: Unpack[EvaluateOptions]) -> None:
+        super().__init__(**options)
         self._seen: Statistics | None = None
 
     @torch.compiler.disable
