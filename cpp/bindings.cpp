@@ -1,25 +1,34 @@
-// Unwraps arrays, releases the GIL, calls the table. No checks beyond what keeps a wrong caller from
-// writing where it should not: src/softmax2d/_checks.py refuses bad input, this file trusts it.
+// Python's door to the table: each function unwraps its arguments and runs one kernel. No checks beyond what
+// keeps a wrong caller from writing where it should not: the gate, in Python, refuses bad input.
+//
+// `logits` is (array, dtype, axis, map, grid), `target` (array, kind, ignored class): see call.h. Other
+// tuples are in the order of the sink's arguments.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <cstring>
+#include <cmath>
 #include <memory>
-#include <stdexcept>
-#include <thread>
 
 #include "buffers.h"
+#include "call.h"
 #include "dispatch.h"
 #include "files.h"
-#include "layout.h"
+#include "impl/sinks/decide.h"
+#include "impl/sinks/fit.h"
+#include "impl/sinks/histogram.h"
+#include "impl/sinks/prior.h"
+#include "impl/sinks/region.h"
+#include "impl/sinks/segment.h"
+#include "impl/sinks/shift.h"
+#include "impl/sinks/statistics.h"
+#include "impl/steps/loss_terms.h"
 #include "parallel.h"
 #include "targets.h"
-#include "views.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -27,87 +36,37 @@ using namespace softmax2d;
 
 namespace {
 
-// A daemon thread that asks for the GIL while the interpreter shuts down is ended by it on the spot,
-// through C++ frames that cannot be unwound: the process would abort. So no thread asks any more once
-// shutting down has begun (atexit, when only daemon threads are left); those that asked are let in first.
-std::atomic<bool> shutting_down{false};
-std::atomic<int> asking{0};
-
-class WithoutGil {
-   public:
-    WithoutGil() : state_(PyEval_SaveThread()), home_(std::this_thread::get_id()) {}
-    WithoutGil(const WithoutGil&) = delete;
-    WithoutGil& operator=(const WithoutGil&) = delete;
-    ~WithoutGil() {
-        ++asking;
-        if (shutting_down && home_ != shutdown_thread) {
-            --asking;
-            for (;;) std::this_thread::sleep_for(std::chrono::hours(24));
-        }
-        PyEval_RestoreThread(state_);
-        --asking;
-    }
-    static std::thread::id shutdown_thread;
-
-   private:
-    PyThreadState* state_;
-    std::thread::id home_;
-};
-std::thread::id WithoutGil::shutdown_thread;
-
-void shut_down() {
-    WithoutGil::shutdown_thread = std::this_thread::get_id();
-    shutting_down = true;
-    PyThreadState* state = PyEval_SaveThread();
-    for (int tries = 0; asking > 0 && tries < 1000; ++tries)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    PyEval_RestoreThread(state);
-}
-
-void probs(bool logs, nb::handle logits, nb::handle out, int dtype, int out_dtype, int axis, nb::handle map,
-           nb::handle grid) {
-    const View from(logits, false), to(out, true);
-    const AffineViews affine(map);
-    const Array source = from.array(dtype), result = to.array(out_dtype);
-    const GridViews resampling(grid, source, axis);
-    Job job{};
-    lay_out(job, &source, 1, &result, axis, false, resampling.get());
-    job.affine = affine.affine();
-    const WithoutGil released;
-    run(job, logs ? kernels().log_softmax : kernels().softmax, to.bytes());
+void probs(bool logs, nb::tuple logits, nb::handle out, int out_dtype) {
+    Call call(logits);
+    call.result(out, out_dtype);
+    call.run(logs ? kernels().log_softmax : kernels().softmax);
 }
 
 void vjp(bool logs, nb::handle result, nb::handle grad, nb::handle out, int dtype, int grad_dtype,
          int out_dtype, int axis) {
-    const View a(result, false), g(grad, false), to(out, true);
-    const Array arrays[] = {a.array(dtype), g.array(grad_dtype)}, written = to.array(out_dtype);
-    Job job{};
-    lay_out(job, arrays, 2, &written, axis, false);
-    const WithoutGil released;
-    run(job, logs ? kernels().log_softmax_vjp : kernels().softmax_vjp, to.bytes());
+    Call call(result, dtype, axis);
+    call.read(grad, grad_dtype);
+    call.result(out, out_dtype);
+    call.run(logs ? kernels().log_softmax_vjp : kernels().softmax_vjp);
+}
+
+// The largest double not above log n.
+double log_below(ptrdiff_t n) {
+    const long double exact = std::log(static_cast<long double>(n));
+    const double rounded = static_cast<double>(exact);
+    return rounded > exact ? std::nextafter(rounded, 0.0) : rounded;
 }
 
 // outputs: labels, confidence, margin, entropy, top_labels, top_probs; None where not asked for. Returns how
 // many pixels have no probabilities if the outputs are labels and nothing else.
-int64_t segment(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
-                int label_bytes, int top_k) {
-    const View from(logits, false);
-    const AffineViews affine(map);
-    std::unique_ptr<View> views[6];
-    for (int i = 0; i < 6; ++i) views[i] = optional_view(outputs[i]);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    bool alone = views[0] != nullptr;
-    for (int i = 1; i < 6; ++i) alone = alone && !views[i];
+int64_t segment(nb::tuple logits, nb::tuple outputs, int label_bytes, int top_k) {
+    Call call(logits);
+    char* out[6];
+    for (int i = 0; i < 6; ++i) out[i] = call.output(outputs[i]);
+    const bool alone = out[0] && std::all_of(out + 1, out + 6, [](char* o) { return !o; });
     int64_t without = 0;
-    job.segment = {data_of(views[0]),         data_of(views[1]), data_of(views[2]), data_of(views[3]),
-                   data_of(views[4]),         data_of(views[5]), label_bytes,       top_k,
-                   alone ? &without : nullptr};
-    const WithoutGil released;
-    run(job, kernels().segment, 0);
+    call.run(kernels().segment, SegmentOut{out[0], out[1], out[2], out[3], out[4], out[5], label_bytes, top_k,
+                                           log_below(call.classes()), alone ? &without : nullptr});
     return without;
 }
 
@@ -117,232 +76,125 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
                           nb::handle counts) {
     const View from(target, false), to(counts, true);
     const Target described = target_of(from, is_signed, ignore);
+    const ptrdiff_t entries = ptrdiff_t(from.bytes()) / described.bytes;
     TargetCount count;
     {
         const WithoutGil released;
-        count = softmax2d::count_targets(described, ptrdiff_t(from.bytes()) / described.bytes, classes,
-                                         reinterpret_cast<int64_t*>(to.data()));
+        count = count_targets(described, entries, classes, reinterpret_cast<int64_t*>(to.data()));
     }
     return nb::make_tuple(count.ignored, count.first_bad);
 }
 
-// Types of a target from here on are dtypes of class probabilities; below, 0 or 1: signed integers.
-constexpr int kProbs = 16;
-
-// The loss of each pixel into `losses`, their exact sum into `sums`, their gradient into `grad`.
-void loss(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-          int target_type, nb::handle ignore, nb::handle weight, double scale, nb::handle upstream,
-          double smoothing, double gamma, nb::handle cut, nb::handle losses, nb::handle grad, int grad_dtype,
-          nb::handle sums) {
-    const View from(logits, false), target_view(target, false), totals(sums, true);
-    const AffineViews affine(map);
-    const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(losses),
-                                to = optional_view(grad), above = optional_view(upstream, false);
-    const bool probs = target_type >= kProbs;
-    const Array array = from.array(dtype);
-    const Array arrays[] = {array, probs ? target_view.array(target_type - kProbs) : Array{}};
-    const Array written = to ? to->array(grad_dtype) : Array{};
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, arrays, 1 + probs, to ? &written : nullptr, axis, true, resampling.get(), to != nullptr);
-    job.affine = affine.affine();
-    if (!probs) job.target = target_of(target_view, target_type, ignore);
-    job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
-    job.loss.scale = scale;
-    job.loss.upstream = data_of(above);
-    job.loss.smoothing = smoothing;
-    job.loss.gamma = gamma;
-    if (!cut.is_none()) {
-        const nb::tuple pair = nb::cast<nb::tuple>(cut);
-        job.loss.cuts = true;
-        job.loss.threshold = nb::cast<double>(pair[0]);
-        job.loss.tie = nb::cast<double>(pair[1]);
-    }
-    if (totals.bytes() < size_t(array.dtype == DType::float64 ? kWideSums : kSums) * sizeof(int64_t))
-        throw std::invalid_argument("sums are too short");
-    job.loss.losses = data_of(each);
-    job.loss.sums = reinterpret_cast<int64_t*>(totals.data());
-    const WithoutGil released;
-    const bool soft = probs || smoothing != 0 || gamma != 0;
-    run(job, soft ? kernels().soft_loss : kernels().loss, to ? to->bytes() : 0);
+// weight, scale, upstream, smoothing, gamma, (threshold, tie) or None.
+LossTerms loss_terms(Call& call, const nb::tuple& terms) {
+    LossTerms out{};
+    out.weight = call.input(terms[0]);
+    out.scale = nb::cast<double>(terms[1]);
+    out.upstream = call.input<char>(terms[2]);
+    out.smoothing = nb::cast<double>(terms[3]);
+    out.gamma = nb::cast<double>(terms[4]);
+    out.cuts = !terms[5].is_none();
+    if (out.cuts) std::tie(out.threshold, out.tie) = nb::cast<std::pair<double, double>>(terms[5]);
+    return out;
 }
 
-// Sums of each class's probability, over all pixels and over those whose target it is; returns whether
-// they are numbers.
-bool region_sums(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-                 bool is_signed, nb::handle ignore, nb::handle inside, nb::handle total) {
-    const View from(logits, false), classes(target, false), in(inside, true), all(total, true);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
-    std::vector<int64_t> sums(size_t(4 * job.classes));
+// The loss of each pixel goes into `losses`, their exact sum into `sums`, their gradient into `grad`.
+void loss(nb::tuple logits, nb::tuple target, nb::tuple terms, nb::handle losses, nb::handle grad,
+          int grad_dtype, nb::handle sums) {
+    Call call(logits);
+    call.target(target);
+    call.gradient(grad, grad_dtype);
+    LossTerms out = loss_terms(call, terms);
+    out.losses = call.output(losses);
+    out.sums = call.exact_sums(sums);
+    const bool soft = nb::cast<int>(target[1]) >= kProbs || out.smoothing != 0 || out.gamma != 0;
+    call.run(soft ? kernels().soft_loss : kernels().loss, out);
+}
+
+// n numbers out of whole ones and parts.
+void join_parts(const int64_t* sums, ptrdiff_t n, double* out) {
+    for (ptrdiff_t k = 0; k < n; ++k)
+        out[k] = double(sums[2 * k]) + std::ldexp(double(sums[2 * k + 1]), -kPartBits);
+}
+
+// Sums of each class's probability, over the pixels whose target it is and over all; returns whether they
+// are numbers.
+bool region_sums(nb::tuple logits, nb::tuple target, nb::handle inside, nb::handle total) {
+    Call call(logits);
+    call.target(target);
+    std::vector<int64_t> sums(size_t(4 * call.classes()));
     int64_t odd = 0;
-    job.loss.region = sums.data();
-    job.loss.sums = &odd;
-    const WithoutGil released;
-    run(job, kernels().region_sums, 0);
-    double* results[] = {reinterpret_cast<double*>(in.data()), reinterpret_cast<double*>(all.data())};
-    for (ptrdiff_t k = 0; k < job.classes; ++k)
-        for (int i = 0; i < 2; ++i) {
-            const int64_t* sum = sums.data() + 2 * (i * job.classes + k);
-            results[i][k] = double(sum[0]) + double(sum[1]) * 0x1p-44;
-        }
+    call.run(kernels().region_sums, Region{sums.data(), &odd});
+    join_parts(sums.data(), call.classes(), call.output<double>(inside));
+    join_parts(sums.data() + 2 * call.classes(), call.classes(), call.output<double>(total));
     return odd == 0;
 }
 
 // The gradient of Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c.
-void region_grad(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-                 bool is_signed, nb::handle ignore, nb::handle inside, nb::handle total, nb::handle grad,
+void region_grad(nb::tuple logits, nb::tuple target, nb::handle inside, nb::handle total, nb::handle grad,
                  int grad_dtype) {
-    const View from(logits, false), classes(target, false), in(inside, false), all(total, false),
-        to(grad, true);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype), written = to.array(grad_dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, &written, axis, true, resampling.get(), true);
-    job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
+    Call call(logits);
+    call.target(target);
+    call.gradient(grad, grad_dtype);
     std::vector<int64_t> unused(kWideSums);
-    job.loss.sums = unused.data();
-    job.loss.scale = 1;
-    job.loss.inside = reinterpret_cast<const double*>(in.data());
-    job.loss.total = reinterpret_cast<const double*>(all.data());
-    const WithoutGil released;
-    run(job, kernels().soft_loss, to.bytes());
+    LossTerms out{};
+    out.scale = 1, out.sums = unused.data();
+    out.inside = call.input(inside), out.total = call.input(total);
+    call.run(kernels().soft_loss, out);
 }
 
-// Adds to counts of what was predicted for what; see struct Counts.
-void statistics(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-                bool is_signed, nb::handle ignore, ptrdiff_t bins, nb::handle confusion, nb::handle top_bins,
-                nb::handle class_bins, nb::handle nll, nb::handle brier) {
-    const View from(logits, false), classes(target, false),
-        results[] = {{confusion, true}, {top_bins, true}, {class_bins, true}, {nll, true}, {brier, true}};
-    const auto counts = [&](int i) { return reinterpret_cast<int64_t*>(results[i].data()); };
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
-    job.loss.scale = 1;
-    job.counts = {counts(0), counts(1), counts(2), counts(3), counts(4), bins};
-    const WithoutGil released;
-    run(job, kernels().statistics, 0);
+// counts: confusion, top_bins, class_bins, nll, brier; see struct Counts.
+void statistics(nb::tuple logits, nb::tuple target, ptrdiff_t bins, nb::tuple counts) {
+    Call call(logits);
+    call.target(target);
+    int64_t* to[5];
+    for (int i = 0; i < 5; ++i) to[i] = call.output<int64_t>(counts[i]);
+    call.run(kernels().statistics, Counts{to[0], to[1], to[2], to[3], to[4], bins});
 }
 
-// Adds to the histogram of every class's probability; see struct Histogram. Of a target, which may be None,
-// only what is ignored matters.
-void histogram(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-               bool is_signed, nb::handle ignore, nb::handle count, nb::handle sum) {
-    const View from(logits, false), counts(count, true), sums(sum, true);
-    const std::unique_ptr<View> classes = optional_view(target, false);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    const size_t bytes = size_t(job.classes) * kHistogramBins * sizeof(int64_t);
-    if (counts.bytes() != bytes || sums.bytes() != bytes)
-        throw std::invalid_argument("count and sum must be of classes x HISTOGRAM_BINS");
-    job.affine = affine.affine();
-    if (classes) job.target = target_of(*classes, is_signed, ignore);
-    job.histogram = {reinterpret_cast<int64_t*>(counts.data()), reinterpret_cast<int64_t*>(sums.data())};
-    const WithoutGil released;
-    run(job, kernels().histogram, 0);
+// Of a target, which may be None, only what is ignored matters.
+void histogram(nb::tuple logits, nb::handle target, nb::handle count, nb::handle sum) {
+    Call call(logits);
+    if (!target.is_none()) call.target(nb::cast<nb::tuple>(target));
+    const ptrdiff_t cells = call.classes() * kHistogramBins;
+    call.run(kernels().histogram, Histogram{call.counts(count, cells), call.counts(sum, cells)});
 }
 
-// outputs: labels, confidence; None where not asked for. rule: classes, gain, loss, rest; see struct
-// Decision.
-void decide(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::tuple outputs,
-            int label_bytes, nb::tuple rule) {
-    const View from(logits, false), classes(rule[0], false), gain(rule[1], false), loss(rule[2], false);
-    const std::unique_ptr<View> rest = optional_view(rule[3], false), labels = optional_view(outputs[0]),
-                                confidence = optional_view(outputs[1]);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    const auto numbers = [](const char* data) { return reinterpret_cast<const double*>(data); };
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    job.segment.labels = data_of(labels);
-    job.segment.confidence = data_of(confidence);
-    job.segment.label_bytes = label_bytes;
-    job.decision = {reinterpret_cast<const int64_t*>(classes.data()), numbers(gain.data()),
-                    numbers(loss.data()), numbers(data_of(rest)),
-                    ptrdiff_t(classes.bytes() / sizeof(int64_t))};
-    const WithoutGil released;
-    run(job, kernels().decide, 0);
+// rule: classes, gain, loss, rest; outputs: labels, confidence, None where not asked for.
+void decide(nb::tuple logits, nb::tuple rule, nb::tuple outputs, int label_bytes) {
+    Call call(logits);
+    const ptrdiff_t count = ptrdiff_t(nb::len(nb::handle(rule[0])));
+    call.run(kernels().decide, Decision{call.input<int64_t>(rule[0]), call.input(rule[1]),
+                                        call.input(rule[2]), call.input(rule[3]), count,
+                                        call.output(outputs[0]), call.output(outputs[1]), label_bytes});
 }
 
 // Adds to the loss and its derivatives by temperatures and biases; see struct Fit. Returns whether the sums
 // by class hold all numbers.
-bool fit(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-         bool is_signed, nb::handle ignore, nb::handle weight, nb::handle sums, nb::handle left_out,
+bool fit(nb::tuple logits, nb::tuple target, nb::handle weight, nb::handle sums, nb::handle left_out,
          nb::handle class_sums) {
-    const View from(logits, false), classes(target, false), totals(sums, true), odd(left_out, true);
-    const std::unique_ptr<View> weights = optional_view(weight, false), each = optional_view(class_sums);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
-    job.loss.weight = reinterpret_cast<const double*>(data_of(weights));
-    if (totals.bytes() < 4 * size_t(array.dtype == DType::float64 ? kWideSums : kSums) * sizeof(int64_t))
-        throw std::invalid_argument("sums are too short");
+    Call call(logits);
+    call.target(target);
     int64_t too_large = 0;
-    const auto counts = [](char* data) { return reinterpret_cast<int64_t*>(data); };
-    job.fit = {counts(totals.data()), counts(odd.data()), counts(data_of(each)), &too_large};
-    const WithoutGil released;
-    run(job, kernels().fit, 0);
+    call.run(kernels().fit, Fit{call.input(weight), call.exact_sums(sums, 4), call.output<int64_t>(left_out),
+                                call.output<int64_t>(class_sums), &too_large});
     return too_large == 0;
 }
 
-// Adds to counts of labels at ascending biases of one class; see struct Shift.
-void shift(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle target,
-           bool is_signed, nb::handle ignore, ptrdiff_t label, nb::handle values, nb::handle led,
-           nb::handle right, nb::handle own) {
-    const View from(logits, false), classes(target, false), biases(values, false),
-        results[] = {{led, true}, {right, true}, {own, true}};
-    const auto counts = [&](int i) { return reinterpret_cast<int64_t*>(results[i].data()); };
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, true, resampling.get());
-    job.affine = affine.affine();
-    job.target = target_of(classes, is_signed, ignore);
-    job.shift = {counts(0),
-                 counts(1),
-                 counts(2),
-                 reinterpret_cast<const double*>(biases.data()),
-                 ptrdiff_t(biases.bytes() / sizeof(double)),
-                 label};
-    const WithoutGil released;
-    run(job, kernels().shift, 0);
+// counts: led, right, own; see struct Shift.
+void shift(nb::tuple logits, nb::tuple target, ptrdiff_t label, nb::handle values, nb::tuple counts) {
+    Call call(logits);
+    call.target(target);
+    int64_t* to[3];
+    for (int i = 0; i < 3; ++i) to[i] = call.output<int64_t>(counts[i]);
+    call.run(kernels().shift,
+             Shift{to[0], to[1], to[2], call.input(values), ptrdiff_t(nb::len(values)), label});
 }
 
 // Adds to sums of weighted probabilities; see struct Prior.
-void prior(nb::handle logits, int dtype, int axis, nb::handle map, nb::handle grid, nb::handle weight,
-           nb::handle sums) {
-    const View from(logits, false), weights(weight, false), to(sums, true);
-    const AffineViews affine(map);
-    const Array array = from.array(dtype);
-    const GridViews resampling(grid, array, axis);
-    Job job{};
-    lay_out(job, &array, 1, nullptr, axis, false, resampling.get());
-    job.affine = affine.affine();
-    job.prior = {reinterpret_cast<const double*>(weights.data()), reinterpret_cast<int64_t*>(to.data())};
-    const WithoutGil released;
-    run(job, kernels().prior, 0);
+void prior(nb::tuple logits, nb::handle weight, nb::handle sums) {
+    Call call(logits);
+    call.run(kernels().prior, Prior{call.input(weight), call.counts(sums, 2 * call.classes() + 3)});
 }
 
 // As many runs of a file as there are `starts`, int64, from or to memory without gaps; False where the file
@@ -403,7 +255,7 @@ nb::object import_bfloat16(nb::ndarray<nb::ro, nb::device::cpu> array) {
 // For tests: a float32 or float64 array through the kernels' own exp or log1p.
 void elementary(const std::string& name, nb::handle x, nb::handle out) {
     const View from(x, false), to(out, true);
-    const Kernels& table = kernels();
+    const Elementary& table = kernels().elementary;
     const bool wide = name.back() == '8';  // "exp8", "log1p4"
     auto apply = [&](auto* function, auto* as) {
         using T = std::remove_pointer_t<decltype(as)>;
@@ -428,35 +280,34 @@ extern "C" __attribute__((visibility("default"))) void softmax2d_set_num_threads
 
 NB_MODULE(_core, m) {
     m.doc() = "softmax2d's kernels. Private: the public functions are in the package softmax2d.";
-    m.def("probs", &probs, "logs"_a, "logits"_a, "out"_a, "dtype"_a, "out_dtype"_a, "axis"_a, "map"_a.none(),
-          "grid"_a.none());
+    m.attr("FLOAT16") = int(DType::float16);
+    m.attr("BFLOAT16") = int(DType::bfloat16);
+    m.attr("FLOAT32") = int(DType::float32);
+    m.attr("FLOAT64") = int(DType::float64);
+    m.attr("SWAPPED") = kSwapped;
+    m.attr("PROBS") = kProbs;
+    m.attr("SUMS") = kSums;
+    m.attr("WIDE_SUMS") = kWideSums;
+    m.attr("PART_BITS") = kPartBits;
+    m.attr("FIT_PART_BITS") = Fit::kPartBits;
+    m.attr("HISTOGRAM_STEPS") = kHistogramSteps;
+    m.attr("HISTOGRAM_BINS") = kHistogramBins;
+    m.def("probs", &probs);
     m.def("vjp", &vjp);
-    m.def("segment", &segment, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "outputs"_a,
-          "label_bytes"_a, "top_k"_a);
+    m.def("segment", &segment);
     m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
           "counts"_a);
-    m.def("loss", &loss, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "target_type"_a, "ignore"_a.none(), "weight"_a.none(), "scale"_a, "upstream"_a.none(),
-          "smoothing"_a, "gamma"_a, "cut"_a.none(), "losses"_a.none(), "grad"_a.none(), "grad_dtype"_a,
-          "sums"_a);
-    m.def("region_sums", &region_sums, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
-          "target"_a, "is_signed"_a, "ignore"_a.none(), "inside"_a, "total"_a);
-    m.def("region_grad", &region_grad, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
-          "target"_a, "is_signed"_a, "ignore"_a.none(), "inside"_a, "total"_a, "grad"_a, "grad_dtype"_a);
-    m.def("statistics", &statistics, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
-          "target"_a, "is_signed"_a, "ignore"_a.none(), "bins"_a, "confusion"_a, "top_bins"_a, "class_bins"_a,
-          "nll"_a, "brier"_a);
-    m.def("histogram", &histogram, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(),
-          "target"_a.none(), "is_signed"_a, "ignore"_a.none(), "count"_a, "sum"_a);
-    m.attr("HISTOGRAM_BINS") = kHistogramBins;
-    m.def("decide", &decide, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "outputs"_a,
-          "label_bytes"_a, "rule"_a);
-    m.def("fit", &fit, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "is_signed"_a, "ignore"_a.none(), "weight"_a.none(), "sums"_a, "left_out"_a, "class_sums"_a.none());
-    m.def("shift", &shift, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "target"_a,
-          "is_signed"_a, "ignore"_a.none(), "label"_a, "values"_a, "led"_a, "right"_a, "own"_a);
-    m.def("prior", &prior, "logits"_a, "dtype"_a, "axis"_a, "map"_a.none(), "grid"_a.none(), "weight"_a,
-          "sums"_a);
+    m.def("loss", &loss, "logits"_a, "target"_a, "terms"_a, "losses"_a.none(), "grad"_a.none(),
+          "grad_dtype"_a, "sums"_a);
+    m.def("region_sums", &region_sums);
+    m.def("region_grad", &region_grad);
+    m.def("statistics", &statistics);
+    m.def("histogram", &histogram, "logits"_a, "target"_a.none(), "count"_a, "sum"_a);
+    m.def("decide", &decide);
+    m.def("fit", &fit, "logits"_a, "target"_a, "weight"_a.none(), "sums"_a, "left_out"_a,
+          "class_sums"_a.none());
+    m.def("shift", &shift);
+    m.def("prior", &prior);
     m.def("move_runs", &move_runs, "write"_a, "file"_a, "starts"_a, "data"_a);
     m.def("new_buffer", &new_buffer);
     m.def("import_bfloat16", &import_bfloat16);

@@ -4,8 +4,24 @@
 
 namespace softmax2d {
 
+#define SOFTMAX2D_DECLARE(build, name, sink, source) extern const Kernel build##_##name;
+#define SOFTMAX2D_ROW(build, name, sink, source) , build##_##name
+// Names the constants that the objects of a build export, and gathers them in a table.
+#define SOFTMAX2D_TABLE(build, isa)             \
+    SOFTMAX2D_KERNELS(SOFTMAX2D_DECLARE, build) \
+    extern const Elementary build##_elementary; \
+    static const Kernels build = {isa, build##_elementary SOFTMAX2D_KERNELS(SOFTMAX2D_ROW, build)};
+
 #if defined(__x86_64__)
-extern const Kernels kernels_v2, kernels_v3, kernels_v4;
+#ifdef SOFTMAX2D_BUILD_V2
+SOFTMAX2D_TABLE(kernels_v2, "x86-64-v2")
+#endif
+#ifdef SOFTMAX2D_BUILD_V3
+SOFTMAX2D_TABLE(kernels_v3, "x86-64-v3")
+#endif
+#ifdef SOFTMAX2D_BUILD_V4
+SOFTMAX2D_TABLE(kernels_v4, "x86-64-v4")
+#endif
 
 namespace {
 
@@ -40,7 +56,7 @@ const Build builds[] = {
 
 }  // namespace
 #else
-extern const Kernels kernels_baseline;
+SOFTMAX2D_TABLE(kernels_baseline, "baseline")
 
 namespace {
 struct Build {

@@ -1,8 +1,8 @@
-// The table of kernels: one function pointer per operation, plain argument structs.
+// The table of kernels: one row an operation, and what every kernel is given.
 //
-// kernels.cpp is compiled once per instruction set and exports one such table; dispatch.cpp picks
-// one at run time. Everything here is plain data, so that objects compiled with different flags
-// share no code.
+// The files in kernels/ are compiled once per instruction set and export constants of type Kernel;
+// dispatch.cpp picks one build at run time. Everything here is plain data, so that objects compiled with
+// different flags share no code. What one operation alone needs stands in its sink's header.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,10 +13,12 @@ enum class DType : int { float16, bfloat16, float32, float64 };
 
 constexpr int kMaxDims = 64;
 constexpr int kMaxOperands = 4;
-constexpr int kSums = 256;  // entries of an exact sum of float32: one for each exponent
+constexpr int kSums = 256;       // entries of an exact sum of float32: one for each exponent
+constexpr int kWideSums = 4096;  // of float64: the low halves, then the high ones
+constexpr int kPartBits = 44;    // of the parts in sums kept as whole numbers and parts
 constexpr int kHistogramOctaves = 8;
-constexpr int kHistogramBins = 64 * kHistogramOctaves + 1;  // 64 an octave, and what lies below them
-constexpr int kWideSums = 4096;                             // of float64: the low halves, then the high ones
+constexpr int kHistogramSteps = 64;                                      // bins of an octave
+constexpr int kHistogramBins = kHistogramSteps * kHistogramOctaves + 1;  // and what lies below them
 
 // One array, with its class axis taken out. Strides are in elements and may be zero or negative.
 struct Operand {
@@ -66,20 +68,6 @@ struct Grid {
     int parity;         // of the bands at work, where backward
 };
 
-// Where segmentation leaves its results; null where not asked for. Indexed by
-// the walk's operand job.pixels. top_* hold top_k planes, one after the other, each of `pixels` entries.
-struct SegmentOut {
-    char* labels;
-    char* confidence;
-    char* margin;
-    char* entropy;
-    char* top_labels;
-    char* top_probs;
-    int label_bytes;  // 1, 2 or 4
-    int top_k;
-    int64_t* without;  // pixels without probabilities, added to; null where nobody asks
-};
-
 // Class indices, one a pixel in C order (the walk's operand job.pixels); null where there are none.
 struct Target {
     const char* data;
@@ -89,93 +77,28 @@ struct Target {
     int64_t ignored;
 };
 
-// L = Σ_c weight_c t'_c (1 - p_c)^gamma (-log p_c),  t' = (1 - smoothing) t + smoothing / C.
-struct Loss {
-    const double* weight;  // one a class; null: all 1
-    double scale;          // of the gradient
-    const char* upstream;  // and one for each pixel's, as `losses`; null: all 1
-    double smoothing;
-    double gamma;
-    // Losses above the threshold count once, those equal to it `tie` times, those below not at all.
-    bool cuts;
-    double threshold, tie;
-    char* losses;   // float32, or float64 for float64 logits: one a pixel; may be null
-    int64_t* sums;  // exact sum of what counts: kSums entries, or kWideSums for float64 logits
-    // Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c in the place of L; one a class, null for cross-entropy.
-    const double *inside, *total;
-    int64_t* region;  // 4 a class: inside and total, each as whole and 2^-44 parts
-};
-
-// Counts of what was predicted for what; all are added to.
-struct Counts {
-    int64_t* confusion;    // classes x classes, rows are the truth
-    int64_t* top_bins;     // 3 x bins: pixels, confidence in units of 2^-30, correct
-    int64_t* class_bins;   // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
-    int64_t *nll, *brier;  // exact sums
-    ptrdiff_t bins;
-};
-
-// How often each class's probability lies where (sinks/histogram.h); both are classes x kHistogramBins and
-// added to.
-struct Histogram {
-    int64_t* count;  // pixels
-    int64_t* sum;    // of their probabilities, in units of 2^-30
-};
-
-// The classes that may be given to a pixel, and their scores (gain p - loss) / (rest - p), or without the
-// divisor where `rest` is null.
-struct Decision {
-    const int64_t* classes;
-    const double *gain, *loss, *rest;
-    ptrdiff_t count;
-};
-
-// What a fit of temperatures and biases to class indices needs; all are added to (sinks/fit.h).
-struct Fit {
-    int64_t* sums;       // exact sums of loss, slope upwards, downwards, curvature, one after the other
-    int64_t* left_out;   // by class: pixels without probabilities, then those of infinite loss
-    int64_t* classes;    // 8 a class: four sums, each as whole and 2^-40 parts; null if not asked for
-    int64_t* too_large;  // set where a logit that they need passes 2^17
-};
-
-// What labels become at each of `count` ascending biases of class `label`; all are added to.
-struct Shift {
-    int64_t *led, *right;  // classes x (count + 1): by the leader of the others and the first value that
-                           // makes the pixel k's; of those, whose truth the leader is
-    int64_t* own;          // count + 1: pixels whose truth is k
-    const double* values;
-    ptrdiff_t count;
-    ptrdiff_t label;
-};
-
-// Sums of weighted probabilities, added to: for each class, then of log s, whole and 2^-44 parts; pixels.
-struct Prior {
-    const double* weight;  // one a class
-    int64_t* sums;
-};
-
 struct Job {
     Walk walk;
     Operand operand[kMaxOperands];
     Affine affine;
     Grid grid;
-    SegmentOut segment;
     Target target;
-    Loss loss;
-    Counts counts;
-    Histogram histogram;
-    Decision decision;
-    Fit fit;
-    Shift shift;
-    Prior prior;
+    const void* arguments;  // of the sink: the struct in its header
     ptrdiff_t classes;
-    int reads;            // operands that are read tile by tile: the first ones
-    int output;           // the operand that takes results with a class axis; 0 if there is none
-    int pixels;           // the operand that counts pixels in C order; 0 if there is none
-    double most_entropy;  // log of the classes, rounded down
-    ptrdiff_t tile;       // pixels in a tile
-    ptrdiff_t lead;       // tiles begin at pixels i * tile - lead
-    bool stream;          // results too large for the caches: store past them
+    int reads;          // operands that are read tile by tile: the first ones
+    int output;         // the operand that takes results with a class axis; 0 if there is none
+    int pixels;         // the operand that counts pixels in C order; 0 if there is none
+    ptrdiff_t numbers;  // that the sink keeps of each pixel beside the classes
+    ptrdiff_t least;    // pixels of a chunk
+    ptrdiff_t tile;     // pixels in a tile
+    ptrdiff_t lead;     // tiles begin at pixels i * tile - lead
+    bool stream;        // results too large for the caches: store past them
+};
+
+// What a sink asks of the layout.
+struct Needs {
+    ptrdiff_t numbers;  // that it keeps of each pixel beside the classes
+    ptrdiff_t least;    // pixels below which a call would spend its time on clearing and adding up counts
 };
 
 // One operation: what it does to items [begin, end) of the job (pixels, or pieces of the grid), and the
@@ -183,29 +106,45 @@ struct Job {
 struct Kernel {
     void (*run)(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch);
     size_t (*scratch_bytes)(const Job& job);
+    Needs (*needs)(const Job& job);
+    bool pixels;  // whether there are arrays with one entry a pixel, in C order
 };
 
-struct Kernels {
-    const char* name;
-    Kernel softmax;          // operands: logits, probs
-    Kernel log_softmax;      // operands: logits, log_probs
-    Kernel segment;          // operands: logits, pixels; results in job.segment
-    Kernel softmax_vjp;      // operands: probs, grad_probs, grad_logits (the vjp is also the jvp)
-    Kernel log_softmax_vjp;  // operands: log_probs, grad_log_probs, grad_logits
-    Kernel loss;             // operands: logits, pixels, grad_logits; one class a pixel is the target
-    Kernel soft_loss;        // operands: logits, (target probs,) pixels, grad_logits
-    Kernel region_sums;      // operands: logits, pixels; results in job.loss.region
-    Kernel statistics;       // operands: logits, pixels; results in job.counts
-    Kernel histogram;        // operands: logits, pixels; results in job.histogram
-    Kernel decide;           // operands: logits, pixels; job.decision, results in job.segment
-    Kernel fit;              // operands: logits, pixels; results in job.fit
-    Kernel shift;            // operands: logits, pixels; results in job.shift
-    Kernel prior;            // operands: logits; results in job.prior
-    // For tests: exp and log(1 + x) as the kernels compute them, over n values.
+// Of the functions in elementary.cpp, for tests: exp and log(1 + x) over n values.
+struct Elementary {
     void (*exp_float)(const float* x, float* out, ptrdiff_t n);
     void (*exp_double)(const double* x, double* out, ptrdiff_t n);
     void (*log1p_float)(const float* x, float* out, ptrdiff_t n);
     void (*log1p_double)(const double* x, double* out, ptrdiff_t n);
 };
+
+// The rows: name, sink, and by which source (kernels/row.h) it is fed. `build` names the table.
+#define SOFTMAX2D_ARRAYS(ROW, build)            \
+    ROW(build, softmax, Softmax, Typed)         \
+    ROW(build, log_softmax, LogSoftmax, Typed)  \
+    ROW(build, softmax_vjp, SoftmaxVjp, Paired) \
+    ROW(build, log_softmax_vjp, LogSoftmaxVjp, Paired)
+#define SOFTMAX2D_LOSSES(ROW, build)           \
+    ROW(build, loss, HardLoss, Typed)          \
+    ROW(build, soft_loss, SoftLoss, TypedWide) \
+    ROW(build, region_sums, RegionSink, Typed)
+#define SOFTMAX2D_PIXELS(ROW, build)              \
+    ROW(build, segment, Segmenter, Typed)         \
+    ROW(build, statistics, StatisticsSink, Typed) \
+    ROW(build, histogram, HistogramSink, Shared)  \
+    ROW(build, decide, Decider, Shared)           \
+    ROW(build, fit, Fitter, Shared)               \
+    ROW(build, shift, Shifter, Shared)            \
+    ROW(build, prior, PriorStep, Shared)
+#define SOFTMAX2D_KERNELS(ROW, build) \
+    SOFTMAX2D_ARRAYS(ROW, build) SOFTMAX2D_LOSSES(ROW, build) SOFTMAX2D_PIXELS(ROW, build)
+
+#define SOFTMAX2D_FIELD(build, name, sink, source) const Kernel& name;
+struct Kernels {
+    const char* name;
+    const Elementary& elementary;
+    SOFTMAX2D_KERNELS(SOFTMAX2D_FIELD, )
+};
+#undef SOFTMAX2D_FIELD
 
 }  // namespace softmax2d

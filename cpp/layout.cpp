@@ -75,15 +75,15 @@ ptrdiff_t lead(const Job& job) {
     return ptrdiff_t(reinterpret_cast<uintptr_t>(out.data) % 64 / size);
 }
 
-struct Call {
+struct Task {
     const Job* job;
     const Kernel* kernel;
 };
 
 void run_chunk(const void* context, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    const Call& call = *static_cast<const Call*>(context);
-    const ptrdiff_t lead = call.job->lead;
-    call.kernel->run(*call.job, std::max<ptrdiff_t>(begin - lead, 0), end - lead, scratch);
+    const Task& task = *static_cast<const Task*>(context);
+    const ptrdiff_t lead = task.job->lead;
+    task.kernel->run(*task.job, std::max<ptrdiff_t>(begin - lead, 0), end - lead, scratch);
 }
 
 // Threads that `logits` keep busy.
@@ -96,19 +96,13 @@ int threads_for(ptrdiff_t logits) {
 // confidence: 8.9 ms with 384 pixels, 10.8 with 2048).
 ptrdiff_t tile_pixels(const Job& job, int arrays) {
     const int size = job.operand[0].dtype == DType::float64 ? 8 : 4;
-    const ptrdiff_t pixel_bytes = (job.classes + 2 * job.segment.top_k) * size;
+    const ptrdiff_t pixel_bytes = (job.classes + job.numbers) * size;
     const auto pixels_in = [&](ptrdiff_t bytes, ptrdiff_t step) {
         return bytes / arrays / pixel_bytes / step * step;
     };
     const ptrdiff_t widest = job.stream ? 2048 : 384;
     const ptrdiff_t tile = std::clamp<ptrdiff_t>(pixels_in(tile_bytes(), 64), 128, widest);
     return std::min(tile, std::max<ptrdiff_t>(pixels_in(kMostTileBytes, 16), 16));
-}
-
-// Pixels below which a call would spend its time on clearing and adding up counts.
-ptrdiff_t least_chunk(const Job& job) {
-    if (job.histogram.count) return 1 << 14;
-    return job.counts.bins ? 64 * job.classes : 0;
 }
 
 // Rows at which bands begin, and the end. A band keeps all output rows between two source rows together and
@@ -152,17 +146,17 @@ void run_on_grid(Job& job, const Kernel& kernel) {
     const ptrdiff_t outer = job.walk.pixels / pixels;
     const int threads = threads_for(job.walk.pixels * job.classes);
     const size_t scratch = kernel.scratch_bytes(job);
-    const Call call{&job, &kernel};
+    const Task task{&job, &kernel};
     if (!grid.backward) {
         const ptrdiff_t items = outer * grid.plane.size * grid.band_count * grid.strips;
-        const ptrdiff_t grain = 1 + least_chunk(job) * grid.band_count / (grid.row.size * job.tile);
-        parallel_for(items, threads == 1 ? items : grain, threads, scratch, run_chunk, &call);
+        const ptrdiff_t grain = 1 + job.least * grid.band_count / (grid.row.size * job.tile);
+        parallel_for(items, threads == 1 ? items : grain, threads, scratch, run_chunk, &task);
         return;
     }
     // Neighbouring bands share a source row: every other one first, then the rest.
     for (grid.parity = 0; grid.parity < 2; ++grid.parity) {
         const ptrdiff_t items = outer * ((grid.band_count - grid.parity + 1) / 2);
-        if (items) parallel_for(items, threads == 1 ? items : 1, threads, scratch, run_chunk, &call);
+        if (items) parallel_for(items, threads == 1 ? items : 1, threads, scratch, run_chunk, &task);
     }
 }
 
@@ -183,9 +177,6 @@ void lay_out(Job& job, const Array* arrays, int reads, const Array* result, int 
     for (int o = 0; o < count; ++o)
         if (const Array* a = array_of(o)) job.operand[o] = {a->data, a->stride[axis], a->dtype, a->swapped};
     job.classes = arrays[0].shape[axis];
-    const long double most = std::log(static_cast<long double>(job.classes));
-    job.most_entropy = static_cast<double>(most);
-    if (job.most_entropy > most) job.most_entropy = std::nextafter(job.most_entropy, 0.0);
     w.pixels = 1;
     const int ndim = arrays[0].ndim, resampled = resampling ? resampling->ndim : 0;
     // Of the axes beside the class axis, those from here on are resampled.
@@ -230,6 +221,9 @@ void lay_out(Job& job, const Array* arrays, int reads, const Array* result, int 
 
 void run(Job& job, const Kernel& kernel, size_t result_bytes) {
     if (job.walk.pixels == 0 || job.classes == 0) return;
+    const Needs needs = kernel.needs(job);
+    job.numbers = needs.numbers;
+    job.least = needs.least;
     job.stream = job.output && result_bytes >= kStreamBytes && !job.grid.backward;
     if (job.grid.active) return run_on_grid(job, kernel);
     const int threads = threads_for(job.walk.pixels * job.classes);
@@ -238,13 +232,13 @@ void run(Job& job, const Kernel& kernel, size_t result_bytes) {
     job.tile = std::min<ptrdiff_t>(tile_pixels(job, job.reads), (share + 63) / 64 * 64);
     // Chunks of whole tiles, at least a few for each thread so that a slow one holds up little.
     const ptrdiff_t tiles = (job.walk.pixels + job.tile - 1) / job.tile;
-    const ptrdiff_t chunk = std::max(std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32),
-                                     (least_chunk(job) + job.tile - 1) / job.tile);
+    const ptrdiff_t chunk =
+        std::max(std::clamp<ptrdiff_t>(tiles / (threads * 8), 1, 32), (job.least + job.tile - 1) / job.tile);
     job.lead = job.stream ? lead(job) % job.tile : 0;
-    const Call call{&job, &kernel};
+    const Task task{&job, &kernel};
     const ptrdiff_t items = job.walk.pixels + job.lead;
     parallel_for(items, threads == 1 ? items : chunk * job.tile, threads, kernel.scratch_bytes(job),
-                 run_chunk, &call);
+                 run_chunk, &task);
 }
 
 }  // namespace softmax2d

@@ -11,6 +11,9 @@ namespace softmax2d {
 
 namespace nb = nanobind;
 
+constexpr int kSwapped = 4;  // added to a dtype whose bytes are swapped
+constexpr int kProbs = 16;   // added to a dtype: a target of class probabilities
+
 // A view of a Python object's memory, held as long as this lives.
 class View {
    public:
@@ -22,12 +25,12 @@ class View {
     View& operator=(const View&) = delete;
     ~View() { PyBuffer_Release(&buffer_); }
 
-    // dtype: 0 float16, 1 bfloat16, 2 float32, 3 float64; 4 more where the bytes are swapped
+    // dtype: a DType, and kSwapped where the bytes are in the other order.
     Array array(int dtype) const {
         Array a{};
         a.data = static_cast<char*>(buffer_.buf);
-        a.dtype = DType(dtype & 3);
-        a.swapped = (dtype & 4) != 0;
+        a.dtype = DType(dtype & (kSwapped - 1));
+        a.swapped = (dtype & kSwapped) != 0;
         a.ndim = buffer_.ndim;
         if (a.ndim > kMaxDims) throw std::invalid_argument("too many axes");
         for (int d = 0; d < a.ndim; ++d) {
@@ -95,12 +98,5 @@ inline Target target_of(const View& view, bool is_signed, nb::handle ignore) {
     const bool ignores = !ignore.is_none();
     return {view.data(), view.itemsize(), is_signed, ignores, ignores ? nb::cast<int64_t>(ignore) : 0};
 }
-
-// A view of what may be None.
-inline std::unique_ptr<View> optional_view(nb::handle object, bool writable = true) {
-    return object.is_none() ? nullptr : std::make_unique<View>(object, writable);
-}
-
-inline char* data_of(const std::unique_ptr<View>& view) { return view ? view->data() : nullptr; }
 
 }  // namespace softmax2d

@@ -1,20 +1,35 @@
 """Types of the native core (cpp/bindings.cpp). Arrays are anything with a strided buffer."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.maps import Map
 
-def probs(
-    logs: bool,
-    logits: Any,
-    out: Any,
-    dtype: int,
-    out_dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-) -> None: ...
+# Dtypes. SWAPPED is added where the bytes are in the other order, PROBS for a target of
+# probabilities.
+FLOAT16: int
+BFLOAT16: int
+FLOAT32: int
+FLOAT64: int
+SWAPPED: int
+PROBS: int
+# Entries of an exact sum of float32, of float64; bits of the parts of sums kept as whole and parts.
+SUMS: int
+WIDE_SUMS: int
+PART_BITS: int
+FIT_PART_BITS: int
+# Of a histogram: bins of an octave, and all of them.
+HISTOGRAM_STEPS: int
+HISTOGRAM_BINS: int
+
+# array, dtype, axis, map, grid
+Logits: TypeAlias = tuple[Any, int, int, Map | None, Tables | None]
+# array, kind, ignored class: 0 and 1 stand for unsigned and signed integers, PROBS + dtype
+Target: TypeAlias = tuple[Any, int, int | None]
+# weight, scale, upstream, smoothing, gamma, (threshold, tie)
+Terms: TypeAlias = tuple[Any, float, Any, float, float, tuple[float, float] | None]
+
+def probs(logs: bool, logits: Logits, out: Any, out_dtype: int) -> None: ...
 def vjp(
     logs: bool,
     result: Any,
@@ -25,144 +40,45 @@ def vjp(
     out_dtype: int,
     axis: int,
 ) -> None: ...
-def segment(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    outputs: tuple[Any, ...],
-    label_bytes: int,
-    top_k: int,
-) -> int: ...
+def segment(logits: Logits, outputs: tuple[Any, ...], label_bytes: int, top_k: int) -> int: ...
 def count_targets(
     target: Any, is_signed: bool, classes: int, ignore: int | None, counts: Any
 ) -> tuple[int, int]: ...
 def loss(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    target_type: int,
-    ignore: int | None,
-    weight: Any | None,
-    scale: float,
-    upstream: Any | None,
-    smoothing: float,
-    gamma: float,
-    cut: tuple[float, float] | None,
-    losses: Any,
-    grad: Any,
+    logits: Logits,
+    target: Target,
+    terms: Terms,
+    losses: Any | None,
+    grad: Any | None,
     grad_dtype: int,
     sums: Any,
 ) -> None: ...
-def region_sums(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    is_signed: bool,
-    ignore: int | None,
-    inside: Any,
-    total: Any,
-) -> bool: ...
+def region_sums(logits: Logits, target: Target, inside: Any, total: Any) -> bool: ...
 def region_grad(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    is_signed: bool,
-    ignore: int | None,
-    inside: Any,
-    total: Any,
-    grad: Any,
-    grad_dtype: int,
+    logits: Logits, target: Target, inside: Any, total: Any, grad: Any, grad_dtype: int
 ) -> None: ...
 def statistics(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    is_signed: bool,
-    ignore: int | None,
-    bins: int,
-    confusion: Any,
-    top_bins: Any,
-    class_bins: Any,
-    nll: Any,
-    brier: Any,
+    logits: Logits, target: Target, bins: int, counts: tuple[Any, Any, Any, Any, Any]
 ) -> None: ...
-def histogram(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any | None,
-    is_signed: bool,
-    ignore: int | None,
-    count: Any,
-    sum: Any,
-) -> None: ...
-
-HISTOGRAM_BINS: int
-
+def histogram(logits: Logits, target: Target | None, count: Any, sum: Any) -> None: ...
 def decide(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
+    logits: Logits,
+    rule: tuple[Any, Any, Any, Any],
     outputs: tuple[Any, Any],
     label_bytes: int,
-    rule: tuple[Any, Any, Any, Any],
 ) -> None: ...
 def fit(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    is_signed: bool,
-    ignore: int | None,
+    logits: Logits,
+    target: Target,
     weight: Any | None,
     sums: Any,
     left_out: Any,
     class_sums: Any | None,
 ) -> bool: ...
 def shift(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    target: Any,
-    is_signed: bool,
-    ignore: int | None,
-    label: int,
-    values: Any,
-    led: Any,
-    right: Any,
-    own: Any,
+    logits: Logits, target: Target, label: int, values: Any, counts: tuple[Any, Any, Any]
 ) -> None: ...
-def prior(
-    logits: Any,
-    dtype: int,
-    axis: int,
-    map: Map | None,
-    grid: Tables | None,
-    weight: Any,
-    sums: Any,
-) -> None: ...
+def prior(logits: Logits, weight: Any, sums: Any) -> None: ...
 def move_runs(write: bool, file: int, starts: Any, data: Any) -> bool: ...
 def new_buffer(bytes: int) -> Any: ...
 def import_bfloat16(array: Any) -> Any: ...

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d._gate.arrays import Array
+from softmax2d._native import core
 
 Sums = NDArray[np.int64]
 Kind = type[np.floating]
 
 # Of float32 sums[e] counts units of 2^(e - 150); of float64 of 2^(e - 1075), and sums[e + 2048]
 # units of 2^27 times that. The last e stands for what is not finite.
-_NARROW, _WIDE, _HALF = 256, 4096, 27
+_HALF = 27
 POINT = 149  # the smallest unit of float32 is 2^-149
 _WIDE_POINT = 1074
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
@@ -31,12 +32,12 @@ _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
 
 def new_sums(dtype: Kind = np.float32) -> Sums:
     """Zeros for the core to add numbers of ``dtype`` to."""
-    return np.zeros(_WIDE if dtype is np.float64 else _NARROW, np.int64)
+    return np.zeros(core.WIDE_SUMS if dtype is np.float64 else core.SUMS, np.int64)
 
 
 def _not_finite(sums: Sums) -> int:
     """Where what is not finite is counted."""
-    return (sums.size // 2 if sums.size == _WIDE else sums.size) - 1
+    return (sums.size // 2 if sums.size == core.WIDE_SUMS else sums.size) - 1
 
 
 def has_nonfinite(sums: Sums) -> bool:
@@ -118,7 +119,7 @@ def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
         return dtype(0)
     if sums[_not_finite(sums)]:
         return dtype(np.nan if has_nan(sums) else np.inf)
-    point = _WIDE_POINT if sums.size == _WIDE else POINT
+    point = _WIDE_POINT if sums.size == core.WIDE_SUMS else POINT
     return round_ratio(units(sums) * divisor.denominator, divisor.numerator << point, dtype)
 
 

@@ -70,26 +70,26 @@ class Guarded:
         for terms in all_terms:
             for to in (grad, None):
                 results = (losses, to, grad_code, np.zeros(4096, np.int64))
-                _core.loss(*start, *truth, *terms, *results)
-        _core.region_sums(*start, *truth, *per_class)
-        _core.region_grad(*start, *truth, *per_class, grad, grad_code)
+                _core.loss(start, truth, terms, *results)
+        _core.region_sums(start, truth, *per_class)
+        _core.region_grad(start, truth, *per_class, grad, grad_code)
         bins = np.zeros((3, BINS), np.int64), np.zeros((3, classes, BINS), np.int64)
         exact = np.zeros(256, np.int64), np.zeros(256, np.int64)
         confusion = np.zeros((classes, classes), np.int64)
-        _core.statistics(*start, *truth, BINS, confusion, *bins, *exact)
+        _core.statistics(start, truth, BINS, (confusion, *bins, *exact))
         left_out = self.take((2, classes), np.int64)
         each = self.take((classes, 4, 2), np.int64)
         for by_class in (None, each):
             sums = np.zeros((4, 4096 if name == "float64" else 256), np.int64)
-            _core.fit(*start, *truth, weight, sums, left_out, by_class)
+            _core.fit(start, truth, weight, sums, left_out, by_class)
         values = self.take((3,), np.float64, (-1, 0, 1))
         led, right = (np.zeros((classes, 4), np.int64) for _ in range(2))
-        _core.shift(*start, *truth, classes // 2, values, led, right, np.zeros(4, np.int64))
-        _core.prior(*start, weight, np.zeros(2 * classes + 3, np.int64))
+        _core.shift(start, truth, classes // 2, values, (led, right, np.zeros(4, np.int64)))
+        _core.prior(start, weight, np.zeros(2 * classes + 3, np.int64))
         probs = self.take(grid.class_shape, wide, 1 / classes)
         soft = (probs, CODES[np.dtype(wide).name] + 16, None)
         results = (losses, grad, grad_code, np.zeros(4096, np.int64))
-        _core.loss(*start, *soft, weight, 0.5, None, 0.0, 0.0, None, *results)
+        _core.loss(start, soft, (weight, 0.5, None, 0.0, 0.0, None), *results)
         return 13
 
 

@@ -69,7 +69,7 @@ class Guarded:
         maps[0][...], maps[1][...] = 0.5, 0.0
         affine = (maps[0], maps[1], maps[1], False) if pixels % 3 == 0 else None
         for logs in (False, True):
-            _core.probs(logs, a, c, code, code, axis, affine, None)
+            _core.probs(logs, (a, code, axis, affine, None), c, code)
             _core.vjp(logs, a, b, c, code, code, code, axis)
         label_type = np.min_scalar_type(classes - 1)
         best = min(classes, 2) if pixels % 5 == 0 else 0
@@ -84,17 +84,18 @@ class Guarded:
             ]
             affine = None
         size = label_type.itemsize
-        _core.segment(a, code, axis, affine, None, (*out, *top), size, best)
-        _core.segment(a, code, axis, affine, None, (out[0], *(None,) * 5), size, 0)
+        start = a, code, axis, affine, None
+        _core.segment(start, (*out, *top), size, best)
+        _core.segment(start, (out[0], *(None,) * 5), size, 0)
         if pixels % 4 == 1:  # counting many bins takes longer than the rest
             counts = [r[i].take((classes, _core.HISTOGRAM_BINS), np.int64, at_end) for i in (1, 2)]
-            _core.histogram(a, code, axis, affine, None, None, False, None, *counts)
+            _core.histogram(start, None, *counts)
             rule = [r[i].take((classes,), np.float64, at_end) for i in (3, 4, 7)]
             taking = r[8].take((classes,), np.int64, at_end)
             taking[...] = range(classes)
-            _core.decide(a, code, axis, None, None, (out[0], out[1]), size, (taking, *rule))
+            _core.decide((a, code, axis, None, None), (taking, *rule), (out[0], out[1]), size)
         # In place, last: the input is overwritten.
-        _core.probs(False, a, a, code, code, axis, affine, None)
+        _core.probs(False, start, a, code)
 
 
 def small_shapes() -> Iterator[tuple[int, int]]:

@@ -36,20 +36,20 @@ def results(guarded: Guarded, name: str, logits: Any, axis: int, grid: Logits) -
         (guarded.take(low.shape, np.int64, low), guarded.take(low.shape, np.float64, weight))
         for low, weight in grid.tables
     )
-    taken = guarded.taken
+    taken, start = guarded.taken, (a, code, axis, None, tables)
     probs = guarded.take(grid.class_shape, stored)
     for logs in (False, True):
-        _core.probs(logs, a, probs, code, code, axis, None, tables)
+        _core.probs(logs, start, probs, code)
     guarded.taken = taken
     labels = guarded.take(grid.shape, np.uint16)
     values = [guarded.take(grid.shape, wide) for _ in range(3)]
     nothing = (None,) * 5
-    _core.segment(a, code, axis, None, tables, (labels, *values, None, None), 2, 0)
-    _core.segment(a, code, axis, None, tables, (labels, *nothing), 2, 0)
+    _core.segment(start, (labels, *values, None, None), 2, 0)
+    _core.segment(start, (labels, *nothing), 2, 0)
     best = min(2, logits.shape[axis])
     guarded.taken = taken
     top = [guarded.take((best, *grid.shape), kind) for kind in (np.uint16, wide)]
-    _core.segment(a, code, axis, None, tables, (*nothing[:4], *top), 2, best)
+    _core.segment(start, (*nothing[:4], *top), 2, best)
     return 5
 
 

@@ -7,8 +7,27 @@
 //
 // Memory traffic: one read of the logits; results of a few bytes a pixel.
 #pragma once
-#include "histogram.h"
-#include "segment.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// The classes that may be given to a pixel, and their scores (gain p - loss) / (rest - p), or without the
+// divisor where `rest` is null.
+struct Decision {
+    const int64_t* classes;
+    const double *gain, *loss, *rest;
+    ptrdiff_t count;
+    char *labels, *confidence;  // results; null where not asked for
+    int label_bytes;            // 1, 2 or 4
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/exp_sum.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
+#include "../tiles/store.h"
 
 namespace {
 
@@ -59,6 +78,7 @@ inline void decide(Tile<T>& t, const Decision& d) {
 template <class Source>
 inline void run_decide(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
+    const Decision& rule = arguments_of<Decision>(job);
     Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;
@@ -66,13 +86,20 @@ inline void run_decide(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scr
         label_nans(t, t.row(kSum));
         exp_sum<T, Keep::terms>(t, feeds[0]);
         mark_known(t);
-        if (job.decision.rest)
-            decide<true>(t, job.decision);
+        if (rule.rest)
+            decide<true>(t, rule);
         else
-            decide<false>(t, job.decision);
-        if (job.segment.labels) store_label<T>(t.label(), job.segment.labels, job, t);
-        store_row<T, T>(t.row(kOut), job.segment.confidence, job, t.segments, t.segment_count);
+            decide<false>(t, rule);
+        store_labels(t.label(), rule.labels, rule.label_bytes, job, t);
+        store_row<T, T>(t.row(kOut), rule.confidence, job, t.segments, t.segment_count);
     });
 }
 
+template <class Source>
+struct Decider : Sink {
+    static constexpr auto run = run_decide<Source>;
+    static constexpr auto bytes = bytes_of<Source>;
+};
+
 }  // namespace
+#endif

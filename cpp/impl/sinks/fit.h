@@ -16,7 +16,27 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "region.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// What a fit of temperatures and biases to class indices needs; all are added to.
+struct Fit {
+    static constexpr int kPartBits = 40;  // of sums by class
+    const double* weight;                 // one a class; null: all 1
+    int64_t* sums;       // exact sums of loss, slope upwards, downwards, curvature, one after the other
+    int64_t* left_out;   // by class: pixels without probabilities, then those of infinite loss
+    int64_t* classes;    // 8 a class: four sums, each as whole and 2^-40 parts; null if not asked for
+    int64_t* too_large;  // set where a logit that they need passes 2^17
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/class_sums.h"
+#include "../steps/loss_rows.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 
 namespace {
 
@@ -28,20 +48,21 @@ struct ClassSums {
     int64_t* sums;                              // for each class and each of four, whole and parts
 
     static size_t bytes(const Job& job) {
-        return job.fit.classes ? whole_lines(2 * kEach * job.classes * sizeof(int64_t)) : 0;
+        return arguments_of<Fit>(job).classes ? whole_lines(2 * kEach * job.classes * sizeof(int64_t)) : 0;
     }
     ClassSums(const Job& job, char* scratch) : sums((int64_t*)scratch) {
         std::memset(scratch, 0, bytes(job));
     }
     inline void add(ptrdiff_t at, double whole, double parts) {
         int64_t* sum = sums + 2 * at;
-        sum[1] += int64_t(parts * 0x1p40);
-        sum[0] += int64_t(whole) + (sum[1] >> 40);
-        sum[1] &= (int64_t(1) << 40) - 1;
+        constexpr int64_t unit = int64_t(1) << Fit::kPartBits;
+        sum[1] += int64_t(parts * unit);
+        sum[0] += int64_t(whole) + (sum[1] >> Fit::kPartBits);
+        sum[1] &= unit - 1;
     }
     void release(const Job& job) const {
-        for (ptrdiff_t i = 0; job.fit.classes && i < 2 * kEach * job.classes; ++i)
-            if (sums[i]) __atomic_fetch_add(job.fit.classes + i, sums[i], __ATOMIC_RELAXED);
+        int64_t* to = arguments_of<Fit>(job).classes;
+        release_counts(sums, to, to ? 2 * kEach * job.classes : 0);
     }
 };
 
@@ -60,12 +81,7 @@ struct GridSum {
         parts += (x + to_parts) - to_parts;
     }
     inline void release(ClassSums& sums, ptrdiff_t at) const {
-        double all = 0, rest = 0;
-        for (int i = 0; i < kLanes<double>; ++i) {
-            all += whole[i];
-            rest += parts[i];
-        }
-        sums.add(at, all, rest);
+        sums.add(at, total_of(whole), total_of(parts));
     }
 };
 
@@ -175,7 +191,7 @@ inline const T* map_and_keep(Tile<T>& t, const Job& job, const FitRows<T>& r, bo
 // Weights, and u of the target; the target's class leaves the tile.
 template <class T>
 inline void take_weights(Tile<T>& t, const Job& job, const FitRows<T>& r, const T* u) {
-    const double* weight = job.loss.weight;
+    const double* weight = arguments_of<Fit>(job).weight;
     for (ptrdiff_t p = 0; p < t.padded; ++p) {
         const ptrdiff_t y = r.pixel.target[p];
         r.pixel.scale[p] = y < 0 ? T(0) : weight ? T(weight[y]) : T(1);
@@ -191,7 +207,8 @@ inline void count_left_out(const Tile<T>& t, const Job& job, const FitRows<T>& r
         const T loss = r.pixel.loss[p];
         if (r.pixel.target[p] < 0 || loss < __builtin_inf()) continue;
         const ptrdiff_t kind = loss == loss ? job.classes : 0;
-        __atomic_fetch_add(job.fit.left_out + kind + r.pixel.target[p], int64_t(1), __ATOMIC_RELAXED);
+        __atomic_fetch_add(arguments_of<Fit>(job).left_out + kind + r.pixel.target[p], int64_t(1),
+                           __ATOMIC_RELAXED);
         r.pixel.loss[p] = 0;
     }
 }
@@ -260,6 +277,7 @@ template <class Source, bool terms>
 inline void run_fit_of(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
     using Exact = typename FitRows<T>::Exact;
+    const Fit& out = arguments_of<Fit>(job);
     const auto r = FitRows<T>::make(job, scratch + Source::bytes(job));
     ClassSums sums(job, scratch + Source::bytes(job) + FitRows<T>::bytes(job));
     Exact exact[] = {Exact(r.sums), Exact(r.sums + Exact::bytes), Exact(r.sums + 2 * Exact::bytes),
@@ -280,17 +298,24 @@ inline void run_fit_of(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scr
         for (ptrdiff_t k = 0; k < t.classes; ++k) fits = fit_class(t, r, sums, k) && fits;
     });
     const ptrdiff_t length = sizeof(T) == 8 ? softmax2d::kWideSums : softmax2d::kSums;
-    for (int i = 0; i < FitRows<T>::kSumsOf; ++i) exact[i].release(job.fit.sums + i * length);
+    for (int i = 0; i < FitRows<T>::kSumsOf; ++i) exact[i].release(out.sums + i * length);
     sums.release(job);
-    if (!fits) __atomic_store_n(job.fit.too_large, int64_t(1), __ATOMIC_RELAXED);
+    if (!fits) __atomic_store_n(out.too_large, int64_t(1), __ATOMIC_RELAXED);
 }
 
 template <class Source>
 inline void run_fit(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
-    if (job.fit.classes)
+    if (arguments_of<Fit>(job).classes)
         run_fit_of<Source, true>(job, begin, end, scratch);
     else
         run_fit_of<Source, false>(job, begin, end, scratch);
 }
 
+template <class Source>
+struct Fitter : Sink {
+    static constexpr auto run = run_fit<Source>;
+    static constexpr auto bytes = bytes_of<Source, FitRows<typename Source::Number>, ClassSums>;
+};
+
 }  // namespace
+#endif

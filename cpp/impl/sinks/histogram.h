@@ -11,8 +11,24 @@
 //
 // Memory traffic: one read of the logits and, where pixels are ignored, of the target.
 #pragma once
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// How often each class's probability lies where; both are classes x kHistogramBins and
+// added to.
+struct Histogram {
+    int64_t* count;  // pixels
+    int64_t* sum;    // of their probabilities, in units of 2^-30
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/exp_sum.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 #include "../steps/target.h"
-#include "probs.h"
 
 namespace {
 
@@ -38,11 +54,12 @@ struct ProbTally {
         room = kMost;
     }
     void release(const Job& job) const {
+        const Histogram& out = arguments_of<Histogram>(job);
         constexpr uint64_t sum_bits = (uint64_t(1) << 47) - 1;
         const auto add = [](int64_t* to, int64_t n) { __atomic_fetch_add(to, n, __ATOMIC_RELAXED); };
         for (ptrdiff_t k = 0; k < job.classes; ++k) {
-            int64_t *count = job.histogram.count + k * kHistogramBins,
-                    *sum = job.histogram.sum + k * kHistogramBins, lowest = counted;
+            int64_t *count = out.count + k * kHistogramBins, *sum = out.sum + k * kHistogramBins,
+                    lowest = counted;
             for (ptrdiff_t i = 0; i < kFine; ++i) {
                 const uint64_t cell = cells[k * kFine + i];
                 if (!cell) continue;
@@ -65,23 +82,12 @@ struct ProbTally {
 template <class T>
 inline IntVec<T> fine_bins(Vec<T> p) {
     using Int = typename Lanes<T>::Int;
-    constexpr int fraction = sizeof(T) == 4 ? 23 : 52, bias = sizeof(T) == 4 ? 127 : 1023;
-    const auto bits = bits_as<UIntVec<T>>(p) >> (fraction - 6);
-    const IntVec<T> bin = bits_as<IntVec<T>>(bits) - (Int(bias - kHistogramOctaves) << 6);
+    constexpr int fraction = sizeof(T) == 4 ? 23 : 52, bias = sizeof(T) == 4 ? 127 : 1023, step_bits = 6;
+    static_assert(1 << step_bits == kHistogramSteps);
+    const auto bits = bits_as<UIntVec<T>>(p) >> (fraction - step_bits);
+    const IntVec<T> bin = bits_as<IntVec<T>>(bits) - (Int(bias - kHistogramOctaves) << step_bits);
     const IntVec<T> last = IntVec<T>{} + Int(ProbTally::kFine - 1);
     return bin > last ? last : bin;
-}
-
-// kMean: 1 where a pixel has probabilities, else 0, also past the last pixel.
-template <class T>
-inline void mark_known(Tile<T>& t) {
-    for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
-        const Vec<T> top = load<Vec<T>>(t.largest() + p), none = {};
-        const auto ref = reference_of<T>(top);
-        const Vec<T> confidence = Normaliser<T>::at(t, p)(exp_boosted<T>(top - ref.shift, ref));
-        store(t.row(kMean) + p, confidence == confidence ? splat(T(1)) : none);
-    }
-    for (ptrdiff_t p = t.count; p < t.padded; ++p) t.row(kMean)[p] = 0;
 }
 
 // kMean: 0 where the target is ignored. The row of labels is free.
@@ -141,4 +147,12 @@ inline void run_histogram(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* 
     tally.release(job);
 }
 
+template <class Source>
+struct HistogramSink : Sink {
+    static constexpr auto run = run_histogram<Source>;
+    static constexpr auto bytes = bytes_of<Source, ProbTally>;
+    static Needs needs(const Job&) { return {0, 1 << 14}; }
+};
+
 }  // namespace
+#endif

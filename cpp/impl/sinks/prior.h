@@ -5,11 +5,27 @@
 //
 // Memory traffic: one read of the logits.
 #pragma once
-#include "region.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// Sums of weighted probabilities, added to: for each class, then of log s, whole and 2^-44 parts; pixels.
+struct Prior {
+    const double* weight;  // one a class
+    int64_t* sums;
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/class_sums.h"
+#include "../steps/exp_sum.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 
 namespace {
 
-// Two integers a class and two for the logarithms, as in RegionSums; then the number of pixels.
+// Two integers a class and two for the logarithms, whole and 2^-44 parts; then the number of pixels.
 struct PriorSums {
     int64_t* sums;
     static size_t entries(const Job& job) { return 2 * size_t(job.classes) + 3; }
@@ -17,20 +33,11 @@ struct PriorSums {
     PriorSums(const Job& job, char* scratch) : sums((int64_t*)scratch) {
         std::memset(scratch, 0, bytes(job));
     }
-    void release(const Job& job) const {
-        for (size_t i = 0; i < entries(job); ++i)
-            __atomic_fetch_add(job.prior.sums + i, sums[i], __ATOMIC_RELAXED);
-    }
+    void release(const Job& job) const { release_counts(sums, arguments_of<Prior>(job).sums, entries(job)); }
 };
 
 // x as a multiple of the last bit of `unit`: sums of such numbers are exact in any order.
 inline Wide quantised(Wide x, double unit) { return (x + unit) - unit; }
-
-inline double total_of(Wide sum) {
-    double total = 0;
-    for (int lane = 0; lane < kLanes<double>; ++lane) total += sum[lane];
-    return total;
-}
 
 // log s of a number above 0.
 inline Wide log_of(Wide s) {
@@ -66,7 +73,7 @@ inline void add_tile(const Tile<T>& t, const double* weight, const PriorSums& to
         logs += counts ? quantised(log_of(s), 0x1.8p18) : none;
         pixels += total_of(counts ? one : none);
     }
-    RegionSums::add(to.sums + 2 * t.classes, total_of(logs));
+    add_in_parts(to.sums + 2 * t.classes, total_of(logs));
     to.sums[2 * t.classes + 2] += int64_t(pixels);
     for (ptrdiff_t k = 0; k < t.classes; ++k) {
         Wide total = {};
@@ -75,22 +82,31 @@ inline void add_tile(const Tile<T>& t, const double* weight, const PriorSums& to
             const Wide share = load_wide(t.z + k * t.ld + p) * weight[k] * by;
             total += by > 0 ? quantised(share, 0x1.8p8) : none;
         }
-        RegionSums::add(to.sums + 2 * k, total_of(total));
+        add_in_parts(to.sums + 2 * k, total_of(total));
     }
 }
 
 template <class Source>
 inline void run_prior(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
+    const double* weight = arguments_of<Prior>(job).weight;
     const PriorSums sums(job, scratch + Source::bytes(job));
     Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
         NoFeed none;
         mapped_maxima<T, false, false, false>(tiles[0], job, none, [] {});
         exp_sum<T, Keep::terms>(tiles[0], feeds[0]);
-        weigh(tiles[0], job.prior.weight);
-        add_tile(tiles[0], job.prior.weight, sums);
+        weigh(tiles[0], weight);
+        add_tile(tiles[0], weight, sums);
     });
     sums.release(job);
 }
 
+template <class Source>
+struct PriorStep : Sink {
+    static constexpr auto run = run_prior<Source>;
+    static constexpr auto bytes = bytes_of<Source, PriorSums>;
+    static constexpr bool pixels = false;
+};
+
 }  // namespace
+#endif

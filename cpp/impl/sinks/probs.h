@@ -2,45 +2,26 @@
 //
 // Memory traffic: one read and one write of the logits' size.
 #pragma once
-#include "../steps/reduce.h"
+#include "../../kernels.h"
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/exp_sum.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 
 namespace {
 
-// The maxima of a filled tile; the map comes before them or, where it keeps the order, after.
-template <class T, bool label, bool second, bool nans, class Feed, class BeforeMap>
-inline void mapped_maxima(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap before_map) {
-    const Affine& a = job.affine;
-    if (a.active && !a.keeps_order) apply_affine(t, a);
-    maxima<T, label, second, nans>(t, feeder);
-    before_map();
-    if (a.active && a.keeps_order) {
-        apply_affine(t, a);
-        map_like_first(t, a, t.largest());
-        if (second) map_like_first(t, a, t.row(kSecond));
-    }
-}
-
-// The same where nobody needs the other logits: a map that keeps the order is left to the largest.
-template <class T, class Feed, class BeforeMap>
-inline void largest_mapped(Tile<T>& t, const Job& job, Feed& feeder, BeforeMap before_map) {
-    const Affine& a = job.affine;
-    if (a.active && !a.keeps_order) apply_affine(t, a);
-    maxima<T, true, false, true>(t, feeder);
-    before_map();
-    if (a.active && a.keeps_order) map_like_first(t, a, t.largest());
-}
-
 // p_k = e_k / Z
 // log p_k = (z_k - m) - log Σ exp(z - m): both terms negative, nothing cancels.
-template <class Source, class S, bool logs>
+template <class Source, bool logs>
 inline void run_probs(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
-    Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
+    Source::for_tiles(job, begin, end, scratch, [&](auto& source, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;
         mapped_maxima<T, logs, false, false>(t, job, none, [] {});
         exp_sum<T, logs ? Keep::logs : Keep::terms>(t, feeds[0]);
-        store_classes<S>(t, job, job.output, [&](ptrdiff_t k, ptrdiff_t p) {
+        source.store_result(t, [&](ptrdiff_t k, ptrdiff_t p) {
             const Vec<T> term = load<Vec<T>>(t.z + k * t.ld + p);
             if (!logs) return one_nan<T>(Normaliser<T>::at(t, p)(term));
             return one_nan<T>((term - load<Vec<T>>(t.largest() + p)) - load<Vec<T>>(t.row(kLog) + p));
@@ -49,4 +30,16 @@ inline void run_probs(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scra
     stream_done();
 }
 
+template <class Source, bool logs>
+struct ClassArray : Sink {
+    static constexpr auto run = run_probs<Source, logs>;
+    static constexpr auto bytes = bytes_of<Source>;
+    static constexpr bool pixels = false;
+};
+template <class Source>
+using Softmax = ClassArray<Source, false>;
+template <class Source>
+using LogSoftmax = ClassArray<Source, true>;
+
 }  // namespace
+#endif

@@ -3,7 +3,23 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "loss.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// Sums of each class's probability, and whether some were no numbers; all are added to.
+struct Region {
+    int64_t* sums;  // 4 a class: over its own pixels, then over all, each as whole and 2^-44 parts
+    int64_t* odd;
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/class_sums.h"
+#include "../steps/loss_rows.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 
 namespace {
 
@@ -16,14 +32,8 @@ struct RegionSums {
         inside = (int64_t*)scratch;
         total = inside + 2 * job.classes;
     }
-    static inline void add(int64_t* sum, double value) {
-        sum[1] += int64_t(value * 0x1p44);
-        sum[0] += sum[1] >> 44;
-        sum[1] &= (int64_t(1) << 44) - 1;
-    }
     void release(const Job& job) const {
-        for (ptrdiff_t i = 0; i < 4 * job.classes; ++i)
-            __atomic_fetch_add(job.loss.region + i, inside[i], __ATOMIC_RELAXED);
+        release_counts(inside, arguments_of<Region>(job).sums, 4 * job.classes);
     }
 };
 
@@ -37,9 +47,7 @@ inline double class_total(const Tile<T>& t, const T* keep, ptrdiff_t k) {
         store(probs, load<Vec<T>>(keep + p) == 0 ? Vec<T>{} : prob);
         for (int i = 0; i < kParts<T>; ++i) sum += load_wide(probs + i * kLanes<double>);
     }
-    double total = 0;
-    for (int i = 0; i < kLanes<double>; ++i) total += sum[i];
-    return total;
+    return total_of(sum);
 }
 
 template <class Source>
@@ -58,7 +66,7 @@ inline void run_region_sums(const Job& job, ptrdiff_t begin, ptrdiff_t end, char
         for (ptrdiff_t k = 0; k < t.classes; ++k) {
             const double total = class_total(t, r.scale, k);
             if (total - total == 0)
-                RegionSums::add(sums.total + 2 * k, total);
+                add_in_parts(sums.total + 2 * k, total);
             else
                 odd = true;
         }
@@ -71,10 +79,17 @@ inline void run_region_sums(const Job& job, ptrdiff_t begin, ptrdiff_t end, char
             store(r.logit + p, Normaliser<T>::at(t, p)(load<Vec<T>>(r.logit + p)));
         for (ptrdiff_t p = 0; p < t.count; ++p)
             if (r.target[p] >= 0 && r.logit[p] == r.logit[p])
-                RegionSums::add(sums.inside + 2 * r.target[p], r.logit[p]);
+                add_in_parts(sums.inside + 2 * r.target[p], r.logit[p]);
     });
     sums.release(job);
-    if (odd) __atomic_store_n(job.loss.sums, int64_t(1), __ATOMIC_RELAXED);
+    if (odd) __atomic_store_n(arguments_of<Region>(job).odd, int64_t(1), __ATOMIC_RELAXED);
 }
 
+template <class Source>
+struct RegionSink : Sink {
+    static constexpr auto run = run_region_sums<Source>;
+    static constexpr auto bytes = bytes_of<Source, LossRows<typename Source::Number>, RegionSums>;
+};
+
 }  // namespace
+#endif

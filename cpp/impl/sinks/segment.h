@@ -4,7 +4,32 @@
 //   confidence = p_max = e_max / Z                      margin  = p_max (1 - exp(z_2nd - m))
 //   entropy    = log Σ exp(z - m) + Σ p_k (m - z_k)     every term positive: nothing cancels
 #pragma once
-#include "probs.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// Where segmentation leaves its results; null where not asked for. Indexed by
+// the walk's operand job.pixels. top_* hold top_k planes, one after the other, each of `pixels` entries.
+struct SegmentOut {
+    char* labels;
+    char* confidence;
+    char* margin;
+    char* entropy;
+    char* top_labels;
+    char* top_probs;
+    int label_bytes;  // 1, 2 or 4
+    int top_k;
+    double most_entropy;  // log of the classes, rounded down
+    int64_t* without;     // pixels without probabilities, added to; null where nobody asks
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/exp_sum.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
+#include "../tiles/store.h"
 
 namespace {
 
@@ -43,20 +68,14 @@ inline void entropy(Tile<T>& t, T most) {
     }
 }
 
-template <class T>
-inline void store_label(const typename Lanes<T>::Int* row, char* out, const Job& job, const Tile<T>& t) {
-    using Int = typename Lanes<T>::Int;
-    if (job.segment.label_bytes == 1) store_row<Int, uint8_t>(row, out, job, t.segments, t.segment_count);
-    if (job.segment.label_bytes == 2) store_row<Int, uint16_t>(row, out, job, t.segments, t.segment_count);
-    if (job.segment.label_bytes == 4) store_row<Int, uint32_t>(row, out, job, t.segments, t.segment_count);
-}
-
 // The k best of a tile, best first: top_k rows of logits and of labels.
 template <class T>
 struct Best {
     T* logits;
     typename Lanes<T>::Int* labels;
-    static size_t plane(const Job& job) { return size_t(job.segment.top_k) * padding(job.tile); }
+    static size_t plane(const Job& job) {
+        return size_t(arguments_of<SegmentOut>(job).top_k) * padding(job.tile);
+    }
     static size_t bytes(const Job& job) { return 2 * plane(job) * sizeof(T); }
     static Best make(const Job& job, char* scratch) {
         T* logits = (T*)scratch;
@@ -93,14 +112,15 @@ inline void select_best(const Tile<T>& t, ptrdiff_t top_k, const Best<T>& b) {
 
 template <class T>
 inline void store_best(Tile<T>& t, const Job& job, const Best<T>& b) {
-    const SegmentOut& out = job.segment;
+    const SegmentOut& out = arguments_of<SegmentOut>(job);
     const Affine& a = job.affine;
     for (int i = 0; i < out.top_k; ++i) {
         // Selected before the map, where the map keeps the order.
         if (a.active && a.keeps_order) map_like_first(t, a, b.logits + i * t.ld);
         const size_t plane = size_t(i) * job.walk.pixels;
         if (out.top_labels)
-            store_label<T>(b.labels + i * t.ld, out.top_labels + plane * out.label_bytes, job, t);
+            store_labels(b.labels + i * t.ld, out.top_labels + plane * out.label_bytes, out.label_bytes, job,
+                         t);
         if (!out.top_probs) continue;
         probability_of(t, b.logits + i * t.ld, t.row(kOut));
         store_row<T, T>(t.row(kOut), out.top_probs + plane * sizeof(T), job, t.segments, t.segment_count);
@@ -137,7 +157,7 @@ inline T at_most(double limit) {
 // One tile, its next being fed by whichever pass is the last.
 template <class T, class Feed>
 inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>& best) {
-    const SegmentOut& out = job.segment;
+    const SegmentOut& out = arguments_of<SegmentOut>(job);
     const bool sums = out.confidence || out.margin || out.entropy || out.top_probs;
     auto write = [&](char* to) { store_row<T, T>(t.row(kOut), to, job, t.segments, t.segment_count); };
     auto before_map = [&] {
@@ -157,10 +177,10 @@ inline void segment_tile(Tile<T>& t, const Job& job, Feed& feeder, const Best<T>
     // A NaN has made the normaliser NaN; where there is none, the sum of the logits.
     const bool nans = label_nans(t, t.row(sums ? kNormHigh : kSum));
     if (out.without) count_without(t, nans, out.without);
-    if (out.labels) store_label<T>(t.label(), out.labels, job, t);
+    if (out.labels) store_labels(t.label(), out.labels, out.label_bytes, job, t);
     if (out.confidence) confidence(t), write(out.confidence);
     if (out.margin) margin(t), write(out.margin);
-    if (out.entropy) entropy(t, at_most<T>(job.most_entropy)), write(out.entropy);
+    if (out.entropy) entropy(t, at_most<T>(out.most_entropy)), write(out.entropy);
     if (out.top_k) store_best(t, job, best);
 }
 
@@ -173,4 +193,12 @@ inline void run_segment(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* sc
     });
 }
 
+template <class Source>
+struct Segmenter : Sink {
+    static constexpr auto run = run_segment<Source>;
+    static constexpr auto bytes = bytes_of<Source, Best<typename Source::Number>>;
+    static Needs needs(const Job& job) { return {2 * arguments_of<SegmentOut>(job).top_k, 0}; }
+};
+
 }  // namespace
+#endif

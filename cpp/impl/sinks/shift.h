@@ -7,17 +7,37 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// What labels become at each of `count` ascending biases of class `label`; all are added to.
+struct Shift {
+    int64_t *led, *right;  // classes x (count + 1): by the leader of the others and the first value that
+                           // makes the pixel k's; of those, whose truth the leader is
+    int64_t* own;          // count + 1: pixels whose truth is k
+    const double* values;
+    ptrdiff_t count;
+    ptrdiff_t label;
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/class_sums.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 #include "../steps/target.h"
-#include "segment.h"
 
 namespace {
 
 // Counts of one call, added to the caller's at its end.
 struct ShiftTally {
     int64_t *led, *right, *own;
-    static size_t cells(const Job& job) { return size_t(job.classes) * (job.shift.count + 1); }
+    static size_t columns(const Job& job) { return size_t(arguments_of<Shift>(job).count) + 1; }
+    static size_t cells(const Job& job) { return size_t(job.classes) * columns(job); }
     static size_t bytes(const Job& job) {
-        return whole_lines((2 * cells(job) + job.shift.count + 1) * sizeof(int64_t));
+        return whole_lines((2 * cells(job) + columns(job)) * sizeof(int64_t));
     }
     ShiftTally(const Job& job, char* scratch) {
         std::memset(scratch, 0, bytes(job));
@@ -25,14 +45,11 @@ struct ShiftTally {
         right = led + cells(job);
         own = right + cells(job);
     }
-    static void release(const int64_t* from, int64_t* to, size_t n) {
-        for (size_t i = 0; i < n; ++i)
-            if (from[i]) __atomic_fetch_add(to + i, from[i], __ATOMIC_RELAXED);
-    }
     void release(const Job& job) const {
-        release(led, job.shift.led, cells(job));
-        release(right, job.shift.right, cells(job));
-        release(own, job.shift.own, size_t(job.shift.count) + 1);
+        const Shift& out = arguments_of<Shift>(job);
+        release_counts(led, out.led, cells(job));
+        release_counts(right, out.right, cells(job));
+        release_counts(own, out.own, columns(job));
     }
 };
 
@@ -74,7 +91,8 @@ inline void lead_others(Tile<T>& t, ptrdiff_t k, Feed& feeder) {
 template <class T>
 inline void first_values(const Tile<T>& t, const Job& job, const ShiftRows<T>& r) {
     using Int = typename Lanes<T>::Int;
-    const ptrdiff_t k = job.shift.label, count = job.shift.count;
+    const Shift& shift = arguments_of<Shift>(job);
+    const ptrdiff_t k = shift.label, count = shift.count;
     const double high = job.affine.active ? job.affine.factor_high[k] : 1;
     const double low = job.affine.active ? job.affine.factor_low[k] : 0;
     std::memset(r.first, 0, t.padded * sizeof(Int));
@@ -83,7 +101,7 @@ inline void first_values(const Tile<T>& t, const Job& job, const ShiftRows<T>& r
     for (; step > 0; step /= 2) {
         for (ptrdiff_t p = 0; p < t.padded; ++p) {
             const ptrdiff_t at = r.first[p] + step - 1;
-            r.bias[p] = job.shift.values[at < count ? at : count - 1];
+            r.bias[p] = shift.values[at < count ? at : count - 1];
         }
         std::memcpy(r.mapped, r.logit, t.padded * sizeof(T));
         map_row(r.mapped, t.padded, high, low, EachBias{r.bias});
@@ -106,7 +124,7 @@ inline void run_shift(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scra
     using T = typename Source::Number;
     const ShiftRows<T> r(job, scratch + Source::bytes(job));
     const ShiftTally tally(job, scratch + Source::bytes(job) + ShiftRows<T>::bytes(job));
-    const ptrdiff_t k = job.shift.label, columns = job.shift.count + 1;
+    const ptrdiff_t k = arguments_of<Shift>(job).label, columns = ptrdiff_t(ShiftTally::columns(job));
     Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         read_target(t, job, r.target);
@@ -128,4 +146,11 @@ inline void run_shift(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scra
     tally.release(job);
 }
 
+template <class Source>
+struct Shifter : Sink {
+    static constexpr auto run = run_shift<Source>;
+    static constexpr auto bytes = bytes_of<Source, ShiftRows<typename Source::Number>, ShiftTally>;
+};
+
 }  // namespace
+#endif

@@ -10,7 +10,13 @@
 //
 // Memory traffic: one read of the logits (and of target probabilities) and, for the gradient, one write.
 #pragma once
-#include "loss.h"
+#include "../steps/loss_terms.h"
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/loss_rows.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
+#include "../tiles/fill.h"
 
 namespace {
 
@@ -93,7 +99,7 @@ struct PixelSums {
 
 // Cross-entropy: h and the loss.
 inline void entropy_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptrdiff_t p, PixelSums& sums) {
-    const Loss& out = job.loss;
+    const LossTerms& out = arguments_of<LossTerms>(job);
     const bool hard = job.target.data != nullptr;
     const double even = out.smoothing / double(job.classes), keep = 1 - out.smoothing;
     const auto y = load<IntVec<double>>(r.pixel.target + p);
@@ -114,10 +120,11 @@ inline void entropy_terms(Tile<double>& t, const Job& job, const SoftRows& r, pt
 
 // Sums over a region: h alone.
 inline void region_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptrdiff_t p, PixelSums& sums) {
+    const LossTerms& out = arguments_of<LossTerms>(job);
     const auto y = load<IntVec<double>>(r.pixel.target + p);
     for (ptrdiff_t k = 0; k < t.classes; ++k) {
         const ClassTerm c = ClassTerm::of(t, k, p);
-        const Wide total = splat(job.loss.total[k]), inside = splat(job.loss.inside[k]);
+        const Wide total = splat(out.total[k]), inside = splat(out.inside[k]);
         const Wide h = c.prob * (y == int64_t(k) ? total + inside : total);
         sums.add(t, k, p, h);
         store(r.h + k * t.ld + p, h);
@@ -127,7 +134,7 @@ inline void region_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptr
 
 // Losses and what remains to be known for the gradient: rows kMean (h of the largest), kSecond (the others').
 inline void soft_pixels(Tile<double>& t, const Job& job, const SoftRows& r) {
-    const Loss& out = job.loss;
+    const LossTerms& out = arguments_of<LossTerms>(job);
     const bool region = out.inside != nullptr, narrow = job.operand[0].dtype != DType::float64;
     const Wide none = {}, one = splat(1.0);
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<double>) {
@@ -166,6 +173,7 @@ inline void store_soft_gradient(Source& source, Tile<double>& t, const Job& job,
 
 template <class Source>
 inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
+    const LossTerms& out = arguments_of<LossTerms>(job);
     const auto r = SoftRows::make(job, scratch + Source::bytes(job));
     const bool narrow = job.operand[0].dtype != DType::float64;
     // In the same place: one of them is used.
@@ -183,19 +191,26 @@ inline void run_soft_loss(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* 
         mapped_maxima<double, true, false, false>(t, job, none, [] {});
         exp_sum<double, Keep::logs>(t, feeds[0]);
         soft_pixels(t, job, r);
-        if (job.loss.upstream)
+        if (out.upstream)
             narrow ? scale_pixels<float>(t, job, r.pixel) : scale_pixels<double>(t, job, r.pixel);
         if (narrow) {
             for (ptrdiff_t p = 0; p < t.count; ++p) sum.add(float(r.pixel.rest[p]), p);
-            store_row<double, float>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
+            store_row<double, float>(r.pixel.loss, out.losses, job, t.segments, t.segment_count);
         } else {
             wide_sum.add_row(r.pixel.rest, t.count);
-            store_row<double, double>(r.pixel.loss, job.loss.losses, job, t.segments, t.segment_count);
+            store_row<double, double>(r.pixel.loss, out.losses, job, t.segments, t.segment_count);
         }
         if (job.output) store_soft_gradient(source, t, job, r);
     });
-    narrow ? sum.release(job.loss.sums) : wide_sum.release(job.loss.sums);
+    narrow ? sum.release(out.sums) : wide_sum.release(out.sums);
     stream_done();
 }
 
+template <class Source>
+struct SoftLoss : Sink {
+    static constexpr auto run = run_soft_loss<Source>;
+    static constexpr auto bytes = bytes_of<Source, SoftRows>;
+};
+
 }  // namespace
+#endif

@@ -8,7 +8,26 @@
 //
 // Memory traffic: one read of the logits and of the target.
 #pragma once
-#include "loss.h"
+#include "../../kernels.h"
+
+namespace softmax2d {
+
+// Counts of what was predicted for what; all are added to.
+struct Counts {
+    int64_t* confusion;    // classes x classes, rows are the truth
+    int64_t* top_bins;     // 3 x bins: pixels, confidence in units of 2^-30, correct
+    int64_t* class_bins;   // 3 x classes x bins: pixels, probability in units of 2^-24, of that class
+    int64_t *nll, *brier;  // exact sums
+    ptrdiff_t bins;
+};
+
+}  // namespace softmax2d
+
+#ifdef SOFTMAX2D_BUILD
+#include "../steps/class_sums.h"
+#include "../steps/loss_rows.h"
+#include "../steps/maxima.h"
+#include "../steps/sink.h"
 
 namespace {
 
@@ -22,9 +41,10 @@ struct Tally {
     int64_t room;   // pixels that may still be counted before 32 bits are full
     static constexpr int64_t kMost = 1 << 30;
 
-    static size_t cells(const Job& job) { return size_t(job.classes) * job.counts.bins; }
+    static size_t bins(const Job& job) { return size_t(arguments_of<Counts>(job).bins); }
+    static size_t cells(const Job& job) { return size_t(job.classes) * bins(job); }
     static size_t bytes(const Job& job) {
-        return 2 * ExactSum::bytes + whole_lines((3 * job.counts.bins + job.classes + cells(job)) * 8) +
+        return 2 * ExactSum::bytes + whole_lines((3 * bins(job) + job.classes + cells(job)) * 8) +
                whole_lines((size_t(job.classes) * job.classes + 2 * cells(job)) * 4);
     }
     Tally(const Job& job, char* scratch) : valid(0), room(kMost) {
@@ -32,20 +52,14 @@ struct Tally {
         nll = scratch;
         brier = nll + ExactSum::bytes;
         top = (int64_t*)(brier + ExactSum::bytes);
-        whole = top + 3 * job.counts.bins;
+        whole = top + 3 * bins(job);
         class_sum = whole + job.classes;
-        confusion =
-            (uint32_t*)((char*)top + whole_lines((3 * job.counts.bins + job.classes + cells(job)) * 8));
+        confusion = (uint32_t*)((char*)top + whole_lines((3 * bins(job) + job.classes + cells(job)) * 8));
         class_count = confusion + job.classes * job.classes;
         class_right = class_count + cells(job);
     }
-    template <class Count>
-    static void release(const Count* from, int64_t* to, size_t n) {
-        for (size_t i = 0; i < n; ++i)
-            if (from[i]) __atomic_fetch_add(to + i, int64_t(from[i]), __ATOMIC_RELAXED);
-    }
     void release(const Job& job) {
-        const Counts& out = job.counts;
+        const Counts& out = arguments_of<Counts>(job);
         const size_t bins = out.bins;
         for (ptrdiff_t k = 0; k < job.classes; ++k) {
             uint32_t* count = class_count + k * bins;
@@ -55,11 +69,11 @@ struct Tally {
             count[0] = uint32_t(pixels);
             sum[0] = rest;
         }
-        release(confusion, out.confusion, size_t(job.classes) * job.classes);
-        release(top, out.top_bins, 3 * bins);
-        release(class_count, out.class_bins, cells(job));
-        release(class_sum, out.class_bins + cells(job), cells(job));
-        release(class_right, out.class_bins + 2 * cells(job), cells(job));
+        release_counts(confusion, out.confusion, size_t(job.classes) * job.classes);
+        release_counts(top, out.top_bins, 3 * bins);
+        release_counts(class_count, out.class_bins, cells(job));
+        release_counts(class_sum, out.class_bins + cells(job), cells(job));
+        release_counts(class_right, out.class_bins + 2 * cells(job), cells(job));
     }
     // Makes room for as many pixels more.
     void reserve(const Job& job, ptrdiff_t pixels) {
@@ -106,7 +120,7 @@ struct TallyRows {
 template <class T>
 inline void tally_class(const Tile<T>& t, const Job& job, const LossRows<T>& r, const TallyRows<T>& rows,
                         Tally& tally, ptrdiff_t k) {
-    const T bins = T(job.counts.bins);
+    const ptrdiff_t bins = arguments_of<Counts>(job).bins;
     IntVec<T> whole = {};
     ptrdiff_t found = 0;
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
@@ -116,14 +130,14 @@ inline void tally_class(const Tile<T>& t, const Job& job, const LossRows<T>& r, 
         const auto targeted = load<IntVec<T>>(r.target + p) == typename Lanes<T>::Int(k);
         const Vec<T> off = targeted ? load<Vec<T>>(r.rest + p) : prob;
         store(t.row(kOut) + p, squares + off * off);
-        const IntVec<T> unit = to_nearest<T>(prob * T(0x1p24)), bin = bins_of<T>(prob, bins);
+        const IntVec<T> unit = to_nearest<T>(prob * T(0x1p24)), bin = bins_of<T>(prob, T(bins));
         whole += unit;
         const uint32_t above = lanes_of(bin > 0);
         append(unit, above, rows.unit + found);
         found += append(bin, above, rows.bin + found);
     }
-    uint32_t* count = tally.class_count + k * job.counts.bins;
-    int64_t* sum = tally.class_sum + k * job.counts.bins;
+    uint32_t* count = tally.class_count + k * bins;
+    int64_t* sum = tally.class_sum + k * bins;
     for (ptrdiff_t i = 0; i < found; ++i) {
         ++count[rows.bin[i]];
         sum[rows.bin[i]] += rows.unit[i];
@@ -135,7 +149,7 @@ inline void tally_class(const Tile<T>& t, const Job& job, const LossRows<T>& r, 
 template <class T>
 inline void tally_pixels(const Tile<T>& t, const Job& job, const LossRows<T>& r, Tally& tally) {
     using Int = typename Lanes<T>::Int;
-    const ptrdiff_t bins = job.counts.bins;
+    const ptrdiff_t bins = arguments_of<Counts>(job).bins;
     for (ptrdiff_t from = 0; from < t.count; from += kLanes<T>) {
         Int top[kLanes<T>], own[kLanes<T>], unit[kLanes<T>];
         const Vec<T> none = {}, keep = load<Vec<T>>(t.row(kMean) + from);
@@ -188,6 +202,8 @@ inline void add_row(ExactSum& sum, const double* row, ptrdiff_t n) {
 template <class Source>
 inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
+    LossTerms terms{};
+    terms.scale = 1;
     scratch += Source::bytes(job);
     const auto r = LossRows<T>::make(job, scratch);
     const TallyRows<T> rows(job, scratch + LossRows<T>::bytes(job));
@@ -202,7 +218,7 @@ inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char*
         label_nans(t, t.row(kSum));
         take_target(t, r);
         exp_sum<T, Keep::rest_terms>(t, feeds[0]);
-        losses_of(t, job, r);
+        losses_of(t, terms, r);
         rows_of(t, r);
         for (ptrdiff_t k = 0; k < t.classes; ++k) tally_class(t, job, r, rows, tally, k);
         tally_pixels(t, job, r, tally);
@@ -210,8 +226,17 @@ inline void run_statistics(const Job& job, ptrdiff_t begin, ptrdiff_t end, char*
         add_row(brier, t.row(kOut), t.padded);
     });
     tally.release(job);
-    nll.release(job.counts.nll);
-    brier.release(job.counts.brier);
+    nll.release(arguments_of<Counts>(job).nll);
+    brier.release(arguments_of<Counts>(job).brier);
 }
 
+template <class Source>
+struct StatisticsSink : Sink {
+    static constexpr auto run = run_statistics<Source>;
+    static constexpr auto bytes =
+        bytes_of<Source, LossRows<typename Source::Number>, TallyRows<typename Source::Number>, Tally>;
+    static Needs needs(const Job& job) { return {0, arguments_of<Counts>(job).bins ? 64 * job.classes : 0}; }
+};
+
 }  // namespace
+#endif

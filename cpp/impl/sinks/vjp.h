@@ -8,8 +8,12 @@
 //
 // Memory traffic: two reads and one write of the logits' size.
 #pragma once
+#include "../../kernels.h"
+
+#ifdef SOFTMAX2D_BUILD
 #include "../math/twofold.h"
-#include "../steps/reduce.h"
+#include "../steps/exp_sum.h"
+#include "../steps/sink.h"
 
 namespace {
 
@@ -148,4 +152,16 @@ inline void run_vjp(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratc
     stream_done();
 }
 
+template <class Source, bool logs>
+struct Vjp : Sink {
+    static constexpr auto run = run_vjp<Source, logs>;
+    static constexpr auto bytes = bytes_of<Source>;
+    static constexpr bool pixels = false;
+};
+template <class Source>
+using SoftmaxVjp = Vjp<Source, false>;
+template <class Source>
+using LogSoftmaxVjp = Vjp<Source, true>;
+
 }  // namespace
+#endif

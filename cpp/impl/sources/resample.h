@@ -49,6 +49,11 @@ class Resampled {
         for (ptrdiff_t item = begin; item < end; ++item) source.run_item(item, work);
     }
 
+    // result(k, p) of the tile's classes, to the output.
+    template <class Result>
+    void store_result(Tile<T>& t, Result result) const {
+        store_any_classes(t, job_, job_.output, result);
+    }
     // The gradient of the tile's logits, result(k, p), spread over the source's rows.
     template <class Result>
     void store_gradient(Tile<T>& t, Result result) {

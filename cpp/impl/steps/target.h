@@ -1,6 +1,6 @@
 // The target: one class a pixel, or none where the pixel is to be ignored.
 #pragma once
-#include "../sources/direct.h"
+#include "../tiles/tile.h"
 
 namespace {
 

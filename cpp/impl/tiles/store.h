@@ -57,6 +57,18 @@ inline void store_classes(Tile<T>& t, const Job& job, int o, Result result) {
     }
 }
 
+// The same, of whatever type the operand is.
+template <class T, class Result>
+inline void store_any_classes(Tile<T>& t, const Job& job, int o, Result result) {
+    switch (job.operand[o].dtype) {
+        case DType::float16: return store_classes<Half>(t, job, o, result);
+        case DType::bfloat16: return store_classes<BFloat>(t, job, o, result);
+        case DType::float32: return store_classes<float>(t, job, o, result);
+        case DType::float64:
+            if constexpr (sizeof(T) == 8) store_classes<double>(t, job, o, result);
+    }
+}
+
 // One number a pixel, into a row of the tile.
 template <class From, class T>
 inline void load_row(T* row, const char* in, const Job& job, const Segment* segments, ptrdiff_t count) {
@@ -85,6 +97,14 @@ inline void store_row(const From* row, char* out, const Job& job, const Segment*
             for (ptrdiff_t p = 0; p < s.length; ++p) to[p * pixel_stride] = To(row[at + p]);
         at += s.length;
     }
+}
+
+// A row of labels, as unsigned integers of that many bytes.
+template <class Int, class T>
+inline void store_labels(const Int* row, char* out, int bytes, const Job& job, const Tile<T>& t) {
+    if (bytes == 1) store_row<Int, uint8_t>(row, out, job, t.segments, t.segment_count);
+    if (bytes == 2) store_row<Int, uint16_t>(row, out, job, t.segments, t.segment_count);
+    if (bytes == 4) store_row<Int, uint32_t>(row, out, job, t.segments, t.segment_count);
 }
 
 }  // namespace

@@ -11,6 +11,11 @@ namespace {
 
 using namespace softmax2d;
 
+template <class Arguments>
+inline const Arguments& arguments_of(const Job& job) {
+    return *static_cast<const Arguments*>(job.arguments);
+}
+
 // A stretch of pixels evenly spaced in every operand.
 struct Segment {
     ptrdiff_t length;
@@ -20,6 +25,8 @@ struct Segment {
 // Rows of a tile by content.
 enum Row { kLargest, kLabel, kSecond, kSum, kNormHigh, kNormLow, kTop, kMean, kLog, kOut };
 constexpr int kRows = 10;  // per-pixel rows beside the classes
+
+constexpr int kStep = 4;  // vectors that one step of a feed copies
 
 template <class T>
 struct Tile {

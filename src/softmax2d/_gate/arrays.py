@@ -17,16 +17,13 @@ from softmax2d._native import core
 
 Array = NDArray[Any]
 
-# Codes of the native core: float16, bfloat16, float32, float64; 4 more where the bytes are swapped.
-_BFLOAT16 = 1
+# The core's codes of dtypes that NumPy knows, in both byte orders.
 _CODES: dict[np.dtype[Any], int] = {
-    np.dtype(np.float16): 0,
-    np.dtype(np.float32): 2,
-    np.dtype(np.float64): 3,
-    np.dtype(np.float16).newbyteorder(): 4,
-    np.dtype(np.float32).newbyteorder(): 6,
-    np.dtype(np.float64).newbyteorder(): 7,
+    np.dtype(np.float16): core.FLOAT16,
+    np.dtype(np.float32): core.FLOAT32,
+    np.dtype(np.float64): core.FLOAT64,
 }
+_CODES |= {dtype.newbyteorder(): code + core.SWAPPED for dtype, code in _CODES.items()}
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -37,12 +34,12 @@ def is_bfloat16(dtype: np.dtype[Any]) -> bool:
 def code_of(dtype: np.dtype[Any]) -> int:
     """The core's code of a dtype that :func:`as_floats` let through."""
     code = _CODES.get(dtype)
-    return _BFLOAT16 if code is None else code
+    return core.BFLOAT16 if code is None else code
 
 
 def export(array: Array, code: int) -> Array:
     """``array`` of that code with a dtype that the buffer protocol knows (bfloat16 has none)."""
-    return array.view(np.uint16) if code == _BFLOAT16 else array
+    return array.view(np.uint16) if code == core.BFLOAT16 else array
 
 
 def describe(array: Array) -> str:

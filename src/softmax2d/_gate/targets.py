@@ -12,21 +12,20 @@ from softmax2d._gate.logits import Logits
 from softmax2d._native import core
 
 _NO_COUNTS = np.zeros(0, np.int64)
-_OF_PROBS = 16  # in the core, added to the dtype code of a target of probabilities
 
 
 class Target(NamedTuple):
     """The truth of each pixel: class indices or class probabilities."""
 
     array: Array
-    kind: int  # whether indices are signed (bool); of probabilities, their code + 16
+    kind: int  # whether indices are signed (bool); of probabilities, their code + core.PROBS
     ignore: int | None
     counts: Array  # int64, of each class; None of them for probabilities
     valid: int  # pixels that are not ignored
 
     def arguments(self) -> tuple[Any, ...]:
         """The arguments of the core's functions after those of the logits."""
-        code = self.kind - _OF_PROBS
+        code = self.kind - core.PROBS
         array = self.array if code < 0 else export(self.array, code)
         return array, self.kind, self.ignore
 
@@ -91,7 +90,7 @@ def trust_probs(array: Array, logits: Logits) -> Target:
     if array.dtype.itemsize == 2 and array.dtype != logits.array.dtype:
         array = array.astype(np.float32)
     pixels = array.size // logits.classes
-    return Target(array, code_of(array.dtype) + _OF_PROBS, None, _NO_COUNTS, pixels)
+    return Target(array, code_of(array.dtype) + core.PROBS, None, _NO_COUNTS, pixels)
 
 
 def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Target:

@@ -35,7 +35,7 @@ class _Maps:
         target, ones = (self._constant, False, None), np.ones(self._logits.classes)
         results = (self._losses, None, -1, new_sums(np.float64))
         terms = (ones, 0.0, None, 0.0, 0.0, None)
-        core.loss(*(*self._logits.arguments(), *target, *terms, *results))
+        core.loss(self._logits.arguments(), target, terms, *results)
         logs = np.where(self._valid, -self._losses.astype(np.float64), -np.inf)
         rest: Array = -np.expm1(logs)
         return np.exp(logs), rest

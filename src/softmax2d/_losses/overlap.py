@@ -61,8 +61,8 @@ def region_terms(
     weights = losses.class_weights(where, weight, logits.classes)
     truth = targets.labels(where, target, logits, ignore_index)
     inside, probs = np.zeros((2, logits.classes))
-    arguments = (*logits.arguments(), *truth.arguments())
-    if not logits.empty and not core.region_sums(*(*arguments, inside, probs)):
+    asked = logits.arguments(), truth.arguments()
+    if not logits.empty and not core.region_sums(*asked, inside, probs):
         probs[:] = np.nan  # as one of the pixels' is
 
     above = factors.above * inside + s
@@ -82,8 +82,9 @@ def region_grad(logits: Logits, truth: Target, slopes: Array) -> Array:
     grad = logits.new_grad()
     code = code_of(grad.dtype)
     if not logits.empty:
-        arguments = (*logits.arguments(), *truth.arguments())
-        core.region_grad(*(*arguments, *slopes, export(grad, code), code))
+        inside, total = slopes
+        asked = logits.arguments(), truth.arguments(), inside, total
+        core.region_grad(*asked, export(grad, code), code)
     return logits.round_grad(grad)
 
 

@@ -48,7 +48,7 @@ class Pass(NamedTuple):
         weights = None if (self.weights == 1).all() else self.weights
         terms = (weights, scale, upstream, self.smoothing, self.gamma, cut)
         results = (losses, None if grad is None else export(grad, code), code, sums)
-        core.loss(*(*self.logits.arguments(), *self.target.arguments(), *terms, *results))
+        core.loss(self.logits.arguments(), self.target.arguments(), terms, *results)
 
     def grad(self, scale: float, cut: Cut | None, upstream: Array | None = None) -> Array:
         """The gradient alone."""

@@ -35,7 +35,7 @@ from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 _UNIT = 2.0**-30  # of the core's sums
-_HALF = -64  # bins from here on hold p >= 1/2
+_HALF = -core.HISTOGRAM_STEPS  # bins from here on hold p >= 1/2
 
 
 class Histogram(NamedTuple):
@@ -92,9 +92,7 @@ def histogram(source: Logits, target: Target | None = None, _: int = 1) -> Histo
     shape = source.classes, core.HISTOGRAM_BINS
     found = Histogram(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
     if not source.empty:
-        ignored = (None, False, None) if target is None else target.arguments()
-        given: Any = (*source.arguments(), *ignored, *found)
-        core.histogram(*given)
+        core.histogram(source.arguments(), target and target.arguments(), *found)
     return found
 
 
@@ -125,8 +123,8 @@ def rule(found: Histogram, decode: str) -> Rule:
 def decide(source: Logits, found: Rule, labels: Array | None, confidence: Array | None) -> None:
     """Labels of one image by a rule, and their probabilities, into arrays in C order."""
     if not source.empty:
-        given: Any = (*source.arguments(), (labels, confidence), source.label_dtype.itemsize, found)
-        core.decide(*given)
+        size = source.label_dtype.itemsize
+        core.decide(source.arguments(), found, (labels, confidence), size)
 
 
 def images(source: Logits) -> Iterator[tuple[Any, Logits]]:

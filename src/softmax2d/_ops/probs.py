@@ -19,9 +19,8 @@ def fill_probs(where: str, source: Logits, logs: bool, out: Any = None) -> Array
     """Softmax of checked logits or, with ``logs``, log-softmax; in ``out`` if it is given."""
     held = (("logits", source.array),)
     result = arrays.result_array(where, out, source.array, held, source.class_shape)
-    array, code, *rest = source.arguments()
-    out_code = code_of(result.dtype)
-    core.probs(logs, array, export(result, out_code), code, out_code, *rest)
+    code = code_of(result.dtype)
+    core.probs(logs, source.arguments(), export(result, code), code)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -178,8 +178,8 @@ def segment_logits(source: Logits, names: tuple[str, ...], best: int) -> Segment
     top: list[Array | None] = [None, None]
     if best:
         top = [np.empty((best, *shape), label_dtype), np.empty((best, *shape), value_dtype)]
-    results: Any = ((labels, *values, *top), label_dtype.itemsize, best)
-    core.segment(*source.arguments(), *results)
+    results = (labels, *values, *top)
+    core.segment(source.arguments(), results, label_dtype.itemsize, best)
     moved = [None if t is None else np.moveaxis(t, 0, source.axis) for t in top]
     return Segmentation(labels, *values, *moved)
 
@@ -187,8 +187,8 @@ def segment_logits(source: Logits, names: tuple[str, ...], best: int) -> Segment
 def label_logits(source: Logits) -> tuple[Array, int]:
     """Labels alone, and how many pixels have no probabilities."""
     labels = arrays.new_array(source.shape, source.label_dtype)
-    results: Any = ((labels, *(None,) * 5), labels.dtype.itemsize, 0)
-    return labels, core.segment(*source.arguments(), *results)
+    results = (labels, *(None,) * 5)
+    return labels, core.segment(source.arguments(), results, labels.itemsize, 0)
 
 
 def segment_by_rules(

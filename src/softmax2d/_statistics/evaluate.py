@@ -110,8 +110,8 @@ def count_pixels(source: Logits, truth: Any, images: int, bins: int) -> Statisti
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
     nll, brier = new_sums(), new_sums()
     if not source.empty:
-        sinks: Any = (bins, confusion, top, each, nll, brier)
-        core.statistics(*source.arguments(), *truth.arguments(), *sinks)
+        counts = confusion, top, each, nll, brier
+        core.statistics(source.arguments(), truth.arguments(), bins, counts)
     sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
     occurs = targets.images_with(truth, images)
     return Statistics(confusion, occurs, images, top, each, *sums)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -85,6 +85,6 @@ def count_shifts(source: Logits, truth: Target, label: int, values: Array) -> Sh
     led, right = (np.zeros((classes, columns), np.int64) for _ in range(2))
     own = np.zeros(columns, np.int64)
     if not source.empty:
-        sinks: Any = (label, np.ascontiguousarray(values, np.float64), led, right, own)
-        core.shift(*source.arguments(), *truth.arguments(), *sinks)
+        biases = np.ascontiguousarray(values, np.float64)
+        core.shift(source.arguments(), truth.arguments(), label, biases, (led, right, own))
     return ShiftCounts(label, values, truth.counts, led, right, own)

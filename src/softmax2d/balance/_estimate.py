@@ -237,5 +237,5 @@ def _calibration(source: Logits, truth: Any, _images: int) -> _Held:
 
     sums: Any = tuple(np.zeros(source.classes) for _ in range(2))
     if not source.empty:
-        core.region_sums(*source.arguments(), *truth.arguments(), *sums)
+        core.region_sums(source.arguments(), truth.arguments(), *sums)
     return _Held(sums[1], truth.counts)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._native import core
-
-_PARTS = 44  # bits of a part of the core's sums
 
 
 @dataclass(frozen=True)
@@ -37,14 +35,14 @@ class ShareSums:
     @property
     def shares(self) -> Array:
         """The mean of each class, shape (C,), float64; NaN of no pixel."""
-        below = max(1, self.pixels) << _PARTS
+        below = max(1, self.pixels) << core.PART_BITS
         found = [n / below for n in self.units[:-1]]
         return np.array(found) if self.pixels else np.full(len(found), np.nan)
 
     @property
     def log_likelihood(self) -> float:
         """The mean of log s, in nats; NaN of no pixel."""
-        return self.units[-1] / (self.pixels << _PARTS) if self.pixels else float("nan")
+        return self.units[-1] / (self.pixels << core.PART_BITS) if self.pixels else float("nan")
 
 
 def shares(source: Logits, weight: Array) -> ShareSums:
@@ -64,7 +62,8 @@ def shares(source: Logits, weight: Array) -> ShareSums:
     """
     sums = np.zeros(2 * source.classes + 3, np.int64)
     if not source.empty:
-        sinks: Any = (np.ascontiguousarray(weight, np.float64), sums)
-        core.prior(*source.arguments(), *sinks)
+        core.prior(source.arguments(), np.ascontiguousarray(weight, np.float64), sums)
     pairs = sums[:-1].reshape(-1, 2).tolist()
-    return ShareSums(tuple((whole << _PARTS) + part for whole, part in pairs), int(sums[-1]))
+    return ShareSums(
+        tuple((whole << core.PART_BITS) + part for whole, part in pairs), int(sums[-1])
+    )

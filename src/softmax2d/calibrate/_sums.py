@@ -25,7 +25,6 @@ from softmax2d._gate.targets import Target
 from softmax2d._native import core
 
 _POINT = 1074  # sums of pixels are in units of 2^-1074
-_CLASS_POINT = 40  # those of classes in units of 2^-40
 _SUMS = 4  # of the core: loss, slope upwards, slope downwards, curvature
 
 
@@ -97,7 +96,7 @@ class FitSums:
     def class_means(self, weights: Array | None) -> Array:
         """The four sums of each class over the same divisor, shape (C, 4), float64."""
         assert self.classes is not None  # noqa: S101 - asked for
-        below = self.divisor(weights) * (1 << _CLASS_POINT)
+        below = self.divisor(weights) * (1 << core.FIT_PART_BITS)
         rows = [[float(Fraction(s) / below) for s in row] for row in self.classes.tolist()]
         return np.array(rows, np.float64)
 
@@ -124,8 +123,8 @@ def sum_pixels(
     each = np.zeros((classes, 4, 2), np.int64) if by_class else None
     fits = True
     if not source.empty:
-        arguments = *source.arguments(), *truth.arguments()
-        fits = core.fit(*(*arguments, weights, sums, left_out, each))
+        asked = source.arguments(), truth.arguments()
+        fits = core.fit(*asked, weights, sums, left_out, each)
     point = _POINT if wide else _exact_sums.POINT
     whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
     # What is not finite has been counted in the last entry.
@@ -134,7 +133,7 @@ def sum_pixels(
     found = None
     if each is not None:
         high, low = each[..., 0].astype(object), each[..., 1].astype(object)
-        found = high * (1 << _CLASS_POINT) + low
+        found = high * (1 << core.FIT_PART_BITS) + low
     pixels = truth.counts - left_out.sum(0)
     undefined, infinite = left_out
     return FitSums(pixels, infinite, undefined, totals, found, fits, images)
