@@ -1,4 +1,4 @@
-"""What a person is told when something is wrong: one line, the file and the cause."""
+"""Errors of files and installations: one line that names the file and the cause."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def shown(path: Path) -> str:
-    """A file's name as it can be printed: what is no Unicode in it is replaced."""
+def name_of(path: Path) -> str:
+    """A file's name as it can be printed: bytes that are no Unicode are replaced."""
     return os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def unicode(text: str) -> str:
-    """``text`` as it can be stored: JSON may hold halves of characters, which are replaced."""
+    """``text`` as it can be stored: halves of characters, which JSON may hold, are replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class StreamError(Exception):
-    """The root of what files and streams raise; the message is one line."""
+    """The root of all errors of files and streams; the message is one line."""
 
     exit_code = 1
 
@@ -49,7 +49,7 @@ class Refused(Unusable):
     """A file that cannot be used: nothing was done."""
 
     def __init__(self, path: Path, cause: str) -> None:
-        super().__init__(f"{shown(path)}: {cause}")
+        super().__init__(f"{name_of(path)}: {cause}")
 
 
 class Missing(Refused, FileNotFoundError):  # noqa: N818
@@ -60,12 +60,12 @@ class Missing(Refused, FileNotFoundError):  # noqa: N818
 
 
 class Failed(StreamError, OSError):  # noqa: N818
-    """The machine let us down while reading or writing."""
+    """The operating system failed to read or write a file."""
 
     exit_code = 3
 
     def __init__(self, path: Path, cause: str) -> None:
-        super().__init__(f"{shown(path)}: {cause}")
+        super().__init__(f"{name_of(path)}: {cause}")
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def failing(path: Path) -> Iterator[None]:
 _PACKAGES = {"PIL": "pillow", "skimage": "scikit-image"}
 
 
-def needed(module: str, extra: str) -> Any:
+def require(module: str, extra: str) -> Any:
     """Import an optional module, or name the command that installs it."""
     try:
         return import_module(module)

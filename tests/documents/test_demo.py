@@ -142,7 +142,7 @@ def test_a_missing_photograph_is_said_in_one_line(cli, tmp_path, monkeypatch):
     def fetch():
         raise ModuleNotFoundError("pooch is needed\nto download")
 
-    monkeypatch.setattr(_retina.needed("skimage.data", "demo"), "retina", fetch)
+    monkeypatch.setattr(_retina.require("skimage.data", "demo"), "retina", fetch)
     code, _, err = cli("-o", tmp_path, "--no-timing")
     assert code == 2
     assert err == (

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, failing, needed
+from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
@@ -28,7 +28,7 @@ _LISTED = 8
 @contextmanager
 def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
     """Hand out h5py, and put the name of the file into its errors."""
-    h5py = needed("h5py", "hdf5")
+    h5py = require("h5py", "hdf5")
     try:
         yield h5py
     except StreamError:
@@ -235,7 +235,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001
     """Refuse what no HDF5 file holds."""
-    needed("h5py", "hdf5")
+    require("h5py", "hdf5")
     if dtype.kind not in "fiu":
         raise Refused(path, f"an HDF5 file holds no {dtype}; use float32 or float16.")
 

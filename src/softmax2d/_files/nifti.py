@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.nodata import Mask
 from softmax2d._files.source.presentation import Look, Space
@@ -41,7 +41,7 @@ class _Head:
     """The fields of a header, not yet compared with the file."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
-        nibabel = needed("nibabel", "nifti")
+        nibabel = require("nibabel", "nifti")
         start = stream.read(4)
         if len(start) < 4:
             raise Refused(path, "is empty." if not start else "is truncated inside its header.")
@@ -230,7 +230,7 @@ def _turn(shape: tuple[int, ...], look: Look) -> tuple[int, ...]:
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
     """Refuse what no NIfTI holds."""
-    needed("nibabel", "nifti")
+    require("nibabel", "nifti")
     spatial = len(shape) - (look.class_axis is not None)
     if look.class_axis not in (None, 0) or not 1 <= spatial <= _FLAT or not prod(shape):
         size = " × ".join(map(str, shape))
@@ -241,7 +241,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
 
 def _header(staged: Any, look: Look) -> bytes:
     """Return the header of a result: the source's, with the result's shape and dtype."""
-    nibabel = needed("nibabel", "nifti")
+    nibabel = require("nibabel", "nifti")
     told = look.space if look.space is not None and look.space.kind == "nifti" else None
     raw = b"" if told is None else base64.b64decode(told.fields["header"])
     shape = _turn(staged.shape, look)

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.source.pictures import decoding_error, open_image
 from softmax2d._files.source.presentation import Look, check_palette
 from softmax2d._files.source.source import Array, Box, Source
@@ -34,7 +34,7 @@ class PictureSource(Source):
         self.path, self._lock = path, threading.Lock()
         self._pixels: Array | None = None
         self._declared = image.mode, image.size
-        sample = _numbers(needed("PIL.Image", "cli").new(image.mode, (1, 1)))
+        sample = _numbers(require("PIL.Image", "cli").new(image.mode, (1, 1)))
         self.shape = (image.height, image.width, *sample.shape[2:])
         self.dtype = sample.dtype
         self.axes = ("y", "x", "sample")[: len(self.shape)]

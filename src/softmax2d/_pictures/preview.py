@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._errors import Path, Refused, failing, require
 
 Array = NDArray[Any]
 
@@ -66,7 +66,7 @@ def draw(
     PIL.Image.Image
         RGB; the picture starts at its upper left corner.
     """
-    images = needed("PIL.Image", "cli")
+    images = require("PIL.Image", "cli")
     known = np.concatenate([colours, np.zeros((1, 3), np.uint8)])
     picture = images.fromarray(known[np.minimum(labels, len(colours))])
     if names is None:
@@ -78,7 +78,7 @@ def draw(
 def _with_legend(
     images: Any, picture: Any, present: list[int], colours: Array, names: Sequence[str]
 ) -> Any:
-    draw, fonts = needed("PIL.ImageDraw", "cli"), needed("PIL.ImageFont", "cli")
+    draw, fonts = require("PIL.ImageDraw", "cli"), require("PIL.ImageFont", "cli")
     size = max(12, min(28, picture.height // 24))
     font = fonts.load_default(size)
     shown = [names[c][:40] for c in present]

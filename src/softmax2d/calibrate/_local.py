@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Unpack
 import numpy as np
 
 from softmax2d import __version__
-from softmax2d._errors import needed
+from softmax2d._errors import require
 from softmax2d._gate import arrays, checks, losses, maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
@@ -197,7 +197,7 @@ def boundary_distance(labels: Array) -> Array:
     The boundary is where two neighbours along an axis differ: pixels on either side of it are at
     distance 1.
     """
-    needed("scipy", "calibrate")
+    require("scipy", "calibrate")
     from scipy import ndimage
 
     inner = np.ones(labels.shape, bool)
@@ -296,7 +296,7 @@ def fit_local(
     losses.text_or_none(_WHERE, "data_date", data_date)
     whole = by == "boundary"
     if whole:
-        needed("scipy", "calibrate")
+        require("scipy", "calibrate")
     samples = Samples(_WHERE, logits, target, whole=whole, **options)
     names = names_of(_WHERE, "class_names", class_names, samples)
     spans = 1 / bounds[1], 1 / bounds[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._errors import needed
+from softmax2d._errors import require
 from softmax2d._gate.arrays import Array
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Best(NamedTuple):
 
 def optimiser() -> Any:
     """SciPy's minimize, or the command that installs it."""
-    needed("scipy", "calibrate")
+    require("scipy", "calibrate")
     from scipy.optimize import minimize
 
     return minimize

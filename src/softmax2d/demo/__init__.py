@@ -123,11 +123,11 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     ValueError
         A package is missing, or ``folder`` is no folder.
     """
-    from softmax2d._errors import Refused, failing, needed
+    from softmax2d._errors import Refused, failing, require
     from softmax2d._whole_file import WholeFiles
 
     for module in ("skimage", "matplotlib"):
-        needed(module, "demo")
+        require(module, "demo")
     if folder.exists() and not folder.is_dir():
         raise Refused(folder, "is not a folder.")
     from softmax2d.demo import _article

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import softmax2d as s2d
-from softmax2d._errors import Unusable, needed
+from softmax2d._errors import Unusable, require
 from softmax2d.demo._strokes import CLASSES, UNMARKED
 
 Array = NDArray[Any]
@@ -25,7 +25,7 @@ _DECAY = 1e-4  # of the weights, a little: what separates the strokes is not uni
 
 def photograph() -> Array:
     """The retina, shape (1411, 1411, 3), uint8."""
-    data = needed("skimage.data", "demo")
+    data = require("skimage.data", "demo")
     try:
         image: Array = data.retina()
     except (ImportError, OSError) as error:  # it wants to download what its wheel should hold
@@ -35,8 +35,8 @@ def photograph() -> Array:
 
 def _smooth(channel: Array, sigma: float) -> Array:
     """Gaussian mean; wide ones on a thinned image, which nobody can tell from the full one."""
-    gaussian = needed("skimage.filters", "demo").gaussian
-    resize = needed("skimage.transform", "demo").resize
+    gaussian = require("skimage.filters", "demo").gaussian
+    resize = require("skimage.transform", "demo").resize
     step = max(1, int(sigma / 4))
     thin: Array = gaussian(channel[::step, ::step], sigma / step, mode="nearest")
     if step > 1:
@@ -140,7 +140,7 @@ def train(samples: Array, target: Array, steps: int = 15) -> tuple[Array, list[f
     losses : list of float
         Cross-entropy at each evaluation, in nats.
     """
-    minimize = needed("scipy.optimize", "demo").minimize
+    minimize = require("scipy.optimize", "demo").minimize
     shape = len(CLASSES), len(samples)
     losses = []
 

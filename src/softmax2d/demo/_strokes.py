@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._errors import needed
+from softmax2d._errors import require
 
 Array = NDArray[Any]
 Point = tuple[int, int]
@@ -139,7 +139,7 @@ def draw(strokes: Strokes, shape: tuple[int, ...]) -> Array:
     array, shape ``shape``, uint8
         Where strokes cross, the later class wins.
     """
-    line = needed("skimage.draw", "demo").line
+    line = require("skimage.draw", "demo").line
     target = np.full(shape, UNMARKED, np.uint8)
     for c, lines in enumerate(strokes):
         for (x0, y0), (x1, y1) in (ends for points in lines for ends in pairwise(points)):

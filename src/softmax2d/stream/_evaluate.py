@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Unpack
 
-from softmax2d._errors import Unusable, shown
+from softmax2d._errors import Unusable, name_of
 from softmax2d._files.source.source import Source
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
@@ -227,9 +227,9 @@ def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
     plan = counting.plan
     tiles = len(plan.tiling) if total else 0
     size = plan.geometry.shape, plan.geometry.classes, total, tiles
-    summary = Summary(shown(plan.source.path), {}, *size)
+    summary = Summary(name_of(plan.source.path), {}, *size)
     summary.describe(plan.source.dtype, plan.geometry.own, plan.geometry.interpolation)
-    summary.truth = None if plan.truth is None else shown(plan.truth.path)
+    summary.truth = None if plan.truth is None else name_of(plan.truth.path)
     if held is None or held.state is None:
         return summary
     try:

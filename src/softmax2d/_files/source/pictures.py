@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._errors import Failed, Path, Refused, StreamError, require
 from softmax2d._files.source.regular import open_regular
 
 
 @contextmanager
 def open_image(path: Path) -> Iterator[Any]:
     """Hand out a Pillow image whose pixels are not decoded yet."""
-    images = needed("PIL.Image", "cli")
+    images = require("PIL.Image", "cli")
     with open_regular(path) as file:
         try:
             with warnings.catch_warnings():
@@ -46,7 +46,7 @@ def use_tifffile(path: Path, level: int) -> Iterator[Any]:
 
     For missing data tifffile only logs a message and returns zeros.
     """
-    tifffile = needed("tifffile", "cli")
+    tifffile = require("tifffile", "cli")
     log, kept = logging.getLogger("tifffile"), _Kept(level)
     log.addHandler(kept)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._errors import Failed, Path, Refused, StreamError, require
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.scaled import scale_source
@@ -36,7 +36,7 @@ _ALONE = {
 @contextmanager
 def _open_alone(path: Path, doing: str) -> Iterator[Any]:
     """Hand out rasterio in an environment that opens no other file; translate its errors."""
-    rasterio = needed("rasterio", "geotiff")
+    rasterio = require("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     try:
         with rasterio.Env(**_ALONE), warnings.catch_warnings():
@@ -120,7 +120,7 @@ class GeoSource(Source):
                                      "--missing-as-fill takes such as no data.")  # fmt: skip
 
     def _handle(self) -> Any:
-        rasterio = needed("rasterio", "geotiff")
+        rasterio = require("rasterio", "geotiff")
         file = getattr(self._threads, "file", None)
         if file is None:
             file = rasterio.open(os.path.abspath(self.path), driver="GTiff", sharing=False)
@@ -200,7 +200,7 @@ def _planes(shape: tuple[int, ...]) -> int:
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
     """Refuse what no GeoTIFF holds."""
-    needed("rasterio", "geotiff")
+    require("rasterio", "geotiff")
     if look.class_axis is not None and look.class_axis != len(shape) - 3:
         raise Refused(path, f"a GeoTIFF has its classes before rows and columns; got {shape}.")
     if _planes(shape) > 65535:
@@ -246,7 +246,7 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
             if look.cog:
                 how = "MODE" if look.palette is not None or "labels" in look.what else "AVERAGE"
                 options = {"resampling": how, "overview_resampling": how, "compress": "DEFLATE"}
-                copy = needed("rasterio.shutil", "geotiff").copy
+                copy = require("rasterio.shutil", "geotiff").copy
                 copy(draft, bare, driver="COG", NUM_THREADS="1", **options)
             _check_complete(path, bare)
     finally:

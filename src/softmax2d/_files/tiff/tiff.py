@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, needed
+from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size
 from softmax2d._files.source.pictures import open_series, use_tifffile
 from softmax2d._files.source.presentation import Look, Space, check_palette
@@ -269,7 +269,7 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         raise Refused(path, "a Cloud Optimized GeoTIFF needs a place in the world; the logits (or "
                             "--like) must be a GeoTIFF.")  # fmt: skip
     else:
-        needed("tifffile", "cli")
+        require("tifffile", "cli")
 
 
 def _is_geotiff(look: Look) -> bool:
@@ -294,7 +294,7 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         colours[:, : len(look.palette)] = np.asarray(look.palette).T.astype(np.uint16) * 257
         presented = {"photometric": "palette", "colormap": colours}
     size = prod(shape) * dtype.itemsize
-    tifffile = needed("tifffile", "cli")
+    tifffile = require("tifffile", "cli")
     with failing(path), open(target, "w+b") as file:
         # imwrite lays out the pages; their contiguous bytes are filled in below.
         big = size > 2**32 - 2**26

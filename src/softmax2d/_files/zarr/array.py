@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, needed
+from softmax2d._errors import Failed, Path, Refused, StreamError, require
 from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d._files.source.raw import RawSource, read_runs
 from softmax2d._files.source.scaled import scale_source
@@ -35,7 +35,7 @@ class ZarrSource(Source):
     """
 
     def __init__(self, path: Path, found: Metadata, *, fill: bool) -> None:
-        zarr = needed("zarr", "zarr")
+        zarr = require("zarr", "zarr")
         self.path, self._found, self._fill = path, found, fill
         with name_errors(path):
             store = zarr.storage.LocalStore(os.path.realpath(found.folder), read_only=True)

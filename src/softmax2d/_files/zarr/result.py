@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, needed
+from softmax2d._errors import Failed, Path, Refused, require
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.source import Array, Box
 from softmax2d._files.zarr.array import name_errors
@@ -23,7 +23,7 @@ _NEAR = 2  # axes along which chunks are blocks; along those before, chunks are 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:
     """Refuse what no Zarr array holds."""
-    needed("zarr", "zarr")
+    require("zarr", "zarr")
     if not shape:
         raise Refused(path, "a Zarr array needs an axis; use .npy.")
     if look.palette is not None and look.classes > 1 << 16:
@@ -67,7 +67,7 @@ def create_result(
     chunks : tuple of int
         What is written as one: a chunk or, where it is large, a shard.
     """
-    zarr = needed("zarr", "zarr")
+    zarr = require("zarr", "zarr")
     whole = tuple(max(1, min(c, n)) if n else 1 for c, n in zip(chunks, shape, strict=True))
     inner = _inner(whole, dtype.itemsize)
     attributes: dict[str, Any] = {"what": look.what}
@@ -136,7 +136,7 @@ class ZarrResult:
     """A result in chunks, each of which one task writes as a whole."""
 
     def __init__(self, target: Path, name: Path) -> None:
-        zarr = needed("zarr", "zarr")
+        zarr = require("zarr", "zarr")
         self._name = name
         with name_errors(name, Failed):
             store = zarr.storage.LocalStore(os.fspath(target))

@@ -7,7 +7,7 @@ from math import ceil, prod
 from typing import Any
 
 from softmax2d import _runtime
-from softmax2d._errors import Unusable, shown
+from softmax2d._errors import Unusable, name_of
 from softmax2d._files.source.source import Source
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -69,7 +69,7 @@ def budget_left(source: Source, memory: int, held: int = 0) -> int:
         pieces = f"in pieces of {' × '.join(map(str, source.chunks or ()))} numbers"
         hint = "store it in smaller pieces"
     raise Unusable(
-        f"memory of {memory / 1e6:.0f} MB is too small: {shown(source.path)} is decoded {pieces}, "
-        f"which takes {least / 1e6:.0f} MB; give memory='{ceil(least / 1e6) + 1}MB' (--memory), or "
-        f"{hint}."
+        f"memory of {memory / 1e6:.0f} MB is too small: {name_of(source.path)} is decoded {pieces}"
+        f", which takes {least / 1e6:.0f} MB; give memory='{ceil(least / 1e6) + 1}MB' (--memory), "
+        f"or {hint}."
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from softmax2d._errors import Failed, Refused, StreamError, failing, shown
+from softmax2d._errors import Failed, Refused, StreamError, failing, name_of
 from softmax2d._whole_file import TEMPORARY, write_whole
 from softmax2d.stream.recovery.journal import Record, check_request, line_of, record_in
 from softmax2d.stream.recovery.lock import Place
@@ -83,7 +83,7 @@ class Checkpoint:
             names = {entry.name for entry in self._place.folder.iterdir()}
         own = {name for name in names if name.startswith(TEMPORARY)}
         if names - own - {"lock", self._path.name}:
-            cause = f"{shown(self._place.folder)} holds an unfinished run of something else; "
+            cause = f"{name_of(self._place.folder)} holds an unfinished run of something else; "
             raise Refused(self._beside, f"{cause}choose another name, or delete that folder.")
         self._place.clear()
 

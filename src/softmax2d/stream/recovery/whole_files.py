@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from softmax2d._errors import Refused, StreamError, failing, needed, shown
+from softmax2d._errors import Refused, StreamError, failing, name_of, require
 from softmax2d._report.figure import SUFFIXES
 from softmax2d._whole_file import WholeFiles
 from softmax2d.stream.plan.places import check_new, check_paths, check_same
@@ -92,7 +92,7 @@ class Results(WholeFiles):
         try:
             yield temporary
         except StreamError as error:
-            error.message = error.message.replace(shown(temporary), shown(path), 1)
+            error.message = error.message.replace(name_of(temporary), name_of(path), 1)
             raise
         finally:
             temporary.unlink(missing_ok=True)
@@ -103,4 +103,4 @@ def _check_report(path: Path) -> None:
         known = ", ".join(SUFFIXES)
         raise Refused(path, f"has the unknown suffix {path.suffix!r}; reports go to {known}.")
     if path.suffix.lower() == ".png":
-        needed("matplotlib", "demo")
+        require("matplotlib", "demo")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Refused, StreamError, Unusable, failing, needed
+from softmax2d._errors import Failed, Refused, StreamError, Unusable, failing, require
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array
 
@@ -116,7 +116,7 @@ def _load_onnx(path: Any) -> tuple[Model, dict[str, Any]]:
         "model_bytes": [k.st_size for k in known],
         "model_changed_ns": [k.st_mtime_ns for k in known],
     }
-    runtime = needed("onnxruntime", "onnx")
+    runtime = require("onnxruntime", "onnx")
     options = runtime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.load_model_format", "ONNX")

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from softmax2d import _runtime
-from softmax2d._errors import Failed, StreamError, Unusable, needed
+from softmax2d._errors import Failed, StreamError, Unusable, require
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.places import open_any
 from softmax2d.stream.plan.tile_results import Operation
@@ -90,7 +90,7 @@ class Cluster:
     """
 
     def __init__(self, address: str | None, processes: int | None = None) -> None:
-        distributed = needed("distributed", "dask")
+        distributed = require("distributed", "dask")
         self._stack = ExitStack()
         self.local = address is None
         try:
@@ -133,7 +133,7 @@ class Cluster:
 
     def __call__(self, job: Job, tiles: Iterable[int], report: Callable[[Any], None]) -> None:
         """Do every tile; the counterpart of :func:`softmax2d.stream.workers.threads.run`."""
-        distributed = needed("distributed", "dask")
+        distributed = require("distributed", "dask")
         tiles = iter(tiles)
         ahead = _AHEAD * self.processes * self.threads
         shared = self.client.scatter(job, broadcast=True, hash=False)
@@ -155,7 +155,7 @@ class Cluster:
             self.client.cancel(list(waiting))
 
     def _collect(self, future: Any, tile: int, job: Job, report: Callable[[Any], None]) -> None:
-        distributed = needed("distributed", "dask")
+        distributed = require("distributed", "dask")
         try:
             record = future.result()
         except StreamError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from softmax2d._errors import StreamError, shown
+from softmax2d._errors import StreamError, name_of
 from softmax2d._files.source.source import Source
 from softmax2d._whole_file import write_whole
 from softmax2d.stream.plan.pixel_counts import Counts
@@ -146,11 +146,11 @@ def start_summary(
 ) -> Summary:
     """The account of a run that has done nothing yet."""
     targets = [] if work is None else work.targets
-    results = {t.name: shown(t.path) for t in targets}
+    results = {t.name: name_of(t.path) for t in targets}
     results |= {name: type(held).__name__ for name, held in arrays.items()}
     geometry = operation.geometry
     size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
-    summary = Summary(shown(source.path), results, *size)
+    summary = Summary(name_of(source.path), results, *size)
     summary.describe(source.dtype, geometry.own, geometry.interpolation)
     summary.dtypes = {name: str(operation.result_dtype(name)) for name in operation.outputs}
     summary.names = targets[0].look.names if targets else None
