@@ -21,8 +21,8 @@ from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._tune import map_of
 from softmax2d.balance._weighted_sums import ShareSums, shares
-from softmax2d.stream._options import SizedScores
 from softmax2d.stream.counting.samples import Samples, names_of
+from softmax2d.stream.plan.options import SizedScores
 
 _ABSENT = 0.01  # of the source's share: below, a class may as well be absent
 _SLOW = 0.95  # rate of EM from which on the data hardly determine the shares

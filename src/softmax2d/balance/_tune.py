@@ -20,8 +20,8 @@ from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, goal_of
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.stream._options import SizedPairs
 from softmax2d.stream.counting.samples import Samples, names_of
+from softmax2d.stream.plan.options import SizedPairs
 
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
 _MOST_TAUS, _MOST_SWEEPS = 1000, 1000

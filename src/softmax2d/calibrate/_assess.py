@@ -17,8 +17,8 @@ from softmax2d._statistics.rows import headline
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._measures import bins_for, coarse, value_of
-from softmax2d.stream._options import PAIRS, Pairs
 from softmax2d.stream.counting.samples import Samples
+from softmax2d.stream.plan.options import PAIRS, Pairs
 
 _WORDS = {
     "nll": "negative log-likelihood (nats)",

@@ -15,8 +15,8 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.calibrate._measures import bins_for, coarse, measure_names, value_of
-from softmax2d.stream._options import PAIRS, Pairs
 from softmax2d.stream.counting.samples import Samples
+from softmax2d.stream.plan.options import PAIRS, Pairs
 
 _USUAL = ("nll", "ece", "ace", "adaptive_ece", "mce", "classwise_ece")
 

@@ -15,8 +15,8 @@ from softmax2d.calibrate import _newton, _sums, _vector
 from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.calibrate._pixels import WHERE, Pixels, range_of
 from softmax2d.calibrate._sums import FitSums
-from softmax2d.stream._options import SizedPairs
 from softmax2d.stream.counting.samples import Samples, names_of
+from softmax2d.stream.plan.options import SizedPairs
 
 Method = Literal["temperature", "vector", "bias"]
 

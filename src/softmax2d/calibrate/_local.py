@@ -27,8 +27,8 @@ from softmax2d._records.saved import Saved
 from softmax2d.calibrate import _newton, _sums
 from softmax2d.calibrate._pixels import range_of
 from softmax2d.calibrate._sums import FitSums
-from softmax2d.stream._options import Pairs
 from softmax2d.stream.counting.samples import Samples, names_of
+from softmax2d.stream.plan.options import Pairs
 
 By = Literal["confidence", "boundary"]
 _WHERE = "calibrate.fit_local"

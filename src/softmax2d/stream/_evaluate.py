@@ -18,7 +18,6 @@ from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.stream._options import EVALUATED, Evaluated
 from softmax2d.stream.counting.counting import plan_of
 from softmax2d.stream.counting.evaluation import (
     Counted,
@@ -31,6 +30,7 @@ from softmax2d.stream.counting.evaluation import (
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
 from softmax2d.stream.plan.places import account_path, input_files, is_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
@@ -38,7 +38,7 @@ from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads as crew
 from softmax2d.stream.workers.cluster import Cluster, connect
-from softmax2d.stream.workers.summary import Progress, Summary, account_for
+from softmax2d.stream.workers.summary import Summary, account_for
 
 
 def evaluation(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
+from softmax2d.stream.plan.options import Progress
 from softmax2d.stream.plan.pixel_counts import Counts
 from softmax2d.stream.plan.places import check_paths
 from softmax2d.stream.plan.results import result_places
@@ -19,7 +20,7 @@ from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.stage import ArrayStage, Stage
 from softmax2d.stream.recovery.unfinished import Work
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.summary import Progress, Summary, account_for, start_summary
+from softmax2d.stream.workers.summary import Summary, account_for, start_summary
 
 Finish = Callable[[dict[str, Stage], Counts], None]
 

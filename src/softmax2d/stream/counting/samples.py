@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -21,11 +21,13 @@ from softmax2d._gate import arrays, checks
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
+from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
 from softmax2d._pictures.names import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.options import SizedPairs
 from softmax2d.stream.plan.places import open_any
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.workers import threads
@@ -114,6 +116,7 @@ class Samples:
         A dataset that does not give pairs.
     """
 
+    @spell_out(SizedPairs)
     def __init__(
         self,
         where: str,
@@ -122,25 +125,18 @@ class Samples:
         *,
         truth: bool = True,
         whole: bool = False,
-        axis: int | None = None,
-        size: int | Sequence[int] | None = None,
-        interpolation: Any = "linear",
-        align_corners: bool = False,
-        ignore_index: int | None = None,
-        key: str | None = None,
-        target_key: str | None = None,
-        memory: str | int = "512MB",
-        workers: int | None = None,
+        **options: Unpack[SizedPairs],
     ) -> None:
         self._where, self._logits, self._target, self._truth = where, logits, target, truth
-        self._keys, self._whole = (key, target_key), whole
+        self._keys, self._whole = (options["key"], options["target_key"]), whole
+        kinds = options["interpolation"], options["align_corners"]
         self._how: dict[str, Any] = {
-            "axis": axis,
-            "how": Resampling(size_of(size), interpolation, align_corners),
-            "ignore_index": ignore_index,
+            "axis": options["axis"],
+            "how": Resampling(size_of(options["size"]), *kinds),
+            "ignore_index": options["ignore_index"],
             "nodata": None,
-            "memory": parse_memory(memory),
-            "workers": workers_of(workers),
+            "memory": parse_memory(options["memory"]),
+            "workers": workers_of(options["workers"]),
             "where": where,
         }
         self._kept: dict[int, _Resident] = {}

@@ -137,10 +137,6 @@ class Summary:
         write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
 
 
-# Called with pixels done, all pixels and seconds, after every tile.
-Progress = Callable[[int, int, float], None]
-
-
 def start_summary(
     source: Source, operation: Operation, work: Work | None, arrays: dict[str, Any], tiles: int
 ) -> Summary:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypedDict
 
 from softmax2d._gate.options import Decode
-from softmax2d.stream.workers.summary import Progress, Summary
 
+# Called with pixels done, all pixels and seconds, after every tile.
+Progress = Callable[[int, int, float], None]
 Encoding = Literal["float", "float32", "float16", "uint8"]
 Weighting = Literal["gaussian", "hann", "flat"]
 
@@ -53,7 +54,7 @@ class Run(Budget, total=False):
     progress: Annotated[Progress | None, None]
     scheduler: Annotated[str | int | None, None]
     summary: Annotated[str | os.PathLike[str] | None, None]
-    account: Annotated[Callable[[Summary], None] | None, None]
+    account: Annotated[Callable[[Any], None] | None, None]
 
 
 class Result(Sized, Mapped, Run, total=False):
