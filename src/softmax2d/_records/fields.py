@@ -86,12 +86,12 @@ texts: Test = some(text)
 
 
 def number_or_numbers(value: Any) -> bool:
-    """One, or a list of them."""
+    """A finite number, or a list of finite numbers."""
     return number(value) or numbers(value)
 
 
 def pair(test: Test) -> Test:
-    """Two entries that pass ``test``."""
+    """A list of two entries that pass ``test``."""
     holds = every(test)
     return lambda value: holds(value) and len(value) == 2
 

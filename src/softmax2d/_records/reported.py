@@ -1,4 +1,4 @@
-"""Saved results that are also said in words and pictures."""
+"""Saved results that have a report."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from softmax2d._report.figure import Figure
 
 
 class Reported(Saved):
-    """A result that is also said in words and pictures."""
+    """A saved result with a report in words and pictures."""
 
     def figure(self) -> Figure:
-        """What its report says."""
+        """The report before it has a format."""
         raise NotImplementedError
 
     def report(self) -> str:

@@ -1,7 +1,7 @@
 """Results that are kept as small JSON files, all in one envelope.
 
-``{"format": "softmax2d calibration", "format_version": 1, ...}``: what it is and how to read it
-stand before the fields, and both are looked at before anything else is.
+``{"format": "softmax2d calibration", "format_version": 1, ...}``: format and version stand before
+the fields and are checked before any of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Saved:
 
     _FORMAT: ClassVar[str]
     _FIELDS: ClassVar[Sequence[Field]] = ()
-    _INDENT: ClassVar[int | None] = 1  # of the file; None: one line
+    _INDENT: ClassVar[int | None] = 1  # spaces; None writes one line
     _MOST_BYTES: ClassVar[int] = json_files.MOST_BYTES
 
     def to_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Bars:
 
     @property
     def shown(self) -> int:
-        """How many classes are drawn."""
+        """The number of classes that are drawn."""
         return min(len(self.names), MOST)
 
     @property
@@ -49,7 +49,7 @@ class Curve:
 
     @property
     def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Of both axes, with a little room."""
+        """The limits of both axes, with 5 % of room."""
         points = [p for _, xs, ys in self.series for p in zip(xs, ys, strict=True)]
         points += [(x, y) for _, x, y in self.marks]
         known = [p for p in points if all(map(math.isfinite, p))] or [(0.0, 0.0)]
@@ -75,7 +75,7 @@ class Reliability:
 
     @property
     def shares(self) -> Array:
-        """Of all pixels, those of each bin."""
+        """The share of all pixels in each bin."""
         return np.asarray(self.pixels / max(1, self.pixels.sum()))
 
 
@@ -91,12 +91,12 @@ class Confusion:
 
     @property
     def shares(self) -> Array:
-        """Of each true class's pixels, those with each label."""
+        """The share of each true class's pixels with each label."""
         return np.asarray(self.pixels / np.maximum(1, self.pixels.sum(1))[:, None])
 
     @property
     def wide(self) -> bool:
-        """Whether it takes a row of the page for itself."""
+        """Whether the matrix takes a row of the page for itself."""
         return len(self.names) > _WIDE
 
 

@@ -1,4 +1,4 @@
-"""Charts as SVG, in a few lines of our own: colours come from the page's style sheet."""
+"""Charts as SVG; colours come from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _reliability(chart: Reliability) -> str:
 
 
 def _cells(chart: Confusion, step: float) -> list[str]:
-    """A square for each pair that occurs; its title says the numbers."""
+    """A square for each pair of classes that occurs, with its numbers as a title."""
     parts, names, shares = [], chart.names, chart.shares
     for truth, label in np.argwhere(chart.pixels).tolist():
         x, y, share = label * step, truth * step, shares[truth, label]
@@ -108,7 +108,7 @@ def _cells(chart: Confusion, step: float) -> list[str]:
 
 
 def _shades(shares: Array, occurs: Array, step: float) -> list[str]:
-    """The same for many classes: the squares of one shade are one path."""
+    """Squares for many classes: all squares of one shade are one path."""
     levels = np.where(occurs, np.rint(shares * _LEVELS), -1)
     parts = []
     for level in range(_LEVELS + 1):

@@ -1,4 +1,4 @@
-"""A report: what it says as plain tables and charts, and each file format made of that."""
+"""A report as plain tables and charts, and the file formats made of these."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Table:
         The cells.
     heading : str
         Above it on a page.
-    said : str or None
+    text_heading : str or None
         Above it in plain text; the heading if None.
     left : int
         Columns of names, which are flush left.
@@ -39,12 +39,12 @@ class Table:
     order : sequence of int or None
         Rows in the order in which a short text keeps them; the first ones if None.
     more : str
-        What the rows are that a short text leaves out.
+        A name for the rows that a short text leaves out.
     """
 
     rows: Rows
     heading: str = ""
-    said: str | None = None
+    text_heading: str | None = None
     left: int = 1
     shares: range = range(0)
     listed: int | None = None
@@ -57,13 +57,13 @@ class Table:
         rows = rows[: self.listed]
         if most is not None and len(rows) > most:
             rows = rows[:most] if self.order is None else [rows[i] for i in self.order[:most]]
-        said = self.heading if self.said is None else self.said
-        return f"{said}\n" * bool(said) + align([head, *rows], self.left)
+        head_line = self.heading if self.text_heading is None else self.text_heading
+        return f"{head_line}\n" * bool(head_line) + align([head, *rows], self.left)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What a report says, before it has a format.
+    """The content of a report before it has a format.
 
     Attributes
     ----------
@@ -76,9 +76,9 @@ class Figure:
     charts : sequence of charts
         Drawn on the page and in the picture.
     plain : callable
-        Gives what the .json holds beside the title.
+        Returns the fields of the .json beside the title.
     totals : list of pairs
-        Names and numbers that are said first.
+        Names and numbers above the tables.
     notes : list of str
         Lines of the page that plain text does without.
     """

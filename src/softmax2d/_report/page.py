@@ -79,13 +79,14 @@ def figures(charts: Sequence[Chart]) -> str:
     for chart in charts:
         wide = ' class="wide"' if isinstance(chart, Confusion) and chart.wide else ""
         head = f"<figure{wide}><h2>{escape(chart.heading)}</h2>{drawing.svg(chart)}"
-        said = "" if isinstance(chart, Bars | Curve) else chart.caption
-        made.append(f"{head}{said and f'<figcaption>{said}</figcaption>'}</figure>")
+        if not isinstance(chart, Bars | Curve):
+            head += f"<figcaption>{chart.caption}</figcaption>"
+        made.append(f"{head}</figure>")
     return f'<div class="pair">{"".join(made)}</div>'
 
 
 def document(title: str, parts: list[str], charts: Sequence[Chart] = ()) -> str:
-    """A page of its own, with the style of all reports and that of its charts."""
+    """A whole page, with the style of all reports and the style of its charts."""
     style = drawing.STYLE if any(isinstance(c, Bars | Curve) for c in charts) else ""
     body = "\n".join(parts)
     return (

@@ -63,7 +63,7 @@ def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) ->
         ) from None
     stream = io.BytesIO()
     with rc_context({"font.family": _fonts(get_font_names())}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # no font has it: an empty box
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # an empty box is drawn
         figure = Figure(figsize=size, layout="constrained")
         fill(figure)
         figure.suptitle(_escape(title), fontsize=15)
@@ -72,17 +72,17 @@ def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) ->
 
 
 def _fonts(installed: list[str]) -> list[str]:
-    """The usual font, then those that are there of the ones that know Chinese."""
+    """The usual font, then the installed fonts that have Chinese glyphs."""
     return ["DejaVu Sans", *(name for name in _CHINESE if name in installed)]
 
 
 def _escape(label: str) -> str:
-    """``label`` as it is: a dollar sign would start a formula."""
+    """``label`` with dollar signs escaped, which would start a formula."""
     return label.replace("$", r"\$")
 
 
 def _reliability(chart: Reliability, axes: Any, below: Any) -> None:
-    """Accuracy and mean confidence by bin, and how many pixels are in each."""
+    """Accuracy, mean confidence and share of pixels by bin."""
     edges, count = chart.edges, chart.pixels
     confidence, accuracy = chart.confidence, chart.accuracy
     used = np.flatnonzero(count)

@@ -17,7 +17,7 @@ def printable(names: Sequence[str] | None, classes: int) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Four decimals, fewer where they would say nothing; a dash for NaN."""
+    """Four decimals, four digits from 1000 on; a dash for NaN."""
     if np.isnan(value):
         return "–"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -26,13 +26,13 @@ def _freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
                 raise TypeError(f"Statistics: {name} must be integers; got {number!r}.")
     if array.size and array.min() < 0:
         raise ValueError(f"Statistics: {name} must not be negative; got {array.min()}.")
-    array = array.astype(dtype, copy=False)  # is a copy
+    array = array.astype(dtype, copy=False)  # np.array copied it
     array.flags.writeable = False
     return array
 
 
 def _sizes(confusion: Any, top_sums: Any) -> tuple[int, int]:
-    """Numbers of classes and bins."""
+    """The numbers of classes and bins that two shapes hold."""
     truth, bins = np.shape(confusion), np.shape(top_sums)
     if len(truth) != 2 or not truth[0] or len(bins) != 2 or not bins[1]:
         raise ValueError(

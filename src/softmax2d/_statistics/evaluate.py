@@ -20,7 +20,7 @@ MAX_BINS = 10_000
 
 
 def number_of_bins(where: str, bins: Any) -> int:
-    """``bins`` as a number in range."""
+    """``bins``, refused out of range."""
     number = checks.whole(where, "bins", bins)
     if not 1 <= number <= MAX_BINS:
         raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")

@@ -27,7 +27,7 @@ BARS = (
 def figure_of(
     found: Measures, names: Sequence[str] | None, title: str, saved: Callable[[], Any]
 ) -> Figure:
-    """What the report says and draws; ``saved`` gives the statistics as its .json holds them."""
+    """The figure of a report; ``saved`` gives the statistics as a .json holds them."""
     listed = rows.class_names(found, names)
     shares = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
     charts = (
@@ -57,7 +57,7 @@ def figure_of(
 
 def _tables(found: Measures, names: list[str]) -> list[Table]:
     """Classes, the largest confusions, bins of the confidence."""
-    lowest = np.argsort(found.iou, kind="stable").tolist()  # NaN, no pixels at all, comes last
+    lowest = np.argsort(found.iou, kind="stable").tolist()  # NaN, a class without pixels, is last
     more = "classes of higher IoU, or without pixels"
     classes = rows.class_rows(found, names)
     tables = [Table(classes, "Classes", "", shares=range(1, 5), order=lowest, more=more)]
@@ -79,6 +79,6 @@ def reliability(found: Measures, heading: str, caption: str) -> Reliability:
 
 
 def _json_values(found: Measures, names: list[str]) -> dict[str, Any]:
-    """What the .json holds."""
+    """Names and measures as the .json holds them."""
     measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
     return {"classes": names, "measures": measures}

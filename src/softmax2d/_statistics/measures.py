@@ -28,20 +28,20 @@ class CalibrationBins(NamedTuple):
     accuracy: Array
 
 
-def _ratio(above: Any, below: Any) -> Array:
+def ratio(above: Any, below: Any) -> Array:
     """``above / below``, NaN where that is 0 / 0."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.true_divide(above, below))
 
 
-def _mean(values: Array) -> float:
-    """Mean of what is not NaN; NaN of nothing."""
+def mean_known(values: Array) -> float:
+    """Mean of the values that are not NaN; NaN of no value."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 class Measures(Counts):
-    """Counts, and all the numbers that are made of them; Statistics says what each is."""
+    """Counts with the measures that are made of them; :class:`Statistics` describes each."""
 
     @property
     def pixels(self) -> int:
@@ -74,42 +74,42 @@ class Measures(Counts):
     @property
     def accuracy(self) -> float:
         """Share of pixels whose label is right."""
-        return float(_ratio(self._right.sum(), self.pixels))
+        return float(ratio(self._right.sum(), self.pixels))
 
     @property
     def recall(self) -> Array:
         """Share of a class's pixels that have its label (its accuracy), shape (C,)."""
-        return _ratio(self._right, self.class_pixels)
+        return ratio(self._right, self.class_pixels)
 
     @property
     def precision(self) -> Array:
         """Share of the pixels with a class's label that are of the class, shape (C,)."""
-        return _ratio(self._right, self.confusion.sum(0))
+        return ratio(self._right, self.confusion.sum(0))
 
     @property
     def mean_accuracy(self) -> float:
         """Mean recall of the classes that occur in the truth."""
-        return _mean(self.recall)
+        return mean_known(self.recall)
 
     @property
     def iou(self) -> Array:
         """Intersection over union |T ∩ L| / (|T| + |L| - |T ∩ L|) (Jaccard), shape (C,)."""
-        return _ratio(self._right, self._either - self._right)
+        return ratio(self._right, self._either - self._right)
 
     @property
     def mean_iou(self) -> float:
         """Mean IoU of the classes that occur in the truth or among the labels."""
-        return _mean(self.iou)
+        return mean_known(self.iou)
 
     @property
     def dice(self) -> Array:
         """2 |T ∩ L| / (|T| + |L|), the F1 score of each class, shape (C,)."""
-        return _ratio(2 * self._right, self._either)
+        return ratio(2 * self._right, self._either)
 
     @property
     def mean_dice(self) -> float:
         """Mean Dice of the classes that occur in the truth or among the labels."""
-        return _mean(self.dice)
+        return mean_known(self.dice)
 
     @property
     def nll(self) -> float:
@@ -130,7 +130,7 @@ class Measures(Counts):
         counts = np.array(count, np.int64)
         edges = np.arange(len(count) + 1) / len(count)
         return CalibrationBins(
-            edges, counts, np.array(confidence), _ratio(np.array(right, np.int64), counts)
+            edges, counts, np.array(confidence), ratio(np.array(right, np.int64), counts)
         )
 
     def _gaps(self) -> list[tuple[int, float]]:
@@ -147,7 +147,7 @@ class Measures(Counts):
     @property
     def ace(self) -> float:
         """Average calibration error: the mean gap of the bins that are not empty [2]_ [3]_."""
-        return _mean(np.array([gap for _, gap in self._gaps()]))
+        return mean_known(np.array([gap for _, gap in self._gaps()]))
 
     @property
     def mce(self) -> float:
@@ -162,7 +162,7 @@ class Measures(Counts):
         """
         count, total, occurs = self.class_sums
         unit = 2.0**CLASS_BITS
-        return _ratio(np.abs(occurs - total / unit).sum(1), count.sum(1))
+        return ratio(np.abs(occurs - total / unit).sum(1), count.sum(1))
 
     @property
     def classwise_ece(self) -> float:

@@ -21,7 +21,7 @@ def class_names(found: Measures, names: Sequence[str] | None) -> list[str]:
 
 
 def headline(found: Measures) -> str:
-    """What was counted."""
+    """The numbers of pixels, images and classes in one line."""
     images, classes = quantity(found.images, "image"), quantity(found.classes, "class")
     line = f"{quantity(found.pixels, 'pixel')} in {images}, {classes}"
     if found.undefined:
