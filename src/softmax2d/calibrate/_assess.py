@@ -1,4 +1,4 @@
-"""What a fitted map changes: the same pixels measured without and with it."""
+"""``assess``: the same pixels measured without and with a fitted map."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Assessment:
     measures: dict[str, tuple[float, float]]
 
     def figure(self, title: str = "Calibration") -> Figure:
-        """What its report says: the measures, the map, both reliability diagrams."""
+        """The report before it has a format: measures, map, both reliability diagrams."""
         names = printable(self.calibration.class_names, self.calibration.classes)
         rows = [["", "before", "after", "change"]]
         rows += [[_WORDS[name], *change(*pair)] for name, pair in self.measures.items()]
@@ -72,7 +72,7 @@ class Assessment:
         return Figure(title, [], tables, charts, lambda: self._json_values(names), notes=notes)
 
     def _json_values(self, names: list[str]) -> dict[str, Any]:
-        """What the .json holds."""
+        """Names, map, measures and statistics as the .json holds them."""
         pairs = {
             _WORDS[n]: {"before": or_null(a), "after": or_null(b)}
             for n, (a, b) in self.measures.items()

@@ -1,4 +1,4 @@
-"""How sure a measure is: images drawn again and again, from counts of each image alone."""
+"""Intervals of measures by the bootstrap over images, from counts of each image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Interval(NamedTuple):
 
 
 class _Images:
-    """The statistics of each image, as integers that are added up with how often it was drawn."""
+    """The statistics of each image as rows of integers, to be added with weights."""
 
     def __init__(self, found: Sequence[Statistics]) -> None:
         self.count = len(found)
@@ -52,7 +52,7 @@ class _Images:
         self._sums = np.array(numbers, object)
 
     def resample(self, times: Array) -> Statistics:
-        """Each image as often as ``times`` says."""
+        """The statistics of a sample in which each image occurs ``times`` times."""
         small, often = times @ self._small, times.astype(object)
         matrix, top, each = self._shapes
         cells, classes = matrix[0] * matrix[1], matrix[0]
@@ -97,7 +97,7 @@ def _images_of(where: str, samples: Samples, how: tuple[Any, Any], bins: int) ->
 
 
 def _intervals(values: dict[str, list[Any]], level: float) -> dict[str, Interval]:
-    """Intervals of values, the first of which is that of all images."""
+    """Intervals of lists whose first value is the measure of all images."""
     found = {}
     tails = np.array([0.5 - level / 2, 0.5 + level / 2])
     for name, (value, *drawn) in values.items():
@@ -119,7 +119,7 @@ def _quantiles(known: Array, tails: Array) -> tuple[float, float]:
 
 
 def _generator(where: str, seed: Any) -> np.random.Generator:
-    """What draws the images."""
+    """The random generator of a seed."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -129,20 +129,20 @@ def _generator(where: str, seed: Any) -> np.random.Generator:
         ) from None
 
 
-def _pair(where: str, name: str, given: Any) -> tuple[Any, Any]:
+def _pair(where: str, name: str, value: Any) -> tuple[Any, Any]:
     """Temperature and bias of one of two maps."""
-    if not isinstance(given, tuple):
-        return given, None
-    if len(given) != len(("temperature", "bias")):
+    if not isinstance(value, tuple):
+        return value, None
+    if len(value) != len(("temperature", "bias")):
         raise ValueError(
             f"{where}: {name} must be a temperature, or a pair (temperature, bias); "
-            f"got {len(given)} values."
+            f"got {len(value)} values."
         )
-    return given[0], given[1]
+    return value[0], value[1]
 
 
 def _draws(generator: np.random.Generator, images: int, replicates: int) -> Iterator[Array]:
-    """How often each image is there: all once, then at random."""
+    """How often each image occurs: once each, then at random for each replicate."""
     yield np.ones(images, np.int64)
     for _ in range(replicates):
         yield generator.multinomial(images, np.full(images, 1 / images))
@@ -292,7 +292,7 @@ def compare(
     where = "calibrate.compare"
     names, bins, number, level = _check_request(where, measures, bins, replicates, level)
     generator = _generator(where, seed)
-    pairs = [_pair(where, name, given) for name, given in (("first", first), ("second", second))]
+    pairs = [_pair(where, name, value) for name, value in (("first", first), ("second", second))]
     samples = Samples(where, logits, target, **options)
     fine = bins_for(names, bins)
     before, after = (_images_of(where, samples, pair, fine) for pair in pairs)

@@ -19,7 +19,7 @@ METHODS = ("temperature", "vector", "bias")
 
 
 def _numbers(value: Any, classes: int, name: str) -> Array:
-    """One finite number for each class, that nobody changes."""
+    """A read-only array of one finite number for each class."""
     array = np.array(value, np.float64)
     if array.shape != (classes,) or not np.isfinite(array).all():
         raise ValueError(
@@ -151,7 +151,7 @@ class Calibration(Saved):
             value: Any = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
         pair = tuple(v.tolist() if isinstance(v, np.ndarray) else v for v in (scale, self.bias))
-        object.__setattr__(self, "_plain", pair)  # once: torch.compile reads it as constants
+        object.__setattr__(self, "_plain", pair)  # made once: torch.compile reads constants
         if self.method not in METHODS:
             raise ValueError(
                 f"Calibration: method must be {', '.join(METHODS)}; got {self.method!r}."

@@ -1,4 +1,4 @@
-"""``fit``: temperatures and biases from logits and the truth, gone through as often as needed."""
+"""``fit``: temperatures and biases from logits and the truth, in several passes."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _search(
     most: int,
     minimize: Any,
 ) -> _vector.Best:
-    """The best map of a method; where there is one of each class, from one temperature on."""
+    """The best map of a method; a search by class starts from one temperature."""
     before, spans, note = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0]), ""
     found = _newton.Found(1.0, before[0], True, False)
     if method != "bias":
@@ -164,7 +164,7 @@ def _search(
 
 
 def _calibration(method: Method, pixels: Pixels, first: FitSums, best: _vector.Best) -> Calibration:
-    """The result, without what only the caller knows."""
+    """The result without names, date and bounds."""
     return Calibration(
         best.temperature,
         best.bias,

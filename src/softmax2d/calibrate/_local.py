@@ -183,7 +183,7 @@ def _segment(source: Logits, temperature: float) -> Segmentation:
 def _places(source: Logits, by: str, edges: tuple[float, ...], found: Segmentation) -> Array:
     """The range of every pixel."""
     if by == "confidence":
-        return np.digitize(found.confidence, edges)  # type: ignore[arg-type]  # asked for
+        return np.digitize(found.confidence, edges)  # type: ignore[arg-type]  # an output of segment
     shape, first = source.shape, source.batch
     labels: Any = found.labels
     images = labels.reshape(prod(shape[:first]), *shape[first:])
@@ -215,7 +215,7 @@ def boundary_distance(labels: Array) -> Array:
 
 
 def _only(truth: Target, classes: int, here: Array) -> Target:
-    """The truth of some pixels, -1 elsewhere."""
+    """The truth where ``here`` holds, -1 elsewhere."""
     kind = np.int16 if classes <= np.iinfo(np.int16).max else np.int64
     chosen = here if truth.ignore is None else here & (truth.array != truth.ignore)
     array = np.where(chosen, truth.array.astype(kind), kind(-1))
@@ -326,7 +326,7 @@ def fit_local(
 
 @dataclass(frozen=True)
 class _Part:
-    """What was fitted to one range."""
+    """The fit of one range."""
 
     temperature: float
     pixels: int

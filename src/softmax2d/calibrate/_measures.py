@@ -1,4 +1,4 @@
-"""Measures of a :class:`softmax2d.Statistics` by name, and the one that it does not have itself."""
+"""Measures of a :class:`softmax2d.Statistics` by name, and the adaptive calibration error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from softmax2d._statistics.counts import CLASS_BITS
 from softmax2d._statistics.evaluate import MAX_BINS
 from softmax2d._statistics.statistics import Statistics
 
-_FINE = 64  # bins of the statistics to one that is asked for, where equal masses are cut
+_FINE = 64  # fine bins to one range of the adaptive error
 
 
 def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> float:
@@ -84,7 +84,7 @@ def _from_zero(values: Array) -> Array:
 
 
 def coarse(statistics: Statistics, bins: int) -> Statistics:
-    """The statistics of fewer bins, a divisor of theirs; to the bit those counted in so few.
+    """The statistics in ``bins`` bins, a divisor of the present number; exact.
 
     ⌊b p⌋ of a probability is ⌊⌊k b p⌋ / k⌋.
     """
@@ -115,7 +115,7 @@ _ADAPTIVE = "adaptive_ece"
 
 
 def measure_names(where: str, measures: Any) -> tuple[str, ...]:
-    """Names of measures, known and at least one."""
+    """The names in ``measures``; unknown ones and none are refused."""
     names = checks.names_of(where, "measures", measures)
     for name in names:
         if name not in MEASURES:

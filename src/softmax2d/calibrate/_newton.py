@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 Terms = tuple[float, float, float]  # loss, slope, curvature
 
-_STRIDE = 8.0  # a step goes at most so many times further
-_NEAR = 1e-6  # relative: a Newton step of less is none
+_STRIDE = 8.0  # the largest factor of one step
+_NEAR = 1e-6  # a relative step that ends the search
 
 
 class Found(NamedTuple):
-    """Where the search ended."""
+    """The end of a search."""
 
     factor: float
     loss: float
@@ -29,7 +29,7 @@ class _Point(NamedTuple):
 
     @property
     def step(self) -> float:
-        """Newton's; NaN without a curvature."""
+        """Newton's step; NaN without a curvature."""
         return -self.slope / self.curvature if self.curvature > 0 else math.nan
 
 
@@ -100,7 +100,7 @@ def _fallback(
     bounds: tuple[float, float],
     reach: tuple[float, float],
 ) -> float:
-    """Downhill by strides to the bound; the middle once both sides are known."""
+    """A stride downhill towards the bound; the middle once both sides are known."""
     low, high = bracket
     if at.slope < 0 and high == bounds[1]:
         return reach[1]

@@ -1,4 +1,4 @@
-"""The data that a map is fitted to, gone through as often as the fit asks."""
+"""The data of a fit: each set of sums is one pass."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WHERE = "calibrate.fit"
 
 
 class Pixels:
-    """The data of a fit: sums of all pixels under any map, each one pass.
+    """Sums of all pixels under any map, each by one pass.
 
     Attributes
     ----------
     passes : int
-        How many there were.
+        The number of passes so far.
     """
 
     def __init__(self, samples: Samples, weights: Array | None) -> None:

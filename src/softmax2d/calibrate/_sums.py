@@ -95,7 +95,7 @@ class FitSums:
 
     def class_means(self, weights: Array | None) -> Array:
         """The four sums of each class over the same divisor, shape (C, 4), float64."""
-        assert self.classes is not None  # noqa: S101 - asked for
+        assert self.classes is not None  # noqa: S101 - by_class was true
         below = self.divisor(weights) * (1 << core.FIT_PART_BITS)
         rows = [[float(Fraction(s) / below) for s in row] for row in self.classes.tolist()]
         return np.array(rows, np.float64)
@@ -104,7 +104,7 @@ class FitSums:
 def unit_weights(weights: Array) -> Array | None:
     """Weights as the core takes them: float32, the largest in [1/2, 1]; None for equal ones.
 
-    A factor that all share changes no fit, and no mean.
+    A common factor changes neither fit nor mean.
     """
     most = float(weights.max(initial=0.0))
     if most == 0 or (weights == most).all():
@@ -127,7 +127,7 @@ def sum_pixels(
         fits = core.fit(*asked, weights, sums, left_out, each)
     point = _POINT if wide else _exact_sums.POINT
     whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
-    # What is not finite has been counted in the last entry.
+    # The last entry of the sums counts values that are not finite.
     fits = fits and not any(_exact_sums.has_nonfinite(row) for row in sums)
     totals = np.array([whole[0], whole[1] - whole[2], whole[3]], object)
     found = None

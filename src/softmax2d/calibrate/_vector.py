@@ -42,7 +42,7 @@ def optimiser() -> Any:
 
 
 class _Problem:
-    """The mean loss as a function of scaled variables, of the classes that occur."""
+    """The mean loss as a function of scaled variables of the classes that occur."""
 
     def __init__(self, pixels: Pixels, first: FitSums, factor: float, vector: bool) -> None:
         self.pixels, self.factor = pixels, factor
@@ -54,7 +54,7 @@ class _Problem:
         start = pixels.sums(1 / factor, by_class=True)
         each = start.class_means(weights)[self.fitted]
         curvature = each[:, [3, 2]] if vector else each[:, 2:3]
-        # Of a class that is sure everywhere nothing is known: as if it were one pixel of many.
+        # A class that is certain everywhere has no curvature: a millionth of the largest stands in.
         least = curvature.max(initial=0.0) * 1e-6 or 1.0
         self.scale = np.sqrt(np.maximum(curvature, least)).T.ravel()
         count = len(self.fitted)
@@ -75,7 +75,7 @@ class _Problem:
         return factors, biases
 
     def _gradient(self, sums: FitSums) -> Array:
-        """By the values; the mean of the biases is taken off, and so is that of their gradient."""
+        """The gradient by the values, the biases' part less its mean as the biases are."""
         each = sums.class_means(self.pixels.weights)[self.fitted]
         biases = each[:, 0] - each[:, 0].mean()
         return np.concatenate([each[:, 1], biases]) if self.vector else biases
@@ -100,7 +100,7 @@ def best(
     most: int,
     vector: bool,
 ) -> Best:
-    """The best map, from one factor for all and no bias on."""
+    """The best map, searched from one factor for all classes and no bias."""
     problem = _Problem(pixels, first, factor, vector)
     count = len(problem.fitted)
     low = np.concatenate([np.full(count if vector else 0, bounds[0]), np.full(count, -_MOST_BIAS)])
@@ -129,7 +129,7 @@ def best(
 
 
 def _flat(problem: _Problem, low: Array, high: Array) -> bool:
-    """Whether the gradient at the best map is 0 but for rounding, or points out of the bounds."""
+    """Whether the gradient at the best map is 0 up to rounding, or points out of the bounds."""
     values, gradient = problem.best[1], problem.gradient / problem.scale
     outside = ((values <= low) & (gradient > 0)) | ((values >= high) & (gradient < 0))
     return bool((np.abs(np.where(outside, 0, gradient)) <= 100 * _GRADIENT).all())
