@@ -1,4 +1,4 @@
-"""What labels become at every candidate for one class's bias: one call of the core."""
+"""Labels at every candidate for one class's bias, by one call of the core."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Self
 
 import numpy as np
 
+from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
-from softmax2d.balance._margins import Array, Margins
+from softmax2d.balance._margins import Margins
 
 
 @dataclass(frozen=True, eq=False)

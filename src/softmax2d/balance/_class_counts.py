@@ -1,4 +1,4 @@
-"""What class_counts counts: integers only, so that parts add up exactly and in any order."""
+"""``ClassCounts``: integers only, so that parts add up exactly and in any order."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ClassCounts(Reported):
         return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
 
     def figure(self, title: str = "Class counts") -> Figure:
-        """What its report says: pixels and images of each class, and bars of their shares."""
+        """The report before it has a format: pixels and images of each class, bars of shares."""
         names = printable(self.names, self.classes)
         lines = [f"{quantity(self.total, 'pixel')} in {quantity(self.images, 'image')}"]
         if self.ignored:

@@ -26,8 +26,8 @@ from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
 from softmax2d.stream.plan.places import is_path, open_any
 
-_MOST = 4096  # classes that are found without being told
-_PIXEL = 24  # bytes that a pixel takes while it is counted: as read, as the core takes it, room
+_MOST = 4096  # the largest number of classes without classes=
+_PIXEL = 24  # bytes of a pixel while it is counted: as read, as the core takes it, and room
 
 
 class _Request(NamedTuple):
@@ -37,12 +37,12 @@ class _Request(NamedTuple):
     key: str | None
     piece: int  # pixels
     memory: int
-    pieces: int  # bytes of it that the pieces of all threads take
-    share: int  # of these, for one thread
-    turn: threading.Lock  # of files of which a pixel takes more
+    pieces: int  # bytes of the memory for the pieces of all threads
+    share: int  # bytes of a piece of one thread
+    turn: threading.Lock  # of files that decode to more than a share
 
     def doubts(self, dtype: np.dtype[Any]) -> bool:
-        """Whether 255 may be a class, or the usual mark of none: nobody said."""
+        """Whether 255 may be a class or the usual mark of no class: no option says which."""
         return self.classes is None and self.ignore is None and dtype == np.uint8
 
 
@@ -240,12 +240,12 @@ def _boxes(source: Source, piece: int) -> Iterator[Box]:
         yield tuple(map(slice, corner, ends))
 
 
-class _Bad(ValueError):  # noqa: N818 - carries a place to where the file's name is known
+class _Bad(ValueError):  # noqa: N818 - carries a label and its place
     def __init__(self, value: int, place: tuple[int, ...], asked: _Request) -> None:
         self.value, self.place, self.asked = value, place, asked
 
     def describe(self, place: tuple[int, ...]) -> str:
-        """What was expected, and what stands at ``place``."""
+        """The message: the labels allowed, and the one at ``place``."""
         classes, ignore = self.asked.classes, self.asked.ignore
         allowed = "" if ignore is None else f" or ignore_index, {ignore}"
         hint = ""
@@ -257,7 +257,7 @@ class _Bad(ValueError):  # noqa: N818 - carries a place to where the file's name
 
 
 class _Images:
-    """Counts of images that come whole or in pieces, the pieces of one after the other or not."""
+    """Counts of images that come whole or in pieces, in any order."""
 
     def __init__(self, asked: _Request, pixels: int) -> None:
         self._asked, self._pixels = asked, pixels
@@ -288,5 +288,5 @@ class _Images:
 
     @property
     def total(self) -> _Part:
-        """Of all images."""
+        """The counts of all images."""
         return self._sums, self._images, self._ignored

@@ -15,7 +15,7 @@ _RATE_MOST = 1 - 1e-6
 
 @dataclass
 class Course:
-    """An EM run: where it stands, how it came there.
+    """An EM run: its present estimate and its course.
 
     One pass over the data with the shares π gives both their likelihood and the shares that a step
     of EM makes of them. Two steps in a row say how fast they shrink; the squared extrapolation of
@@ -41,7 +41,7 @@ class Course:
     passes: int = 0
     converged: bool = False
     rate: float = 0.0
-    step: Array = field(init=False)  # the last one: what is least determined
+    step: Array = field(init=False)  # the last step: the direction least determined
     course: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Course:
         return found.log_likelihood, found.shares
 
     def run(self, tolerance: float, most: int) -> None:
-        """Until the way still to go is within the tolerance, or ``most`` passes are done."""
+        """Step until the distance still to go is within the tolerance, or for ``most`` passes."""
         level, ahead = self._pass(self.now)
         self.course.append(level)
         while self.passes < most:
@@ -74,13 +74,13 @@ class Course:
         self.rate = float(min(np.abs(second).sum() / before, _RATE_MOST)) if before > 0 else 0.0
 
     def _near(self, second: Array, tolerance: float) -> bool:
-        """What a geometric series of steps still adds is within the tolerance."""
+        """Whether a geometric series of steps still adds no more than the tolerance."""
         return bool(np.abs(second).max() / (1 - self.rate) <= tolerance)
 
     def _further(
         self, after: Array, level: float, first: Array, second: Array
     ) -> tuple[float, Array]:
-        """From the estimate before these two steps to an extrapolation, or to their end."""
+        """Move to an extrapolation of two steps, or to their end; its likelihood and next step."""
         curved = second - first
         length = float(np.sqrt((first @ first) / (curved @ curved))) if curved.any() else 1.0
         if length > 1:

@@ -24,9 +24,9 @@ from softmax2d.balance._weighted_sums import ShareSums, shares
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import SizedScores
 
-_ABSENT = 0.01  # of the source's share: below, a class may as well be absent
-_SLOW = 0.95  # rate of EM from which on the data hardly determine the shares
-_OFF = 0.02  # total variation between mean probability and truth that is no longer calibrated
+_ABSENT = 0.01  # part of the source's share below which a class may be absent
+_SLOW = 0.95  # rate of EM above which the data hardly determine the shares
+_OFF = 0.02  # total variation between mean probability and truth that is a warning
 _MOST = 10_000
 _WHERE = "estimate_prior"
 
@@ -139,11 +139,11 @@ def estimate_prior(
     plain = sums(np.ones(classes))
     course = Course(sums, source)
     course.run(tolerance, most)
-    told = printable(given, classes)
-    warnings = _warnings(course, told, most)
+    shown = printable(given, classes)
+    warnings = _warnings(course, shown, most)
     if held_out is not None:
         kept = how | {"ignore_index": ignore_index, "size": None}
-        warnings += _held_out_warnings(where, held_out, kept, scale, begin, source, told)
+        warnings += _held_out_warnings(where, held_out, kept, scale, begin, source, shown)
     return EstimatedPrior(
         prior=course.now,
         source_prior=source,
@@ -160,7 +160,7 @@ def estimate_prior(
 
 
 def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) -> ShareSums:
-    """A pass over the data."""
+    """The sums of one pass over the data."""
     found: ShareSums | None = samples.total(partial(_weigh, weight=weight), temperature, bias)
     if found is None or not found.pixels:
         raise ValueError(f"{_WHERE}: logits must have at least one pixel with probabilities.")
@@ -172,7 +172,7 @@ def _weigh(source: Logits, _truth: Target | None, _images: int, *, weight: Array
 
 
 def _warnings(course: Course, names: list[str], most: int) -> list[str]:
-    """What this run shows of the known failures."""
+    """Warnings of the known failures that a run shows."""
     found = []
     absent = np.flatnonzero(course.now < _ABSENT * course.source)
     if absent.size:
@@ -200,7 +200,7 @@ def _held_out_warnings(
     source: Array,
     names: list[str],
 ) -> list[str]:
-    """Whether mean probabilities are the true shares, and these the source's, on source data."""
+    """Warnings where mean probability, true shares and source shares differ on source data."""
     if not isinstance(held_out, tuple | list) or len(held_out) != len(("logits", "target")):
         raise TypeError(f"{where}: held_out must be a pair (logits, target).")
     samples = Samples(where, *held_out, **how)

@@ -1,4 +1,4 @@
-"""What ``estimate_prior`` returns: the shares, how they were found, and what to beware of."""
+"""``EstimatedPrior``: shares of the classes, the course of EM, warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
-LEAST = 1e-6  # of a class's source share, that the bias takes it for
+LEAST = 1e-6  # part of its source share that the bias leaves a class
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class EstimatedPrior(Reported):
         return cls(**known)
 
     def figure(self, title: str = "Estimated prior") -> Figure:
-        """What its report says: source and estimate by class, the likelihood, the warnings."""
+        """The report before it has a format: shares by class, likelihood, warnings."""
         names = printable(self.names, len(self.prior))
         state = "converged" if self.converged else "not converged"
         lines = [

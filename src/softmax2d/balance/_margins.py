@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    """``above / below``, NaN where that is 0 / 0."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.true_divide(above, below))
-
-
-def _mean(values: Array) -> float:
-    """Mean of what is not NaN; NaN of nothing."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+from softmax2d._gate.arrays import Array
+from softmax2d._statistics.measures import mean_known, ratio
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +29,7 @@ class Margins:
 
     @classmethod
     def of(cls, confusion: Array) -> Self:
-        """Those of a confusion matrix whose rows are the truth."""
+        """The margins of a confusion matrix whose rows are the truth."""
         return cls(confusion.sum(1), confusion.sum(0), confusion.diagonal().copy())
 
     def __add__(self, other: Self) -> Self:
@@ -67,24 +55,24 @@ class Margins:
     @property
     def accuracy(self) -> float:
         """Share of pixels whose label is right."""
-        return float(_ratio(self.right.sum(), self.truth.sum()))
+        return float(ratio(self.right.sum(), self.truth.sum()))
 
     @property
     def recall(self) -> Array:
         """Share of each class's pixels that have its label, shape (C,)."""
-        return _ratio(self.right, self.truth)
+        return ratio(self.right, self.truth)
 
     @property
     def mean_accuracy(self) -> float:
         """Mean recall of the classes that occur in the truth."""
-        return _mean(self.recall)
+        return mean_known(self.recall)
 
     @property
     def iou(self) -> Array:
         """Intersection over union of each class, shape (C,)."""
-        return _ratio(self.right, self.truth + self.labels - self.right)
+        return ratio(self.right, self.truth + self.labels - self.right)
 
     @property
     def mean_iou(self) -> float:
         """Mean IoU of the classes that occur in the truth or among the labels."""
-        return _mean(self.iou)
+        return mean_known(self.iou)

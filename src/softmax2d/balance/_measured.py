@@ -1,4 +1,4 @@
-"""What a candidate bias does, and the goal by which candidates are ordered."""
+"""Candidates for a bias with their measures, and the goal that orders them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Candidate:
 
     @classmethod
     def of(cls, bias: Array, tau: float | None, found: Margins) -> Self:
-        """From the margins of the confusion matrix."""
+        """The candidate of a bias, from the margins of its confusion matrix."""
         sums = found.accuracy, found.mean_accuracy, found.mean_iou
         return cls(bias.copy(), tau, *sums, found.recall, found.iou)
 
@@ -99,7 +99,7 @@ class Goal:
     bound: float | None = None
 
     def score(self, found: Margins | Candidate) -> float:
-        """The measure itself."""
+        """The value of the goal's measure."""
         if self.name != "recall":
             return float(getattr(found, self.name))
         recall = found.recall[list(self.classes)]
@@ -116,7 +116,7 @@ class Goal:
         return self.bound is None or found.accuracy >= self.bound
 
     def describe(self, names: Sequence[str]) -> str:
-        """In words."""
+        """The goal in words."""
         what = self.name.replace("_", " ").replace("iou", "IoU")
         if self.classes:
             what = f"recall of {', '.join(names[c] for c in self.classes)}"
@@ -124,7 +124,7 @@ class Goal:
 
 
 def goal_of(where: str, goal: Any, bound: Any, classes: int, names: Sequence[str] | None) -> Goal:
-    """The goal, checked."""
+    """The goal that the arguments name; refused where there is none."""
     if bound is not None:
         bound = number_between(where, "at_least_accuracy", bound, 0, 1)
     if isinstance(goal, str) and goal in ("mean_iou", "mean_accuracy"):

@@ -16,8 +16,8 @@ from softmax2d.balance._bias_sweep import ShiftCounts, count_shifts
 from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, Goal
 
-# What is tried around a class's bias: ±1/64 to ±8, each a fourth root of two further, in steps of
-# 1/256; 0 stands for the bias itself.
+# Offsets tried around a class's bias: ±1/64 to ±8 in factors of the fourth root of two, rounded to
+# 1/256; 0 is the bias itself.
 _HALF = np.unique(np.rint(4 * 2.0 ** (np.arange(37) / 4))) / 256
 OFFSETS = np.concatenate([-_HALF[::-1], [0.0], _HALF])
 
@@ -32,7 +32,7 @@ def _count(
 
 @dataclass
 class Search:
-    """Where a search stands, and what it has seen.
+    """The state of a search.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Search:
 
 
 def _front(candidates: list[Candidate], goal: Goal) -> list[Candidate]:
-    """Those that no other surpasses in accuracy and goal, by falling accuracy."""
+    """The candidates that no other surpasses in accuracy and goal, by falling accuracy."""
     kept: list[Candidate] = []
     for each in sorted(candidates, key=lambda c: (-c.accuracy, -goal.score(c))):
         if not kept or goal.score(each) > goal.score(kept[-1]):

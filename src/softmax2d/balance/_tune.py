@@ -222,13 +222,13 @@ def _log_prior(where: str, prior: Any, family: str, classes: int) -> Array | Non
 
 
 def _taus(where: str, taus: Any) -> list[float]:
-    """What to try, each once, and 0."""
-    given = TAUS if taus is None else taus
-    if isinstance(given, str) or np.ndim(given) != 1 or not 1 <= len(given) <= _MOST_TAUS:
+    """The values to try in order, 0 among them."""
+    values = TAUS if taus is None else taus
+    if isinstance(values, str) or np.ndim(values) != 1 or not 1 <= len(values) <= _MOST_TAUS:
         raise ValueError(f"{where}: taus must be a list of 1 to {_MOST_TAUS} numbers.")
-    return sorted({0.0, *(number_between(where, "taus", tau, -100, 100) for tau in given)})
+    return sorted({0.0, *(number_between(where, "taus", tau, -100, 100) for tau in values)})
 
 
 def _evaluate(samples: Samples, temperature: Any, bias: Array) -> Statistics | Any:
-    """By the ordinary way."""
+    """The statistics under one map, as :func:`softmax2d.evaluate` counts them."""
     return samples.total(partial(count_pixels, bins=_BINS), temperature, bias)

@@ -1,4 +1,4 @@
-"""What ``tune_bias`` returns: the bias, what it does, and what else was possible."""
+"""``TunedBias``: the bias, its measures, and the trade-off that it was chosen from."""
 
 from __future__ import annotations
 
@@ -170,15 +170,15 @@ class TunedBias(Reported):
         )
 
     def figure(self, title: str = "Tuned bias") -> Figure:
-        """What its report says: before and after, a row for each class, and the trade-off."""
+        """The report before it has a format: before and after, by class, the trade-off."""
         names = printable(self.names, len(self.bias))
         tables = [Table(self._totals()), Table(self._class_rows(names), "Classes")]
         tables.append(Table(self._curve_rows(), "Trade-off"))
         recalls = self.before.recall, self.after.recall
         series = [(n, r.tolist()) for n, r in zip(("before", "after"), recalls, strict=True)]
         charts: list[Chart] = [self._trade_off(names), Bars("Recall", names, series)]
-        plain = lambda: {"tuned": self.to_dict()}  # noqa: E731 - made when it is asked for
-        return Figure(title, self._lines(names), tables, charts, plain)
+        lines = self._lines(names)
+        return Figure(title, lines, tables, charts, lambda: {"tuned": self.to_dict()})
 
     def _lines(self, names: list[str]) -> list[str]:
         pixels, images = int(self.pixels.sum()), quantity(self.images, "image")

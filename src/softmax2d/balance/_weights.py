@@ -144,7 +144,7 @@ def class_weights(
 def weights_figure(
     weights: Array, counts: ClassCounts, method: str, title: str = "Class weights"
 ) -> Figure:
-    """What a report says of weights: a table and bars, beside the counts they were made of.
+    """The report of weights before it has a format: a table and bars, beside their counts.
 
     Parameters
     ----------
