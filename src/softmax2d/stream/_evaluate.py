@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Unpack
 
 from softmax2d._errors import Unusable, name_of
@@ -27,7 +26,6 @@ from softmax2d.stream.counting.evaluation import (
     header_of,
     job_of,
 )
-from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
@@ -36,9 +34,9 @@ from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.whole_files import Results
-from softmax2d.stream.workers import threads as crew
+from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.cluster import Cluster, connect
-from softmax2d.stream.workers.summary import Summary, account_for
+from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
 
 
 def evaluation(
@@ -135,19 +133,16 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     beside = account_path(beside, [], what="checkpoint")
     results = Results([], read, options["overwrite"], resume, report)
     with ExitStack() as stack:
-        room, threads, cluster = (
-            parse_memory(options["memory"]),
-            workers_of(options["workers"]),
-            None,
-        )
+        room, workers = parse_memory(options["memory"]), workers_of(options["workers"])
+        cluster = None
         if options["scheduler"] is not None:
             cluster = stack.enter_context(connect(options["scheduler"]))
-            room, threads = cluster.share(room), cluster.threads
-        fill, asked = options["missing_as_fill"], threads
+            room, workers = cluster.share(room), cluster.threads
+        fill, asked = options["missing_as_fill"], workers
         logits = stack.enter_context(Input(source, options["key"], fill)).source
         truth = stack.enter_context(Input(target, options["target_key"], fill)).source
         mapped = {name: options[name] for name in ("temperature", "bias", "bins")}
-        counting, threads = evaluation(
+        counting, workers = evaluation(
             logits,
             truth,
             axis=options["axis"],
@@ -155,7 +150,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             ignore_index=options["ignore_index"],
             nodata=options["nodata"],
             memory=room,
-            workers=threads,
+            workers=workers,
             **mapped,
         )
         names = check_style(style, counting.plan.geometry.classes).names
@@ -164,7 +159,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             job = job_of(counting, (source, target), keys, fill, mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, asked))
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
-        run = _Counting(counting, threads, held, cluster, job, options["progress"], names)
+        run = _Counting(counting, workers, held, cluster, job, options["progress"], names)
         with results:
             found = run(account, options["account"])
             if report is not None:
@@ -191,35 +186,34 @@ class _Counting:
 
     def __call__(self, path: Path | None, account: Callable[[Summary], None] | None) -> Statistics:
         """Count every tile, and account for them, well or not."""
-        counting, held, started = self.counting, self.held, perf_counter()
+        counting, held = self.counting, self.held
         total = prod(counting.plan.geometry.shape)
         summary = _start(counting, total, held)
         summary.names = self.names
         before = frozenset(counting.tiles)
         left = (tile for tile in range(summary.tiles) if tile not in before)
 
-        def take(record: Record) -> None:
-            summary.tiles_done += 1
-            summary.counts += pixel_counts.Counts.of_record(record)
-            summary.bytes_read += int(record["read"])
+        def keep(done: int, total: int, seconds: float) -> None:
             if held is not None:
                 held.keep(counting.state)
             if self.progress is not None:
-                self.progress(summary.counts.pixels, total, perf_counter() - started)
+                self.progress(done, total, seconds)
 
         with account_for(summary, held, path, account), ExitStack() as stack:
             if held is not None:
                 stack.enter_context(held.keep_at_end(counting.state))
-            try:
-                if self.cluster is not None and self.job is not None:
-                    self.cluster(self.job, left, lambda found: take(counting.take(*found)))
-                else:
-                    crew.run(counting, left, take, self.workers)
-            except crew.TileError as error:
-                summary.tiles_failed = error.tiles
-                raise crew.first_error(error, counting.plan.source.path) from None
+            do_tiles(self._execute, counting, left, summary, keep)
         found: Statistics = counting.found.statistics
         return found
+
+    def _execute(
+        self, task: Evaluation, tiles: Iterable[int], report: Callable[[Record], None]
+    ) -> None:
+        """Count tiles in threads, or on the cluster; its counts are added up here."""
+        if self.cluster is None or self.job is None:
+            threads.run(task, tiles, report, self.workers)
+        else:
+            self.cluster(self.job, tiles, lambda found: report(task.take(*found)))
 
 
 def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary:

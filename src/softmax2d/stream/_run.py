@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Protocol
 
 from softmax2d._errors import Unusable
@@ -20,7 +19,13 @@ from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.stage import ArrayStage, Stage
 from softmax2d.stream.recovery.unfinished import Work
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.summary import Summary, account_for, start_summary
+from softmax2d.stream.workers.summary import (
+    Execute,
+    Summary,
+    account_for,
+    do_tiles,
+    start_summary,
+)
 
 Finish = Callable[[dict[str, Stage], Counts], None]
 
@@ -30,10 +35,6 @@ class Task(threads.Task, Protocol):
 
     def is_stored(self, record: Record) -> bool:
         """Whether the stages hold the tile that the journal records."""
-
-
-# Does the tiles: (task, tiles, report) -> None; ``report`` takes each record in the calling thread.
-Execute = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
 
 
 @dataclass
@@ -103,24 +104,10 @@ class Run:
 
     def _make(self, stages: dict[str, Stage], summary: Summary) -> None:
         """Do every tile that is not stored yet."""
-        started = perf_counter()
-
-        def report(record: Record) -> None:
-            if self.work is not None:
-                self.work.record(record)
-            summary.tiles_done += 1
-            summary.counts += Counts.of_record(record)
-            summary.bytes_read += int(record.get("read", 0))
-            if self.progress is not None:
-                self.progress(summary.counts.pixels, summary.pixels, perf_counter() - started)
-
         task = self.task({name: stages[name] for name in self.operation.outputs})
         left = self._left(task, summary)
-        try:
-            self.execute(task, left, report)
-        except threads.TileError as error:
-            summary.tiles_failed = error.tiles
-            raise threads.first_error(error, self.source.path) from None
+        note = threads.ignore_record if self.work is None else self.work.record
+        do_tiles(self.execute, task, left, summary, self.progress, note)
 
     def _left(self, task: Task, summary: Summary) -> Iterator[int]:
         """The tiles that an earlier run did not store."""

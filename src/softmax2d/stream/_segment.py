@@ -16,7 +16,7 @@ from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._pictures import palettes, preview
-from softmax2d.stream._run import Execute, Finish, Run, split_places
+from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan.chunk_cache import cache_chunks
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
@@ -41,7 +41,7 @@ from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.cluster import Cluster, connect, on_cluster
 from softmax2d.stream.workers.storing import Storing
-from softmax2d.stream.workers.summary import Summary
+from softmax2d.stream.workers.summary import Execute, Summary
 
 _PLAIN = Style()
 

@@ -14,11 +14,13 @@ from typing import Any
 from softmax2d._errors import StreamError, name_of
 from softmax2d._files.source.source import Source
 from softmax2d._whole_file import write_whole
+from softmax2d.stream.plan.options import Progress
 from softmax2d.stream.plan.pixel_counts import Counts
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.recovery.checkpoint import Checkpoint
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.workers.threads import TileError, first_error, ignore_record
 
 
 @dataclass
@@ -135,6 +137,42 @@ class Summary:
             It cannot be written.
         """
         write_whole(path, json.dumps(self.to_json(), indent=2) + "\n")
+
+
+# Does the tiles: (task, tiles, report) -> None; ``report`` takes each record in the calling thread.
+Execute = Callable[[Any, Iterable[int], Callable[[Record], None]], None]
+
+
+def do_tiles(
+    execute: Execute,
+    task: Any,
+    tiles: Iterable[int],
+    summary: Summary,
+    progress: Progress | None,
+    note: Callable[[Record], None] = ignore_record,
+) -> None:
+    """Do tiles; each record goes to ``note`` and is then counted in the summary.
+
+    Raises
+    ------
+    Exception
+        The first error of a tile; the summary has the numbers of those that failed.
+    """
+    started = perf_counter()
+
+    def report(record: Record) -> None:
+        note(record)
+        summary.tiles_done += 1
+        summary.counts += Counts.of_record(record)
+        summary.bytes_read += int(record.get("read", 0))
+        if progress is not None:
+            progress(summary.counts.pixels, summary.pixels, perf_counter() - started)
+
+    try:
+        execute(task, tiles, report)
+    except TileError as error:
+        summary.tiles_failed = error.tiles
+        raise first_error(error, summary.source) from None
 
 
 def start_summary(
