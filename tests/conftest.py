@@ -24,33 +24,6 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("seeded")
 
 
-# Modules that take long: begun first, so that no processor waits for one of them at the end (a
-# module's tests stay in one process).
-LONG = (
-    "test_guard_pages.py",
-    "test_operators.py",
-    "test_triton_loss.py",
-    "test_triton_pixels.py",
-    "test_checkpoint.py",
-    "test_faults.py",
-    "test_streaming.py",
-    "test_documents.py",
-    "test_examples.py",
-    "test_linear.py",
-    "test_predict.py",
-    "test_cluster.py",
-    "test_demo.py",
-    "test_adapters.py",
-    "test_resample.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long modules first; what follows, and the order within each, is as collected."""
-    place = {name: i for i, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))
-
-
 @pytest.fixture(params=_core.runnable_builds())
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each build that this processor runs, in use during the test."""

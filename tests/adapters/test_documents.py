@@ -47,6 +47,7 @@ def test_the_table_has_a_row_for_every_job() -> None:
         assert f"| {job.title} |" in text
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs() -> None:
     pytest.importorskip("transformers")
     command = [sys.executable, "-m", "benchmarks.adapters", "--quick", "huggingface"]

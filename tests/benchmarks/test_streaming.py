@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks import soak, streaming
 from softmax2d.stream.plan.places import open_any
 
 
+@pytest.mark.slow
 def test_a_small_raster(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "WIDTH", 1024)
     paths = {kind: streaming.generate(tmp_path, 0.01, kind) for kind in streaming.KINDS}
@@ -31,6 +33,7 @@ def test_the_file_that_does_not_fit_is_measured_cold_only(tmp_path, monkeypatch)
     assert [row[0] for row in streaming.rows_of("npy", path, 0.02, 1)] == ["npy, cold"]
 
 
+@pytest.mark.slow
 def test_a_small_soak(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming, "WIDTH", 512)
     source = streaming.generate(tmp_path, 0.01, "npy")

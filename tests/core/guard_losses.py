@@ -1,6 +1,6 @@
 """Run the kernels of losses and statistics on arrays that touch unreadable pages.
 
-    python -m tests.core.guard_losses BUILD
+    python -m tests.core.guard_losses BUILD [DTYPE ...]
 
 As tests/core/guard_pages.py, for kernels that read a target and those that resample. Prints the
 number of calls.
@@ -9,7 +9,7 @@ number of calls.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,13 +107,13 @@ def shapes(name: str) -> Iterator[tuple[int, int, int]]:
             yield classes, 1, pixels
 
 
-def main(build: str) -> int:
-    """All shapes, dtypes, both class axes, both ends; the number of kernel calls."""
+def main(build: str, names: Sequence[str]) -> int:
+    """All shapes, both class axes, both ends; the number of kernel calls."""
     assert _core.use_build(build)
     s2d.set_num_threads(1)
     guarded, count = Guarded(8 * 2**20), 0
     pool = np.random.default_rng(cases.SEED).normal(0, 5, 2**19 + 2**16)
-    for name in cases.DTYPES:
+    for name in names or cases.DTYPES:
         values = pool.astype(cases.dtype_of(name))
         for number, (classes, height, width) in enumerate(shapes(name)):
             logits = values[: classes * height * width]
@@ -127,4 +127,4 @@ def main(build: str) -> int:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1]))
+    print(main(sys.argv[1], sys.argv[2:]))

@@ -1,6 +1,6 @@
 """Run every kernel on arrays that touch unreadable pages; a crash is the failure.
 
-    python -m tests.core.guard_pages BUILD
+    python -m tests.core.guard_pages BUILD [DTYPE ...]
 
 Each array, input and output, ends at the first byte of a PROT_NONE page, and then begins right
 after one: a load or store beyond it, masked or not, ends this process. Sanitizers do not see
@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -146,14 +146,14 @@ def strided_views(guarded: Guarded, name: str, at_end: bool) -> int:
     return count
 
 
-def main(build: str) -> int:
-    """All shapes, dtypes, layouts, both ends; the number of kernel calls."""
+def main(build: str, names: Sequence[str]) -> int:
+    """All shapes, layouts, both ends; the number of kernel calls."""
     assert _core.use_build(build)
     s2d.set_num_threads(1)
     guarded, count = Guarded(5 * 2**20 * 2), 0
     rng = np.random.default_rng(cases.SEED)
     pool = rng.normal(0, 5, 2_500_000)
-    for name in cases.DTYPES:
+    for name in names or cases.DTYPES:
         dtype = cases.dtype_of(name)
         values = pool.astype(dtype)
         for last in (False, True):
@@ -178,4 +178,4 @@ if __name__ == "__main__":
         beyond = ctypes.c_char.from_address(region.bytes.ctypes.data + len(region.bytes))
         print(beyond.value)
     else:
-        print(main(sys.argv[1]))
+        print(main(sys.argv[1], sys.argv[2:]))

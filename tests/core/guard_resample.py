@@ -1,6 +1,6 @@
 """Run the resampling kernels on arrays that touch unreadable pages.
 
-    python -m tests.core.guard_resample BUILD
+    python -m tests.core.guard_resample BUILD [DTYPE ...]
 
 As tests/core/guard_pages.py: logits, tables of the grid, target and results, one to three resampled
 axes, up and down, steps in the window. Prints the number of calls.
@@ -9,7 +9,7 @@ axes, up and down, steps in the window. Prints the number of calls.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,13 +67,13 @@ def grids() -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     yield from (((1, 1), (5, 6)), ((2, 9000), (3, 20)), ((9, 1), (300, 3)))
 
 
-def main(build: str) -> int:
-    """All grids, dtypes, class axes, both ends; the number of kernel calls."""
+def main(build: str, names: Sequence[str]) -> int:
+    """All grids, class axes, both ends; the number of kernel calls."""
     assert _core.use_build(build)
     s2d.set_num_threads(1)
     guarded, count = Guarded(4 * 2**20), 0
     pool = np.random.default_rng(cases.SEED).normal(0, 5, 2**19)
-    for name in cases.DTYPES:
+    for name in names or cases.DTYPES:
         values = pool.astype(cases.dtype_of(name))
         for number, (own, size) in enumerate(grids()):
             classes = (1, 2, 3, 5, 19, 40)[number % 6]
@@ -95,4 +95,4 @@ def main(build: str) -> int:
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1]))
+    print(main(sys.argv[1], sys.argv[2:]))

@@ -70,6 +70,7 @@ def worst_exp(first: int, last: int) -> tuple[float, float]:
     return max(p[0] for p in pairs), max(p[1] for p in pairs)
 
 
+@pytest.mark.slow
 def test_exp_of_every_float32(isa: str) -> None:
     ulp, relative = worst_exp(float_bits(-(2.0**-30)), float_bits(-104.0) + 1)
     print(f"\nexp float32 {isa}: {ulp:.4f} ulp, relative {relative:.4g}")

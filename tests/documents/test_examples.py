@@ -125,6 +125,7 @@ def test_scenes_are_seeded_and_have_every_class() -> None:
     assert shares[5] < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [[], ["--network", "deeplabv3", "--mixed", "bf16",
                                         "--channels-last"]])  # fmt: skip
 def test_both_losses_learn_alike(tmp_path: Path, extra: list[str]) -> None:

@@ -84,6 +84,7 @@ def truth_of(
     return z, true, ulp_of(largest, z.dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float32", "float64"])
 @pytest.mark.parametrize("values", [_adversarial, _mixed, _steps, _normal])
 def test_logits_are_within_two_ulp_of_the_largest_neighbour(

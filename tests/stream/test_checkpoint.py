@@ -75,6 +75,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["json", "html"])
 def test_killed_at_random_moments(files, tmp_path, suffix):
     folder = tmp_path / "results"

@@ -82,6 +82,7 @@ def test_the_bytes_whatever_the_workers(tmp_path, size, monkeypatch):
     assert np.prod(made.chunks) >= 60  # not a file a pixel, as (20, 15) would be of such chunks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npy", "zarr"])
 def test_a_killed_worker_is_replaced(source, tmp_path, suffix):
     killed = []
@@ -168,6 +169,7 @@ def test_an_evaluation_counts_what_one_machine_counts(cluster, source, truth, tm
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_an_evaluation_outlives_a_killed_worker(source, truth):
     killed = []
     with distributed.LocalCluster(
@@ -257,6 +259,7 @@ def test_the_command_line_evaluates(cluster, source, truth, tmp_path, capsys):
     assert "give --scheduler or --workers, not both" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_task_uses_one_thread():
     from softmax2d import get_num_threads
     from softmax2d.stream.workers import cluster as _cluster
@@ -266,6 +269,7 @@ def test_a_task_uses_one_thread():
     assert get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_workers_that_always_die_are_reported(cluster, monkeypatch):
     from softmax2d.stream.workers import cluster as _cluster
     from softmax2d.stream.workers import threads

@@ -66,6 +66,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["npy", "tif"])
 def test_killed_at_random_moments(scores, tmp_path, suffix):
     folder = tmp_path / "results"

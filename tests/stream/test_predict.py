@@ -423,6 +423,7 @@ def test_the_command_line(tmp_path, capsys):
         assert text in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_and_resumed(tmp_path, number):
     onnx_model(tmp_path / "net.onnx")

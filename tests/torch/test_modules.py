@@ -203,6 +203,7 @@ def test_in_a_forked_worker() -> None:
         assert torch.equal(found[0], Pictures()[index])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="gloo wants a host name that resolves")
 def test_two_processes_give_the_loss_and_gradient_of_one() -> None:
     with socket.socket() as server:

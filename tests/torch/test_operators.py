@@ -63,6 +63,7 @@ PIXELS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_derivatives_of_losses(name: str) -> None:
     z, target = problem()

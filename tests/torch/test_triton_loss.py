@@ -282,6 +282,7 @@ def test_no_pixels_and_no_float64() -> None:
         triton_loss.run(torch.zeros(1, 2, 3, 4, dtype=torch.float64), torch.zeros(1, 3, 4).long())
 
 
+@pytest.mark.slow
 def test_every_variant_compiles_for_hopper(tmp_path: Path) -> None:
     """All the way to machine code of sm_90, without a device; at most one register is spilled."""
     script = Path(__file__).parents[2] / "tools/compile_kernels.py"

@@ -56,6 +56,7 @@ def columns_of(result: torch.Tensor) -> Any:
     return numbers(result[0].flatten(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(cases.FINITE))
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy(name: str, kind: str) -> None:
@@ -119,6 +120,7 @@ GRIDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("grid", sorted(GRIDS))
 @pytest.mark.parametrize("name", NAMES)

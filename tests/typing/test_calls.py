@@ -62,6 +62,7 @@ def test_the_comparison_can_fail() -> None:
             check(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("mypy") is None, reason=NEEDED.format("mypy"))
 def test_mypy() -> None:
     arguments = ["--strict", "--no-error-summary", "--no-pretty", "--hide-error-context"]
