@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
 # Builds the source archive and, from it, a wheel with the first interpreter given (python3 if none);
 # tries that wheel with each of them, beside nothing but NumPy: the newest, then the oldest we support.
+# DIST names a folder for both archives: what it holds already is tried, not built again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 builder=${1:-python3}
-"$builder" -m venv "$work/build"
-"$work/build/bin/pip" install -q build
-"$work/build/bin/python" -m build --outdir "$work/dist" . >"$work/log" || { cat "$work/log"; exit 1; }
-ls -sh "$work/dist"
+dist=${DIST:-$work/dist}
+if ! compgen -G "$dist/*.whl" >/dev/null; then
+  "$builder" -m venv "$work/build"
+  "$work/build/bin/pip" install -q build
+  "$work/build/bin/python" -m build --outdir "$dist" . >"$work/log" || { cat "$work/log"; exit 1; }
+  ls -sh "$dist"
+  [ -z "${BUILD_ONLY:-}" ] || exit 0
+fi
 try() {
   "$1" -m venv --clear "$work/try"
-  "$work/try/bin/pip" install -q "$work"/dist/*.whl "$2"
+  "$work/try/bin/pip" install -q "$dist"/*.whl "$2"
   "$work/try/bin/python" -I tools/smoke.py
 }
 for python in "$builder" "${@:2}"; do try "$python" numpy; done

@@ -29,18 +29,32 @@ LEVELS = {
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
 }
 PEERS = (
+    "click",
+    "dask",
     "distributed",
     "h5py",
+    "hypothesis",
     "imagecodecs",
+    "matplotlib",
+    "ml_dtypes",
     "mmsegmentation",
     "monai",
+    "mpmath",
     "nibabel",
     "nnunetv2",
+    "onnx",
     "onnxruntime",
     "onnxscript",
+    "pillow",
+    "psutil",
     "rasterio",
     "safetensors",
+    "scikit-image",
+    "scipy",
     "segmentation-models-pytorch",
+    "threadpoolctl",
+    "tifffile",
+    "torchmetrics",
     "transformers",
     "xarray",
     "zarr",
@@ -71,7 +85,7 @@ def expect(what: str, found: object, expected: object) -> None:
 
 
 def check_peers() -> None:
-    """What the adapters are tested against."""
+    """What tests compare with, or would skip without."""
     for name in PEERS:
         print(f"{name}: {version(name)}")
 
