@@ -15,7 +15,7 @@ from softmax2d._files.source.regular import read_lines
 
 Array = NDArray[Any]
 
-# M. Okabe and K. Ito, "Color Universal Design", 2008: told apart by every kind of colour vision.
+# M. Okabe and K. Ito, "Color Universal Design", 2008: distinct to every kind of colour vision.
 # Black comes last here: the first classes are the common ones, and should not look like a void.
 _OKABE_ITO = "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #f0e442 #000000"
 

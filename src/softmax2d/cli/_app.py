@@ -21,7 +21,7 @@ _SIGNALS = [
 
 
 class Stopped(BaseException):
-    """A signal asked the command to stop; raised so that temporaries are removed on the way out."""
+    """A stop signal as an exception, so that temporaries are removed on the way out."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -30,10 +30,10 @@ class Stopped(BaseException):
 
 @contextmanager
 def _stop_signals() -> Iterator[None]:
-    """Raise :class:`Stopped` at the first stop signal and ignore those that follow.
+    """Raise :class:`Stopped` at the first stop signal; ignore later signals.
 
-    It is raised wherever the command is. What does not expect that (Python's own Condition, a
-    library) may come to another error on the way out; the command was stopped all the same.
+    The exception may come at any line. Code that does not expect it (Python's own Condition, a
+    library) may raise another error on the way out; the command was stopped all the same.
     """
     came: list[int] = []
 
@@ -88,12 +88,12 @@ def _usage(error: click.UsageError) -> str:
 
 
 class App(click.Group):
-    """A group whose errors are one line and whose exit codes are those of its help."""
+    """A group with errors of one line and the exit codes of its help."""
 
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
         """Run and exit; never returns."""
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ×
+            if isinstance(stream, io.TextIOWrapper):  # a terminal without the character ×
                 stream.reconfigure(errors="replace")
         arguments = list(sys.argv[1:] if args is None else args)
         sys.exit(self._run(arguments, prog_name or "softmax2d", extra))

@@ -100,7 +100,7 @@ def calibrate(
 
 
 def _say(measured: Assessment) -> None:
-    """What was fitted, and what it changes."""
+    """Print the map and its measures before and after; warnings on standard error."""
     found, figure = measured.calibration, measured.figure()
     click.echo(measured.before.figure().lines[0])
     scale = found.temperature

@@ -1,4 +1,4 @@
-"""``softmax2d info``: what runs here."""
+"""``softmax2d info``: versions, instruction sets and threads."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every option of the command line, defined once; the commands name those that they take.
+"""Every option of the command line, defined once; a command names its options.
 
-A function stands for an option whose words differ from command to command, a constant for one that
-is the same everywhere. :func:`take` gives them to a command, in the order of its help.
+An option with the same words everywhere is a constant; an option with different help texts is a
+function of its text. :func:`take` adds options to a command, in the order of its help.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far a command is, on a terminal: a bar, the rate, the time that is left."""
+"""The progress bar on a terminal, with the rate and the time left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 
 class Progress:
-    """A bar on a terminal, nothing in a pipe."""
+    """A progress bar on a terminal; no output in a pipe."""
 
     def __init__(self, label: str, quiet: bool) -> None:
         self._label, self._done = label, 0
@@ -33,7 +33,7 @@ class Progress:
             self._bar.__exit__(*error)
 
     def __call__(self, done: int, total: int, seconds: float) -> None:
-        """Say that ``done`` of ``total`` pixels are done after ``seconds``."""
+        """Draw the bar at ``done`` of ``total`` pixels after ``seconds``."""
         if self._bar is not None:
             self._bar.length = total
             rate = done / seconds / 1e6 if seconds > 0 else 0.0

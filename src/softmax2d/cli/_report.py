@@ -1,4 +1,4 @@
-"""What the commands over files print when they are done."""
+"""The summary that a command over files prints at its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LISTED = 20
 
 
 def say_notes(found: Summary) -> None:
-    """Print what should be known of a run beside its results."""
+    """Print the notes of a run, on standard error."""
     for note in found.notes:
         click.echo(f"softmax2d: {note}", err=True)
 
 
 def kind_of(found: Summary, name: str, path: Path, palette: bool) -> str:
-    """How a result is stored."""
+    """A result's dtype, and what its numbers mean."""
     what = found.dtypes[name]
     if name not in ("labels", "top_labels") and what == "uint8":
         what += f", 255 is {'log C' if name == 'entropy' else '1'}"
@@ -32,7 +32,7 @@ def kind_of(found: Summary, name: str, path: Path, palette: bool) -> str:
 
 
 def input_line(logits: Path, found: Summary) -> str:
-    """What was read, in one line."""
+    """A line on the logits: name, classes, pixels, dtype."""
     size = " × ".join(map(str, found.shape)) or "1"
     coarse = ""
     if found.source_shape != found.shape:
@@ -47,7 +47,7 @@ def input_line(logits: Path, found: Summary) -> str:
 def summary(
     logits: Path, found: Summary, scale: Any, results: Sequence[tuple[str, Path, str]]
 ) -> None:
-    """Print what was read, what was written, and how large each class is."""
+    """Print a line on the logits, one for each result, and one for each of the largest classes."""
     click.echo(f"{input_line(logits, found)}{_map(scale)}")
     for name, path, kind in results:
         click.echo(f"  {name:<10}  {click.format_filename(path)}  ({kind})")
@@ -64,7 +64,7 @@ def summary(
 
 
 def _map(scale: Any) -> str:
-    """The map of the logits, where there is one."""
+    """Words on the map of the logits; empty where there is none."""
     fitted = isinstance(scale, Calibration)
     temperature, bias = (scale.temperature, scale.bias) if fitted else (scale, None)
     if np.ndim(temperature):

@@ -1,4 +1,4 @@
-"""What ``calibrate``, ``counts``, ``weights`` and ``tune`` share: refusals, and what is printed."""
+"""Refusals and output that ``calibrate``, ``counts``, ``weights`` and ``tune`` share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LISTED = 30
 
 
 def plainly(call: Callable[[], Any], where: str) -> Any:
-    """Call a function of the library; its refusals become those of the command line."""
+    """Call a function of the library, and turn its TypeError and ValueError into Unusable."""
     try:
         return call()
     except StreamError:
@@ -24,7 +24,7 @@ def plainly(call: Callable[[], Any], where: str) -> Any:
 
 
 def say_paths(*paths: Path | None) -> None:
-    """Print where results are."""
+    """Print the paths of results."""
     for path in paths:
         if path is not None:
             click.echo(click.format_filename(path))

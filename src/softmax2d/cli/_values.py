@@ -1,4 +1,4 @@
-"""What the texts of options stand for, and options as the library's functions take them."""
+"""Values of options: parsed from text, and joined into arguments of the library's functions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parse_encoding(context: Any, option: Any, name: str) -> str:
 
 
 def check_account(context: Any, option: Any, path: Path | None) -> Path | None:
-    """Where the account goes."""
+    """A path of an account, which is a .json in a folder that exists."""
     if path is None:
         return None
     if path.suffix.lower() != ".json":

@@ -70,7 +70,7 @@ def _evaluate(logits: Any, size: tuple[int, int], say: Say) -> Any:
 
 
 def _show_photograph(say: Say) -> dict[str, bytes]:
-    """Train, segment, evaluate; what the files are to hold."""
+    """Train, segment and evaluate; the bytes of each file by name."""
     from softmax2d.demo import _figure, _strokes
 
     image, logits = _train(say)

@@ -79,7 +79,7 @@ def _bar(figure: Any, axes: Any, drawn: Any, unit: str) -> None:
 
 
 def _flat() -> dict[str, Any]:
-    """How labels are coloured."""
+    """The colours of labels, as arguments of imshow."""
     from matplotlib.colors import ListedColormap
 
     last = len(CLASSES) - 1
@@ -87,7 +87,7 @@ def _flat() -> dict[str, Any]:
 
 
 def _whole(figure: Any, image: Array, found: s2d.Segmentation) -> None:
-    """The photograph, and what was found at each of its pixels."""
+    """Draw the photograph, and the labels, confidence and entropy of its pixels."""
     labels, confidence, entropy = found.labels, found.confidence, found.entropy
     assert labels is not None and confidence is not None and entropy is not None
     a, b, c, d = figure.subplots(1, 4)
@@ -133,7 +133,7 @@ def _confusion(axes: Any, statistics: s2d.Statistics) -> None:
 
 
 def _reliability(axes: Any, statistics: s2d.Statistics) -> None:
-    """How often labels of a confidence are right."""
+    """Draw the share of right labels by confidence."""
     edges, pixels, _, accuracy = statistics.bins
     used = pixels > 0
     width = 1 / len(pixels)

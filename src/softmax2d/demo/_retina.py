@@ -34,7 +34,7 @@ def photograph() -> Array:
 
 
 def _smooth(channel: Array, sigma: float) -> Array:
-    """Gaussian mean; wide ones on a thinned image, which nobody can tell from the full one."""
+    """Gaussian mean; a wide one on a thinned image, with no visible difference."""
     gaussian = require("skimage.filters", "demo").gaussian
     resize = require("skimage.transform", "demo").resize
     step = max(1, int(sigma / 4))
@@ -56,7 +56,7 @@ def _ridge(channel: Array, sigma: float) -> Array:
 
 
 def features(image: Array) -> Array:
-    """What the classifier sees of each pixel.
+    """The features of each pixel.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def features(image: Array) -> Array:
 
 
 def thin(image: Array) -> Array:
-    """What is at the centres of cells of about ``STEP`` × ``STEP`` pixels, shape (F, h, w)."""
+    """The values at the centres of cells of about ``STEP`` × ``STEP`` pixels, shape (F, h, w)."""
     rows, columns = (
         (2 * np.arange(n // STEP + 1) + 1) * n // (2 * (n // STEP + 1)) for n in image.shape[1:]
     )

@@ -1,4 +1,4 @@
-"""Strokes over the photograph: a few pixels of each class that a person has labelled."""
+"""Strokes over the photograph: a few pixels of each class, labelled by hand."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _child(library: str, shape: tuple[int, ...], threads: int) -> dict[str, floa
 def measure(
     threads: int, shape: tuple[int, ...] = SHAPE, say: Callable[[str], None] = print
 ) -> list[Measured]:
-    """Time every library that is installed, and say which are not.
+    """Time every installed library, and name the missing ones.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Small results of one command, checked before the work and named together after it."""
+"""Small results of one run, checked before the work and named together after it."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class Results(WholeFiles):
 
     def save(self, path: str | os.PathLike[str], save: Callable[[Path], Any]) -> None:
         """Let ``save``, a method such as ``Statistics.save_report``, write the file ``path``."""
-        with self._beside(path) as temporary:
+        with self._temporary_name(path) as temporary:
             save(temporary)
             self.write(path, temporary.read_bytes())
 
     @contextmanager
-    def _beside(self, path: str | os.PathLike[str]) -> Iterator[Path]:
+    def _temporary_name(self, path: str | os.PathLike[str]) -> Iterator[Path]:
         """A temporary name of the same suffix in the same folder; errors name ``path``."""
         final = Path(os.path.realpath(path))
         temporary = final.with_name(f".softmax2d-{os.urandom(8).hex()}{final.suffix}")
