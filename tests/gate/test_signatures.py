@@ -66,6 +66,18 @@ def test_the_signature_is_that_of_a_function_written_out() -> None:
     assert list(inspect.signature(_Module).parameters) == ["size", "memory", "kind"]
 
 
+def test_an_order_places_own_keywords_too() -> None:
+    @spell_out(_Options, order="memory level size kind")
+    def shrink(path: str, *, deep: bool = False, level: int = 3, **options: Any) -> Any:
+        return path, deep, level, options
+
+    names = ["path", "deep", "memory", "level", "size", "kind"]
+    assert list(inspect.signature(shrink).parameters) == names
+    assert shrink("a", level=4, size=1)[2] == 4
+    with pytest.raises(TypeError, match=r"order names \['depth'\], no parameters"):
+        spell_out(_Options, order="memory size kind depth")(shrink)
+
+
 def test_a_function_made_of_another_has_its_signature() -> None:
     assert inspect.signature(_made) == inspect.signature(_written)
     assert _made.__annotations__ == _written.__annotations__

@@ -62,7 +62,7 @@ class Course:
             level, after = self._pass(ahead)
             second = after - ahead
             self._accept(ahead, level, first, second)
-            if self._near(second, tolerance):
+            if self._reaches(second, tolerance):
                 self.now, self.converged = after, True
                 return
             level, ahead = self._further(after, level, first, second)
@@ -73,7 +73,7 @@ class Course:
         before = np.abs(first).sum()
         self.rate = float(min(np.abs(second).sum() / before, _RATE_MOST)) if before > 0 else 0.0
 
-    def _near(self, second: Array, tolerance: float) -> bool:
+    def _reaches(self, second: Array, tolerance: float) -> bool:
         """Whether a geometric series of steps still adds no more than the tolerance."""
         return bool(np.abs(second).max() / (1 - self.rate) <= tolerance)
 

@@ -143,7 +143,7 @@ def estimate_prior(
     warnings = _warnings(course, shown, most)
     if held_out is not None:
         kept = how | {"ignore_index": ignore_index, "size": None}
-        warnings += _held_out_warnings(where, held_out, kept, scale, begin, source, shown)
+        warnings += _warnings_of_source(where, held_out, kept, scale, begin, source, shown)
     return EstimatedPrior(
         prior=course.now,
         source_prior=source,
@@ -191,7 +191,7 @@ def _warnings(course: Course, names: list[str], most: int) -> list[str]:
     return found
 
 
-def _held_out_warnings(
+def _warnings_of_source(
     where: str,
     held_out: Any,
     how: dict[str, Any],

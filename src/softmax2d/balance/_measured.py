@@ -108,10 +108,10 @@ class Goal:
 
     def rank(self, found: Margins | Candidate) -> tuple[bool, float]:
         """Larger is better: within the bound first, then by the measure; outside, by accuracy."""
-        within = self.within(found)
+        within = self.keeps_bound(found)
         return within, self.score(found) if within else found.accuracy
 
-    def within(self, found: Margins | Candidate) -> bool:
+    def keeps_bound(self, found: Margins | Candidate) -> bool:
         """Whether the bound is kept."""
         return self.bound is None or found.accuracy >= self.bound
 

@@ -132,22 +132,13 @@ def tune_bias(
     scale, begin = map_of(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)
     grid = _taus(where, taus)
-    sweeps = checks.whole(where, "sweeps", sweeps)
-    if not 1 <= sweeps <= _MOST_SWEEPS:
-        raise ValueError(f"{where}: sweeps must be between 1 and {_MOST_SWEEPS}; got {sweeps}.")
+    sweeps = _number_of_sweeps(where, sweeps)
     tolerance = number_between(where, "tolerance", tolerance, 0)
 
-    first = _evaluate(samples, scale, begin)
-    if first is None or not first.pixels:
-        raise ValueError(f"{where}: target must hold at least one pixel that is not ignored.")
-    search, plain = Search(samples.total, scale, aim), family == "tau"
-    before = best = Candidate.of(begin, None, Margins.of(first.confusion))
-    if np.isnan(aim.score(before)):
-        raise ValueError(f"{where}: goal names only classes that do not occur in the target.")
-    converged = True
-    if log_prior is not None:
-        best = search.along(begin, log_prior, grid)
-        search.curve = search.curve if plain else []
+    search, plain, converged = Search(samples.total, scale, aim), family == "tau", True
+    first, before = _start(samples, search, begin)
+    best = before if log_prior is None else search.along(begin, log_prior, grid)
+    search.curve = search.curve if plain else []
     if not plain:
         best, _, converged = search.by_class(best, OFFSETS, sweeps, tolerance)
     best, last = _confirm(samples, search, best, before, first, plain)
@@ -167,6 +158,24 @@ def tune_bias(
     )
 
 
+def _number_of_sweeps(where: str, sweeps: Any) -> int:
+    number = checks.whole(where, "sweeps", sweeps)
+    if not 1 <= number <= _MOST_SWEEPS:
+        raise ValueError(f"{where}: sweeps must be between 1 and {_MOST_SWEEPS}; got {number}.")
+    return number
+
+
+def _start(samples: Samples, search: Search, begin: Array) -> tuple[Statistics, Candidate]:
+    """The statistics and the candidate that the search starts from."""
+    first = _evaluate(samples, search.temperature, begin)
+    if first is None or not first.pixels:
+        raise ValueError(f"{_WHERE}: target must hold at least one pixel that is not ignored.")
+    before = Candidate.of(begin, None, Margins.of(first.confusion))
+    if np.isnan(search.goal.score(before)):
+        raise ValueError(f"{_WHERE}: goal names only classes that do not occur in the target.")
+    return first, before
+
+
 def _confirm(
     samples: Samples,
     search: Search,
@@ -183,7 +192,7 @@ def _confirm(
     if goal.rank(best) < goal.rank(before) or np.array_equal(best.bias, before.bias):
         tau = 0.0 if plain else None
         best, last = Candidate.of(before.bias, tau, Margins.of(first.confusion)), first
-    if not goal.within(best):
+    if not goal.keeps_bound(best):
         raise ValueError(
             f"{_WHERE}: at_least_accuracy, {goal.bound}, is kept by nothing that was tried; the "
             f"best accuracy was {max(c.accuracy for c in (before, best, *search.curve)):.6g}."
