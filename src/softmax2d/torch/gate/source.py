@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from softmax2d._gate import grids
+from softmax2d._gate.grids import Layout
+from softmax2d._gate.options import Resampling
+
 # The arguments of every operator that stand for a Source.
 SCHEMA = (
     "int dim, Tensor? temperature, Tensor? bias, SymInt[]? size, str interpolation, "
@@ -43,6 +47,18 @@ class Source(NamedTuple):
         """The interpolation as NumPy's functions take it."""
         names = tuple(self.interpolation.split(","))
         return names[0] if len(names) == 1 else names
+
+    @property
+    def resampling(self) -> Resampling:
+        """The options of the grid as NumPy's functions take them."""
+        grid = self.size, self.names, self.align_corners, self.spatial_dims
+        return Resampling(*grid, self.slices)
+
+    def layout(self, where: str, shape: Any) -> Layout:
+        """Where pixels lie over logits of a shape; what the CPU refuses is refused in its words."""
+        own = tuple(map(int, shape))
+        text = f"shape {own} and dtype float32"
+        return grids.lay_out(where, lambda: text, own, len(own) + self.dim, self.resampling)
 
     def spatial_count(self, ndim: int) -> int:
         """How many spatial dimensions there are: all after the classes, or two before them."""

@@ -17,7 +17,7 @@ from softmax2d import _exact_sums
 from softmax2d._gate import arrays, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
-from softmax2d._gate.options import LossTerms, Resampling
+from softmax2d._gate.options import LossTerms
 from softmax2d._gate.targets import Target
 from softmax2d._losses import lovasz as _lovasz
 from softmax2d._losses import overlap
@@ -68,18 +68,12 @@ def _numbers(tensor: Tensor | None, default: Any = None) -> Any:
     return default if tensor is None else tensor.cpu().numpy()
 
 
-def _resampling(source: Source, window: Any = None) -> Resampling:
-    grid = source.size, source.names, source.align_corners, source.spatial_dims
-    return Resampling(*grid, window)
-
-
 def _map(source: Source) -> tuple[Any, Any]:
     return _numbers(source.temperature, 1.0), _numbers(source.bias)
 
 
 def _logits(where: str, logits: Tensor, source: Source) -> Logits:
-    how = _resampling(source)
-    return logits_of(where, array_of(logits), source.dim, *_map(source), how)
+    return logits_of(where, array_of(logits), source.dim, *_map(source), source.resampling)
 
 
 def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None) -> Tensor:
@@ -88,7 +82,7 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
         shape = source.class_shape(logits.shape)
         out = new_tensor(empty_result(logits.detach().to("meta"), shape))
     where = "log_softmax2d" if logs else "softmax2d"
-    how = _resampling(source, source.slices)
+    how = source.resampling
     ready = logits_of(where, array_of(logits), source.dim, *_map(source), how, least=0)
     fill_probs(where, ready, logs, array_of(out))
     return out

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import arrays, checks, grids, maps
-from softmax2d._gate import sizes as _sizes
-from softmax2d._gate.options import Resampling
+from softmax2d._gate import checks, grids, maps
 from softmax2d.torch.gate import tensors
 from softmax2d.torch.gate.source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
@@ -49,11 +47,8 @@ def _has_triton() -> bool:
 def check(where: str, logits: Tensor, source: Source) -> None:
     """Refuse what the CPU refuses, in the same words; numbers on the device are not looked at."""
     array = np.broadcast_to(np.zeros((), np.float32), tuple(logits.shape))
-    axis = source.dim + logits.ndim
-    classes = checks.some_classes(where, array, axis)
-    grid = source.size, source.names, source.align_corners, source.spatial_dims
-    how = Resampling(*grid, source.slices)
-    grids.lay_out(where, partial(arrays.describe, array), array.shape, axis, how)
+    classes = checks.some_classes(where, array, source.dim + logits.ndim)
+    source.layout(where, logits.shape)
     for name, values in (("temperature", source.temperature), ("bias", source.bias)):
         if values is not None:
             per_class(where, name, values, classes)
@@ -96,20 +91,13 @@ def tables(logits: Tensor, source: Source) -> dict[str, Any]:
     """Rows and columns of the result between those of the logits."""
     if source.size is None and source.window is None:
         return {"rows": None, "columns": None}
-    count = source.spatial_count(logits.ndim)
-    first = logits.ndim - count - (source.dim == -1)
-    own = logits.shape[first : first + count]
-    sizes = own if source.size is None else source.size
-    names = _sizes.interpolations("softmax2d", source.names, count)
-    slices = source.slices or (slice(None),) * count
-    found: list[Any] = []
-    for n, m, name, cut in zip(own, sizes, names, slices, strict=True):
-        lower, weight = grids.table(int(n), int(m), name, source.align_corners)
-        found.append(
-            (_on(logits, lower[cut], torch.int32), _on(logits, weight[cut], torch.float64))
-        )
-    line = (_on(logits, np.zeros(1), torch.int32), _on(logits, np.zeros(1), torch.float64))
-    rows, columns = ([line] * (2 - count) + found)[-2:]
+    layout = source.layout("softmax2d", logits.shape)
+    own, size, names = layout.own, layout.size, layout.interpolation
+    whole = grids.tables(own, size, names, layout.align_corners)
+    found = [(np.zeros(1), np.zeros(1))] * (2 - len(own))  # a line is an image of one row
+    found += [(n[cut], w[cut]) for (n, w), cut in zip(whole, layout.window, strict=True)]
+    kinds = torch.int32, torch.float64
+    rows, columns = (tuple(map(partial(_on, logits), pair, kinds)) for pair in found)
     return {"rows": rows, "columns": columns}
 
 

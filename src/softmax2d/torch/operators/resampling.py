@@ -9,21 +9,20 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import grids
-from softmax2d._gate import sizes as _sizes
+from softmax2d._gate.arrays import Array
 from softmax2d.torch.gate.options import pad
 from softmax2d.torch.gate.source import SCHEMA, Source, empty_result
 from softmax2d.torch.kernels import composite
 
 
-def _matrix(extent: int, size: int, name: str, align_corners: bool, cut: slice) -> Any:
+def _matrix(extent: int, lower: Array, weight: Array) -> Array:
     """Row i holds the weights of the source's entries in output i."""
-    lower, weight = grids.table(extent, size, name, align_corners)
-    matrix = np.zeros((size, extent))
-    rows = np.arange(size)
+    matrix = np.zeros((len(lower), extent))
+    rows = np.arange(len(lower))
     matrix[rows, lower] = 1 - weight
     inside = weight > 0
     matrix[rows[inside], lower[inside] + 1] += weight[inside]
-    return matrix[cut]
+    return matrix
 
 
 @torch.library.custom_op(
@@ -36,17 +35,10 @@ def spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
 
     One product with a matrix of float64 for each spatial dimension.
     """
-    source = Source(*flat)
-    count = source.spatial_count(len(shape))
-    first = len(shape) - count - (source.dim == -1)
-    extents = [int(n) for n in shape[first : first + count]]
-    sizes = extents if source.size is None else [int(n) for n in source.size]
-    names = _sizes.interpolations("softmax2d", source.names, count)
-    slices = source.slices or (slice(None),) * count
-    z = grad.double()
-    parts = zip(extents, sizes, names, slices, strict=True)
-    for axis, (extent, size, name, cut) in enumerate(parts, first):
-        matrix = torch.from_numpy(_matrix(extent, size, name, source.align_corners, cut))
+    layout, z = Source(*flat).layout("softmax2d", shape), grad.double()
+    whole = grids.tables(layout.own, layout.size, layout.interpolation, layout.align_corners)
+    for axis, extent, table, cut in zip(layout.axes, layout.own, whole, layout.window, strict=True):
+        matrix = torch.from_numpy(_matrix(extent, *table)[cut])
         z = torch.tensordot(z, matrix.to(z.device), dims=([axis], [0])).movedim(-1, axis)
     result = empty_result(grad, tuple(shape))
     return result.copy_(z)
