@@ -244,7 +244,7 @@ def test_the_way_of_gpus_and_of_exported_graphs(monkeypatch: pytest.MonkeyPatch)
     given, target = layer(), target_of((25, 27))
     options: dict[str, Any] = {"size": (25, 27), "class_weight": WEIGHTS, "logit_bias": WEIGHTS}
     want = s2t.linear_cross_entropy2d(*given, target, **options)
-    monkeypatch.setattr(functions, "exporting", lambda: True)
+    monkeypatch.setattr(functions, "is_exporting", lambda: True)
     found = s2t.linear_cross_entropy2d(*given, target, **options)
     torch.testing.assert_close(found, want, rtol=1e-12, atol=0)
     for a, b in zip(gradients(found, *given), gradients(want, *given), strict=True):

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from softmax2d._gate import checks
 from softmax2d._gate.options import Decode, Interpolation, Output, Window
-from softmax2d._ops import segment as _ops
 from softmax2d._ops.segment import Segmentation
+from softmax2d._ops.segment import segment as numpy_segment
 from softmax2d.torch.gate import arguments, tensors
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite
@@ -21,7 +21,7 @@ Size = int | Sequence[int] | None
 Names = Interpolation | Sequence[Interpolation]
 
 
-def exporting() -> bool:
+def is_exporting() -> bool:
     """Whether a graph is being recorded that others will run, of standard operators only."""
     recording = getattr(torch.compiler, "is_exporting", lambda: False)()
     return bool(recording or torch.onnx.is_in_onnx_export())
@@ -51,7 +51,7 @@ def _probs(
         operators.probs_out(out, logits, logs, *source)
         return out
     logits = _as_autocast(logits)
-    if exporting():
+    if is_exporting():
         return composite.probs(logits, logs, source)
     found: Tensor = operators.probs(logits, logs, *source)
     return found
@@ -262,12 +262,12 @@ def segment(
     grid = size, interpolation, align_corners, spatial_dims, window
     given = Source(dim, temperature, bias, *grid)
     if checks.decoding(where, decode) != "argmax":
-        if logits.device.type != "cpu" or exporting() or torch.compiler.is_compiling():
+        if logits.device.type != "cpu" or is_exporting() or torch.compiler.is_compiling():
             checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
-        return _decoded(logits, given, outputs, top_k, decode)
+        return _decode(logits, given, outputs, top_k, decode)
     source = arguments.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
-    if exporting():
+    if is_exporting():
         found = composite.segment(logits, source, list(names), top_k)
     else:
         found = operators.segment(logits, ",".join(names), top_k, *source)
@@ -276,7 +276,7 @@ def segment(
     return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]
 
 
-def _decoded(
+def _decode(
     logits: Tensor, given: Source, outputs: Any, top_k: int | None, decode: Decode
 ) -> Segmentation:
     """By the NumPy function, on the tensor's own memory."""
@@ -284,7 +284,7 @@ def _decoded(
     scale, shift = (t.detach() if isinstance(t, Tensor) else t for t in constants)
     options = given._replace(temperature=scale, bias=shift)._asdict()
     axis = options.pop("dim")
-    found = _ops.segment(
+    found = numpy_segment(
         logits.detach(), axis=axis, outputs=outputs, top_k=top_k, decode=decode, **options
     )
     return Segmentation(*(t if t is None else torch.from_numpy(t) for t in found))  # type: ignore[arg-type]

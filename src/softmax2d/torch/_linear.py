@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from softmax2d._gate.options import Reduction
 from softmax2d._gate.signatures import spell_out
-from softmax2d.torch._functions import Names, Size, exporting
+from softmax2d.torch._functions import Names, Size, is_exporting
 from softmax2d.torch._loss_functions import cross_entropy2d
 from softmax2d.torch._modules import _Options
 from softmax2d.torch.gate import arguments, tensors
@@ -49,7 +49,27 @@ def _vector(features: Tensor, bias: Any, classes: int) -> Tensor | None:
     return found
 
 
-def _refuse_chosen(where: str, top_k: Any, threshold: Any) -> None:
+def _check(
+    features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """The tensors of a layer, and the target."""
+    features = tensors.floats(WHERE, "features", features)
+    if features.ndim != 4:
+        raise ValueError(
+            f"{WHERE}: features must have shape (N, D, h, w); got {tensors.describe(features)}."
+        )
+    weight = _matrix(features, weight)
+    bias = _vector(features, bias, len(weight))
+    target = tensors.companion(WHERE, "target", target, ("features", features))
+    if target.is_floating_point():
+        raise TypeError(
+            f"{WHERE}: target must be integer class indices; got {tensors.describe(target)}. "
+            "Class probabilities go with logits, to cross_entropy2d."
+        )
+    return features, weight, bias, target
+
+
+def _refuse_choice(where: str, top_k: Any, threshold: Any) -> None:
     """Refuse to choose pixels, which needs all losses before the first gradient."""
     if top_k is not None or threshold is not None:
         name = "top_k" if threshold is None else "threshold"
@@ -134,25 +154,13 @@ def linear_cross_entropy2d(
     >>> s2t.linear_cross_entropy2d(features, torch.zeros(2, 8), None, target, size=(8, 8))
     tensor(0.6931)
     """
-    features = tensors.floats(WHERE, "features", features)
-    if features.ndim != 4:
-        raise ValueError(
-            f"{WHERE}: features must have shape (N, D, h, w); got {tensors.describe(features)}."
-        )
-    weight = _matrix(features, weight)
-    bias = _vector(features, bias, len(weight))
-    target = tensors.companion(WHERE, "target", target, ("features", features))
-    if target.is_floating_point():
-        raise TypeError(
-            f"{WHERE}: target must be integer class indices; got {tensors.describe(target)}. "
-            "Class probabilities go with logits, to cross_entropy2d."
-        )
-    _refuse_chosen(WHERE, top_k, threshold)
+    features, weight, bias, target = _check(features, weight, bias, target)
+    _refuse_choice(WHERE, top_k, threshold)
     shift = tensors.constant(WHERE, "logit_bias", logit_bias, features)
     factors = tensors.constant(WHERE, "class_weight", class_weight, features)
-    if features.device.type == "cuda" or exporting():
+    if features.device.type == "cuda" or is_exporting():
         return cross_entropy2d(
-            _convolved(features, weight, bias),
+            _convolve(features, weight, bias),
             target,
             size=size,
             interpolation=interpolation,
@@ -174,7 +182,7 @@ def linear_cross_entropy2d(
     return loss
 
 
-def _convolved(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The logits, in the features' type or a wider weight's; under autocast in its type."""
     kind = features.dtype if weight.dtype != torch.float64 else torch.float64
     shift = None if bias is None else bias.to(kind)
@@ -247,7 +255,7 @@ class LinearCrossEntropy2d(_Options):
         **options: Unpack[LinearOptions],
     ) -> None:
         own: dict[str, Any] = {**options}
-        _refuse_chosen("LinearCrossEntropy2d", own.pop("top_k"), own.pop("threshold"))
+        _refuse_choice("LinearCrossEntropy2d", own.pop("top_k"), own.pop("threshold"))
         place = {"device": own.pop("device"), "dtype": own.pop("dtype")}
         super().__init__(**own)
         self.weight = nn.Parameter(torch.empty(num_classes, in_channels, **place))

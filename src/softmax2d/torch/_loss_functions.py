@@ -13,7 +13,7 @@ from softmax2d._gate.options import Reduction, Window
 from softmax2d._gate.signatures import Text, function_of
 from softmax2d._losses import overlap
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.torch._functions import Names, Size, exporting
+from softmax2d.torch._functions import Names, Size, is_exporting
 from softmax2d.torch.gate import arguments, tensors
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
@@ -69,7 +69,7 @@ def _cross_entropy(
         flat = arguments.loss_options(where, z, options)
         if with_grad:
             return operators.cross_entropy_with_grad(z.detach(), t.detach(), *source, *flat)
-        if exporting():
+        if is_exporting():
             return composite.cross_entropy(z, t, source, flat), None
         return operators.cross_entropy(z, t, *source, *flat)
 
@@ -159,7 +159,7 @@ def _overlap(problem: tuple[Tensor, Tensor, Source], options: RegionOptions) -> 
     """Dice and its relatives."""
     z, t, source = problem
     flat = arguments.region_options(z, options)
-    if exporting():
+    if is_exporting():
         return composite.region(z, t, source, flat)
     loss: Tensor
     loss, _ = regions.region(z, t, *source, *flat)
@@ -282,7 +282,7 @@ def _lovasz(
 
     def loss(where: str, logits: Tensor) -> Tensor:
         z, t, source = arguments.problem(where, logits, target, given)
-        if exporting():
+        if is_exporting():
             return composite.lovasz(z, t, source, options)
         found: Tensor = regions.lovasz(z, t, *source, *options)
         return found

@@ -23,14 +23,14 @@ _MODES = {
 }
 
 
-def _along(z: Tensor, sizes: list[Any], name: str, align_corners: bool) -> Tensor:
+def _interpolate(z: Tensor, sizes: list[Any], name: str, align_corners: bool) -> Tensor:
     """Batch, classes and spatial dimensions, resampled by one interpolation."""
     mode = _MODES[name][len(sizes)]
     corners = align_corners if name == "linear" else None
     return functional.interpolate(z, tuple(sizes), mode=mode, align_corners=corners)
 
 
-def resampled(logits: Tensor, source: Source) -> Tensor:
+def resample(logits: Tensor, source: Source) -> Tensor:
     """The logits on the grid of the result."""
     if source.size is None and source.window is None:
         return logits
@@ -42,12 +42,12 @@ def resampled(logits: Tensor, source: Source) -> Tensor:
         names = source.interpolation.split(",")
         z = z.reshape(-1, *shape[-count - 1 :])
         if len(set(names)) == 1:
-            z = _along(z, list(size), names[0], source.align_corners)
+            z = _interpolate(z, list(size), names[0], source.align_corners)
         else:
             for axis, name in enumerate(names):
                 step = [*z.shape[2:]]
                 step[axis] = size[axis]
-                z = _along(z, step, name, source.align_corners)
+                z = _interpolate(z, step, name, source.align_corners)
         z = z.reshape(*shape[: -count - 1], *z.shape[1:])
     if source.slices is not None:
         z = z[(..., *source.slices)]  # type: ignore[index]  # PyTorch's stubs know no such tuple
@@ -60,9 +60,9 @@ def per_class(values: Tensor, z: Tensor, dim: int) -> Tensor:
     return values if values.ndim == 0 else values.reshape(-1, *(1,) * (-dim - 1))
 
 
-def mapped(logits: Tensor, source: Source) -> Tensor:
+def map_logits(logits: Tensor, source: Source) -> Tensor:
     """Z / temperature + bias on the grid of the result."""
-    z = resampled(logits, source)
+    z = resample(logits, source)
     if source.temperature is not None:
         z = z / per_class(source.temperature, z, source.dim)
     return z if source.bias is None else z + per_class(source.bias, z, source.dim)
@@ -70,13 +70,13 @@ def mapped(logits: Tensor, source: Source) -> Tensor:
 
 def probs(logits: Tensor, logs: bool, source: Source) -> Tensor:
     """Softmax or log-softmax."""
-    z = mapped(logits, source)
+    z = map_logits(logits, source)
     return z.log_softmax(source.dim) if logs else z.softmax(source.dim)
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """What was asked for, in the order of the fields of Segmentation; labels int64."""
-    z = mapped(logits, source)
+    z = map_logits(logits, source)
     p = z.softmax(source.dim)
     found = {}
     if "labels" in outputs:
@@ -119,7 +119,7 @@ def _shares(z: Tensor, target: Tensor, dim: int, options: LossOptions) -> Tensor
 
 def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
     """Σ_c w[c] t[c] (1 - p[c])^γ (-log p[c]) at each pixel, t smoothed."""
-    z, dim, gamma = mapped(logits, source), source.dim, options.focal_gamma
+    z, dim, gamma = map_logits(logits, source), source.dim, options.focal_gamma
     shares = _shares(z, target, dim, options)
     valid = (shares != 0).any(dim, keepdim=True) | target.is_floating_point()
     logs = torch.where(valid, z, 0.0).log_softmax(dim)
@@ -137,7 +137,7 @@ def cut_factor(each: Tensor, state: Tensor) -> Tensor:
     return torch.where(each > limit, 1.0, torch.where(each == limit, ties, 0.0))
 
 
-def counted(each: Tensor, state: Tensor) -> Tensor:
+def keep_hardest(each: Tensor, state: Tensor) -> Tensor:
     """The losses that count; ``state`` is 1 / divisor and, unless all count, limit and share."""
     if len(state) == 1:
         return each
@@ -178,7 +178,7 @@ def _probs_and_truth(
 ) -> tuple[Tensor, Tensor]:
     """Probabilities and truth of the valid pixels, shape (C, pixels)."""
     index = target.long().flatten()
-    p = _pixels(mapped(logits, source), source.dim)
+    p = _pixels(map_logits(logits, source), source.dim)
     if ignore_index is not None:
         valid = index != ignore_index
         p, index = p[:, valid], index[valid]

@@ -19,12 +19,12 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import LossTerms
 from softmax2d._gate.targets import Target
-from softmax2d._losses import lovasz as _lovasz
 from softmax2d._losses import overlap
 from softmax2d._losses import passes as losses
+from softmax2d._losses.lovasz import lovasz as numpy_lovasz
 from softmax2d._ops import derivatives
-from softmax2d._ops import segment as _ops
 from softmax2d._ops.probs import fill_probs
+from softmax2d._ops.segment import segment as numpy_segment
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, empty_result
 
@@ -56,7 +56,7 @@ def new_tensor(like: Tensor) -> Tensor:
     return torch.from_numpy(flat).view(like.dtype).as_strided(like.shape, like.stride())
 
 
-def _laid_out(array: Array, logits: Tensor) -> Tensor:
+def _match_strides(array: Array, logits: Tensor) -> Tensor:
     """A gradient with the strides that ``torch.empty_like`` gives."""
     grad, form = tensor_of(array), torch.empty_like(logits, device="meta")
     if grad.stride() == form.stride():
@@ -117,11 +117,11 @@ def keywords(source: Source) -> dict[str, Any]:
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """What was asked for, in the order of the fields of Segmentation."""
     names: Any = outputs
-    found = _ops.segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
+    found = numpy_segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
     return [tensor_of(np.ascontiguousarray(a)) for a in found if a is not None]
 
 
-def _trusted(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
+def _trust(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
     """A target that the forward pass has checked."""
     array = array_of(target)
     if array.dtype.kind in "iu":
@@ -129,7 +129,7 @@ def _trusted(target: Tensor, ignore_index: int | None, logits: Logits) -> Target
     return targets.trust_probs(array, logits)
 
 
-def _prepared(
+def _prepare(
     where: str, logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> losses.Prepared:
     others: list[Any]
@@ -146,7 +146,7 @@ def cross_entropy(
     The state is the factor of a mean and, unless all count, which losses do: (1 / divisor, limit,
     share of ties).
     """
-    ready = _prepared("cross_entropy2d", logits, target, source, options)
+    ready = _prepare("cross_entropy2d", logits, target, source, options)
     loss, _ = ready.run(with_grad=False)
     cut = ready.cut or ()
     state = torch.tensor([_exact_sums.reciprocal(ready.divisor), *cut], dtype=torch.float64)
@@ -157,9 +157,9 @@ def cross_entropy_with_grad(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in one pass."""
-    ready = _prepared("cross_entropy2d_with_grad", logits, target, source, options)
+    ready = _prepare("cross_entropy2d_with_grad", logits, target, source, options)
     loss, grad = ready.run(with_grad=True)
-    return tensor_of(np.asarray(loss)), _laid_out(grad, logits)
+    return tensor_of(np.asarray(loss)), _match_strides(grad, logits)
 
 
 def cross_entropy_backward(
@@ -172,7 +172,7 @@ def cross_entropy_backward(
 ) -> Tensor:
     """The gradient at the logits; ``upstream`` is that at the loss."""
     ready = _logits("cross_entropy2d", logits, source)
-    truth = _trusted(target, options.ignore_index, ready)
+    truth = _trust(target, options.ignore_index, ready)
     weights = _numbers(options.weight, np.ones(ready.classes))
     work = losses.Pass(ready, truth, weights, options.label_smoothing, options.focal_gamma)
     _, state = saved
@@ -180,8 +180,8 @@ def cross_entropy_backward(
     cut = tuple(rest) or None
     if options.reduction == "none":
         each = np.ascontiguousarray(array_of(upstream), ready.wide)
-        return _laid_out(work.grad(scale, cut, each), logits)
-    return _laid_out(work.grad(scale * float(upstream), cut), logits)
+        return _match_strides(work.grad(scale, cut, each), logits)
+    return _match_strides(work.grad(scale * float(upstream), cut), logits)
 
 
 def region(
@@ -213,14 +213,14 @@ def region_backward(
     ready = _logits("region", logits, source)
     truth = targets.trust_labels(array_of(target), options.ignore_index)
     grad = overlap.region_grad(ready, truth, slopes.numpy() * float(upstream))
-    return _laid_out(grad, logits)
+    return _match_strides(grad, logits)
 
 
 def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
     where = "lovasz_softmax_loss2d"
     ready = _logits(where, logits, source)
-    loss, _ = _lovasz.lovasz(where, None, ready, array_of(target), *options)
+    loss, _ = numpy_lovasz(where, None, ready, array_of(target), *options)
     return tensor_of(np.asarray(loss))
 
 
@@ -230,5 +230,5 @@ def lovasz_backward(
     """The gradient at the logits."""
     where = "lovasz_softmax_loss2d"
     ready = _logits(where, logits, source)
-    _, grad = _lovasz.lovasz(where, float(upstream), ready, array_of(target), *options)
-    return _laid_out(grad, logits)
+    _, grad = numpy_lovasz(where, float(upstream), ready, array_of(target), *options)
+    return _match_strides(grad, logits)

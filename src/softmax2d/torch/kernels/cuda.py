@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d._gate import losses as _options
+from softmax2d._gate import losses as gate
 from softmax2d.torch.gate import tensors
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, wide
@@ -32,7 +32,7 @@ from softmax2d.torch.kernels.cuda_pixels import (
     segment,
     tables,
     vjp,
-    written,
+    write_through,
 )
 
 __all__ = [
@@ -50,14 +50,14 @@ __all__ = [
 ]
 
 
-def _lean(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> bool:
+def _has_kernel(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> bool:
     """Whether Triton's loss takes it: class indices, no focal term."""
     return not target.is_floating_point() and options.focal_gamma == 0 and fast(logits, source)
 
 
 def normaliser_planes(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> int:
     """How many numbers a pixel the forward pass keeps for the backward one."""
-    if logits.device.type == "cuda" and _lean(logits, target, source, options):
+    if logits.device.type == "cuda" and _has_kernel(logits, target, source, options):
         return int(launchers("cross_entropy").NORMALISER)
     return 0
 
@@ -66,11 +66,11 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: LossOpt
     where = "cross_entropy2d"
     check(where, logits, source)
     weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = options
-    _options.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
-    _options.number_between(where, "label_smoothing", smoothing, 0, 1)
-    _options.number_between(where, "focal_gamma", gamma, 0)
-    _options.chooses_hardest(where, top_k, threshold, reduction)
-    _options.class_to_ignore(where, ignore_index)
+    gate.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
+    gate.number_between(where, "label_smoothing", smoothing, 0, 1)
+    gate.number_between(where, "focal_gamma", gamma, 0)
+    gate.chooses_hardest(where, top_k, threshold, reduction)
+    gate.class_to_ignore(where, ignore_index)
     if weight is not None:
         per_class(where, "weight", weight, logits.shape[source.dim])
     soft = target.is_floating_point()
@@ -93,12 +93,12 @@ def _launch_options(logits: Tensor, source: Source, options: LossOptions) -> dic
     }
 
 
-def _each(
+def _losses(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """Every pixel's loss, and what Triton's backward pass wants to know."""
     pixels = source.pixel_shape(logits.shape)
-    if not _lean(logits, target, source, options):
+    if not _has_kernel(logits, target, source, options):
         found = composite.losses(logits.double(), target, source, options)
         return found.to(wide(logits)), logits.new_empty(0, dtype=torch.float32)
     kernels = launchers("cross_entropy")
@@ -140,7 +140,7 @@ def cross_entropy(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, a few numbers for each pixel, and the state, as on the CPU."""
     _check_loss(logits, target, source, options)
-    losses, normaliser = _each(logits, target, source, options)
+    losses, normaliser = _losses(logits, target, source, options)
     state = torch.ones(1, dtype=torch.float64, device=logits.device)
     classes, divisor = logits.shape[source.dim], None
     if options.reduction == "mean":
@@ -149,7 +149,7 @@ def cross_entropy(
     if options.hardest:
         *cut, kept = _cut(losses, target, options)
         state = torch.stack([state[0], *(c.to(state) for c in cut)])
-        counted = composite.counted(losses, state)
+        counted = composite.keep_hardest(losses, state)
         divisor = None if divisor is None else kept.to(state)
     if divisor is not None:
         state[0] = torch.where(divisor == 0, 0.0, 1 / divisor)
@@ -181,19 +181,21 @@ def cross_entropy_backward(
 
         def loss(z: Tensor) -> Tensor:
             each = composite.losses(z, target, source, options)
-            return (composite.counted(each, state) * state[0] * upstream).sum()
+            return (composite.keep_hardest(each, state) * state[0] * upstream).sum()
 
         return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
     above = (upstream.double() * state[0]).float()
     if len(state) > 1:
-        losses, _ = _each(logits, target, source, options)
+        losses, _ = _losses(logits, target, source, options)
         above = above * composite.cut_factor(losses, state)
     z, to = four(logits, source.dim), torch.empty_like(logits)
     fixed = four(target[None], 0)[:, 0], four(normaliser, 0).movedim(1, 0)
     above = above.reshape(1) if above.ndim == 0 else four(above[None], 0)[:, 0].contiguous()
     names = _launch_options(logits, source, options)
     kernels = launchers("cross_entropy")
-    return written(to, source.dim, lambda out: kernels.backward(z, *fixed, above, out, **names))
+    return write_through(
+        to, source.dim, lambda out: kernels.backward(z, *fixed, above, out, **names)
+    )
 
 
 def region(
@@ -230,7 +232,7 @@ def region_backward(
 def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
     where = "lovasz_softmax_loss2d"
-    _options.one_of(where, "classes", options.classes, ("present", "all"))
+    gate.one_of(where, "classes", options.classes, ("present", "all"))
     _check_indices(where, logits, target, source)
     return composite.lovasz(logits.double(), target, source, options).to(wide(logits))
 

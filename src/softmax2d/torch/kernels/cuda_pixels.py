@@ -97,17 +97,17 @@ def tables(logits: Tensor, source: Source) -> dict[str, Any]:
     found = [(np.zeros(1), np.zeros(1))] * (2 - len(own))  # a line is an image of one row
     found += [(n[cut], w[cut]) for (n, w), cut in zip(whole, layout.window, strict=True)]
     kinds = torch.int32, torch.float64
-    rows, columns = (tuple(map(partial(_on, logits), pair, kinds)) for pair in found)
+    rows, columns = (tuple(map(partial(_copy_to, logits), pair, kinds)) for pair in found)
     return {"rows": rows, "columns": columns}
 
 
-def _on(logits: Tensor, values: Any, dtype: torch.dtype) -> Tensor:
+def _copy_to(logits: Tensor, values: Any, dtype: torch.dtype) -> Tensor:
     return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(
         logits.device, non_blocking=True
     )
 
 
-def written(out: Tensor, dim: int, write: Callable[[Tensor], None]) -> Tensor:
+def write_through(out: Tensor, dim: int, write: Callable[[Tensor], None]) -> Tensor:
     """Let a launcher write a result, through a copy where its dimensions do not merge."""
     view = four(out, dim)
     write(view)
@@ -127,7 +127,7 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
         return out.copy_(composite.probs(logits.double(), logs, source))
     options = {**map_of(source, logits.shape[source.dim]), **tables(logits, source)}
     z = four(logits, source.dim)
-    return written(
+    return write_through(
         out, source.dim, lambda to: launchers("probs").probs(z, to, logs=logs, **options)
     )
 
@@ -148,7 +148,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
             return out.copy_(g - p.exp() * g.sum(dim, keepdim=True))
         return out.copy_(p * (g - (p * g).sum(dim, keepdim=True)))
     pair = four(result, dim), four(grad.to(result.dtype), dim)
-    return written(out, dim, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))
+    return write_through(out, dim, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:

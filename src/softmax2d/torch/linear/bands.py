@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from softmax2d import _exact_sums
-from softmax2d._gate import losses as _options
+from softmax2d._gate import losses as gate
 from softmax2d._gate import maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
@@ -37,7 +37,7 @@ WHERE = "linear_cross_entropy2d"
 BAND = 1 << 20  # logits in a band, or features where there are more channels than classes
 
 
-def common(features: Tensor, weight: Tensor) -> torch.dtype:
+def common_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
     """What logits and sums are computed in."""
     double = torch.float64 in (features.dtype, weight.dtype)
     return torch.float64 if double else torch.float32
@@ -72,7 +72,7 @@ class Layer:
     def __init__(
         self, features: Tensor, weight: Tensor, bias: Tensor | None, source: Source
     ) -> None:
-        self.dtype = common(features, weight)
+        self.dtype = common_dtype(features, weight)
         self.features = features.detach()
         self.weight = weight.detach().to(self.dtype)
         self.bias = None if bias is None else bias.detach().to(self.dtype)[:, None]
@@ -127,10 +127,10 @@ class Layer:
 
 def _weights(given: Tensor | None, classes: int) -> Array:
     where = f"{WHERE} (class_weight)"
-    return _options.class_weights(where, None if given is None else given.numpy(), classes)
+    return gate.class_weights(where, None if given is None else given.numpy(), classes)
 
 
-def _of(target: Target, band: Band) -> Target:
+def _cut(target: Target, band: Band) -> Target:
     return target._replace(array=target.array[band.image, band.rows])
 
 
@@ -143,9 +143,9 @@ def loss(
     options: LossOptions,
 ) -> tuple[Tensor, Tensor]:
     """The loss, and the factor of the mean's gradient."""
-    reduction = _options.one_of(WHERE, "reduction", options.reduction, ("mean", "sum", "none"))
-    smoothing = _options.number_between(WHERE, "label_smoothing", options.label_smoothing, 0, 1)
-    gamma = _options.number_between(WHERE, "focal_gamma", options.focal_gamma, 0)
+    reduction = gate.one_of(WHERE, "reduction", options.reduction, ("mean", "sum", "none"))
+    smoothing = gate.number_between(WHERE, "label_smoothing", options.label_smoothing, 0, 1)
+    gamma = gate.number_between(WHERE, "focal_gamma", options.focal_gamma, 0)
     layer = Layer(features, weight, bias, source)
     whole = layer.whole
     weights = _weights(options.weight, layer.classes)
@@ -157,7 +157,7 @@ def loss(
     for band in () if whole.empty else layer.bands():
         logits = layer.logits(layer.channels_of(band), band, scratch)
         each = None if losses is None else losses[band.image, band.rows]
-        part = work._replace(logits=logits, target=_of(truth, band))
+        part = work._replace(logits=logits, target=_cut(truth, band))
         part.run(0.0, None, each, None, sums)
     found = _exact_sums.quotient(sums, divisor, whole.wide) if losses is None else losses
     state = torch.from_numpy(np.array([_exact_sums.reciprocal(divisor)]))
@@ -221,7 +221,7 @@ def backward(
             grad.zero_()  # the core adds to it
         above = None if each is None else each[band.image, band.rows]
         logits = layer.logits(channels, band, scores)
-        part = work._replace(logits=logits, target=_of(truth, band))
+        part = work._replace(logits=logits, target=_cut(truth, band))
         part.run(scale, None, None, grad.numpy(), unused, above)
         if shared is not None:
             grad[:, 0] += shared

@@ -35,7 +35,7 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     source, options = from_flat(LossOptions, flat)
     shape = source.pixel_shape(features.shape) if options.reduction == "none" else ()
-    loss = features.new_empty(shape, dtype=bands.common(features, weight))
+    loss = features.new_empty(shape, dtype=bands.common_dtype(features, weight))
     return loss, features.new_empty(1, dtype=torch.float64)
 
 

@@ -75,7 +75,7 @@ def _plain_loss(
 
     def loss(z: Tensor, upstream: Tensor, t: Tensor = target) -> Tensor:
         each = composite.losses(z, t, source, options)
-        return (composite.counted(each, state) * state[0] * upstream).sum()
+        return (composite.keep_hardest(each, state) * state[0] * upstream).sum()
 
     return loss
 

@@ -160,27 +160,27 @@ def _(logits: Tensor, outputs: str, top_k: int | None, *source: Any) -> list[Ten
     return results
 
 
-def _in_front(tensor: Any, at: int | None, size: int) -> Any:
+def _move_to_front(tensor: Any, at: int | None, size: int) -> Any:
     """The mapped dimension as one more of the batch; everything here counts from the back."""
     if not isinstance(tensor, Tensor):
         return tensor
     return tensor.expand(size, *tensor.shape) if at is None else tensor.movedim(at, 0)
 
 
-def _mapped(operator: Any, batched: int) -> Any:
+def _register_vmap(operator: Any, batched: int) -> Any:
     """A rule for vmap where the first ``batched`` arguments have pixels and no other is mapped."""
 
     def rule(info: Any, in_dims: Any, *arguments: Any) -> Any:
         if any(d is not None for d in in_dims[batched:] if not isinstance(d, list | tuple)):
             raise NotImplementedError("softmax2d: temperature and bias cannot be mapped by vmap.")
         pairs = zip(arguments[:batched], in_dims[:batched], strict=True)
-        moved = [_in_front(a, d, info.batch_size) for a, d in pairs]
+        moved = [_move_to_front(a, d, info.batch_size) for a, d in pairs]
         found = operator(*moved, *arguments[batched:])
         return found, [0] * len(found) if isinstance(found, list) else 0
 
     operator.register_vmap(rule)
 
 
-_mapped(probs, 1)
-_mapped(vjp, 2)
-_mapped(segment, 1)
+_register_vmap(probs, 1)
+_register_vmap(vjp, 2)
+_register_vmap(segment, 1)

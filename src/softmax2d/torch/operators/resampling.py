@@ -56,7 +56,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     """The transpose's transpose: the interpolation."""
-    fine = composite.resampled(tangent.double(), ctx.source).to(tangent.dtype)
+    fine = composite.resample(tangent.double(), ctx.source).to(tangent.dtype)
     return pad(ctx, fine)
 
 

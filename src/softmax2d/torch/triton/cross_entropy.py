@@ -15,7 +15,7 @@ from softmax2d.torch.triton.launching import (
     Table,
     blocks,
     class_block,
-    in_a_row,
+    has_even_pixels,
     maps_of,
     refuse_float64,
 )
@@ -64,7 +64,7 @@ def forward(
         return
     tables = None if rows is None or columns is None else (*rows, *columns)
     classes = logits.shape[1]
-    flat = tables is None and in_a_row(logits, target)
+    flat = tables is None and has_even_pixels(logits, target)
     plain = tables is None and not smoothing and temperature is None and bias is None
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     mode = (flat, triton.cdiv(classes, cut.classes) > 5)
@@ -129,7 +129,7 @@ def backward(
         strides,
         target.numel(),
         **options,
-        FLAT=in_a_row(*laid_out),
+        FLAT=has_even_pixels(*laid_out),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
         num_warps=cut.warps,

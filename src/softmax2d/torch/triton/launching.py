@@ -53,7 +53,7 @@ def maps_of(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tupl
     return None if temperature is None else temperature.reciprocal(), bias
 
 
-def in_a_row(*tensors: torch.Tensor) -> bool:
+def has_even_pixels(*tensors: torch.Tensor) -> bool:
     """Whether the pixels of an image are evenly spaced in all of them."""
     return all(t.shape[-2] == 1 or t.stride(-2) == t.shape[-1] * t.stride(-1) for t in tensors)
 

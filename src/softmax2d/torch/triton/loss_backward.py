@@ -16,12 +16,12 @@ import triton.language as tl
 from softmax2d.torch.triton.loss_terms import (
     boosted_exp,
     class_weight,
-    mapped,
+    map_block,
     pixel_offset,
     pixel_terms,
     smooth_gradient,
-    stored,
     target_gradient,
+    unscale,
 )
 
 
@@ -62,7 +62,7 @@ def backward_kernel(
     grad_ptr = pointers[4] + pixel_offset((grad_n, grad_h, grad_w), n, h, w)
     if SMOOTHING is None:
         own_z = tl.load(ptr + y.to(tl.int64) * stride_c, mask=y >= 0, other=0.0)
-        own_z = mapped(own_z.to(tl.float32), y, y >= 0, maps)
+        own_z = map_block(own_z.to(tl.float32), y, y >= 0, maps)
         own = boosted_exp(own_z, top).to(tl.float64) * inverse
         own = target_gradient(own, other) * scale
         inverse = inverse * scale
@@ -73,7 +73,7 @@ def backward_kernel(
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = tl.load(ptr, mask=(k < classes) & counts[None, :], other=0.0).to(tl.float32)
-        e = boosted_exp(mapped(z, k, k < classes, maps), top[None, :]).to(tl.float64)
+        e = boosted_exp(map_block(z, k, k < classes, maps), top[None, :]).to(tl.float64)
         hit = k == y[None, :]
         if SMOOTHING is None:
             g = tl.where(hit, own[None, :], e * inverse[None, :])
@@ -82,7 +82,7 @@ def backward_kernel(
             share = share + tl.where(hit, own[None, :], 0.0)
             g = smooth_gradient(e * inverse[None, :], other[None, :], share, total[None, :]) * scale
             g = tl.where(counts[None, :], g, 0.0)
-        g = stored(g, k, k < classes, maps).to(pointers[4].dtype.element_ty)
+        g = unscale(g, k, k < classes, maps).to(pointers[4].dtype.element_ty)
         tl.store(grad_ptr, g, mask=(k < classes) & mask[None, :])
         ptr += stride_c * BLOCK_C
         grad_ptr += grad_c * BLOCK_C

@@ -25,12 +25,12 @@ from softmax2d.torch.triton.loss_terms import (
     blend,
     boosted_exp,
     class_weight,
-    mapped,
+    map_block,
     pixel_offset,
     pixel_terms,
     smooth_gradient,
-    stored,
     target_gradient,
+    unscale,
 )
 
 
@@ -87,7 +87,7 @@ def row_gradient(
         )
         offsets = (at_target, at_upstream, (n * height + y) * width + x)
         terms = pixel_terms(pointers, weights, offsets, mask, classes, plane, IGNORE, SMOOTHING)
-        g = pixel_gradient(mapped(z, k, k < classes, maps), k, terms, SMOOTHING, share)
+        g = pixel_gradient(map_block(z, k, k < classes, maps), k, terms, SMOOTHING, share)
         low += (1.0 - v) * g
         high += tl.where(v != 0.0, v * g, 0.0)
     return low, high
@@ -160,6 +160,6 @@ def backward_resampled_kernel(
             high += (1.0 - u) * row_high
             carried_low += tl.where(u != 0.0, u * row_low, 0.0)
             carried_high += tl.where(u != 0.0, u * row_high, 0.0)
-        g = stored(low + tl.gather(high, previous, 1), k, k < classes, maps)
+        g = unscale(low + tl.gather(high, previous, 1), k, k < classes, maps)
         ptr = grad_ptr + (to + (c * 0 + r).to(tl.int64)[None, :] * grad_h)
         tl.store(ptr, g.to(grad_ptr.dtype.element_ty), mask=owned & inside & (i > 0))

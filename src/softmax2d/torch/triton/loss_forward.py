@@ -23,7 +23,7 @@ from softmax2d.torch.triton.loss_terms import (
     corners,
     log_one_plus,
     logits_at,
-    mapped,
+    map_block,
     pixel_offset,
 )
 
@@ -96,7 +96,7 @@ def forward_kernel(
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
-        z = mapped(z, k, k < classes, maps)
+        z = map_block(z, k, k < classes, maps)
         ptr += stride_c * BLOCK_C
         old = top
         top, rest, ties = add_block(z, top, rest, ties, MODE[1])
@@ -109,7 +109,7 @@ def forward_kernel(
     rest = tl.where(broken, float("nan"), rest + (ties - 1) * BOOST)
     own_ptr = logits_ptr + (y.to(tl.int64) * stride_c + offset)
     own = logits_at(own_ptr, counts & known, down, right, steps, tables is None)
-    own = mapped(own, y, counts & known, maps)
+    own = map_block(own, y, counts & known, maps)
     log_sum = log_one_plus(rest * UNBOOST)
     weight = class_weight(weight_ptr, y, counts & known)
     loss = ((top.to(tl.float64) - own.to(tl.float64)) + log_sum) * weight

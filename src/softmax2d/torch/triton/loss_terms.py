@@ -61,7 +61,7 @@ def blend(low, high, weight):
 
 
 @triton.jit
-def mapped(z, k, mask, maps):
+def map_block(z, k, mask, maps):
     """Z / temperature + bias of classes k, rounded once to float32; ``mask`` where k is a class.
 
     ``maps`` are the reciprocals of the temperatures and the biases, each None where there are none.
@@ -147,7 +147,7 @@ def smooth_gradient(p, other, share, total):
 
 
 @triton.jit
-def stored(gradient, k, mask, maps):
+def unscale(gradient, k, mask, maps):
     """A gradient at the mapped logits of classes k, at the logits themselves; in float32."""
     factor_ptr, _ = maps
     if factor_ptr is not None:

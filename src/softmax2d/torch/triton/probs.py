@@ -16,7 +16,7 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import Table, blocks, in_a_row, maps_of, refuse_float64
+from softmax2d.torch.triton.launching import Table, blocks, has_even_pixels, maps_of, refuse_float64
 from softmax2d.torch.triton.loss_forward import add_block
 from softmax2d.torch.triton.loss_terms import (
     BOOST,
@@ -25,7 +25,7 @@ from softmax2d.torch.triton.loss_terms import (
     corners,
     log_one_plus,
     logits_at,
-    mapped,
+    map_block,
     pixel_offset,
 )
 
@@ -68,7 +68,7 @@ def probs_kernel(
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
-        z = mapped(z, k, k < classes, maps)
+        z = map_block(z, k, k < classes, maps)
         ptr += stride_c * BLOCK_C
         top, rest, ties = add_block(z, top, rest, ties, MODE[1])
     rest = tl.where(tl.abs(top) == float("inf"), float("nan"), rest + (ties - 1) * BOOST) * UNBOOST
@@ -81,7 +81,7 @@ def probs_kernel(
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
-        z = mapped(z, k, k < classes, maps)
+        z = map_block(z, k, k < classes, maps)
         if LOGS:
             found = (z.to(tl.float64) - top.to(tl.float64)[None, :]) - log_sum[None, :]
         else:
@@ -111,7 +111,7 @@ def probs(
     tables = None if rows is None or columns is None else (*rows, *columns)
     plain = tables is None and temperature is None and bias is None
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
-    flat = tables is None and in_a_row(logits, out)
+    flat = tables is None and has_even_pixels(logits, out)
     probs_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
         (logits, out),
         maps_of(temperature, bias),

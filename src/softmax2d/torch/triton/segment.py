@@ -20,7 +20,7 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import Table, blocks, in_a_row, maps_of, refuse_float64
+from softmax2d.torch.triton.launching import Table, blocks, has_even_pixels, maps_of, refuse_float64
 from softmax2d.torch.triton.loss_forward import add_block
 from softmax2d.torch.triton.loss_terms import (
     BOOST,
@@ -29,7 +29,7 @@ from softmax2d.torch.triton.loss_terms import (
     corners,
     log_one_plus,
     logits_at,
-    mapped,
+    map_block,
 )
 
 NONE = tl.constexpr(2**30)  # no class
@@ -98,7 +98,7 @@ def segment_kernel(
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
         if MODE[2]:
             found = find(z, k, found, margin_ptr is not None)
-        z = mapped(z, k, k < classes, maps)
+        z = map_block(z, k, k < classes, maps)
         if not MODE[2]:
             found = find(z, k, found, margin_ptr is not None)
         if sure:
@@ -109,7 +109,7 @@ def segment_kernel(
         for first in range(0, classes, BLOCK_C):
             k = (first + tl.arange(0, BLOCK_C))[:, None]
             z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
-            z = mapped(z, k, k < classes, maps)
+            z = map_block(z, k, k < classes, maps)
             e = boosted_exp(z, top[None, :]).to(tl.float64)
             below = top.to(tl.float64)[None, :] - z.to(tl.float64)
             spread += tl.sum(tl.where((e == 0.0) | (k >= classes), 0.0, e * below), 0)
@@ -128,7 +128,7 @@ def segment_kernel(
         if margin_ptr is not None:
             second = found[3]
             if MODE[2]:  # the map keeps the order
-                second = mapped(second, p * 0, mask, maps)
+                second = map_block(second, p * 0, mask, maps)
             margin = one_less_exp(second.to(tl.float64) - top.to(tl.float64)) * share
             tl.store(margin_ptr + out, margin.to(tl.float32), mask=mask)
         if entropy_ptr is not None:
@@ -179,7 +179,7 @@ def segment(
         (classes, height, width),
         logits.stride(),
         _most_entropy(classes),
-        MODE=(tables is None and in_a_row(logits), many, same),
+        MODE=(tables is None and has_even_pixels(logits), many, same),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
         num_warps=cut.warps,

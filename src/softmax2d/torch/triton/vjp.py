@@ -17,7 +17,7 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import blocks, in_a_row, refuse_float64
+from softmax2d.torch.triton.launching import blocks, has_even_pixels, refuse_float64
 from softmax2d.torch.triton.loss_terms import pixel_offset
 
 
@@ -83,7 +83,7 @@ def vjp(result: torch.Tensor, grad: torch.Tensor, out: torch.Tensor, *, logs: bo
         (classes, height, width),
         (result.stride(), grad.stride(), out.stride()),
         LOGS=logs,
-        FLAT=in_a_row(result, grad, out),
+        FLAT=has_even_pixels(result, grad, out),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
         num_warps=cut.warps,
