@@ -15,7 +15,7 @@ import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan import places, tiles
 from softmax2d.stream.recovery import lock, unfinished
-from tests.stream.tiles import after_each_tile, cut
+from tests.stream.tiles import Stop, after_each_tile, cut, stop_after
 
 zarr = pytest.importorskip("zarr")
 Z = np.random.default_rng(4).normal(0, 3, (5, 200, 120)).astype(np.float32)
@@ -124,6 +124,21 @@ def test_mapped_arrays(tmp_path, scores, view, mode):
     found = np.empty_like(expected)
     segment_file(array, found, axis=axis)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_mapped_array_is_known_by_its_file(tmp_path, scores):
+    out = tmp_path / "out.npy"
+    _, stop = stop_after(3)
+    with pytest.raises(Stop):
+        segment_file(np.load(scores, mmap_mode="r"), out, progress=stop, workers=1)
+    found = segment_file(np.load(scores, mmap_mode="c")[:], out, resume=True)
+    assert found.tiles_resumed >= 3
+    np.testing.assert_array_equal(np.load(out), LABELS)
+    with pytest.raises(Stop):
+        segment_file(np.load(scores, mmap_mode="r"), tmp_path / "b.npy", progress=stop_after(3)[1])
+    os.utime(scores, ns=(0, 0))
+    with pytest.raises(Refused, match="input changed_ns was"):
+        segment_file(np.load(scores, mmap_mode="r"), tmp_path / "b.npy", resume=True)
 
 
 @pytest.mark.parametrize("chunks", [None, (5, 20, 120)])

@@ -105,12 +105,12 @@ class Run:
     def _make(self, stages: dict[str, Stage], summary: Summary) -> None:
         """Do every tile that is not stored yet."""
         task = self.task({name: stages[name] for name in self.operation.outputs})
-        left = self._left(task, summary)
+        left = self._tiles_to_do(task, summary)
         note = threads.ignore_record if self.work is None else self.work.record
         do_tiles(self.execute, task, left, summary, self.progress, note)
 
-    def _left(self, task: Task, summary: Summary) -> Iterator[int]:
-        """The tiles that an earlier run did not store."""
+    def _tiles_to_do(self, task: Task, summary: Summary) -> Iterator[int]:
+        """The tiles that no earlier run stored."""
         done = {} if self.work is None else dict(self.work.done)
         for tile, record in sorted(done.items()):
             next_one = not self.in_order or tile == summary.tiles_resumed

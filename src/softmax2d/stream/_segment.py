@@ -39,7 +39,7 @@ from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.recovery.unfinished import Work
 from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.cluster import Cluster, connect, on_cluster
+from softmax2d.stream.workers.cluster import Cluster, connect, run_on_cluster
 from softmax2d.stream.workers.storing import Storing
 from softmax2d.stream.workers.summary import Execute, Summary
 
@@ -107,7 +107,7 @@ def plan_run(source: Any, result: Any, names: tuple[str, ...], options: Options)
             preview.check_size(path, operation.geometry.shape)
         execute: Execute = partial(threads.run, workers=workers)
         if cluster is not None and work is not None:
-            execute = partial(on_cluster, cluster, logits, work)
+            execute = partial(run_on_cluster, cluster, logits, work)
         yield Run(
             cache,
             operation,

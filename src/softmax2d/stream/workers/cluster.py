@@ -1,8 +1,8 @@
 """Tiles on dask.distributed: processes of this machine, or a cluster that shares its files.
 
-Every task writes whole chunks of the result, and says with which checksum, or counts and says
-what; this process writes the journal, or adds up. The tasks of a worker that dies are given to
-others, and write the same bytes again.
+Every task writes whole chunks of the result and returns their checksum, or returns counts. This
+process writes the journal or adds the counts up. The tasks of a worker that dies are given to
+others, which write the same bytes again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _KEPT = 2  # runs that a worker keeps open
 
 
 class Job(Protocol):
-    """What a worker needs to know to do a tile; the files it names are the same everywhere."""
+    """All that a worker needs for a tile; every worker finds the same files under its paths."""
 
     @property
     def path(self) -> str:
-        """What is read, for messages."""
+        """The file that messages name."""
 
     def __call__(self, tile: int) -> Any:
-        """Do it; what it gives goes back."""
+        """Do the tile, and return what is sent back."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _open_task(job: StoringJob) -> Storing:
 
 
 def do_tile(job: Job, tile: int) -> Any:
-    """Do one tile; runs in a worker, whose threads are as many as it may use at a time."""
+    """Do one tile in a worker; each of its threads does a tile alone."""
     _runtime.share_threads(1)
     try:
         return job(tile)
@@ -79,14 +79,14 @@ class Cluster:
     Parameters
     ----------
     address : str or None
-        Of a scheduler, ``tcp://host:8786``; None starts processes here.
+        Address of a scheduler, ``tcp://host:8786``; None starts processes here.
     processes : int or None
-        How many, without an address.
+        Number of processes, without an address.
 
     Raises
     ------
     Unusable
-        dask.distributed is missing, or nobody answers.
+        dask.distributed is missing, or no scheduler answers.
     """
 
     def __init__(self, address: str | None, processes: int | None = None) -> None:
@@ -108,8 +108,8 @@ class Cluster:
             self.client = self._stack.enter_context(client)
         except (OSError, ValueError) as error:
             self._stack.close()
-            said = str(error).split("\n")[0][:120]
-            raise Unusable(f"no scheduler answers at {address}: {said}") from error
+            cause = str(error).split("\n")[0][:120]
+            raise Unusable(f"no scheduler answers at {address}: {cause}") from error
         except BaseException:
             self._stack.close()
             raise
@@ -128,7 +128,7 @@ class Cluster:
         self._stack.close()
 
     def share(self, memory: int) -> int:
-        """What of the budget is for one process: all of it, where each is another machine's."""
+        """The budget of one process: its share on this machine, all of it on others."""
         return max(1, memory // self.processes) if self.local else memory
 
     def __call__(self, job: Job, tiles: Iterable[int], report: Callable[[Any], None]) -> None:
@@ -168,7 +168,7 @@ class Cluster:
         report(record)
 
 
-def on_cluster(
+def run_on_cluster(
     cluster: Cluster,
     logits: Input,
     work: Work,
@@ -176,7 +176,7 @@ def on_cluster(
     tiles: Iterable[int],
     report: Callable[[Record], None],
 ) -> None:
-    """Do a task's tiles on a cluster, whose workers open logits and stages themselves."""
+    """Do a task's tiles on a cluster, whose workers open the logits and the stages."""
     stages = tuple((t.name, at) for t, at in zip(work.targets, work.stages(), strict=True))
     path, key, fill = logits.path or "", logits.key, logits.fill
     cluster(StoringJob(path, key, fill, task.operation, task.tiling, stages), tiles, report)
@@ -188,7 +188,7 @@ def connect(scheduler: str | int) -> Cluster:
     Raises
     ------
     Unusable
-        No address and no positive number, or the cluster is not to be had.
+        The argument is neither an address nor a positive number, or no cluster can be reached.
     """
     if isinstance(scheduler, str):
         return Cluster(scheduler)

@@ -1,4 +1,4 @@
-"""What a run says of itself when it ends, well or not."""
+"""The account of a run: every tile and pixel, and how the run ended."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class Summary:
     Attributes
     ----------
     status : "done", "failed" or "stopped"
-        How it ended.
+        How the run ended.
     source : str
-        What was read.
+        The logits or image that were read.
     results : dict of str to str
-        Where each result is.
+        Place of each result.
     shape : tuple of int
         Of a result with one entry a pixel.
     classes : int
-        How many.
+        Number of classes.
     tiles, tiles_resumed, tiles_done : int
-        All; those that an earlier run had stored; those of this run.
+        Number of all tiles, of those that an earlier run stored, of those of this run.
     tiles_failed : list of int
-        Numbers of those that failed.
+        Numbers of the tiles that failed.
     counts : Counts
-        Of the pixels in the tiles that are stored.
+        Counts of the pixels in stored tiles.
     pixels : int
         All pixels of the result.
     bytes_read : int
@@ -52,7 +52,7 @@ class Summary:
     seconds : float
         Of this run.
     truth : str or None
-        What the logits were compared with.
+        The truth that the logits were compared with.
     dtype : str
         Of what was read.
     source_shape : tuple of int
@@ -198,7 +198,7 @@ def account_for(
     path: Path | None,
     account: Callable[[Summary], None] | None = None,
 ) -> Iterator[None]:
-    """Say how the block ended, in the account and, if something is kept, in the error."""
+    """Write into the summary how the block ended, and into the error what is kept."""
     started = perf_counter()
     try:
         yield
