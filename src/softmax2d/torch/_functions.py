@@ -22,13 +22,13 @@ Names = Interpolation | Sequence[Interpolation]
 
 
 def is_exporting() -> bool:
-    """Whether a graph is being recorded that others will run, of standard operators only."""
+    """Whether PyTorch records a graph for export, which may hold standard operators only."""
     recording = getattr(torch.compiler, "is_exporting", lambda: False)()
     return bool(recording or torch.onnx.is_in_onnx_export())
 
 
 def _as_autocast(logits: Tensor) -> Tensor:
-    """In float32 where PyTorch's softmax would be: half types under autocast on a GPU."""
+    """Half-type logits in float32 where autocast runs PyTorch's softmax in float32: on a GPU."""
     half = logits.dtype in (torch.float16, torch.bfloat16)
     if half and logits.device.type == "cuda" and torch.is_autocast_enabled("cuda"):
         return logits.float()
@@ -42,7 +42,7 @@ def _probs(
     out: Tensor | None,
     given: Source,
 ) -> Tensor:
-    """Both public functions."""
+    """Compute softmax or log-softmax for the public functions."""
     logits = tensors.floats(where, "logits", logits)
     source = arguments.source_of(where, logits, given)
     if out is not None:
@@ -279,7 +279,7 @@ def segment(
 def _decode(
     logits: Tensor, given: Source, outputs: Any, top_k: int | None, decode: Decode
 ) -> Segmentation:
-    """By the NumPy function, on the tensor's own memory."""
+    """Segment with the NumPy function, on the tensor's own memory."""
     constants = given.temperature, given.bias
     scale, shift = (t.detach() if isinstance(t, Tensor) else t for t in constants)
     options = given._replace(temperature=scale, bias=shift)._asdict()

@@ -52,7 +52,7 @@ def _vector(features: Tensor, bias: Any, classes: int) -> Tensor | None:
 def _check(
     features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """The tensors of a layer, and the target."""
+    """Check the tensors of a layer and the target, and return them."""
     features = tensors.floats(WHERE, "features", features)
     if features.ndim != 4:
         raise ValueError(
@@ -70,7 +70,7 @@ def _check(
 
 
 def _refuse_choice(where: str, top_k: Any, threshold: Any) -> None:
-    """Refuse to choose pixels, which needs all losses before the first gradient."""
+    """Refuse ``top_k`` and ``threshold``: both need all losses before the first gradient."""
     if top_k is not None or threshold is not None:
         name = "top_k" if threshold is None else "threshold"
         raise ValueError(
@@ -183,7 +183,7 @@ def linear_cross_entropy2d(
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The logits, in the features' type or a wider weight's; under autocast in its type."""
+    """Convolve in the features' type, in float64 for a float64 weight, or in autocast's."""
     kind = features.dtype if weight.dtype != torch.float64 else torch.float64
     shift = None if bias is None else bias.to(kind)
     return functional.conv2d(features.to(kind), weight.to(kind)[:, :, None, None], shift)

@@ -145,7 +145,7 @@ def cross_entropy2d_with_grad() -> None:
 def _compute(
     where: str, with_grad: bool, logits: Tensor, loss: Callable[[str, Tensor], Tensor]
 ) -> Any:
-    """A loss and, where it is wanted, its gradient by autograd; refusals name the loss."""
+    """A loss and, on request, its gradient by autograd; messages of refusals name the loss."""
     if not with_grad:
         return loss(where, logits), None
     with torch.enable_grad():
@@ -156,7 +156,7 @@ def _compute(
 
 
 def _overlap(problem: tuple[Tensor, Tensor, Source], options: RegionOptions) -> Tensor:
-    """Dice and its relatives."""
+    """Compute Dice, Jaccard or Tversky loss."""
     z, t, source = problem
     flat = arguments.region_options(z, options)
     if is_exporting():

@@ -35,7 +35,7 @@ class GridOptions(TypedDict, total=False):
 
 
 class SegmentOptions(GridOptions, total=False):
-    """Those of :class:`Segment`."""
+    """Options of :class:`Segment`."""
 
     size: Annotated[Any, None]
     outputs: Annotated[Any, ("labels", "confidence")]
@@ -45,7 +45,7 @@ class SegmentOptions(GridOptions, total=False):
 
 
 class CrossEntropyOptions(GridOptions, total=False):
-    """Those of :class:`CrossEntropy2d` that PyTorch's does not have."""
+    """Options of :class:`CrossEntropy2d` that ``torch.nn.CrossEntropyLoss`` lacks."""
 
     focal_gamma: Annotated[float, 0.0]
     top_k: Annotated[float | None, None]
@@ -53,7 +53,7 @@ class CrossEntropyOptions(GridOptions, total=False):
 
 
 class RegionOptions(GridOptions, total=False):
-    """Those of :class:`DiceLoss2d`."""
+    """Options of :class:`DiceLoss2d` and :class:`JaccardLoss2d`."""
 
     weight: Annotated[Tensor | None, None]
     ignore_index: Annotated[int | None, None]
@@ -61,14 +61,14 @@ class RegionOptions(GridOptions, total=False):
 
 
 class LovaszOptions(GridOptions, total=False):
-    """Those of :class:`LovaszSoftmaxLoss2d`."""
+    """Options of :class:`LovaszSoftmaxLoss2d`."""
 
     classes: Annotated[str, "present"]
     ignore_index: Annotated[int | None, None]
 
 
 class EvaluateOptions(GridOptions, total=False):
-    """Those of :class:`Evaluate`."""
+    """Options of :class:`Evaluate`."""
 
     ignore_index: Annotated[int | None, None]
     bins: Annotated[int, 15]
@@ -158,7 +158,7 @@ class Segment(_Options):
 
 
 def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """``reduction``, or what PyTorch's two older arguments mean."""
+    """The reduction, also where PyTorch's two older arguments say it."""
     if size_average is None and reduce is None:
         return reduction
     warnings.warn(
@@ -225,7 +225,7 @@ class CrossEntropy2d(_Options):
 
 
 class _RegionLoss(_Options):
-    """A loss of whole regions, with the target's size where that is larger."""
+    """A loss of whole regions; a larger target gives the size."""
 
     loss: Any
 

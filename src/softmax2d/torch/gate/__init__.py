@@ -1,1 +1,1 @@
-"""The gate for tensors, and what it lets through: a source and options, as operators take them."""
+"""The gate for tensors, and the tuples that it returns: a source and options."""

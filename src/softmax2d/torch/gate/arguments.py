@@ -1,4 +1,4 @@
-"""The gate for what a public function was given: tensors, their source, and a loss's options."""
+"""The gate for arguments of public functions: tensors, their source, options of losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from softmax2d.torch.gate.source import Source
 def _unpack(
     where: str, temperature: Any, bias: Any, logits: Tensor, classes: int
 ) -> tuple[Any, Any]:
-    """Temperature and bias of a calibration that stands for a temperature, plus ``bias``."""
+    """Temperature and bias; a calibration given as temperature adds its own bias to ``bias``."""
     if isinstance(temperature, int | float | Tensor) or not maps.is_fitted(temperature):
         return temperature, bias
     scale, own = temperature.plain()
@@ -35,7 +35,7 @@ def _unpack(
 
 
 def source_of(where: str, logits: Tensor, given: Source, classes: int | None = None) -> Source:
-    """A public function's options as operators take them; they check sizes and names themselves.
+    """Make a source of a public function's options; operators check its sizes and names.
 
     ``classes`` are those along ``dim`` unless it is given.
     """
@@ -65,7 +65,7 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
 
 
 def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
-    """One size for each of ``count`` spatial dimensions; their number is checked later."""
+    """A list of sizes; one integer stands for ``count`` of them. Operators check their number."""
     try:
         many = (size,) * count if isinstance(size, int | torch.SymInt) else size
         return [n if isinstance(n, torch.SymInt) else checks.whole(where, "size", n) for n in many]
@@ -76,14 +76,14 @@ def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
 
 
 def problem(where: str, logits: Any, target: Any, given: Source) -> tuple[Tensor, Tensor, Source]:
-    """Checked logits and target, and the source."""
+    """Check logits and target, and return them with their source."""
     logits = tensors.floats(where, "logits", logits)
     target = tensors.companion(where, "target", target, ("logits", logits))
     return logits, target, source_of(where, logits, given)
 
 
 def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
-    """The options of a cross-entropy as its operators take them; they check ranges themselves."""
+    """Check types of a cross-entropy's options; its operators check ranges."""
     weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = given
     smoothing = tensors.number(where, "label_smoothing", smoothing)
     gamma = tensors.number(where, "focal_gamma", gamma)
@@ -94,7 +94,7 @@ def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
 
 
 def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
-    """The options of Dice and its relatives as their operators take them."""
+    """Check options of Dice, Jaccard and Tversky loss; their operators check ranges."""
     weight, ignore_index, smooth, where, factors = given
     weight = tensors.constant(where, "weight", weight, logits)
     smooth = tensors.number(where, "smooth", smooth)

@@ -1,4 +1,4 @@
-"""What the operators of losses take after their tensors: a source and options, in a row.
+"""Options of losses, and how operators take them: after the tensors and the source, in a row.
 
 PyTorch's dispatcher knows numbers, names and tensors, but no tuple of them. So an operator is
 called with ``(*tensors, *source, *options)``, and all that is registered for it takes them apart
@@ -39,7 +39,7 @@ class LossOptions(NamedTuple):
 
 
 class RegionOptions(NamedTuple):
-    """Options of Dice and its relatives."""
+    """Options of Dice, Jaccard and Tversky loss."""
 
     weight: Tensor | None
     ignore_index: int | None

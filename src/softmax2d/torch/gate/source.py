@@ -1,4 +1,4 @@
-"""Where a tile's logits come from, as custom operators take it: numbers, names and tensors."""
+"""The way from logits to their softmax as custom operators take it: numbers, names, tensors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = (
 
 
 class Source(NamedTuple):
-    """What stands between a tensor of logits and their softmax.
+    """Map and grid between a tensor of logits and their softmax.
 
     A public function packs its options as they are; ``arguments.source_of`` makes of them
     what operators take, which the comments below say.
@@ -55,7 +55,7 @@ class Source(NamedTuple):
         return Resampling(*grid, self.slices)
 
     def layout(self, where: str, shape: Any) -> Layout:
-        """Where pixels lie over logits of a shape; what the CPU refuses is refused in its words."""
+        """Lay pixels out over logits of a shape; refuse options in the words of NumPy's gate."""
         own = tuple(map(int, shape))
         text = f"shape {own} and dtype float32"
         return grids.lay_out(where, lambda: text, own, len(own) + self.dim, self.resampling)
@@ -101,7 +101,7 @@ def empty_result(
 
 
 def wide(logits: Tensor) -> torch.dtype:
-    """What losses and confidences are kept in."""
+    """The dtype of losses and confidences: float64 for float64 logits, float32 for others."""
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 

@@ -24,7 +24,7 @@ def describe(tensor: Tensor) -> str:
 
 
 def tensor(where: str, name: str, value: Any) -> Tensor:
-    """``value``, a dense tensor on a device that there are kernels for."""
+    """Check that ``value`` is a dense tensor on the CPU or a CUDA device, and return it."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{where}: {name} must be a torch.Tensor; got {type(value).__name__}. "
@@ -42,7 +42,7 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
 
 
 def floats(where: str, name: str, value: Any) -> Tensor:
-    """A dense tensor of a floating type that there are kernels for."""
+    """Check that ``value`` is a dense tensor of a supported floating type, and return it."""
     found = tensor(where, name, value)
     if found.dtype not in _FLOATS:
         hint = "" if found.is_complex() else f" Convert it, for example with {name}.float()."
@@ -55,7 +55,7 @@ def floats(where: str, name: str, value: Any) -> Tensor:
 
 
 def _no_tangent(where: str, name: str, found: Tensor) -> None:
-    """Refuse forward-mode differentiation, of which custom operators would see nothing."""
+    """Refuse forward-mode differentiation: custom operators would drop the tangent."""
     if torch.compiler.is_compiling() or forward_ad._current_level < 0:  # noqa: SLF001  # no other way
         return
     if forward_ad.unpack_dual(found).tangent is not None:  # type: ignore[no-untyped-call]
@@ -66,7 +66,7 @@ def _no_tangent(where: str, name: str, found: Tensor) -> None:
 
 
 def companion(where: str, name: str, value: Any, first: tuple[str, Tensor]) -> Tensor:
-    """A dense tensor on the device of another."""
+    """Check that ``value`` is a dense tensor on the device of ``first``, and return it."""
     found = tensor(where, name, value)
     if found.device != first[1].device:
         raise ValueError(

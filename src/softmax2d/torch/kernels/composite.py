@@ -75,7 +75,7 @@ def probs(logits: Tensor, logs: bool, source: Source) -> Tensor:
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
-    """What was asked for, in the order of the fields of Segmentation; labels int64."""
+    """The requested outputs in the order of the fields of Segmentation; labels int64."""
     z = map_logits(logits, source)
     p = z.softmax(source.dim)
     found = {}

@@ -115,7 +115,7 @@ def keywords(source: Source) -> dict[str, Any]:
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
-    """What was asked for, in the order of the fields of Segmentation."""
+    """The requested outputs in the order of the fields of Segmentation."""
     names: Any = outputs
     found = numpy_segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
     return [tensor_of(np.ascontiguousarray(a)) for a in found if a is not None]
@@ -187,7 +187,7 @@ def cross_entropy_backward(
 def region(
     logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
-    """Dice and its relatives, and what their gradient multiplies the probabilities by."""
+    """Dice, Jaccard or Tversky loss, and the factors of the probabilities in its gradient."""
     weight, ignore_index, smooth, where, factors = options
     found = overlap.region_terms(
         where,

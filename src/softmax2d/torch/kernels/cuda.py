@@ -51,7 +51,7 @@ __all__ = [
 
 
 def _has_kernel(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> bool:
-    """Whether Triton's loss takes it: class indices, no focal term."""
+    """Whether Triton has a kernel for the loss: class indices, no focal term."""
     return not target.is_floating_point() and options.focal_gamma == 0 and fast(logits, source)
 
 
@@ -96,7 +96,7 @@ def _launch_options(logits: Tensor, source: Source, options: LossOptions) -> dic
 def _losses(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
-    """Every pixel's loss, and what Triton's backward pass wants to know."""
+    """Losses of all pixels, and the normalisers that Triton's backward pass reads."""
     pixels = source.pixel_shape(logits.shape)
     if not _has_kernel(logits, target, source, options):
         found = composite.losses(logits.double(), target, source, options)
@@ -115,7 +115,7 @@ def _losses(
 
 
 def _cut(losses: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor, Tensor]:
-    """The limit above which losses count, the share of those equal to it, how many that makes."""
+    """The limit above which losses count, the share of ties there, the number of pixels kept."""
     ignore, top_k, threshold = options.ignore_index, options.top_k, options.threshold
     soft = target.is_floating_point() or ignore is None
     valid = losses.flatten() if soft else losses[target != ignore]
@@ -201,7 +201,7 @@ def cross_entropy_backward(
 def region(
     logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
-    """Dice and its relatives; what the CPU keeps for the gradient stays zero."""
+    """Dice, Jaccard or Tversky loss; the second result, used by the CPU alone, is zero."""
     _check_indices(options.where, logits, target, source)
     loss = composite.region(logits.double(), target, source, options)
     kept = logits.new_zeros((2, logits.shape[source.dim]), dtype=torch.float64)

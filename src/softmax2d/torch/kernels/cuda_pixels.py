@@ -1,4 +1,4 @@
-"""Probabilities, derivatives and segmentation on CUDA devices; what all kernels there share."""
+"""Probabilities, derivatives and segmentation on CUDA devices; parts that kernels there share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def launchers(name: str) -> Any:
 
 @cache
 def _has_triton() -> bool:
-    """Whether there is a Triton that knows tuples as arguments and ``gather``."""
+    """Whether Triton is installed and knows ``gather`` and tuples as arguments."""
     try:
         found = version("triton")
     except PackageNotFoundError:
@@ -45,7 +45,7 @@ def _has_triton() -> bool:
 
 
 def check(where: str, logits: Tensor, source: Source) -> None:
-    """Refuse what the CPU refuses, in the same words; numbers on the device are not looked at."""
+    """Refuse arguments in the CPU's words, without reading numbers from the device."""
     array = np.broadcast_to(np.zeros((), np.float32), tuple(logits.shape))
     classes = checks.some_classes(where, array, source.dim + logits.ndim)
     source.layout(where, logits.shape)
@@ -55,7 +55,7 @@ def check(where: str, logits: Tensor, source: Source) -> None:
 
 
 def per_class(where: str, name: str, values: Tensor, classes: int) -> None:
-    """Refuse what is not one number for each class; a temperature may be one for all."""
+    """Refuse a shape other than one number for each class; a temperature may be one number."""
     lone = np.zeros(()) if name == "temperature" and values.ndim == 0 else np.zeros(values.shape)
     maps.per_class(where, name, lone, classes)
 
@@ -68,7 +68,7 @@ def fast(logits: Tensor, source: Source) -> bool:
 
 
 def four(tensor: Tensor, dim: int) -> Tensor:
-    """As (N, C, H, W): what lies before the last two dimensions of the pixels is the batch."""
+    """View a tensor as (N, C, H, W): N counts all but the last two dimensions of the pixels."""
     z = tensor.movedim(dim, 0)
     rest = (1, 1, *z.shape[1:])
     batch = prod(rest[:-2])
@@ -152,7 +152,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
-    """What was asked for, in the order of the fields of Segmentation."""
+    """The requested outputs in the order of the fields of Segmentation."""
     check("segment", logits, source)
     classes = logits.shape[source.dim]
     checks.output_names("segment", outputs, top_k)

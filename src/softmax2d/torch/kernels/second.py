@@ -15,9 +15,9 @@ from torch import Tensor
 
 
 def _variable(tensor: Tensor, again: bool) -> Tensor:
-    """What is differentiated by: with ``again`` under a name of its own.
+    """The variable of a derivative: with ``again`` a view, a node of its own in the graph.
 
-    Other arguments may depend on the same tensor, and what comes through them does not count.
+    Other arguments may depend on the same tensor; gradients through them do not count.
     """
     if again and tensor.requires_grad:
         return tensor.view_as(tensor)
@@ -25,7 +25,7 @@ def _variable(tensor: Tensor, again: bool) -> Tensor:
 
 
 def gradient(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """The gradient of a plain loss at ``at``; differentiable where that is asked for."""
+    """The gradient of a plain loss at ``at``; differentiable where autograd records."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         at = _variable(at, again)

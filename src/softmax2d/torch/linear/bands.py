@@ -38,7 +38,7 @@ BAND = 1 << 20  # logits in a band, or features where there are more channels th
 
 
 def common_dtype(features: Tensor, weight: Tensor) -> torch.dtype:
-    """What logits and sums are computed in."""
+    """The dtype of logits and sums: float64 if features or weight have it, else float32."""
     double = torch.float64 in (features.dtype, weight.dtype)
     return torch.float64 if double else torch.float32
 
@@ -67,7 +67,7 @@ def _band(image: int, first: int, end: int, grid: Tables | None) -> Band:
 
 
 class Layer:
-    """The convolution of one call, and where its logits go."""
+    """The convolution of one call, its bands, and the grid of its logits."""
 
     def __init__(
         self, features: Tensor, weight: Tensor, bias: Tensor | None, source: Source
@@ -165,7 +165,7 @@ def loss(
 
 
 class _Gradients:
-    """What the bands of a backward pass add to; None where it is not needed."""
+    """Sums that the bands of a backward pass add to; None for a gradient that is not needed."""
 
     def __init__(self, layer: Layer, needed: list[bool], places: tuple[Tensor, ...]) -> None:
         self.layer, self.places = layer, places
@@ -176,7 +176,7 @@ class _Gradients:
         )
 
     def add(self, grad: Tensor, channels: Tensor, band: Band) -> None:
-        """Add those of a band, whose logits' gradient is ``grad``, shape (C, pixels)."""
+        """Add the gradients of a band; ``grad`` is its logits', shape (C, pixels)."""
         pixels = grad.shape[1]
         if self.features is not None:
             rows = self.features[band.image, :, band.first : band.end]

@@ -1,1 +1,1 @@
-"""Custom operators: what PyTorch sees of the kernels."""
+"""Custom operators: the kernels as PyTorch sees them."""

@@ -71,7 +71,7 @@ def _(upstream: Tensor, logits: Tensor, *rest: Any) -> Tensor:
 def _plain_loss(
     target: Tensor, state: Tensor, source: Source, options: LossOptions
 ) -> Callable[..., Tensor]:
-    """The loss times what is upstream, added up, in plain PyTorch."""
+    """The sum of losses times their upstream gradient, in plain PyTorch."""
 
     def loss(z: Tensor, upstream: Tensor, t: Tensor = target) -> Tensor:
         each = composite.losses(z, t, source, options)

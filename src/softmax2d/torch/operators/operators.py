@@ -1,4 +1,4 @@
-"""The custom operators: what torch.compile, autograd and vmap see of the kernels.
+"""The custom operators: the kernels as torch.compile, autograd and vmap see them.
 
 Each has a kernel on the CPU, one on CUDA, a fake one that gives shapes and strides, and its
 derivative. Backward operators have derivatives as well (``kernels.second``). PyTorch refuses
@@ -35,7 +35,7 @@ def operator(
 
 
 def _nothing(_: Any) -> None:
-    """For operators that write their result where they were told to."""
+    """Return nothing: the operator has written its result to an argument."""
 
 
 # Softmax and log-softmax.
@@ -161,14 +161,14 @@ def _(logits: Tensor, outputs: str, top_k: int | None, *source: Any) -> list[Ten
 
 
 def _move_to_front(tensor: Any, at: int | None, size: int) -> Any:
-    """The mapped dimension as one more of the batch; everything here counts from the back."""
+    """Move the dimension that vmap maps to the front, where operators have the batch."""
     if not isinstance(tensor, Tensor):
         return tensor
     return tensor.expand(size, *tensor.shape) if at is None else tensor.movedim(at, 0)
 
 
 def _register_vmap(operator: Any, batched: int) -> Any:
-    """A rule for vmap where the first ``batched`` arguments have pixels and no other is mapped."""
+    """Register a rule for vmap over the first ``batched`` arguments; others cannot be mapped."""
 
     def rule(info: Any, in_dims: Any, *arguments: Any) -> Any:
         if any(d is not None for d in in_dims[batched:] if not isinstance(d, list | tuple)):

@@ -1,4 +1,4 @@
-"""The transpose of the interpolation, for probabilities that were asked for on a finer grid."""
+"""The transpose of the interpolation: gradients of resampled probabilities at the logits."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _backward_resampled(
     columns: Table,
     options: dict[str, Any],
 ) -> None:
-    """The transposed interpolation, with what it needs to find a cell's pixels."""
+    """Run the transposed interpolation, with tables that give each cell its pixels."""
     logits, target = common[0][:2]
     images, classes, height, width = logits.shape
     tables = (rows[1], columns[1], _firsts(rows[0], height), _firsts(columns[0], width))

@@ -1,4 +1,4 @@
-"""What all launchers share: how work is cut, and arguments as kernels take them."""
+"""Parts that all launchers share: cutting of work, arguments as kernels take them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def blocks(classes: int, pixels: int, class_axis_last: bool, plain: bool) -> Blo
 
 
 def maps_of(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[Any, Any]:
-    """What logits are multiplied by and what is added: a division a logit is too dear."""
+    """Factors and summands of logits; the kernels multiply, for a division a logit is too dear."""
     return None if temperature is None else temperature.reciprocal(), bias
 
 

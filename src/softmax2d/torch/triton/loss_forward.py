@@ -1,4 +1,4 @@
-"""Cross-entropy of every pixel, and what its gradient needs of the pixel.
+"""Cross-entropy of every pixel, and the normalisers that its gradient reads.
 
     loss = Σ_c a_c log Σ_k exp(z_k - z_c),  a_c = weight_c ((1 - smoothing) [c = y] + smoothing / C)
 

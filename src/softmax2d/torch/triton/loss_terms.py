@@ -1,4 +1,4 @@
-"""What the kernels of the cross-entropy share: exponentials, logits, targets, a pixel's factors.
+"""Parts that the cross-entropy's kernels share: exponentials, logits, targets, factors.
 
 A pixel is remembered by two numbers: its largest logit m, and rest = Σ exp(z_k - m) over all
 classes but one of the largest, times 2^64. Then
