@@ -1,4 +1,4 @@
-"""What other tools do with logits, in their own calling conventions, by softmax2d.
+"""Functions of other tools in their own calling conventions, computed by softmax2d.
 
 One module for each tool; none is imported before you import it, no tool before it is needed, and
 what is missing is named with the command that installs it:

@@ -100,7 +100,7 @@ class CrossEntropyLoss(nn.Module):
         return self.loss_weight * total
 
     def _divisor(self, label: Tensor, ignore_index: int) -> float | Tensor:
-        """What a mean is divided by: pixels, or the sum of their classes' weights."""
+        """The divisor of a mean: the number of pixels, or the sum of their classes' weights."""
         valid = label != ignore_index
         if self.class_weight is not None:
             weights = self.class_weight[label.to(torch.int64).where(valid, 0)]

@@ -1,4 +1,4 @@
-"""Other people's packages: imported when first used, or a line that says how to get them."""
+"""Import other packages when first used, or say in one line how to get them."""
 
 from __future__ import annotations
 

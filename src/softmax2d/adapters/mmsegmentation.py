@@ -110,8 +110,8 @@ def register() -> None:
     models.register_module("Softmax2dCrossEntropyLoss", force=True, module=CrossEntropyLoss)
 
 
-def _as_they_are(seg_logits: Tensor, _: Any) -> Tensor:
-    """In the place of ``BaseDecodeHead.predict_by_feat``, which interpolates."""
+def _keep_logits(seg_logits: Tensor, _: Any) -> Tensor:
+    """Return logits as they are, in the place of ``predict_by_feat``, which interpolates them."""
     return seg_logits
 
 
@@ -149,6 +149,6 @@ def install(
             )
         heads = segmentor.decode_head
         last = heads[-1] if isinstance(heads, nn.ModuleList) else heads
-        last.predict_by_feat = _as_they_are
+        last.predict_by_feat = _keep_logits
     how: Any = {"align_corners": segmentor.align_corners, "scores": scores}
     segmentor.postprocess_result = partial(postprocess_result, **how)

@@ -95,7 +95,7 @@ class SegmentLogits(_Transform):  # type: ignore[misc]
         return tuple(results) if self.scores else results[0]
 
     def _like(self, img: Any, result: Tensor) -> Any:
-        """``result`` as the kind of array that ``img`` is, with its meta data."""
+        """Convert ``result`` to the kind of array of ``img``, with the meta data of ``img``."""
         meta_tensor = _peer("data.meta_tensor").MetaTensor
         if isinstance(img, meta_tensor):
             found = meta_tensor(result).copy_meta_from(img)

@@ -36,7 +36,7 @@ def _nnunet(module: str) -> Any:
 
 
 def _across_slices(name: str, options: dict[str, Any]) -> str | None:
-    """Interpolation across thick slices, None where ``options`` are not reproduced."""
+    """The interpolation across thick slices; None for ``options`` without an equal here."""
     if options.get("is_seg", False):
         return None
     if name == "resample_data_or_seg_to_shape" and options.get("order", 3) == 1:
@@ -46,8 +46,8 @@ def _across_slices(name: str, options: dict[str, Any]) -> str | None:
     return "nearest" if name == "no_resampling_hack" else None
 
 
-def _not_reproduced(configuration: Any, labels: Any, probabilities: bool) -> str | None:
-    """What this adapter has no equal for, in words, or None."""
+def _unsupported_option(configuration: Any, labels: Any, probabilities: bool) -> str | None:
+    """Name an option that this adapter has no equal for, or return None."""
     resample = configuration.resampling_fn_probabilities
     if _across_slices(resample.func.__name__, resample.keywords) is None:
         return f"resampling by {resample.func.__name__} with {resample.keywords}"
@@ -150,7 +150,7 @@ def convert_predicted_logits_to_segmentation_with_correct_shape(
     first of classes that have become equal; here the larger one wins. Labels differ there and
     nowhere else (tests/adapters/test_nnunet.py).
     """
-    why = _not_reproduced(configuration_manager, label_manager, return_probabilities)
+    why = _unsupported_option(configuration_manager, label_manager, return_probabilities)
     if why is not None:
         if otherwise == "refuse":
             raise ValueError(
@@ -199,14 +199,14 @@ def export_prediction_from_logits(*arguments: Any, **options: Any) -> Any:
         return _original(_EXPORT)(*arguments, **options)
 
 
-def _or_nnunet(*arguments: Any, **options: Any) -> Any:
-    """What :func:`patch` puts in: a finished prediction is exported in any case."""
+def _convert_or_leave(*arguments: Any, **options: Any) -> Any:
+    """Convert by softmax2d, or by nnU-Net where this adapter has no equal."""
     return convert_predicted_logits_to_segmentation_with_correct_shape(
         *arguments, **options, otherwise="nnunet"
     )
 
 
-_REPLACEMENTS = {_CONVERT: _or_nnunet, _EXPORT: export_prediction_from_logits}
+_REPLACEMENTS = {_CONVERT: _convert_or_leave, _EXPORT: export_prediction_from_logits}
 _ORIGINALS: dict[str, Any] = {}
 
 
@@ -218,7 +218,7 @@ def _original(name: str) -> Any:
 
 
 def _swap(old: Any, new: Any) -> None:
-    """Put ``new`` wherever a module of nnU-Net holds ``old``: each import by name is a copy."""
+    """Replace ``old`` by ``new`` in every module of nnU-Net that imported it by name."""
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "nnunetv2":
             for key in [key for key, value in vars(module).items() if value is old]:

@@ -22,8 +22,8 @@ from softmax2d.torch import cross_entropy2d, lovasz_softmax_loss2d, tversky_loss
 from softmax2d.torch.gate.arguments import target_size
 
 
-def _multiclass(where: str, mode: str, from_logits: bool) -> None:
-    """Refuse what is no softmax over classes."""
+def _check_multiclass(where: str, mode: str, from_logits: bool) -> None:
+    """Refuse modes other than multiclass, and probabilities in the place of logits."""
     if mode != "multiclass":
         raise ValueError(
             f'{where}: mode must be "multiclass"; got {mode!r}. For two classes that exclude each '
@@ -90,7 +90,7 @@ class TverskyLoss(nn.Module):
         class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        _multiclass(type(self).__name__, mode, from_logits)
+        _check_multiclass(type(self).__name__, mode, from_logits)
         if log_loss:
             raise ValueError(f"{type(self).__name__}: log_loss must be False; got {log_loss!r}.")
         self.mode, self.smooth, self.ignore_index, self.eps = mode, smooth, ignore_index, eps
@@ -101,7 +101,7 @@ class TverskyLoss(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def _weights(self, y_pred: Tensor) -> Tensor:
-        """What each class counts in the mean, shape (C,), float64."""
+        """Weights of the classes in the mean, shape (C,), float64."""
         count = y_pred.shape[1]
         given = torch.ones(count) if self.class_weights is None else self.class_weights
         weights = given.to(y_pred.device, torch.float64)
@@ -182,7 +182,7 @@ class LovaszLoss(nn.Module):
         from_logits: bool = True,
     ) -> None:
         super().__init__()
-        _multiclass("LovaszLoss", mode, from_logits)
+        _check_multiclass("LovaszLoss", mode, from_logits)
         self.mode, self.per_image, self.ignore_index = mode, per_image, ignore_index
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
