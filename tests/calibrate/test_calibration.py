@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import os
 import pickle
@@ -275,12 +276,16 @@ def test_streams_take_it_and_journals_compare_its_numbers(
     want = s2d.softmax2d(z, **mapped(calibration, EXTRA))
     assert np.array_equal(np.load(tmp_path / "p.npy"), want)
     assert evaluate_files(z, t, temperature=calibration) == s2d.evaluate(z, t, **plain)
-    from softmax2d.stream._segment import Options, plan_run
+    from softmax2d.stream._segment import plan_run
+    from softmax2d.stream.plan.results import Style
+
+    defaults = {n: p.default for n, p in inspect.signature(segment_file).parameters.items()}
 
     heads = []
     for given in ({"temperature": calibration}, plain):
-        options = Options(**given, overwrite=True)
-        with plan_run(tmp_path / "z.npy", tmp_path / "q.npy", ("labels",), options) as run:
+        asked: Any = {**defaults, **given, "overwrite": True}
+        places = tmp_path / "z.npy", tmp_path / "q.npy"
+        with plan_run(*places, ("labels",), Style(), None, asked) as run:
             heads.append(run.work.header["parameters"] if hasattr(run.work, "header") else None)
             assert np.array_equal(
                 run.operation.affine[0], 1 / np.broadcast_to(plain["temperature"], 3)

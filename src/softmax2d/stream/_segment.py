@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
 from softmax2d._errors import Refused, Unusable
-from softmax2d._files.source.presentation import Space
+from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
@@ -22,7 +23,7 @@ from softmax2d.stream.plan.chunk_cache import cache_chunks
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, resampling_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Progress, Result
+from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
 from softmax2d.stream.plan.pixel_counts import Counts
 from softmax2d.stream.plan.places import account_path, check_apart, check_paths, input_files
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
@@ -43,57 +44,33 @@ from softmax2d.stream.workers.cluster import Cluster, connect, run_on_cluster
 from softmax2d.stream.workers.storing import Storing
 from softmax2d.stream.workers.summary import Execute, Summary
 
-_PLAIN = Style()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What :func:`segment_file` and :func:`softmax2d_file` share, in their docstrings' words."""
-
-    axis: int | None = None
-    size: Any = None
-    like: Any = None
-    interpolation: Any = "linear"
-    align_corners: bool = False
-    temperature: Any = 1.0
-    bias: Any = None
-    top_k: int | None = None
-    encoding: str = "float"
-    key: str | None = None
-    memory: str | int = "512MB"
-    workers: int | None = None
-    resume: bool = False
-    overwrite: bool = False
-    nodata: float | None = None
-    nodata_label: int | None = None
-    missing_as_fill: bool = False
-    style: Style = _PLAIN
-    progress: Progress | None = None
-    decode: str = "argmax"
-    cluster: Cluster | None = None
-    preview: Path | None = None
-    account: Callable[[Summary], None] | None = None
-
 
 @contextmanager
-def plan_run(source: Any, result: Any, names: tuple[str, ...], options: Options) -> Iterator[Run]:
+def plan_run(
+    source: Any,
+    result: Any,
+    names: tuple[str, ...],
+    style: Style,
+    cluster: Cluster | None,
+    options: Labels,
+) -> Iterator[Run]:
     """A run of which everything is checked before anything is written."""
-    logits = Input(source, options.key, options.missing_as_fill)
-    kept = [*logits.files, *input_files(options.like), *options.style.files]
-    paths, arrays = split_places(result, names, kept, options.resume, options.overwrite)
-    drawings = _previews(options.preview, names)
+    logits = Input(source, options["key"], options["missing_as_fill"])
+    kept = [*logits.files, *input_files(options["like"]), *style.files]
+    paths, arrays = split_places(result, names, kept, options["resume"], options["overwrite"])
+    drawings = _previews(options["preview"], names)
     if drawings:
         check_paths([*paths.values(), *drawings], kept, True)
-    budget = parse_memory(options.memory), workers_of(options.workers)
-    if (cluster := options.cluster) is not None:
+    budget = parse_memory(options["memory"]), workers_of(options["workers"])
+    if cluster is not None:
         budget = cluster.share(budget[0]), cluster.threads
         refusal = "a cluster reads and writes files; give paths."
         if arrays or logits.path is None:
             raise Unusable(refusal)
-    pictures = Results(drawings, kept, options.overwrite)
+    pictures = Results(drawings, kept, options["overwrite"])
     with pictures, logits:
         operation, space = _plan_operation(logits.source, names, options)
-        options = replace(options, style=check_style(options.style, operation.geometry.classes))
+        style = check_style(style, operation.geometry.classes)
         for name, array in arrays.items():
             check_array(name, array, operation)
             check_apart(name, array, source)
@@ -102,7 +79,8 @@ def plan_run(source: Any, result: Any, names: tuple[str, ...], options: Options)
         left = max(1, left - held)
         places = paths | arrays
         tiling, workers = tile_for_results(cache, operation, places, left, budget[1])
-        work = _plan_work(cache, operation, tiling, paths, space, budget, options)
+        styles = looks(operation, cache, space, style)
+        work = _plan_work(cache, operation, tiling, paths, styles, budget, options)
         for path in drawings:
             preview.check_size(path, operation.geometry.shape)
         execute: Execute = partial(threads.run, workers=workers)
@@ -116,21 +94,21 @@ def plan_run(source: Any, result: Any, names: tuple[str, ...], options: Options)
             execute,
             work,
             arrays,
-            progress=options.progress,
-            finish=_drawing(pictures, drawings, options.style, operation.geometry.classes),
-            account=options.account,
+            progress=options["progress"],
+            finish=_drawing(pictures, drawings, style, operation.geometry.classes),
+            account=options["account"],
         )
 
 
 def _plan_operation(
-    source: Source, names: tuple[str, ...], options: Options
+    source: Source, names: tuple[str, ...], options: Labels
 ) -> tuple[Operation, Space | None]:
     """What is computed for each pixel, and where the pixels lie in the world."""
-    own = lay_out(source, options.axis)
+    own = lay_out(source, options["axis"])
     with name_file(source.path, "segment"):
-        mapping = class_map("segment", options.temperature, options.bias, own.classes)
-    kinds = options.interpolation, options.align_corners
-    how, space = resampling_of(options.size, options.like, *kinds, own)
+        mapping = class_map("segment", options["temperature"], options["bias"], own.classes)
+    kinds = options["interpolation"], options["align_corners"]
+    how, space = resampling_of(options["size"], options["like"], *kinds, own)
     geometry = resize(own, source, how)
     return _operation(source, geometry, mapping, names, options), space
 
@@ -140,16 +118,16 @@ def _operation(
     geometry: Geometry,
     mapping: ClassMap,
     names: tuple[str, ...],
-    options: Options,
+    options: Labels,
 ) -> Operation:
-    nodata = source.nodata if options.nodata is None else options.nodata
+    nodata = source.nodata if options["nodata"] is None else options["nodata"]
     try:
-        best = checks.best_classes("segment_file", options.top_k, geometry.classes)
+        best = checks.best_classes("segment_file", options["top_k"], geometry.classes)
     except ValueError as error:
         raise Unusable(str(error)) from None
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
-        empty = free_label(geometry.classes, options.nodata_label, str(source.path))
+        empty = free_label(geometry.classes, options["nodata_label"], str(source.path))
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
@@ -159,10 +137,10 @@ def _operation(
         outputs=names,
         map=mapping,
         top_k=best,
-        encoding=options.encoding,
+        encoding=options["encoding"],
         nodata=nodata,
         empty=empty,
-        decode=image_rules.check_decode(options.decode),
+        decode=image_rules.check_decode(options["decode"]),
     )
 
 
@@ -171,18 +149,17 @@ def _plan_work(
     operation: Operation,
     tiling: Tiling,
     paths: dict[str, Path],
-    space: Space | None,
+    styles: dict[str, Look],
     budget: tuple[int, int],
-    options: Options,
+    options: Labels,
 ) -> Work | None:
     """The results that are files, and the header of their journal."""
-    styles = looks(operation, source, space, options.style)
     made = targets(operation, paths, tiling, styles)
     if not made:
         return None
     head = run_header(source, operation, tiling, made)
     head["budget"] = dict(zip(("memory", "workers"), budget, strict=True))
-    return Work(made, head, options.resume, options.overwrite)
+    return Work(made, head, options["resume"], options["overwrite"])
 
 
 def _storing(
@@ -199,7 +176,7 @@ def _storing(
     return Storing(source, operation, tiling, stages)
 
 
-def _previews(path: Path | None, names: tuple[str, ...]) -> list[Path]:
+def _previews(given: str | os.PathLike[str] | None, names: tuple[str, ...]) -> list[Path]:
     """The path of the preview, if there is to be one.
 
     Raises
@@ -207,8 +184,9 @@ def _previews(path: Path | None, names: tuple[str, ...]) -> list[Path]:
     Refused
         Another suffix than .png, or no labels to show.
     """
-    if path is None:
+    if given is None:
         return []
+    path = Path(given)
     if path.suffix.lower() != ".png":
         raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
     if "labels" not in names:
@@ -230,14 +208,15 @@ def _drawing(pictures: Results, paths: list[Path], style: Style, classes: int) -
     return draw
 
 
-def _write(source: Any, result: Any, names: tuple[str, ...], style: Style, options: Any) -> Summary:
+def _write(
+    source: Any, result: Any, names: tuple[str, ...], style: Style, options: Labels
+) -> Summary:
     """Plan and run, here or on a cluster."""
-    scheduler, path = options.pop("scheduler"), options.pop("summary")
-    asked = Options(style=style, **options)
+    scheduler, path, cluster = options["scheduler"], options["summary"], None
     with ExitStack() as stack:
         if scheduler is not None:
-            asked = replace(asked, cluster=stack.enter_context(connect(scheduler)))
-        run = stack.enter_context(plan_run(source, result, names, asked))
+            cluster = stack.enter_context(connect(scheduler))
+        run = stack.enter_context(plan_run(source, result, names, style, cluster, options))
         results = [] if run.work is None else [target.path for target in run.work.targets]
         return run(account_path(path, [source, *results]))
 
@@ -341,11 +320,9 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
     >>> labels[:, 0].tolist(), found.counts.areas
     ([0, 0, 1, 1], {0: 8, 1: 8})
     """
-    asked: dict[str, Any] = {**options}
-    names = output_names(asked.pop("outputs"), options["top_k"], options["encoding"])
-    style = Style(asked.pop("names"), asked.pop("palette"), asked.pop("cog"))
-    shown = asked.pop("preview")
-    return _write(source, result, names, style, asked | {"preview": shown and Path(shown)})
+    names = output_names(options["outputs"], options["top_k"], options["encoding"])
+    style = Style(options["names"], options["palette"], options["cog"])
+    return _write(source, result, names, style, options)
 
 
 @spell_out(Result, RESULT)
@@ -387,7 +364,7 @@ def softmax2d_file(source: Any, result: Any, **options: Unpack[Result]) -> Summa
     >>> probs.ravel().tolist()
     [191, 64]
     """
-    asked: dict[str, Any] = {**options}
+    no_labels: Labels = {"nodata_label": None, "decode": "argmax", "preview": None}
     names = output_names(("probs",), options["top_k"], options["encoding"])
-    style = Style(asked.pop("names"), None, asked.pop("cog"))
-    return _write(source, result, names, style, asked)
+    style = Style(options["names"], None, options["cog"])
+    return _write(source, result, names, style, {**no_labels, **options})
