@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -147,3 +147,28 @@ class Figure:
     def save(self, path: Path) -> None:
         """Write it whole; the suffix decides the format."""
         write_whole(path, self.render(os.path.splitext(os.fspath(path))[1]))
+
+
+class Reported:
+    """A result with a report in words and pictures."""
+
+    def figure(self) -> Figure:
+        """The report before it has a format."""
+        raise NotImplementedError
+
+    def report(self) -> str:
+        """The tables, and what should be known of them, in plain text."""
+        return self.figure().text()
+
+    def save_report(self, path: Path, title: str | None = None) -> None:
+        """Write the tables and charts: ``.txt``, ``.html``, ``.png`` or ``.json``.
+
+        Raises
+        ------
+        ValueError
+            Another suffix.
+        ImportError
+            ``.png`` without matplotlib.
+        """
+        figure = self.figure()
+        (figure if title is None else replace(figure, title=title)).save(path)

@@ -1,4 +1,4 @@
-"""What an evaluation finds: counts and measures, with their reports."""
+"""Counts and measures of an evaluation, with their reports and files."""
 
 from __future__ import annotations
 
@@ -164,24 +164,9 @@ class Statistics(Measures, Saved):
         self.figure(names, title).save(path)
 
     def figure(self, names: Sequence[str] | None = None, title: str = "Evaluation") -> Figure:
-        """What reports say: its ``text``, ``render`` and ``save`` make each format of it.
+        """The report before it has a format, which ``text``, ``render`` and ``save`` give it.
 
-        Parameters
-        ----------
-        names : sequence of str, optional
-            One for each class.
-        title : str
-            Heads the page and the picture.
-
-        Returns
-        -------
-        Figure
-            Lines, tables and charts.
-
-        Raises
-        ------
-        ValueError
-            Another number of names than classes.
+        ``names`` and ``title`` are those of :meth:`save_report`.
         """
         from softmax2d._statistics.figure import figure_of
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._records.fields import Field, class_names, count, counts, optional, read_only, texts
-from softmax2d._records.reported import Reported
+from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars
-from softmax2d._report.figure import Figure, Table
+from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("pixels", "images_with", "pixels_with")
 
 
 @dataclass(frozen=True, eq=False)
-class ClassCounts(Reported):
+class ClassCounts(Reported, Saved):
     """How often each class occurs in labels: what weights and priors are made of.
 
     Made by :func:`class_counts`. ``+`` and ``sum`` put those of parts of a data set together,

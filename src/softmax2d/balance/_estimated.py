@@ -11,9 +11,9 @@ import numpy as np
 from softmax2d._gate.arrays import Array
 from softmax2d._records import fields
 from softmax2d._records.fields import Field, class_names, read_only
-from softmax2d._records.reported import Reported
+from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars, Chart, Curve
-from softmax2d._report.figure import Figure, Table
+from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
@@ -21,7 +21,7 @@ LEAST = 1e-6  # part of its source share that the bias leaves a class
 
 
 @dataclass(frozen=True, eq=False)
-class EstimatedPrior(Reported):
+class EstimatedPrior(Reported, Saved):
     """The shares of the classes in new data, estimated without labels.
 
     Attributes
@@ -89,13 +89,7 @@ class EstimatedPrior(Reported):
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
-        """What :meth:`to_dict` described.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Another format or version; fields missing, unknown or out of range.
-        """
+        """The result that :meth:`to_dict` described; a ValueError says what is wrong."""
         where, known = cls.__name__, cls._read(plain)
         known |= {name: read_only(known[name]) for name in _ARRAYS}
         arrays, classes = [known[name] for name in _ARRAYS], len(known["prior"])

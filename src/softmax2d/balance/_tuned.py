@@ -12,9 +12,9 @@ from softmax2d import __version__
 from softmax2d._gate.arrays import Array
 from softmax2d._records import fields
 from softmax2d._records.fields import Field, class_names, or_null, read_only
-from softmax2d._records.reported import Reported
+from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars, Chart, Curve
-from softmax2d._report.figure import Figure, Table
+from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import Rows, change, number, printable, quantity
 from softmax2d.balance._measured import Candidate, Goal, goal_of
 from softmax2d.calibrate._calibration import Calibration
@@ -23,7 +23,7 @@ _LISTED = 40  # candidates of a curve, at most, that a table lists
 
 
 @dataclass(frozen=True, eq=False)
-class TunedBias(Reported):
+class TunedBias(Reported, Saved):
     """A bias chosen on held-out data, and the whole trade-off it was chosen from.
 
     Attributes
@@ -125,13 +125,7 @@ class TunedBias(Reported):
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
-        """What :meth:`to_dict` described.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Another format or version; fields missing, unknown or out of range.
-        """
+        """The result that :meth:`to_dict` described; a ValueError says what is wrong."""
         where, known = cls.__name__, cls._read(plain)
         known["pixels"] = pixels = read_only(known["pixels"], np.int64)
         classes = len(pixels)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
 
-from softmax2d._errors import Path
 from softmax2d._gate.signatures import spell_out
 from softmax2d._records.fields import or_null
-from softmax2d._report.figure import Figure, Table
+from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import Rows, change, number, printable
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.figure import BARS, reliability
@@ -34,7 +33,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Assessment(Reported):
     """Statistics of the same pixels before and after a calibration.
 
     Made by :func:`assess`.
@@ -79,22 +78,6 @@ class Assessment:
         }
         whole = {"classes": names, "calibration": self.calibration.to_dict(), "measures": pairs}
         return whole | {"before": self.before.to_dict(), "after": self.after.to_dict()}
-
-    def report(self) -> str:
-        """The measures before and after, and the map, in plain text."""
-        return self.figure().text()
-
-    def save_report(self, path: Path, title: str = "Calibration") -> None:
-        """Write tables and reliability diagrams: ``.txt``, ``.html``, ``.png`` or ``.json``.
-
-        Raises
-        ------
-        ValueError
-            Another suffix.
-        ImportError
-            ``.png`` without matplotlib.
-        """
-        self.figure(title).save(path)
 
 
 def _map_rows(calibration: Calibration, names: list[str]) -> Rows:
