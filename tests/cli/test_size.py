@@ -14,8 +14,8 @@ import softmax2d as s2d
 from softmax2d._files.source.source import ArraySource
 from softmax2d._gate.options import Resampling
 from softmax2d.cli import app
-from softmax2d.stream.plan import geometry as _geometry
 from softmax2d.stream.plan import tiles
+from softmax2d.stream.plan.geometry import lay_out, resize
 from tests.stream.tiles import cut
 
 Image = pytest.importorskip("PIL.Image")
@@ -176,7 +176,7 @@ def test_a_tile_reads_no_more_of_large_logits_than_it_may(monkeypatch):
     """Labels smaller than the logits: tiles of as many logits as without resampling."""
     cut(monkeypatch, 1000)
     source = ArraySource(np.zeros((8, 100, 100), np.float32))
-    geometry = _geometry.resize(_geometry.lay_out(source, None), source, Resampling((10, 10)))
+    geometry = resize(lay_out(source, None), source, Resampling((10, 10)))
     costs = tiles.Costs(geometry, source, 5)
     tiling, _ = tiles.plan_tiles(costs, [], False, 100_000, 2)
     boxes = [tiling.box(i) for i in range(len(tiling))]

@@ -24,10 +24,9 @@ from softmax2d.stream import (
     segment_file,
     softmax2d_file,
 )
-from softmax2d.stream.plan import geometry as _geometry
-from softmax2d.stream.plan import memory as _memory
-from softmax2d.stream.plan import pixel_counts
-from softmax2d.stream.plan import tiles as _tiles
+from softmax2d.stream.plan import pixel_counts, tiles
+from softmax2d.stream.plan.geometry import lay_out
+from softmax2d.stream.plan.memory import parse_memory
 from tests.stream.tiles import cut
 
 rng = np.random.default_rng(5)
@@ -457,14 +456,14 @@ def test_nothing_at_all():
     ],
 )
 def test_memory_in_words(text, count):
-    assert _memory.parse_memory(text) == count
+    assert parse_memory(text) == count
 
 
 def test_bands_cover_a_box_in_order():
     box = (slice(2, 5), slice(0, 7), slice(3, 14))
     for pixels in (1, 5, 11, 25, 77, 100, 10**6):
         seen = []
-        for band in _tiles.bands(box, pixels):
+        for band in tiles.bands(box, pixels):
             each = np.mgrid[band].reshape(3, -1).T
             assert len(each) <= pixels
             seen.extend(map(tuple, each))
@@ -473,7 +472,7 @@ def test_bands_cover_a_box_in_order():
 
 @pytest.mark.parametrize("inner", [(2, 3, 5), (1, 7, 20), (4, 1, 1)])
 def test_parts_of_a_tile_lie_in_one_chunk(inner):
-    tiling = _tiles.Tiling((9, 20, 33), (4, 12, 20), 8, inner)
+    tiling = tiles.Tiling((9, 20, 33), (4, 12, 20), 8, inner)
     seen = np.zeros(tiling.shape, int)
     for tile in range(len(tiling)):
         start = [s.start for s in tiling.box(tile)]
@@ -492,8 +491,8 @@ def test_parts_of_a_tile_lie_in_one_chunk(inner):
 def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
     source = ArraySource(np.broadcast_to(np.float32(0), (19, 4096, 8192)))
     source.chunks, source.bare = chunks, bare
-    costs = _tiles.Costs(_geometry.lay_out(source, None), source, 8 + stored, stored)
-    tiling, workers = _tiles.plan_tiles(costs, [], False, memory, 2)
+    costs = tiles.Costs(lay_out(source, None), source, 8 + stored, stored)
+    tiling, workers = tiles.plan_tiles(costs, [], False, memory, 2)
     band = max(prod(s.stop - s.start for s in part) for part in tiling.parts(0))
     results = prod(tiling.extents) * stored if tiling.held else 0
     assert workers * (band * costs.of((1, 1)) + results) <= memory
@@ -510,9 +509,9 @@ def test_bands_and_held_results_fit_the_budget(chunks, bare, memory, stored):
 def test_chunks_of_a_result_are_no_small_files(chunks, expected, workers):
     source = ArraySource(np.broadcast_to(np.float32(0), (19, 2048, 4096)))
     source.chunks = chunks
-    geometry = _geometry.lay_out(source, None)
-    costs = _tiles.Costs(geometry, source, 9, 1)
-    tiling, _ = _tiles.plan_tiles(costs, [], True, 512 * 10**6, workers)
+    geometry = lay_out(source, None)
+    costs = tiles.Costs(geometry, source, 9, 1)
+    tiling, _ = tiles.plan_tiles(costs, [], True, 512 * 10**6, workers)
     assert tiling.chunk == expected
     assert all(e % c == 0 for e, c in zip(tiling.extents, expected, strict=True))
 
