@@ -17,15 +17,15 @@ SLOW_SEGMENT = """
 import os, signal, sys, time
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so ...
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ... as this is in the background
-from softmax2d._ops import segment as _ops
-from softmax2d.stream.plan import tiles as _tiles
-real = _ops.segment_logits
+from softmax2d._ops import segment
+from softmax2d.stream.plan import tiles
+real = segment.segment_logits
 def slow(*args, **kwargs):
     os.write(1, b"band\\n")
     time.sleep(0.02)
     return real(*args, **kwargs)
-_ops.segment_logits = slow
-_tiles.BAND_BYTES = _tiles.TILE_BYTES = _tiles.LEAST_BYTES = 1
+segment.segment_logits = slow
+tiles.BAND_BYTES = tiles.TILE_BYTES = tiles.LEAST_BYTES = 1
 from softmax2d.__main__ import main
 main()
 """

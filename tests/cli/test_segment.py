@@ -12,7 +12,7 @@ import softmax2d as s2d
 from softmax2d._pictures import palettes, preview
 from softmax2d.cli import app
 from softmax2d.stream.plan import tiles
-from softmax2d.stream.recovery import stage as _stage
+from softmax2d.stream.recovery.stage import ArrayStage
 from tests.stream.tiles import cut
 
 Image = pytest.importorskip("PIL.Image")
@@ -241,7 +241,7 @@ def test_large_preview_is_thinned(monkeypatch):
     monkeypatch.setattr(preview, "LARGEST", 10)
     labels = np.arange(35 * 20, dtype=np.uint8).reshape(35, 20) % 3
     colours = palettes.palette(None, 3)
-    stage = _stage.ArrayStage(labels, "labels", labels.shape, labels.dtype)
+    stage = ArrayStage(labels, "labels", labels.shape, labels.dtype)
     picture = preview.draw(preview.thin(stage), colours, None, {})
     np.testing.assert_array_equal(picture, colours[labels[::4, ::4]])
 

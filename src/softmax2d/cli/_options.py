@@ -31,6 +31,10 @@ def take(*options: Decorator) -> Decorator:
     return add
 
 
+def _flag(name: str, words: str) -> Decorator:
+    return click.option(name, is_flag=True, help=words)
+
+
 def _file(*names: str, metavar: str = "FILE", **how: Any) -> Decorator:
     return click.option(*names, type=_PATH, metavar=metavar, **how)
 
@@ -79,9 +83,7 @@ def nodata(words: str = "Logits of this value, any class, are no data.") -> Deco
     return click.option("--nodata", type=float, metavar="V", help=words)
 
 
-MISSING_AS_FILL = click.option(
-    "--missing-as-fill", is_flag=True, help="Missing chunks are the fill value, no error."
-)
+MISSING_AS_FILL = _flag("--missing-as-fill", "Missing chunks are the fill value, no error.")
 SPATIAL_DIMS = click.option(
     "--spatial-dims", default=2, show_default=True, help="3 for volumes, 2 for pictures."
 )
@@ -109,9 +111,7 @@ INTERPOLATION = (
         callback=_values.parse_kinds,
         help="linear, nearest or nearest-exact; or one per spatial axis: nearest,linear,linear.",
     ),
-    click.option(
-        "--align-corners", is_flag=True, help="Corner pixels lie on corner logits, not half inside."
-    ),
+    _flag("--align-corners", "Corner pixels lie on corner logits, not half inside."),
 )
 SIZE = (
     click.option(
@@ -185,9 +185,7 @@ def palette(
 
 
 PREVIEW = _file("--preview", help="Also a coloured picture, .png.")
-COG = click.option(
-    "--cog", is_flag=True, help="GeoTIFF as Cloud Optimized GeoTIFF, with overviews."
-)
+COG = _flag("--cog", "GeoTIFF as Cloud Optimized GeoTIFF, with overviews.")
 
 
 # How the run goes.
@@ -198,7 +196,7 @@ def memory(words: str = "What the run may take beside the program itself.") -> D
 
 def resume(words: str = "Go on with a run that was stopped, killed or failed.") -> Decorator:
     """Whether to go on with an unfinished run."""
-    return click.option("--resume", is_flag=True, help=words)
+    return _flag("--resume", words)
 
 
 def summary(words: str = "Account for every tile and pixel in FILE, as JSON.") -> Decorator:
@@ -224,12 +222,12 @@ RUN = (resume(), WORKERS, SCHEDULER, summary())
 
 def overwrite(words: str = "Replace existing files.") -> Decorator:
     """Whether existing files may be replaced."""
-    return click.option("--overwrite", is_flag=True, help=words)
+    return _flag("--overwrite", words)
 
 
 def quiet(words: str = "Print nothing.") -> Decorator:
     """Whether nothing is printed."""
-    return click.option("--quiet", is_flag=True, help=words)
+    return _flag("--quiet", words)
 
 
 # A network's windows.
@@ -305,6 +303,4 @@ FOLDER = _file(
     show_default=True,
     help="Where pictures and report go; made if it is missing, files of earlier runs are replaced.",
 )
-NO_TIMING = click.option(
-    "--no-timing", is_flag=True, help="Leave out the comparison with other libraries."
-)
+NO_TIMING = _flag("--no-timing", "Leave out the comparison with other libraries.")

@@ -58,9 +58,7 @@ def plan_run(
     logits = Input(source, options["key"], options["missing_as_fill"])
     kept = [*logits.files, *input_files(options["like"]), *style.files]
     paths, arrays = split_places(result, names, kept, options["resume"], options["overwrite"])
-    drawings = _previews(options["preview"], names)
-    if drawings:
-        check_paths([*paths.values(), *drawings], kept, True)
+    drawings = _previews(options["preview"], names, [*paths.values()], kept)
     budget = parse_memory(options["memory"]), workers_of(options["workers"])
     if cluster is not None:
         budget = cluster.share(budget[0]), cluster.threads
@@ -176,13 +174,18 @@ def _storing(
     return Storing(source, operation, tiling, stages)
 
 
-def _previews(given: str | os.PathLike[str] | None, names: tuple[str, ...]) -> list[Path]:
+def _previews(
+    given: str | os.PathLike[str] | None,
+    names: tuple[str, ...],
+    results: list[Path],
+    kept: list[Path],
+) -> list[Path]:
     """The path of the preview, if there is to be one.
 
     Raises
     ------
     Refused
-        Another suffix than .png, or no labels to show.
+        Another suffix than .png, no labels to show, or the name of a result or an input.
     """
     if given is None:
         return []
@@ -191,6 +194,7 @@ def _previews(given: str | os.PathLike[str] | None, names: tuple[str, ...]) -> l
         raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
     if "labels" not in names:
         raise Refused(path, "a preview shows the labels; add labels to --outputs.")
+    check_paths([*results, path], kept, True)
     return [path]
 
 

@@ -10,7 +10,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
 from softmax2d._native import core
-from softmax2d._ops import decode as _decode
+from softmax2d._ops.decode import Histogram, histogram, rule
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling
@@ -52,10 +52,10 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
     geometry = operation.geometry
     plan = Plan(source, None, geometry, tiling, None, operation.nodata)
 
-    def make(found: _decode.Histogram) -> Any:
-        return _decode.rule(found, operation.decode).numbers
+    def make(found: Histogram) -> Any:
+        return rule(found, operation.decode).numbers
 
-    counted = Mapped(plan, operation.affine, _decode.histogram)
+    counted = Mapped(plan, operation.affine, histogram)
     counting = Counting(counted, plan, apart=True, made=make)
     tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
     try:
