@@ -45,8 +45,8 @@ class Source(NamedTuple):
     @property
     def names(self) -> str | tuple[str, ...]:
         """The interpolation as NumPy's functions take it."""
-        names = tuple(self.interpolation.split(","))
-        return names[0] if len(names) == 1 else names
+        names: str = self.interpolation
+        return tuple(names.split(",")) if "," in names else names
 
     @property
     def resampling(self) -> Resampling:
