@@ -17,15 +17,6 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        if not self._hidden:
-            self._bar = click.progressbar(
-                length=1,  # until the first call says how many pixels there are
-                label=self._label,
-                file=sys.stderr,
-                show_eta=True,
-                item_show_func=lambda rate: rate,
-            )
-            self._bar.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -34,8 +25,17 @@ class Progress:
 
     def __call__(self, done: int, total: int, seconds: float) -> None:
         """Draw the bar at ``done`` of ``total`` pixels after ``seconds``."""
-        if self._bar is not None:
-            self._bar.length = total
-            rate = done / seconds / 1e6 if seconds > 0 else 0.0
-            self._bar.update(done - self._done, current_item=f"{rate:.1f} Mpixel/s")
-            self._done = done
+        if self._hidden:
+            return
+        if self._bar is None:  # no bar stands before a refusal
+            self._bar = click.progressbar(
+                length=total,
+                label=self._label,
+                file=sys.stderr,
+                show_eta=True,
+                item_show_func=lambda rate: rate,
+            )
+            self._bar.__enter__()
+        rate = done / seconds / 1e6 if seconds > 0 else 0.0
+        self._bar.update(done - self._done, current_item=f"{rate:.1f} Mpixel/s")
+        self._done = done
