@@ -184,6 +184,7 @@ def test_state_and_pickling() -> None:
             assert repr(twin) == repr(module)
     assert torch.equal(pickle.loads(pickle.dumps(ours))(z, target), ours(z, target))
     assert "weight=tensor(5,), ignore_index=-100, reduction='mean'" in repr(ours)
+    assert repr(s2t.Segment(size=4)).startswith("Segment(dim=-3, size=4, interpolation='linear', ")
 
 
 class Pictures(torch.utils.data.Dataset):

@@ -34,10 +34,15 @@ class GridOptions(TypedDict, total=False):
     bias: Annotated[Tensor | None, None]
 
 
-class SegmentOptions(GridOptions, total=False):
-    """Options of :class:`Segment`."""
+class SegmentOptions(TypedDict, total=False):
+    """Options of :class:`Segment`, in the order of its parameters and of its ``repr``."""
 
+    dim: Annotated[int, -3]
     size: Annotated[Any, None]
+    interpolation: Annotated[Any, "linear"]
+    align_corners: Annotated[bool, False]
+    temperature: Annotated[float | Tensor, 1.0]
+    bias: Annotated[Tensor | None, None]
     outputs: Annotated[Any, ("labels", "confidence")]
     top_k: Annotated[int | None, None]
     spatial_dims: Annotated[int | None, None]
@@ -145,10 +150,7 @@ class Segment(_Options):
     Parameters are the options of that function.
     """
 
-    @spell_out(
-        SegmentOptions,
-        "dim size interpolation align_corners temperature bias outputs top_k spatial_dims decode",
-    )
+    @spell_out(SegmentOptions)
     def __init__(self, **options: Unpack[SegmentOptions]) -> None:
         super().__init__(**options)
 
