@@ -26,34 +26,16 @@ Tables = tuple[tuple[Array, Array], ...]
 
 
 class Layout(NamedTuple):
-    """Where the pixels of a result lie over logits of a shape.
+    """Where the pixels of a result lie over logits of a shape."""
 
-    Attributes
-    ----------
-    logits : tuple of int
-        Shape of the logits.
-    axis : int
-        Their class axis, from the front.
-    axes, own : tuple of int
-        Their spatial axes, and their size along these.
-    size : tuple of int
-        Of the whole result along each of these.
-    interpolation : tuple of str
-        Along each.
-    align_corners : bool
-        Of linear interpolation.
-    window : tuple of slices
-        The part of the result that is wanted.
-    """
-
-    logits: tuple[int, ...]
-    axis: int
-    axes: tuple[int, ...]
-    own: tuple[int, ...]
-    size: tuple[int, ...]
-    interpolation: tuple[str, ...]
-    align_corners: bool
-    window: tuple[slice, ...]
+    logits: tuple[int, ...]  # shape of the logits
+    axis: int  # their class axis, from the front
+    axes: tuple[int, ...]  # their spatial axes ...
+    own: tuple[int, ...]  # ... and their size along these
+    size: tuple[int, ...]  # of the whole result along each of these
+    interpolation: tuple[str, ...]  # along each
+    align_corners: bool  # of linear interpolation
+    window: tuple[slice, ...]  # the part of the result that is wanted
 
     @property
     def batch(self) -> int:

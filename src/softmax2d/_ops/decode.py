@@ -39,40 +39,22 @@ _HALF = -core.HISTOGRAM_STEPS  # bins from here on hold p >= 1/2
 
 
 class Histogram(NamedTuple):
-    """How often each class's probability lies where in an image; of parts by ``+``.
+    """How often each class's probability lies where in an image; of parts by ``+``."""
 
-    Attributes
-    ----------
-    pixels : array, shape (C, bins), int64
-        How many, from the lowest probabilities to the highest.
-    sums : array, shape (C, bins), int64
-        Their probabilities, added up in units of 2^-30.
-    """
-
-    pixels: Array
-    sums: Array
+    pixels: Array  # how many, from the lowest probabilities up: shape (C, bins), int64
+    sums: Array  # their probabilities, added up in units of 2^-30: shape (C, bins), int64
 
     def __add__(self, other: Any) -> Histogram:
         return Histogram(self.pixels + other.pixels, self.sums + other.sums)
 
 
 class Rule(NamedTuple):
-    """The score of every class that takes part, by which the labels of an image are decided.
+    """The score (gain p - loss) / (rest - p) of each class that takes part, deciding an image."""
 
-    Attributes
-    ----------
-    classes : array, shape (K,), int64
-        The classes that take part.
-    gain, loss : array, shape (K,), float64
-        The score, gain p - loss ...
-    rest : array, shape (K,), float64, or None
-        ... divided by rest - p.
-    """
-
-    classes: Array
-    gain: Array
+    classes: Array  # that take part: shape (K,), int64
+    gain: Array  # as loss and rest: shape (K,), float64
     loss: Array
-    rest: Array | None
+    rest: Array | None  # None where nothing is divided
 
     @property
     def numbers(self) -> tuple[tuple[float, ...] | None, ...]:

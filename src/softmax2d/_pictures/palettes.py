@@ -73,20 +73,7 @@ def _parse(path: str) -> list[tuple[int, int, int]]:
 
 
 def palette(spec: str | os.PathLike[str] | None, classes: int) -> Array:
-    """One colour a class.
-
-    Parameters
-    ----------
-    spec : str, path or None
-        A name in :data:`PALETTES`, else a file; None picks by the number of classes.
-    classes : int
-        How many are needed.
-
-    Returns
-    -------
-    array, shape (classes, 3), uint8
-        Red, green and blue.
-    """
+    """One colour a class: of a palette by name or from a file; None picks by their number."""
     name = os.fspath(spec or ("okabe-ito" if classes <= 8 else "distinct"))
     if name not in PALETTES and not os.path.lexists(name):
         known = ", ".join(PALETTES)

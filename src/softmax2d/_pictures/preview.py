@@ -17,26 +17,14 @@ _LEGEND_ROWS = 40
 
 
 def check_size(path: Path, shape: tuple[int, ...]) -> None:
-    """Refuse a preview of labels that are no image.
-
-    Raises
-    ------
-    Refused
-        Another number of axes than two, or no pixel.
-    """
+    """Refuse a preview of labels that are no image."""
     if len(shape) != 2 or 0 in shape:
         size = " × ".join(map(str, shape))
         raise Refused(path, f"a PNG holds one image of rows × columns; got {size}.")
 
 
 def thin(labels: Any) -> Array:
-    """Every n-th row and column of stored labels, so that the picture is no larger than LARGEST.
-
-    Parameters
-    ----------
-    labels : object with ``shape`` and ``read``
-        A stage of two axes; ``read(box)`` gives the labels of a box.
-    """
+    """Every n-th row and column of stored labels of two axes, at most LARGEST pixels a side."""
     rows, columns = labels.shape
     step = -(-max(labels.shape) // LARGEST)
     every = (slice(0, columns),)
@@ -48,23 +36,10 @@ def thin(labels: Any) -> Array:
 def draw(
     labels: Array, colours: Array, names: Sequence[str] | None, areas: Mapping[int, int]
 ) -> Any:
-    """A coloured picture of labels, with a legend at its right where there are names.
+    """A coloured picture (RGB) of labels, with a legend at its right where there are names.
 
-    Parameters
-    ----------
-    labels : array, shape (H, W), unsigned
-        At most :data:`LARGEST` pixels a side.
-    colours : array, shape (C, 3), uint8
-        Red, green and blue of each class; other labels are black.
-    names : sequence of str or None
-        For the legend.
-    areas : mapping of int to int
-        Pixels of the classes that occur.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB; the picture starts at its upper left corner.
+    Labels without one of the ``colours`` are black. ``areas`` are the pixels of the classes that
+    occur.
     """
     images = require("PIL.Image", "cli")
     known = np.concatenate([colours, np.zeros((1, 3), np.uint8)])

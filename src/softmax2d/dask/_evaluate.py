@@ -27,18 +27,10 @@ _FAN_IN = 8  # statistics that one task adds up
 
 
 class Part(NamedTuple):
-    """Counts of a part of some images.
+    """Counts of a part of some images."""
 
-    Attributes
-    ----------
-    counts : Statistics
-        Of no image: what part of one this is, it does not know.
-    occurs : array, shape (images, C), bool
-        In which image each class occurs.
-    """
-
-    counts: Statistics
-    occurs: Array
+    counts: Statistics  # of no image: a part does not know what part of an image it is
+    occurs: Array  # in which image each class occurs: shape (images, C), bool
 
 
 def evaluate(

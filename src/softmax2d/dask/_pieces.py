@@ -24,24 +24,13 @@ _CLASSES = -1  # the name of the class axis among the indices of dask.array.bloc
 
 
 class Pieces(NamedTuple):
-    """Pieces of logits, a block each, and the chunks of the result that they give.
-
-    Attributes
-    ----------
-    plan : Plan
-        The call.
-    logits : dask array
-        One chunk along the class axis; where it is resampled, with rows and columns of neighbours.
-    chunks : tuple of tuples of int
-        Of the result, for each axis of its pixels.
-    tables : tuple of dask arrays
-        Lower neighbour and upper weight for each spatial axis in turn, chunked as the result; empty
-        where nothing is resampled.
-    """
+    """Pieces of logits, a block each, and the chunks of the result that they give."""
 
     plan: Plan
-    logits: Lazy
-    chunks: tuple[tuple[int, ...], ...]
+    logits: Lazy  # one chunk of classes; where resampled, with rows and columns of neighbours
+    chunks: tuple[tuple[int, ...], ...]  # of the result, for each axis of its pixels
+    # Lower neighbour and upper weight for each spatial axis in turn, chunked as the result; empty
+    # where nothing is resampled.
     tables: tuple[Lazy, ...]
 
     def each(

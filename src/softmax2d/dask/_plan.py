@@ -19,30 +19,14 @@ from softmax2d.dask._dask import da
 
 
 class Plan(NamedTuple):
-    """A checked call: the logits, their map, and the layout of the result.
+    """A checked call: the logits, their map, and the layout of the result."""
 
-    Attributes
-    ----------
-    where : str
-        The function's name, for messages.
-    array : dask array, or array
-        The logits; in memory only where a DataArray holds them so.
-    alike : array
-        Of the same shape and the dtype that is computed with, without memory.
-    frame : DataArray, or None
-        Names the axes.
-    affine : tuple, or None
-        Temperature and bias as the core takes them.
-    layout : Layout
-        Where the pixels of the result lie.
-    """
-
-    where: str
-    array: Any
-    alike: Array
-    frame: Any
-    affine: Map | None
-    layout: Layout
+    where: str  # the function's name, for messages
+    array: Any  # the logits: a dask array, or an array where a DataArray holds one
+    alike: Array  # of the same shape and the dtype that is computed with, without memory
+    frame: Any  # the DataArray that names the axes, or None
+    affine: Map | None  # temperature and bias as the core takes them
+    layout: Layout  # where the pixels of the result lie
 
     @property
     def lazy(self) -> bool:

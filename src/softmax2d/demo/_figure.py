@@ -150,21 +150,7 @@ def segmentation(
 ) -> Any:
     """Photograph, labels, confidence and entropy; close-ups; confusion and reliability.
 
-    Parameters
-    ----------
-    image : array, shape (H, W, 3), uint8
-        The photograph.
-    logits : array, shape (C, h, w), float32
-        Class scores on a coarse grid.
-    found : Segmentation
-        Their labels, confidence and entropy (nats) at the photograph's size.
-    statistics : Statistics
-        Of the pixels under the strokes that were kept back.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Two rows.
+    ``statistics`` are those of the pixels under the strokes that were kept back.
     """
     figure = _blank(17, 8.6)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.25, 1))
@@ -178,22 +164,7 @@ def segmentation(
 
 
 def timing(measured: list[Measured], shape: tuple[int, ...], threads: int) -> Any:
-    """Bars of the time of each library, as multiples of a copy of the logits.
-
-    Parameters
-    ----------
-    measured : list of Measured
-        At least one.
-    shape : tuple of int
-        Of the logits, float32.
-    threads : int
-        How many each library could use.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One panel a kind of work.
-    """
+    """Bars of the time of each library, as multiples of a copy of the logits; a panel a work."""
     works = list(dict.fromkeys(m.work for m in measured))
     figure = _blank(10, 0.9 + 1.5 * len(works))
     size = " × ".join(map(str, shape))

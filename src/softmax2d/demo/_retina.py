@@ -56,18 +56,10 @@ def _ridge(channel: Array, sigma: float) -> Array:
 
 
 def features(image: Array) -> Array:
-    """The features of each pixel.
+    """The features of each pixel of an RGB image: shape (F, H, W), float32.
 
-    Parameters
-    ----------
-    image : array, shape (H, W, 3), uint8
-        Red, green and blue.
-
-    Returns
-    -------
-    array, shape (F, H, W), float32
-        Colour at three scales, contrast to the surroundings, dark lines at three scales, edges, and
-        one; each but the last with mean 0 and standard deviation 1.
+    Colour at three scales, contrast to the surroundings, dark lines at three scales, edges, and
+    one; each but the last with mean 0 and standard deviation 1.
     """
     channels = np.moveaxis(image, -1, 0).astype(np.float32) / 255
     green = channels[1]
@@ -92,23 +84,9 @@ def thin(image: Array) -> Array:
 
 
 def loss_and_grad(weights: Array, samples: Array, target: Array) -> tuple[float, Array]:
-    """Cross-entropy of the classifier's coarse logits, and its gradient at the weights.
+    """Cross-entropy of the coarse logits ``weights @ samples``, and its gradient at the weights.
 
-    Parameters
-    ----------
-    weights : array, shape (C, F)
-        Logits are ``weights @ samples``.
-    samples : array, shape (F, h, w), float32
-        Features on a coarse grid.
-    target : array, shape (H, W), uint8
-        Classes at the full size, ``UNMARKED`` where nobody knows.
-
-    Returns
-    -------
-    loss : float
-        Mean over the marked pixels, every class weighing the same, in nats.
-    grad_weights : array, shape (C, F), float64
-        Its derivative.
+    The mean, in nats, is over the marked pixels of ``target``, every class weighing the same.
     """
     pixels = np.bincount(target.ravel(), minlength=UNMARKED + 1)[: len(weights)]
     logits = np.tensordot(weights.astype(np.float32), samples, 1)
@@ -124,22 +102,7 @@ def loss_and_grad(weights: Array, samples: Array, target: Array) -> tuple[float,
 
 
 def train(samples: Array, target: Array, steps: int = 15) -> tuple[Array, list[float]]:
-    """Fit a linear classifier to the marked pixels with L-BFGS.
-
-    Parameters
-    ----------
-    samples, target
-        As in :func:`loss_and_grad`.
-    steps : int
-        Of the optimiser; each takes one or two evaluations.
-
-    Returns
-    -------
-    weights : array, shape (C, F), float32
-        Logits are ``weights @ samples``.
-    losses : list of float
-        Cross-entropy at each evaluation, in nats.
-    """
+    """Fit a linear classifier to the marked pixels with L-BFGS: weights, and every loss met."""
     minimize = require("scipy.optimize", "demo").minimize
     shape = len(CLASSES), len(samples)
     losses = []

@@ -127,17 +127,7 @@ CHECKS: Strokes = (
 def draw(strokes: Strokes, shape: tuple[int, ...]) -> Array:
     """The strokes as a target: the class of each pixel under them, ``UNMARKED`` elsewhere.
 
-    Parameters
-    ----------
-    strokes : tuple of tuples of polylines
-        One tuple a class.
-    shape : (int, int)
-        Of the picture: rows, columns.
-
-    Returns
-    -------
-    array, shape ``shape``, uint8
-        Where strokes cross, the later class wins.
+    Where strokes cross, the later class wins.
     """
     line = require("skimage.draw", "demo").line
     target = np.full(shape, UNMARKED, np.uint8)

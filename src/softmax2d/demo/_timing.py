@@ -132,19 +132,7 @@ def measure(
 ) -> list[Measured]:
     """Time every installed library, and name the missing ones.
 
-    Parameters
-    ----------
-    threads : int
-        How many each may use.
-    shape : tuple of int
-        Of the float32 logits, classes first.
-    say : callable
-        Takes each line of text.
-
-    Returns
-    -------
-    list of Measured
-        The ratio is that to the fastest of the processes' copies.
+    The ratio is that to the fastest of the processes' copies.
     """
     found: dict[str, dict[str, float]] = {}
     for library, module in LIBRARIES.items():

@@ -63,42 +63,18 @@ class Space:
 
 @dataclass(frozen=True)
 class Look:
-    """How a result is presented.
+    """How a result is presented."""
 
-    Attributes
-    ----------
-    what : str
-        "labels", "confidence", "margin", "entropy", "probs", "top_labels" or "top_probs".
-    classes : int
-        Number of classes.
-    names : tuple of str or None
-        Their names.
-    palette : array, shape (classes, 3), uint8, or None
-        Their colours, for labels.
-    nodata : int, float or None
-        The number that stands for "nothing here".
-    space : Space or None
-        Where the pixels lie.
-    block : tuple of int or None
-        Rows and columns of the tiles in which the file should be stored.
-    class_axis : int or None
-        Which axis of the result counts classes (probabilities); None where there is none.
-    scale : float or None
-        What a stored integer is multiplied by (probabilities in 8 bits: 1/255).
-    cog : bool
-        GeoTIFF: as Cloud Optimized GeoTIFF, overviews by MODE for labels.
-    """
-
-    what: str = "labels"
+    what: str = "labels"  # or confidence, margin, entropy, probs, top_labels, top_probs
     classes: int = 0
-    names: tuple[str, ...] | None = None
-    palette: Array | None = None
-    nodata: float | None = None
-    space: Space | None = None
-    block: tuple[int, ...] | None = None
-    class_axis: int | None = None
-    scale: float | None = None
-    cog: bool = False
+    names: tuple[str, ...] | None = None  # of the classes
+    palette: Array | None = None  # their colours, for labels: shape (classes, 3), uint8
+    nodata: float | None = None  # the number that stands for "nothing here"
+    space: Space | None = None  # where the pixels lie
+    block: tuple[int, ...] | None = None  # rows and columns of the tiles of the file
+    class_axis: int | None = None  # the axis of the result that counts classes
+    scale: float | None = None  # factor of a stored integer (probabilities in 8 bits: 1/255)
+    cog: bool = False  # GeoTIFF: Cloud Optimized, overviews by MODE for labels
 
 
 def check_palette(path: Path, look: Look) -> None:

@@ -43,13 +43,7 @@ def runs(shape: tuple[int, ...], box: Box) -> tuple[int, Array]:
 def read_runs(
     number: int, offset: int, shape: tuple[int, ...], box: Box, found: Array, path: Path
 ) -> None:
-    """Fill ``found`` with the box of an array that begins at ``offset`` of an open file.
-
-    Raises
-    ------
-    Failed
-        The file ends before, or the system fails.
-    """
+    """Fill ``found`` with the box of an array that begins at ``offset`` of an open file."""
     if not found.size:
         return
     _, starts = runs(shape, box)
@@ -80,20 +74,10 @@ def _widen(shape: tuple[int, ...], box: Box, itemsize: int) -> Box:
 
 
 class RawSource(Source):
-    """An array stored in a file without gaps.
+    """An array stored in a file without gaps, from ``offset`` on.
 
-    Parameters
-    ----------
-    path : path
-        For messages.
-    number : int
-        An open file's descriptor, which this source closes.
-    offset : int
-        Where the numbers begin.
-    shape, dtype
-        Of the array; checked against the length of the file by whoever made this.
-    fortran : bool
-        Whether the first axis runs fastest.
+    Whoever makes it has compared shape and dtype with the file's length. The source closes the
+    descriptor ``number``. With ``fortran`` the first axis runs fastest.
     """
 
     def __init__(

@@ -24,56 +24,24 @@ class Source:
     """An array that is read piece by piece, with the statements of its file.
 
     A format derives from this and defines :meth:`read`, which several threads may call at a time.
-
-    Attributes
-    ----------
-    path : path
-        Named in every message.
-    shape : tuple of int
-        Of the whole.
-    dtype : numpy.dtype
-        Of what :meth:`read` returns: numbers, in either byte order, or bfloat16.
-    chunks : tuple of int or None
-        What is read and decoded as one, an entry an axis (Zarr: the shard where there is one);
-        None where any piece costs its own bytes.
-    bare : bool
-        Whether a piece of a chunk, too, costs its own bytes and no more: nothing encodes them.
-    axes : tuple of str or None
-        The axes' names, where the file gives them.
-    class_axis : int or None
-        Which of them the file says counts classes.
-    names : tuple of str or None
-        The classes' names.
-    palette : array, shape (n, 3), uint8, or None
-        Colours of labels.
-    nodata : float or None
-        The number that stands for "nothing here", as it is stored; :meth:`lacks` finds it.
-    space : Space or None
-        Where the pixels lie.
-    converted : int
-        Bytes that reading takes beside each number that it returns, where these are not the
-        numbers that are stored.
-    whole_bytes : int
-        What decoding takes where the format has no pieces (.png), at the first reading; 0
-        where it has some.
-    packed_bytes : int
-        Of a file that is unpacked as a whole, there or on the disk; 0 of others.
     """
 
-    path: Path = "array"
+    path: Path = "array"  # named in every message
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # of what read() returns: numbers, in either byte order, or bfloat16
+    # What is read and decoded as one, an entry an axis (Zarr: the shard where there is one); None
+    # where any piece costs its own bytes.
     chunks: tuple[int, ...] | None = None
-    bare: bool = False
-    axes: tuple[str, ...] | None = None
-    class_axis: int | None = None
-    names: tuple[str, ...] | None = None
-    palette: Array | None = None
-    nodata: float | None = None
-    space: Space | None = None
-    converted: int = 0
-    whole_bytes: int = 0
-    packed_bytes: int = 0
+    bare: bool = False  # whether a piece of a chunk costs its own bytes alone: nothing is encoded
+    axes: tuple[str, ...] | None = None  # the axes' names, where the file gives them
+    class_axis: int | None = None  # the axis that the file says counts classes
+    names: tuple[str, ...] | None = None  # of the classes
+    palette: Array | None = None  # colours of labels: shape (n, 3), uint8
+    nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
+    space: Space | None = None  # where the pixels lie
+    converted: int = 0  # bytes beside each number read, where these are not the stored ones
+    whole_bytes: int = 0  # of decoding at the first reading, where there are no pieces (.png)
+    packed_bytes: int = 0  # of a file that is unpacked as a whole, in memory or on the disk
 
     def read(self, box: Box) -> Array:
         """The values in ``box``: slices of step 1 inside the shape, one an axis.
@@ -91,11 +59,6 @@ class Source:
         """Do the one-time work of the first reading: unpack a file without pieces.
 
         The main thread calls it, so that a signal ends it, and a failure is met once.
-
-        Raises
-        ------
-        Refused, Failed
-            As :meth:`read`.
         """
 
     def read_again(self, box: Box) -> Array:

@@ -19,18 +19,8 @@ _CHUNK = 1 << 22
 class PackedSource(Source):
     """A compressed file by its declared shape and dtype; the first reading unpacks the numbers.
 
-    Before that the declaration can be compared with the budget.
-
-    Parameters
-    ----------
-    path : path
-        For messages.
-    file : file
-        The compressed file, whose descriptor this source duplicates.
-    shape, dtype
-        Of the array.
-    unpack : callable
-        Takes the compressed file, from its beginning, and gives the source of what is in it.
+    Before that the declaration can be compared with the budget. ``unpack`` takes a duplicate of
+    ``file``, from its beginning, and gives the source of what is in it.
     """
 
     def __init__(
@@ -75,18 +65,11 @@ class PackedSource(Source):
 
 
 def copy_to_scratch(path: Path, stream: Any, size: int) -> int:
-    """Copy a stream into an unnamed file, beside ``path`` if possible; return its descriptor.
-
-    Raises
-    ------
-    Refused
-        The stream is shorter than ``size`` bytes.
-    Failed
-        No room.
-    """
+    """Copy a stream into an unnamed file, beside ``path`` if possible; return its descriptor."""
     beside = os.path.dirname(os.path.abspath(path))
     folder = beside if os.access(beside, os.W_OK) else tempfile.gettempdir()
-    free = _free_bytes(folder)
+    known = os.statvfs(folder)
+    free = known.f_bavail * known.f_frsize  # for an unprivileged writer
     if size > free:
         cause = f"expands to {size} bytes; {free} bytes are free in {os.fspath(folder)}."
         raise Failed(path, cause)
@@ -104,9 +87,3 @@ def copy_to_scratch(path: Path, stream: Any, size: int) -> int:
         with failing(folder):
             scratch.flush()
         return os.dup(scratch.fileno())
-
-
-def _free_bytes(folder: Path) -> int:
-    """Return the bytes that an unprivileged writer may still store in ``folder``."""
-    known = os.statvfs(folder)
-    return known.f_bavail * known.f_frsize

@@ -23,33 +23,15 @@ def chunk_numbers(span: slice, chunk: int) -> range:
 
 @dataclass(frozen=True)
 class Packing:
-    """How the numbers of a chunk are compressed, and how chunks lie in a shard.
+    """How the numbers of a chunk are compressed, and how chunks lie in a shard."""
 
-    Attributes
-    ----------
-    codec : str or None
-        What compresses a chunk; None where nothing does.
-    skip : int
-        Bytes of a checksum before what is compressed.
-    nbytes : int
-        Of a chunk's numbers.
-    inner : tuple of int or None
-        Extents of the chunks in a shard; None where there are no shards.
-    index_bytes : int
-        Of a shard's index.
-    index_first : bool
-        Whether it stands at the shard's start.
-    index_dtype : str
-        Of its numbers, with their byte order.
-    """
-
-    codec: str | None
-    skip: int
-    nbytes: int
-    inner: tuple[int, ...] | None = None
-    index_bytes: int = 0
-    index_first: bool = False
-    index_dtype: str = "<u8"
+    codec: str | None  # what compresses a chunk; None where nothing does
+    skip: int  # bytes of a checksum before what is compressed
+    nbytes: int  # of a chunk's numbers
+    inner: tuple[int, ...] | None = None  # extents of the chunks in a shard; None without shards
+    index_bytes: int = 0  # of a shard's index
+    index_first: bool = False  # whether the index stands at the shard's start
+    index_dtype: str = "<u8"  # of its numbers, with their byte order
 
     def check(
         self,
@@ -61,15 +43,9 @@ class Packing:
     ) -> None:
         """Refuse a chunk that declares more than it should hold, or a shard that lacks one.
 
-        Parameters
-        ----------
-        path, name, key
-            Of the store, of the chunk's file, and the chunk's name for messages.
-        inside : tuple of int or None
-            How much of the shard lies in the array: chunks there must be stored. None lets them be
-            missing.
-        whole : tuple of int
-            Extents of the shard, or of the chunk.
+        ``name`` is the chunk's file, ``key`` the chunk's name for messages, ``whole`` the extents
+        of the shard or chunk. ``inside`` says how much of the shard lies in the array, where all
+        inner chunks must be stored; None lets them be missing.
         """
         if self.inner is None and self.codec is None:
             return

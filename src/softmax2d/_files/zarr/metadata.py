@@ -35,43 +35,19 @@ _STORES = ("zarr.json", ".zarray", ".zgroup")
 
 @dataclass(frozen=True)
 class Metadata:
-    """The metadata of an array.
+    """The metadata of an array; axes, names and nodata as a source has them."""
 
-    Attributes
-    ----------
-    folder : str
-        Where it lies.
-    version : int
-        2 or 3.
-    separator : str
-        Between the numbers of a chunk's name.
-    prefix : str
-        Before them.
-    axes, names, nodata
-        As a source has them.
-    scale : tuple of float
-        What stored numbers are multiplied by, and what is added then (CF).
-    bare : int or None
-        Bytes of every chunk's file, where nothing shrinks them.
-    direct : bool
-        Whether those bytes are the numbers, in C order and the array's own byte order.
-    zstd : bool
-        Whether they are such numbers packed by zstd.
-    packing : Packing
-        How chunks are compressed, and lie in shards.
-    """
-
-    folder: str
-    version: int
-    separator: str
-    prefix: str
+    folder: str  # where it lies
+    version: int  # 2 or 3
+    separator: str  # between the numbers of a chunk's name
+    prefix: str  # before them
     axes: tuple[str, ...] | None
     names: tuple[str, ...] | None
     nodata: float | None
-    scale: tuple[float, float]
-    bare: int | None
-    direct: bool
-    zstd: bool
+    scale: tuple[float, float]  # factor of stored numbers, and what is added then (CF)
+    bare: int | None  # bytes of every chunk's file, where nothing shrinks them
+    direct: bool  # whether those bytes are the numbers, in C order and the array's byte order
+    zstd: bool  # whether they are such numbers packed by zstd
     packing: Packing
 
     def key(self, place: tuple[int, ...]) -> str:
