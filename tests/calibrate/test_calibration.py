@@ -17,7 +17,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d import _whole_file
-from softmax2d._records import json_files
+from softmax2d._records import saved
 from softmax2d.calibrate import Calibration
 from softmax2d.stream import evaluate_files, predict, segment_file, softmax2d_file
 
@@ -134,7 +134,7 @@ def test_missing_fields_and_large_files(tmp_path: Path) -> None:
         path.write_text(json.dumps(plain))
         with pytest.raises(ValueError, match="missing|expected|must be 1"):
             Calibration.load(path)
-    path.write_bytes(b" " * (json_files.MOST_BYTES + 1))
+    path.write_bytes(b" " * (saved.MOST_BYTES + 1))
     with pytest.raises(ValueError, match="larger than 64 MiB"):
         Calibration.load(path)
     for error in (FileNotFoundError, ValueError):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
-from softmax2d._pictures import palettes, preview
+from softmax2d._pictures import preview
+from softmax2d._pictures.classes import PALETTES, palette
 from softmax2d.cli import app
 from softmax2d.stream.plan import tiles
 from softmax2d.stream.recovery.stage import ArrayStage
@@ -175,12 +176,12 @@ def test_eight_bits_of_confidence(cli, tmp_path, suffix):
         assert np.abs(found * (top / 255) - values).max() <= top / 255 / 2 + 1e-6
 
 
-@pytest.mark.parametrize("name", palettes.PALETTES)
+@pytest.mark.parametrize("name", PALETTES)
 def test_palette_of_png_and_tiff(cli, tmp_path, name):
     scores = logits((7, 17, 23))
     source = saved(tmp_path / "in.npy", scores)
     labels = s2d.segment(scores).labels
-    colours = palettes.palette(name, 7)
+    colours = palette(name, 7)
     assert len(np.unique(colours, axis=0)) == 7
     assert cli(source, "-o", tmp_path / "out.png", "--palette", name)[0] == 0
     image = Image.open(tmp_path / "out.png")
@@ -195,12 +196,12 @@ def test_palette_of_png_and_tiff(cli, tmp_path, name):
 
 
 def test_known_colours():
-    assert palettes.palette("voc", 22)[[0, 1, 2, 15, 20]].tolist() == [
+    assert palette("voc", 22)[[0, 1, 2, 15, 20]].tolist() == [
         [0, 0, 0], [128, 0, 0], [0, 128, 0], [192, 128, 128], [0, 64, 128],
     ]  # fmt: skip
-    assert palettes.palette("cityscapes", 19)[[0, 13]].tolist() == [[128, 64, 128], [0, 0, 142]]
-    assert len(np.unique(palettes.palette("distinct", 200), axis=0)) == 200
-    assert len(np.unique(palettes.palette("voc", 256), axis=0)) == 256
+    assert palette("cityscapes", 19)[[0, 13]].tolist() == [[128, 64, 128], [0, 0, 142]]
+    assert len(np.unique(palette("distinct", 200), axis=0)) == 200
+    assert len(np.unique(palette("voc", 256), axis=0)) == 256
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_preview_shows_the_labels_and_a_legend(cli, tmp_path):
     source = saved(tmp_path / "in.npy", scores)
     args = ["-o", tmp_path / "out.npy", "--preview", tmp_path / "see.png", "--palette", "voc"]
     assert cli(source, *args)[0] == 0
-    expected = palettes.palette("voc", 3)[s2d.segment(scores).labels]
+    expected = palette("voc", 3)[s2d.segment(scores).labels]
     same(tmp_path / "see.png", expected)
     assert cli(source, *args, "--overwrite", "--classes", "road,sky,tree")[0] == 0
     named = read(tmp_path / "see.png")
@@ -240,7 +241,7 @@ def test_preview_shows_the_labels_and_a_legend(cli, tmp_path):
 def test_large_preview_is_thinned(monkeypatch):
     monkeypatch.setattr(preview, "LARGEST", 10)
     labels = np.arange(35 * 20, dtype=np.uint8).reshape(35, 20) % 3
-    colours = palettes.palette(None, 3)
+    colours = palette(None, 3)
     stage = ArrayStage(labels, "labels", labels.shape, labels.dtype)
     picture = preview.draw(preview.thin(stage), colours, None, {})
     np.testing.assert_array_equal(picture, colours[labels[::4, ::4]])

@@ -16,7 +16,7 @@ import softmax2d as s2d
 from softmax2d import reference
 from softmax2d._gate.logits import logits_of
 from softmax2d._gate.options import LossTerms, Resampling
-from softmax2d._losses.passes import prepare
+from softmax2d._losses.cross_entropy import prepare
 from tests import cases, truth
 from tests.ulp import assert_within, ulp_of
 

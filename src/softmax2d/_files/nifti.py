@@ -21,12 +21,11 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.formats import suffix_of
-from softmax2d._files.source.nodata import Mask
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
 BOMB_RATIO, BOMB_BYTES = 200, 1 << 30

@@ -29,10 +29,14 @@ from inspect import Parameter
 from types import FunctionType
 from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
+from softmax2d._gate.arrays import Array
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 P = ParamSpec("P")
 Packed = TypeVar("Packed")
 Result = TypeVar("Result")
+# From a loss's public name, whether the gradient is wanted, and the pair's fixed arguments.
+Compute = Callable[..., tuple[Any, Any]]
 Text = Callable[[], None]  # gives a name and a docstring
 
 
@@ -68,6 +72,19 @@ def function_of(
         return dressed
 
     return decorate
+
+
+def value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Callable[P, Any]]:
+    """Make a public function that returns the loss."""
+    return function_of(prepare, lambda compute, where: compute(where, False, *fixed)[0], "Any")
+
+
+def pair_of(
+    prepare: Callable[P, Compute], *fixed: Any
+) -> Callable[[Text], Callable[P, tuple[Any, Array]]]:
+    """Make a public function that returns the loss and its gradient."""
+    result = "tuple[Any, Array]"
+    return function_of(prepare, lambda compute, where: compute(where, True, *fixed), result)
 
 
 def _text(annotation: Any) -> Any:

@@ -14,8 +14,8 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling
+from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
-from softmax2d._losses.pairs import Compute, pair_of, value_of
 from softmax2d._native import core
 
 Classes = Literal["present", "all"]

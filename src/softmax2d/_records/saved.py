@@ -1,18 +1,80 @@
 """Results that are kept as small JSON files, all in one envelope.
 
 ``{"format": "softmax2d calibration", "format_version": 1, ...}``: format and version stand before
-the fields and are checked before any of them.
+the fields and are checked before any of them. A file is written whole or not at all; when it is
+read, its size, depth and keys are checked before its fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Self
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
-from softmax2d._errors import Path
-from softmax2d._records import json_files
+from softmax2d._errors import Missing, Path, Refused, failing, one_line
+from softmax2d._files.source.regular import open_regular
 from softmax2d._records.fields import Field, json_values
 from softmax2d._whole_file import write_whole
+
+T = TypeVar("T")
+
+MOST_BYTES = 1 << 26  # 64 MiB; the longest, trade-offs of a thousand classes, take some
+
+
+def render_json(values: dict[str, Any], indent: int | None = 1) -> str:
+    """The text of a JSON file; without an indent on one line."""
+    import json
+
+    apart = None if indent is not None else (",", ":")
+    options: dict[str, Any] = {"allow_nan": False, "ensure_ascii": False, "separators": apart}
+    return json.dumps(values, indent=indent, **options) + "\n"
+
+
+def load_json(path: Path, make: Callable[[Any], T], most: int = MOST_BYTES) -> T:
+    """What ``make`` makes of the JSON in a file of at most so many bytes.
+
+    Raises
+    ------
+    Missing
+        No such file; a ValueError and a FileNotFoundError.
+    Refused
+        No JSON, too large, nested too deeply, a key twice, NaN, or what ``make``
+        refuses; a ValueError.
+    Failed
+        Reading failed; an OSError.
+    """
+    import json
+
+    if not os.path.exists(path):
+        raise Missing(path)
+    with open_regular(path) as file, failing(path):
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise Refused(path, f"is larger than {most >> 20} MiB, and no such file.")
+    try:
+        plain = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant
+        )
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        cause = one_line(cause)[:120]
+        raise Refused(path, f"is no JSON that can be read: {cause}.") from None
+    try:
+        return make(plain)
+    except (TypeError, ValueError) as error:
+        raise Refused(path, str(error)) from None
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
 
 _VERSION = 1
 
@@ -28,7 +90,7 @@ class Saved:
     _FORMAT: ClassVar[str]
     _FIELDS: ClassVar[Sequence[Field]] = ()
     _INDENT: ClassVar[int | None] = 1  # spaces; None writes one line
-    _MOST_BYTES: ClassVar[int] = json_files.MOST_BYTES
+    _MOST_BYTES: ClassVar[int] = MOST_BYTES
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
@@ -94,7 +156,7 @@ class Saved:
 
     def to_json(self) -> str:
         """The text of the file that :meth:`save` writes."""
-        return json_files.render(self.to_dict(), self._INDENT)
+        return render_json(self.to_dict(), self._INDENT)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all; a file of that name is replaced."""
@@ -111,4 +173,4 @@ class Saved:
         Failed
             Reading failed; an OSError.
         """
-        return json_files.load(path, cls.from_dict, cls._MOST_BYTES)
+        return load_json(path, cls.from_dict, cls._MOST_BYTES)

@@ -19,7 +19,7 @@ from softmax2d._files.source.source import Box, Source, bands
 from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
-from softmax2d._pictures.names import read_names
+from softmax2d._pictures.classes import read_names
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import is_list_of_numbers

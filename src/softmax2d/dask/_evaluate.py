@@ -18,10 +18,17 @@ from softmax2d._native import core
 from softmax2d._statistics.evaluate import count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _labelled
-from softmax2d.dask._blocks import Block
-from softmax2d.dask._dask import Delayed, HighLevelGraph, Lazy, da, optimize
-from softmax2d.dask._pieces import pieces
-from softmax2d.dask._plan import Plan, plan_call, stand_in
+from softmax2d.dask._pieces import Block, pieces
+from softmax2d.dask._plan import (
+    Delayed,
+    HighLevelGraph,
+    Lazy,
+    Plan,
+    da,
+    optimize,
+    plan_call,
+    stand_in,
+)
 
 _FAN_IN = 8  # statistics that one task adds up
 

@@ -13,10 +13,9 @@ from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, W
 from softmax2d._gate.signatures import function_of
 from softmax2d._ops.probs import fill_probs
 from softmax2d._ops.segment import Segmentation, segment_logits
-from softmax2d.dask import _blocks, _labelled
-from softmax2d.dask._dask import da
+from softmax2d.dask import _labelled, _pieces
 from softmax2d.dask._pieces import Pieces, pieces
-from softmax2d.dask._plan import Plan, plan_call
+from softmax2d.dask._plan import Plan, da, plan_call
 
 
 def segment(
@@ -112,7 +111,7 @@ def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
     plan = cut.plan
     labels = np.min_scalar_type(plan.classes - 1)
     values = np.dtype(np.float64 if plan.alike.dtype.itemsize == 8 else np.float32)
-    found = cut.each(_blocks.find, prefix="segment", dtype=object, names=names, best=best)
+    found = cut.each(_pieces.find, prefix="segment", dtype=object, names=names, best=best)
     wanted = [n for n in Segmentation._fields if n in names or (best and n.startswith("top_"))]
     pixels = tuple(range(found.ndim))
     new = found.ndim
@@ -122,7 +121,7 @@ def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
         top = name.startswith("top_")
         out = (*pixels[: plan.axis], new, *pixels[plan.axis :]) if top else pixels
         lazy[name] = da.blockwise(
-            _blocks.field,
+            _pieces.field,
             out,
             found,
             pixels,
@@ -207,7 +206,7 @@ def _probabilities(plan: Plan, *, logs: bool) -> Any:
     if plan.lazy:
         dtype = own if own.isnative else own.newbyteorder("=")
         result = pieces(plan).each(
-            _blocks.probabilities, prefix=where, dtype=dtype, with_classes=True, logs=logs
+            _pieces.probabilities, prefix=where, dtype=dtype, with_classes=True, logs=logs
         )
     else:
         result = fill_probs(where, plan.in_memory(), logs)

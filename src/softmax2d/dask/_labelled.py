@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d.dask import _frames
-from softmax2d.dask._plan import Plan
+from softmax2d.dask._plan import Plan, is_data_array
 
 RANK = "rank"
 _UNEVEN = 1e-3  # of a pixel: coordinates that differ by more from even ones are not continued
@@ -79,7 +78,7 @@ def label_result(plan: Plan, result: Any, new: str | None = None) -> Any:
 
 def target_data(plan: Plan, target: Any) -> Any:
     """The array in a target, its axes in the order of those of the result."""
-    if not _frames.is_data_array(target):
+    if not is_data_array(target):
         return target
     if plan.frame is None:
         return target.data

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import partial
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +16,49 @@ from softmax2d._gate.grids import Layout
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
-from softmax2d.dask import _frames
-from softmax2d.dask._dask import da
+
+# Most functions of Dask have no types.
+da: Any = import_module("dask.array")
+Delayed: Any = import_module("dask.delayed").Delayed
+HighLevelGraph: Any = import_module("dask.highlevelgraph").HighLevelGraph
+optimize: Any = import_module("dask").optimize
+
+Lazy = Any  # a dask array
+CLASS = "class"
+
+
+def is_data_array(value: Any) -> bool:
+    """Whether ``value`` is a DataArray; who has one has imported xarray."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, xarray.DataArray)
+
+
+def take_logits(where: str, logits: Any, axis: Any) -> tuple[Any, Any, Any]:
+    """The array in ``logits``, its class axis, and the DataArray that names its axes, or None."""
+    if is_data_array(logits):
+        return logits.data, _class_dimension(where, logits.dims, axis), logits
+    if isinstance(logits, da.Array):
+        return logits, axis, None
+    kind = type(logits).__name__
+    hint = f"Use softmax2d.{where} for arrays in memory."
+    if kind == "Dataset":
+        hint = "Choose one of its variables."
+    raise TypeError(f"{where}: logits must be a dask array or a DataArray; got {kind}. {hint}")
+
+
+def _class_dimension(where: str, dims: tuple[Any, ...], axis: Any) -> int:
+    """The class axis of a DataArray: a name, a number, or by default the dimension "class"."""
+    if isinstance(axis, str):
+        if axis not in dims:
+            raise ValueError(f"{where}: axis must be one of the dimensions {dims}; got {axis!r}.")
+        return dims.index(axis)
+    number = checks.whole(where, "axis", axis, "an integer or the name of a dimension")
+    if number != -3:
+        return number
+    if CLASS not in dims:
+        hint = f" Name the class axis with axis={dims[max(0, len(dims) - 3)]!r}." if dims else ""
+        raise ValueError(f'{where}: logits needs a dimension "{CLASS}"; got {dims}.{hint}')
+    return dims.index(CLASS)
 
 
 class Plan(NamedTuple):
@@ -67,7 +110,7 @@ def stand_in(where: str, name: str, array: Any, filler: str = "-np.inf") -> Arra
 
 def _refuse_lazy(where: str, name: str, value: Any) -> Any:
     """A value of the map, which is needed at once."""
-    array = value.data if _frames.is_data_array(value) else value
+    array = value.data if is_data_array(value) else value
     if isinstance(array, da.Array):
         raise TypeError(
             f"{where}: {name} must be in memory, because it is checked at once; got a lazy "
@@ -87,7 +130,7 @@ def plan_call(
     where: str, logits: Any, axis: Any, temperature: Any, bias: Any, how: Resampling
 ) -> Plan:
     """The plan of a call, or the refusal that the NumPy function gives."""
-    array, axis, frame = _frames.take_logits(where, logits, axis)
+    array, axis, frame = take_logits(where, logits, axis)
     alike = _floats(where, stand_in(where, "logits", array))
     axis = checks.class_axis(where, "logits", alike, axis)
     if where in ("segment", "evaluate"):

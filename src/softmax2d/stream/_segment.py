@@ -16,7 +16,8 @@ from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
-from softmax2d._pictures import palettes, preview
+from softmax2d._pictures import preview
+from softmax2d._pictures.classes import palette
 from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan.chunk_cache import cache_chunks
@@ -202,7 +203,7 @@ def _drawing(pictures: Results, paths: list[Path], style: Style, classes: int) -
     """What draws the preview when all labels are stored."""
     if not paths:
         return None
-    colours = palettes.palette(None, classes) if style.palette is None else style.palette
+    colours = palette(None, classes) if style.palette is None else style.palette
 
     def draw(stages: dict[str, Stage], counts: Counts) -> None:
         thin = preview.thin(stages["labels"])

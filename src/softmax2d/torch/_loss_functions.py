@@ -11,7 +11,7 @@ from torch import Tensor
 import softmax2d as numpy_functions
 from softmax2d._gate.options import Reduction, Window
 from softmax2d._gate.signatures import Text, function_of
-from softmax2d._losses import overlap
+from softmax2d._losses import regions as overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size, is_exporting
 from softmax2d.torch.gate import arguments, tensors

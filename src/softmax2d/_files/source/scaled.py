@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.source.nodata import Mask, convert_nodata
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Array, Box, Mask, Source, convert_nodata
 
 _TOLD = (
     "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata", "space",

@@ -74,9 +74,8 @@ class ZarrSource(Source):
             for place in places:
                 self._check(place)
             found = self._decode_box(box, places, new) if self._found.zstd else self._values(box)
-            for (
-                place
-            ) in places:  # zarr returns fill values for a chunk deleted while we read: check again
+            # zarr returns fill values for a chunk deleted while we read: check again
+            for place in places:
                 self._check(place)
             return found
         except StreamError:

@@ -23,7 +23,7 @@ from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
-from softmax2d._pictures.names import check_names
+from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of

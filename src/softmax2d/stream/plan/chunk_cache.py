@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.source.nodata import Mask
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d.stream.plan.geometry import Geometry
 
 Place = tuple[int, ...]

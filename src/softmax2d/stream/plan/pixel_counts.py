@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.source.nodata import Mask
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.maps import Map
 from softmax2d._native import core

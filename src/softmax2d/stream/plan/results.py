@@ -13,8 +13,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.formats import format_of, suffix_of
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
-from softmax2d._pictures.names import check_names
-from softmax2d._pictures.palettes import check_palette
+from softmax2d._pictures.classes import check_names, check_palette
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.places import is_path, numpy_view
 from softmax2d.stream.plan.tile_results import Operation

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from softmax2d._gate import checks, maps, sizes
+from softmax2d._gate import checks, grids, maps
 from softmax2d.torch.gate import tensors
 from softmax2d.torch.gate.options import LossOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
@@ -48,7 +48,7 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     names = checks.names_of(where, "interpolation", given.interpolation)
     if not isinstance(given.interpolation, str) and len(names) == 1:
         names = *names, ""  # one name in a sequence is not one name for all
-    sizes.flag(where, "align_corners", given.align_corners)
+    grids.flag(where, "align_corners", given.align_corners)
     spatial_dims = given.spatial_dims
     if spatial_dims is not None:
         spatial_dims = checks.whole(where, "spatial_dims", spatial_dims)
@@ -58,7 +58,7 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
         found = found._replace(size=_sizes_of(where, given.size, count))
     if given.window is not None:
         own = found.pixel_shape(logits.shape)[-count:] if count else ()
-        slices = sizes.window_slices(where, given.window, own)
+        slices = grids.window_slices(where, given.window, own)
         bounds = [number for s, n in zip(slices, own, strict=True) for number in s.indices(n)]
         found = found._replace(window=bounds)
     return found

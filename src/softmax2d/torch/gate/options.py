@@ -45,7 +45,7 @@ class RegionOptions(NamedTuple):
     ignore_index: int | None
     smooth: float
     where: str  # the public function, for messages
-    factors: Sequence[float]  # of softmax2d._losses.overlap
+    factors: Sequence[float]  # of softmax2d._losses.regions
 
 
 class LovaszOptions(NamedTuple):

@@ -19,8 +19,8 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import LossTerms
 from softmax2d._gate.targets import Target
-from softmax2d._losses import overlap
-from softmax2d._losses import passes as losses
+from softmax2d._losses import cross_entropy as losses
+from softmax2d._losses import regions
 from softmax2d._losses.lovasz import lovasz as numpy_lovasz
 from softmax2d._ops import derivatives
 from softmax2d._ops.probs import fill_probs
@@ -189,9 +189,9 @@ def region(
 ) -> tuple[Tensor, Tensor]:
     """Dice, Jaccard or Tversky loss, and the factors of the probabilities in its gradient."""
     weight, ignore_index, smooth, where, factors = options
-    found = overlap.region_terms(
+    found = regions.region_terms(
         where,
-        overlap.Factors(*factors),
+        regions.Factors(*factors),
         _logits(where, logits, source),
         array_of(target),
         _numbers(weight),
@@ -212,7 +212,7 @@ def region_backward(
     """The gradient at the logits."""
     ready = _logits("region", logits, source)
     truth = targets.trust_labels(array_of(target), options.ignore_index)
-    grad = overlap.region_grad(ready, truth, slopes.numpy() * float(upstream))
+    grad = regions.region_grad(ready, truth, slopes.numpy() * float(upstream))
     return _match_strides(grad, logits)
 
 

@@ -28,7 +28,7 @@ from softmax2d._gate.grids import Tables
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
-from softmax2d._losses.passes import Pass
+from softmax2d._losses.cross_entropy import Pass
 from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels.cpu import array_of, tensor_of
