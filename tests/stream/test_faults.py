@@ -275,7 +275,7 @@ def test_an_input_that_only_looks_changed(scores, tmp_path, how):
 def test_a_changed_version_is_named(scores, tmp_path, monkeypatch):
     out = tmp_path / "out.npy"
     interrupted(scores, out)
-    monkeypatch.setattr("softmax2d.stream.recovery.header.__version__", "9.9")
+    monkeypatch.setattr("softmax2d.stream.recovery.unfinished.__version__", "9.9")
     with pytest.raises(Refused, match='version of softmax2d was ".*", now it is "9.9"'):
         segment_file(scores, out, outputs=OUTPUTS, resume=True)
 

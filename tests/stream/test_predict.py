@@ -17,7 +17,7 @@ from PIL import Image
 import softmax2d as s2d
 from softmax2d.cli import app
 from softmax2d.stream import Failed, Refused, StreamError, Unusable, predict
-from softmax2d.stream.sliding import windows
+from softmax2d.stream.sliding import blend
 
 rng = np.random.default_rng(7)
 OUTPUTS = ("labels", "confidence")
@@ -47,7 +47,7 @@ def coarse(stride):
 
 
 def starts_of(size, window, stride, overlap):
-    return windows.lay_windows(size, window, stride, overlap)
+    return blend.lay_windows(size, window, stride, overlap)
 
 
 def one_shot(model, image, window, overlap, weighting, stride=1, flips=False, pad="reflect"):
@@ -56,7 +56,7 @@ def one_shot(model, image, window, overlap, weighting, stride=1, flips=False, pa
     axes = [starts_of(n, window, stride, overlap) for n in image.shape[1:]]
     widths = [(0, 0)] + [(0, a.padded - a.size) for a in axes]
     whole = np.pad(image, widths, mode=pad).astype(np.float32)
-    own = [windows.profile(weighting, a.window) for a in axes]
+    own = [blend.profile(weighting, a.window) for a in axes]
     weight = own[0]
     for other in own[1:]:
         weight = np.multiply.outer(weight, other)
@@ -595,10 +595,10 @@ def test_refused_images(shape):
 
 def test_weights_of_a_cell_add_up_to_one():
     for size, window, stride, overlap in itertools.product((5, 40, 97), (8, 16), (1, 4), (0, 0.6)):
-        axis = windows.lay_windows(size, window, stride, overlap)
+        axis = blend.lay_windows(size, window, stride, overlap)
         assert axis.padded >= max(size, window)
         assert axis.padded - size < max(stride, window - size + 1)
-        for weighting in windows.WEIGHTINGS:
+        for weighting in blend.WEIGHTINGS:
             total = np.zeros(axis.cells)
             for start, share in zip(axis.starts, axis.weights(weighting), strict=True):
                 assert (share > 0).all()

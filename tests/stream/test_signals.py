@@ -12,7 +12,7 @@ import pytest
 
 from softmax2d.cli._app import Stopped, _stop_signals
 from softmax2d.stream.workers import threads
-from softmax2d.stream.workers.signals import hold_back
+from softmax2d.stream.workers.threads import hold_back
 
 NAMES = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 

@@ -26,10 +26,9 @@ from softmax2d.stream.counting.evaluation import (
     header_of,
     job_of,
 )
-from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
-from softmax2d.stream.plan.places import account_path, input_files, is_path
+from softmax2d.stream.plan.places import Input, account_path, input_files, is_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record

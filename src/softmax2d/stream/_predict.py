@@ -10,17 +10,14 @@ from typing import Any, Unpack
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
 from softmax2d.stream._run import Run, run_here, split_places
-from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import budget_left, parse_memory
 from softmax2d.stream.plan.options import PREDICTION, Prediction
-from softmax2d.stream.plan.places import account_path, check_apart, input_files
+from softmax2d.stream.plan.places import Input, account_path, check_apart, input_files
 from softmax2d.stream.plan.results import Style, Target, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import output_names
 from softmax2d.stream.plan.tiles import CHUNK, Tiling
-from softmax2d.stream.recovery.header import run_header
-from softmax2d.stream.recovery.unfinished import Work
-from softmax2d.stream.sliding.bands import Bands
-from softmax2d.stream.sliding.plan import Plan, Sliding, plan_bands
+from softmax2d.stream.recovery.unfinished import Work, run_header
+from softmax2d.stream.sliding.plan import Bands, Plan, Sliding, plan_bands
 from softmax2d.stream.workers.summary import Summary
 
 

@@ -20,13 +20,18 @@ from softmax2d._pictures import preview
 from softmax2d._pictures.classes import palette
 from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
-from softmax2d.stream.plan.chunk_cache import cache_chunks
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
-from softmax2d.stream.plan.inputs import Input, resampling_of
-from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
 from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
 from softmax2d.stream.plan.pixel_counts import Counts
-from softmax2d.stream.plan.places import account_path, check_apart, check_paths, input_files
+from softmax2d.stream.plan.places import (
+    Input,
+    account_path,
+    check_apart,
+    check_paths,
+    input_files,
+    resampling_of,
+)
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import (
     ClassMap,
@@ -36,9 +41,8 @@ from softmax2d.stream.plan.tile_results import (
     output_names,
 )
 from softmax2d.stream.plan.tiles import Tiling, tile_for_results
-from softmax2d.stream.recovery.header import run_header
 from softmax2d.stream.recovery.stage import Stage
-from softmax2d.stream.recovery.unfinished import Work
+from softmax2d.stream.recovery.unfinished import Work, run_header
 from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.cluster import Cluster, connect, run_on_cluster

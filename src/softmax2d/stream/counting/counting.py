@@ -25,9 +25,8 @@ from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d.stream.plan import pixel_counts
-from softmax2d.stream.plan.chunk_cache import cache_chunks
 from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize
-from softmax2d.stream.plan.memory import budget_left, decoded_bytes
+from softmax2d.stream.plan.memory import budget_left, cache_chunks, decoded_bytes
 from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
 from softmax2d.stream.recovery.journal import Record
 
@@ -40,39 +39,21 @@ _CELL = 64  # pixels along an axis of one cell of a network's scores, at most
 
 @dataclass(frozen=True)
 class Plan:
-    """Where logits and truth lie, and in which tiles they are read.
+    """Where logits and truth lie, and in which tiles they are read."""
 
-    Attributes
-    ----------
-    source, truth : Source
-        The logits and, None for logits alone, the true classes.
-    geometry : Geometry
-        Of the truth's pixels over the logits.
-    tiling : Tiling
-        Of these pixels.
-    ignore_index : int or None
-        The truth of pixels that count nowhere.
-    nodata : float or None
-        Logits stored as this in any class: such a pixel counts nowhere.
-    blank : bool
-        Make such logits NaN, for counts without a truth, which would leave such pixels out.
-    """
-
-    source: Source
-    truth: Source | None
-    geometry: Geometry
-    tiling: Tiling
-    ignore_index: int | None
-    nodata: float | None
+    source: Source  # the logits
+    truth: Source | None  # the true classes; None for logits alone
+    geometry: Geometry  # of the truth's pixels over the logits
+    tiling: Tiling  # of these pixels
+    ignore_index: int | None  # the truth of pixels that count nowhere
+    nodata: float | None  # logits stored as this in any class: such a pixel counts nowhere
+    # Make such logits NaN, for counts without a truth, which would leave such pixels out.
     blank: bool = False
 
     def read(self, box: Box) -> tuple[Logits, Target | None]:
         """The logits that the pixels of a box need, without a map, and their truth.
 
-        Raises
-        ------
-        Refused
-            A truth that is no class; the message names its place in the file.
+        A truth that is no class is refused with its place in the file.
         """
         logits, tables = read_piece(self.source, self.geometry, box)
         geometry = self.geometry
@@ -230,13 +211,7 @@ class Counting:
 
 
 def check_labels(truth: Source) -> None:
-    """Refuse a truth that cannot be class indices.
-
-    Raises
-    ------
-    Refused
-        No integers, a colour picture, a JPEG.
-    """
+    """Refuse a truth that cannot be class indices."""
     if truth.dtype.kind not in "iu":
         raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
     if truth.axes is not None and "sample" in truth.axes:
@@ -246,13 +221,7 @@ def check_labels(truth: Source) -> None:
 
 
 def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, ...] | None:
-    """The spatial size of the truth where it is not that of the logits.
-
-    Raises
-    ------
-    Refused
-        No integers, or a shape that does not lie over the logits.
-    """
+    """The spatial size of the truth where it is not that of the logits."""
     check_labels(truth)
     own, shape = geometry.own, truth.shape
     if shape == own:
@@ -296,13 +265,6 @@ def plan_of(
 
     ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
     ``counted`` gives the bytes that the counts of so many classes take with so many workers.
-
-    Raises
-    ------
-    Refused
-        A file that cannot be used, or sizes that do not fit.
-    Unusable
-        Arguments that cannot be used.
     """
     losses.class_to_ignore(where, ignore_index)
     geometry = lay_out(logits, axis, where)
@@ -345,13 +307,7 @@ def _leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) 
 
 
 def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:
-    """The checked map of a plan's logits.
-
-    Raises
-    ------
-    Refused
-        Of another length than the classes, not positive, not finite.
-    """
+    """The checked map of a plan's logits."""
     try:
         return maps.affine(where, temperature, bias, plan.geometry.classes)
     except (TypeError, ValueError) as error:

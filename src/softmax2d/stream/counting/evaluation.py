@@ -54,13 +54,7 @@ class Found:
 
     @classmethod
     def from_json(cls, said: Record, classes: int, bins: int) -> Found:
-        """An object from the values of :meth:`to_json`.
-
-        Raises
-        ------
-        ValueError, TypeError, KeyError
-            Other values, or of other sizes.
-        """
+        """An object from the values of :meth:`to_json`; other values or sizes are refused."""
         shapes = (classes, classes), (classes,), (3, classes, bins)
         statistics = dict(said["statistics"])
         for name, shape in zip(_ARRAYS, shapes, strict=True):
@@ -180,13 +174,7 @@ class Evaluation(Counting):
         return {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
 
     def go_on(self, state: Record) -> None:
-        """Begin with the values of :meth:`state`.
-
-        Raises
-        ------
-        ValueError, TypeError, KeyError
-            Values of another plan; nothing has changed then.
-        """
+        """Begin with the values of :meth:`state`; others raise an error and change nothing."""
         known = range(len(self.plan.tiling))
         tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
         if not tiles or spans(tiles) != state["tiles"]:
@@ -278,13 +266,7 @@ def header_of(
 def job_of(
     counting: Evaluation, files: tuple[Any, Any], keys: Any, fill: bool, mapped: dict[str, Any]
 ) -> Counted:
-    """The count of a tile of an evaluation, for other processes.
-
-    Raises
-    ------
-    Unusable
-        Logits or truth are no files.
-    """
+    """The count of a tile of an evaluation, for other processes."""
     if not all(map(is_path, files)):
         raise Unusable("a cluster reads files; give paths.")
     plan, (source, truth) = counting.plan, map(os.path.abspath, files)

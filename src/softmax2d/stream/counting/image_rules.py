@@ -20,13 +20,7 @@ _CELL_BYTES = 16  # of a bin's count and sum
 
 
 def check_decode(decode: Any) -> str:
-    """The name of a way to choose labels.
-
-    Raises
-    ------
-    Unusable
-        In no known way.
-    """
+    """The name of a way to choose labels."""
     try:
         return checks.decoding("segment_file", decode)
     except ValueError as error:
@@ -42,13 +36,7 @@ def histogram_bytes(decode: str, classes: int, workers: int) -> int:
 
 
 def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int) -> tuple[Any, ...]:
-    """The rule of each image, in order; the same whatever the tiles.
-
-    Raises
-    ------
-    StreamError
-        Reading failed.
-    """
+    """The rule of each image, in order; the same whatever the tiles."""
     geometry = operation.geometry
     plan = Plan(source, None, geometry, tiling, None, operation.nodata)
 

@@ -105,15 +105,6 @@ class Samples:
         Number of classes, the same in all.
     names : tuple of str or None
         Their names, where the first file has them.
-
-    Raises
-    ------
-    Unusable
-        No logits at all, more targets than logits, other numbers of classes; a ValueError.
-    Refused
-        A file that cannot be used.
-    TypeError
-        A dataset that does not give pairs.
     """
 
     @spell_out(SizedPairs)

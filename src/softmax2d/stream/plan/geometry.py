@@ -24,13 +24,7 @@ _SPATIAL = frozenset(
 
 
 def size_of(size: Any) -> int | tuple[int, ...] | None:
-    """A size as one integer, or as a tuple with one for each axis.
-
-    Raises
-    ------
-    Unusable
-        The size is no integer and holds something else than integers.
-    """
+    """A size as one integer, or as a tuple with one for each axis."""
     try:
         if size is None or np.ndim(size) == 0:
             return None if size is None else checks.whole("", "size", size)
@@ -42,30 +36,14 @@ def size_of(size: Any) -> int | tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a result's pixels lie.
+    """Where a result's pixels lie."""
 
-    Attributes
-    ----------
-    source : tuple of int
-        Shape of the logits.
-    axis : int
-        Their class axis, from the front.
-    batch : int
-        How many of a result's axes count images; the others are spatial.
-    shape : tuple of int
-        Of a result with one entry a pixel: batch and spatial axes.
-    interpolation : tuple of str
-        One for each spatial axis.
-    align_corners : bool
-        Of linear interpolation.
-    """
-
-    source: tuple[int, ...]
-    axis: int
-    batch: int
-    shape: tuple[int, ...]
-    interpolation: tuple[str, ...]
-    align_corners: bool
+    source: tuple[int, ...]  # shape of the logits
+    axis: int  # their class axis, from the front
+    batch: int  # how many of a result's axes count images; the others are spatial
+    shape: tuple[int, ...]  # of a result with one entry a pixel: batch and spatial axes
+    interpolation: tuple[str, ...]  # one for each spatial axis
+    align_corners: bool  # of linear interpolation
 
     @property
     def classes(self) -> int:
@@ -118,13 +96,7 @@ class Geometry:
 
 
 def class_axis(source: Source, axis: int | None) -> int | None:
-    """The class axis: ``axis``, the one that the file names, or the third from the end.
-
-    Raises
-    ------
-    Refused
-        The file names its axes and none of them counts classes, or it has five axes or more.
-    """
+    """The class axis: ``axis``, the one that the file names, or the third from the end."""
     if axis is not None:
         return axis
     if source.class_axis is not None:
@@ -188,13 +160,7 @@ def lay_out(source: Source, axis: int | None, where: str = "segment") -> Geometr
 
 
 def resize(geometry: Geometry, source: Source, how: Resampling, where: str = "segment") -> Geometry:
-    """The geometry of a result of the size and interpolation in ``how``.
-
-    Raises
-    ------
-    Refused
-        The gate refuses them; the message names the file.
-    """
+    """The geometry of a result of the size and interpolation in ``how``."""
     return _geometry(source, geometry.axis, how, where)
 
 

@@ -1,4 +1,4 @@
-"""Places that a run reads and writes: names of files, arrays in files, and which are the same."""
+"""Places that a run reads and writes: files, arrays in files, which are the same; inputs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import filecmp
 import mmap
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable, failing
 from softmax2d._files.formats import format_of
+from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import ArraySource, Source
 from softmax2d._gate.arrays import as_array
+from softmax2d._gate.options import Resampling
+from softmax2d.stream.plan.geometry import Geometry
 
+COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
+_VOLUME = 3
 _STORES = ("zarr.json", ".zgroup", ".zarray")
 
 
@@ -26,13 +32,7 @@ def is_path(value: Any) -> bool:
 
 
 def numpy_view(held: Any, name: str = "source") -> Any:
-    """A NumPy view of a tensor of another library (DLPack), which shares its memory; others as is.
-
-    Raises
-    ------
-    Unusable
-        On another device than the CPU.
-    """
+    """A view, as NumPy's, of another library's tensor (DLPack) on the CPU; others as they are."""
     if isinstance(held, np.ndarray) or not hasattr(held, "__dlpack__"):
         return held
     try:
@@ -59,15 +59,7 @@ class _MappedSource(ArraySource):
 
 
 def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Source:
-    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``.
-
-    Raises
-    ------
-    Refused
-        A file that cannot be used.
-    Unusable
-        No such thing.
-    """
+    """A source from a path, or from anything with ``shape``, ``dtype`` and ``__getitem__``."""
     if isinstance(source, Source):
         return source
     if is_path(source):
@@ -141,11 +133,6 @@ def account_path(path: Any, held: Sequence[Any], what: str = "account") -> Path 
     """Where the account goes: a file that the run itself neither reads nor writes.
 
     ``held`` are the paths and arrays that the run reads and writes; the message names ``what``.
-
-    Raises
-    ------
-    Refused
-        It is one of them or a folder, or its own folder is missing.
     """
     if path is None:
         return None
@@ -228,3 +215,65 @@ def _same_bytes(made: Path, existing: Path) -> bool:
     return files[0] == files[1] and all(
         filecmp.cmp(made / name, existing / name, shallow=False) for name in files[0]
     )
+
+
+@dataclass
+class Input:
+    """Logits, a truth or an image; the source is open within the block."""
+
+    place: Any  # as it was given
+    key: str | None = None  # which array of a file with several
+    fill: bool = False  # whether missing chunks are the fill value
+    source: Source = field(init=False)  # what is read there
+
+    def __enter__(self) -> Input:
+        self.source = open_any(self.place, self.key, fill=self.fill)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.source.close()
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that must stay as they are."""
+        return input_files(self.place)
+
+    @property
+    def path(self) -> str | None:
+        """The path for other processes; None of an array."""
+        return os.path.abspath(self.place) if is_path(self.place) else None
+
+
+def _reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | None]:
+    """The spatial size of a reference, and where its pixels lie: a path, or an array."""
+    spatial = len(geometry.shape) - geometry.batch
+    if not is_path(like):
+        return tuple(int(n) for n in getattr(like, "shape", like)), None
+    module = format_of(like, "open_source")
+    if hasattr(module, "size_of"):
+        size, space = module.size_of(like), module.space_of(like)
+    else:
+        with module.open_source(like, None, fill=True) as source:
+            size, space = source.shape, source.space
+            counting = source.class_axis
+        if counting is not None:
+            size = size[:counting] + size[counting + 1 :]
+        elif len(size) == spatial + 1 and size[-1] in COLOURS:
+            size = size[:-1]
+    if len(size) != spatial and not (geometry.last and len(size) == _VOLUME):
+        shown = " × ".join(map(str, size))
+        raise Refused(like, f"has size {shown}; the logits have {spatial} spatial axes.")
+    return tuple(size), space
+
+
+def resampling_of(
+    size: Any, like: Any, interpolation: Any, align_corners: bool, geometry: Geometry
+) -> tuple[Resampling, Space | None]:
+    """To what size, how, and where that lies in the world; ``geometry`` without resampling."""
+    if size is not None and like is not None:
+        raise Unusable("give size or like (--size or --like), not both.")
+    space = None
+    if like is not None:
+        size, space = _reference(like, geometry)
+    kinds = interpolation if isinstance(interpolation, str) else tuple(interpolation)
+    return Resampling(size, kinds, align_corners), space

@@ -24,29 +24,16 @@ Writable = Any  # a path, or anything with __setitem__
 
 @dataclass(frozen=True)
 class Target:
-    """A result to be made as a file.
+    """A result to be made as a file."""
 
-    Attributes
-    ----------
-    name : str
-        "labels", "confidence" and so on.
-    path : path
-        Its final name.
-    shape, dtype
-        Of its numbers.
-    chunks : tuple of int or None
-        What one task writes: the chunks of a result that is stored in such, in place. None where
-        tasks write something else: such a result, too, is assembled at the end.
-    look : Look
-        How it is presented.
-    """
-
-    name: str
-    path: Path
-    shape: tuple[int, ...]
+    name: str  # "labels", "confidence" and so on
+    path: Path  # its final name
+    shape: tuple[int, ...]  # of its numbers
     dtype: np.dtype[Any]
+    # What one task writes: the chunks of a result that is stored in such, in place. None where
+    # tasks write something else: such a result, too, is assembled at the end.
     chunks: tuple[int, ...] | None
-    look: Look
+    look: Look  # how it is presented
 
 
 @dataclass(frozen=True)
@@ -64,13 +51,7 @@ class Style:
 
 
 def check_style(style: Style, classes: int) -> Style:
-    """A style with one name and one colour for each class, where it has names and colours.
-
-    Raises
-    ------
-    Unusable
-        It has more or fewer, or something else in their place.
-    """
+    """A style with one name and one colour for each class, where it has names and colours."""
     names, palette = style.names, style.palette
     return Style(check_names(names, classes), check_palette(palette, classes), style.cog)
 

@@ -26,13 +26,7 @@ TOP = ("top_labels", "top_probs")
 
 
 def output_names(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
-    """The names of the outputs; those of the most probable classes come last.
-
-    Raises
-    ------
-    Unusable
-        An unknown output or encoding.
-    """
+    """The names of the outputs; those of the most probable classes come last."""
     if encoding not in _ENCODINGS:
         known = ", ".join(_ENCODINGS)
         raise Unusable(f"encoding must be one of {known}; got {encoding!r}.")
@@ -47,18 +41,12 @@ def output_names(outputs: Any, top_k: Any, encoding: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ClassMap:
-    """The map of the logits, z / temperature + bias; can be sent to another process.
+    """The map of the logits, z / temperature + bias; can be sent to another process."""
 
-    Attributes
-    ----------
-    temperature, bias : float or tuple of float, or None
-        As the caller gave them; a calibration in the place of a temperature is unpacked.
-    affine : tuple or None
-        For the core; None where it changes nothing.
-    """
-
+    # As the caller gave them; a calibration in the place of a temperature is unpacked.
     temperature: Any = 1.0
     bias: Any = None
+    # For the core; None where it changes nothing.
     affine: Map | None = field(default=None, compare=False, repr=False)
 
     def numbers(self) -> dict[str, Any]:
@@ -82,42 +70,21 @@ def _numbers(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Operation:
-    """What to compute, and how it is stored; can be sent to another process.
+    """What to compute, and how it is stored; can be sent to another process."""
 
-    Attributes
-    ----------
-    geometry : Geometry
-        Of the result's pixels over the logits.
-    dtype : str
-        Of the logits, in the file's byte order.
-    outputs : tuple of str
-        Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
-    map : ClassMap
-        The map of the logits.
-    top_k : int
-        Number of classes that the top results hold.
-    encoding : "float", "float32", "float16", "uint8"
-        How everything but labels is stored; "float" is the dtype of the NumPy functions.
-    nodata : float or None
-        Logits that are no data, as they are stored.
-    empty : int or None
-        The label of pixels without data.
-    decode : "argmax", "dice", "iou"
-        How labels are chosen.
-    rules : tuple
-        The numbers of each image's :class:`~softmax2d._ops.decode.Rule`, in order; none for
-        "argmax", and none before the pass that finds them.
-    """
-
-    geometry: Geometry
-    dtype: str
+    geometry: Geometry  # of the result's pixels over the logits
+    dtype: str  # of the logits, in the file's byte order
+    # Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
     outputs: tuple[str, ...]
-    map: ClassMap = ClassMap()
-    top_k: int = 0
+    map: ClassMap = ClassMap()  # the map of the logits
+    top_k: int = 0  # number of classes that the top results hold
+    # How everything but labels is stored; "float" is the dtype of the NumPy functions.
     encoding: str = "float"
-    nodata: float | None = None
-    empty: int | None = None
-    decode: str = "argmax"
+    nodata: float | None = None  # logits that are no data, as they are stored
+    empty: int | None = None  # the label of pixels without data
+    decode: str = "argmax"  # how labels are chosen
+    # The numbers of each image's :class:`~softmax2d._ops.decode.Rule`, in order; none for "argmax",
+    # and none before the pass that finds them.
     rules: tuple[Any, ...] = ()
 
     @property
@@ -264,13 +231,7 @@ def _itemsize(name: str) -> int:
 
 
 def free_label(classes: int, wanted: int | None, where: str) -> int:
-    """The number that stands for "no label": not a class, and held by the labels' dtype.
-
-    Raises
-    ------
-    Unusable
-        It is a class, or there is no number left.
-    """
+    """The number that stands for "no label": not a class, and held by the labels' dtype."""
     dtype = np.min_scalar_type(classes - 1)
     top = int(np.iinfo(dtype).max)
     number = top if wanted is None else wanted

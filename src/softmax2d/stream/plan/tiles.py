@@ -18,9 +18,8 @@ import numpy as np
 
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Box, Source, bands
-from softmax2d.stream.plan.chunk_cache import ChunkCache
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.memory import budget_left
+from softmax2d.stream.plan.memory import ChunkCache, budget_left
 from softmax2d.stream.plan.places import chunked_format
 from softmax2d.stream.plan.tile_results import Operation
 
@@ -34,31 +33,17 @@ LEAST_BYTES = 1 << 20  # ... unless tasks would be smaller than this
 
 @dataclass(frozen=True)
 class Tiling:
-    """Boxes that cover a result.
+    """Boxes that cover a result."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Of the result.
-    extents : tuple of int
-        Of a tile; those at the end may be smaller.
-    band : int
-        Pixels that a task computes in one go.
-    inner : tuple of int or None
-        Extents of the boxes within a tile that are cut into bands: the source's chunks.
-    held : bool
-        Whether a tile's results are held until all of them can be stored in one go.
-    chunk : tuple of int or None
-        Extents of a chunk of results that are stored in chunks; a tile has a whole number of them.
-        The number of workers does not change it, so that the bytes are the same; None stands for
-        the tile.
-    """
-
-    shape: tuple[int, ...]
-    extents: tuple[int, ...]
-    band: int
+    shape: tuple[int, ...]  # of the result
+    extents: tuple[int, ...]  # of a tile; those at the end may be smaller
+    band: int  # pixels that a task computes in one go
+    # Extents of the boxes within a tile that are cut into bands: the source's chunks.
     inner: tuple[int, ...] | None = None
-    held: bool = True
+    held: bool = True  # whether a tile's results are held until all of them can be stored in one go
+    # Extents of a chunk of results that are stored in chunks; a tile has a whole number of them.
+    # The number of workers does not change it, so that the bytes are the same; None stands for the
+    # tile.
     chunk: tuple[int, ...] | None = None
 
     @property
@@ -174,11 +159,6 @@ def plan_tiles(
         Whether results are stored in chunks that are chosen here, from those of the source.
     memory, workers : int
         The budget, and the most tasks at a time.
-
-    Raises
-    ------
-    Unusable
-        The chunks need more memory; the message names it.
     """
     geometry, source = costs.geometry, costs.source
     if source.whole_bytes:

@@ -48,12 +48,6 @@ class Checkpoint:
         Lines for the user.
     resumable : bool
         Whether a later run can continue.
-
-    Raises
-    ------
-    Refused
-        On entering: another process has the folder, the request was another one, or the folder
-        holds an unfinished run of another kind.
     """
 
     def __init__(self, beside: Path, header: Record, resume: bool = False) -> None:
@@ -110,13 +104,7 @@ class Checkpoint:
         self.notes.append(f"{self._beside}: what was kept is damaged; all tiles are counted again.")
 
     def keep(self, state: State) -> None:
-        """Write a checkpoint of ``state``, if it is time.
-
-        Raises
-        ------
-        Failed
-            It cannot be written; the last checkpoint is still there.
-        """
+        """Write a checkpoint of ``state``, if it is time; a failure leaves the last one."""
         started = monotonic()
         if started - self._last < max(SECONDS, _SHARE * self._took):
             return

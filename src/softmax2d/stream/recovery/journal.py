@@ -118,13 +118,7 @@ class Journal:
 
 
 def check_request(result: Path, before: Record, now: Record) -> None:
-    """Refuse to continue a run whose request was another; the message names the difference.
-
-    Raises
-    ------
-    Refused
-        Version, input, truth, parameters or tiling differ.
-    """
+    """Refuse to continue a run whose request was another; the message names the difference."""
     kinds = {
         "version": "version of softmax2d",
         "input": "input",

@@ -42,13 +42,6 @@ class Place:
     ----------
     result : path
         The final name.
-
-    Raises
-    ------
-    Refused
-        Another process has it: the message gives pid and host.
-    Failed
-        It cannot be made.
     """
 
     def __init__(self, result: Path) -> None:
@@ -152,18 +145,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that has a lock.
-
-    Attributes
-    ----------
-    pid, host
-        Of the process.
-    started : int or None
-        When it began, in the system's ticks: another program may have the same pid by now.
-    """
+    """The process that has a lock."""
 
     pid: int
     host: str
+    # When it began, in the system's ticks: another program may have the same pid by now.
     started: int | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -16,11 +16,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from softmax2d import __version__, _runtime
 from softmax2d._errors import Failed, Refused, failing
 from softmax2d._files.formats import format_of
+from softmax2d._files.source.presentation import Look
+from softmax2d._files.source.source import Source
 from softmax2d._whole_file import sync_folder
 from softmax2d.stream.plan.places import check_new, check_same, chunked_format
 from softmax2d.stream.plan.results import Target
+from softmax2d.stream.plan.tile_results import Operation
+from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Journal, Record, check_request
 from softmax2d.stream.recovery.lock import Place, remove, sync_tree
 from softmax2d.stream.recovery.stage import RawStage, StageAt
@@ -32,19 +39,11 @@ class Work:
 
     Use as a context: results appear when :meth:`commit` is called, and nothing is left of a run
     that was refused or stored no tile.
-
-    Attributes
-    ----------
-    targets : sequence of Target
-        The results; the first holds the journal.
-    header : dict
-        The request: version, input, parameters, tiling; JSON values.
-    resume, overwrite : bool
-        Whether to continue an unfinished run; whether existing results may be replaced.
     """
 
-    targets: Sequence[Target]
-    header: Record
+    targets: Sequence[Target]  # the results; the first holds the journal
+    header: Record  # the request: version, input, parameters, tiling; JSON values
+    # Whether to continue an unfinished run; whether existing results may be replaced.
     resume: bool = False
     overwrite: bool = False
     notes: list[str] = field(default_factory=list)
@@ -245,3 +244,39 @@ def _rename(part: Path, place: Place) -> None:
                 raise
             return
         os.replace(part, place.result)
+
+
+def run_header(source: Source, operation: Operation, tiling: Tiling, made: list[Target]) -> Record:
+    """What a resumed run compares; JSON values."""
+    geometry = operation.geometry
+    return {
+        "version": __version__,
+        "input": source.identity(),
+        "parameters": {
+            "axis": geometry.axis,
+            "size": list(geometry.shape),
+            "interpolation": list(geometry.interpolation),
+            "align_corners": bool(geometry.align_corners),
+            **operation.map.numbers(),
+            "outputs": list(operation.outputs),
+            "top_k": operation.top_k,
+            "encoding": operation.encoding,
+            "nodata": repr(operation.nodata),
+            "decode": operation.decode,
+            "results": {t.name: str(t.path.absolute()) for t in made},
+            "presentation": {t.name: _presentation(t.look) for t in made},
+            "instruction_set": _runtime.instruction_set(),
+        },
+        "tiling": tiling.to_json(),
+    }
+
+
+def _presentation(look: Look) -> Record:
+    palette = None if look.palette is None else np.asarray(look.palette).tolist()
+    space = None if look.space is None else [look.space.kind, look.space.fields]
+    return {
+        "names": None if look.names is None else list(look.names),
+        "palette": palette,
+        "space": space,
+        "cog": look.cog,
+    }

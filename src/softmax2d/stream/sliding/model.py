@@ -26,11 +26,6 @@ def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
     ----------
     model : callable, ``torch.nn.Module`` or path of an ONNX file
         A module runs on its own device, without gradients, and must be in evaluation mode.
-
-    Raises
-    ------
-    Refused, Unusable
-        The model is none of these, or cannot be used.
     """
     if isinstance(model, str | os.PathLike):
         return _load_onnx(model)
@@ -172,13 +167,7 @@ def _one_line(error: Exception) -> str:
 
 
 def output_of(model: Model, shape: tuple[int, ...], window: tuple[int, ...]) -> tuple[int, ...]:
-    """The number of classes and the pixels a cell along each axis, from one empty window.
-
-    Raises
-    ------
-    Unusable
-        The scores are not (N, C, ...), or cells are no whole number of pixels.
-    """
+    """The number of classes and the pixels a cell along each axis, from one empty window."""
     try:
         found = model(np.zeros(shape, np.float32))
     except StreamError:

@@ -1,22 +1,26 @@
-"""The plan of a network's run over an image: the request, checked, and bands of finished rows."""
+"""A network's run over an image: the request, checked, bands of finished rows, and their task."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from softmax2d._errors import Refused, Unusable
-from softmax2d._files.source.source import Box, Source
+from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._gate import grids
 from softmax2d._gate.grids import Tables
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.inputs import COLOURS
+from softmax2d.stream.plan.pixel_counts import Counts
+from softmax2d.stream.plan.places import COLOURS
 from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map, free_label
-from softmax2d.stream.sliding.blend import Blend, softmax_of
+from softmax2d.stream.recovery.journal import Record
+from softmax2d.stream.recovery.stage import Stage
+from softmax2d.stream.sliding.blend import Axis, Blend, check_windows, lay_windows, softmax_of
 from softmax2d.stream.sliding.model import load_model, output_of
-from softmax2d.stream.sliding.windows import Axis, check_windows, lay_windows
+from softmax2d.stream.workers.storing import holds, store
 
 _SCALES = {"uint8": 1 / 255, "uint16": 1 / 65535}
 _CHOICES = {
@@ -53,24 +57,12 @@ class Sliding:
 
 @dataclass(frozen=True)
 class Plan:
-    """Bands of rows, each finished by one row of windows.
+    """Bands of rows, each finished by one row of windows."""
 
-    Attributes
-    ----------
-    blend : Blend
-        The scores of the network's own cells.
-    operation : Operation
-        The results computed of them.
-    tables : tuple or None
-        From cells to pixels; None where a cell is a pixel.
-    request : dict
-        JSON values that a resumed run compares.
-    """
-
-    blend: Blend
-    operation: Operation
-    tables: Tables | None
-    request: dict[str, Any]
+    blend: Blend  # the scores of the network's own cells
+    operation: Operation  # the results computed of them
+    tables: Tables | None  # from cells to pixels; None where a cell is a pixel
+    request: dict[str, Any]  # JSON values that a resumed run compares
 
     @property
     def bands(self) -> int:
@@ -96,13 +88,7 @@ class Plan:
 
 
 def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
-    """Check everything, ask the model for one window, and plan.
-
-    Raises
-    ------
-    Refused, Unusable
-        As :func:`softmax2d.stream.predict`.
-    """
+    """Check everything, ask the model for one window, and plan."""
     if image.dtype.kind not in "fiub" and image.dtype.name != "bfloat16":
         raise Refused(image.path, f"holds {image.dtype}; an image holds real numbers.")
     channels, sizes = _spatial_sizes(image, asked.axis)
@@ -202,3 +188,67 @@ def _tables(axes: tuple[Axis, ...], kinds: tuple[str, ...]) -> Tables | None:
         return None
     cells, padded = tuple(a.cells for a in axes), tuple(a.padded for a in axes)
     return grids.tables(cells, padded, kinds, False)
+
+
+class Bands:
+    """Computes and stores bands in order, from the first one that it is called with."""
+
+    def __init__(self, plan: Plan, stages: dict[str, Stage]) -> None:
+        self._plan, self._stages = plan, stages
+        self._cells: Iterator[tuple[Array, Tables | None]] | None = None
+
+    def prepare(self) -> None:
+        """Do nothing: the first band reads the image."""
+
+    def __call__(self, tile: int) -> Record:
+        """Compute and store the next band."""
+        if self._cells is None:
+            self._cells = finished_cells(self._plan, tile)
+        cells, tables = next(self._cells)
+        box = self._plan.box(tile)
+        if box[0].start == box[0].stop:
+            return {"tile": tile, "crc": {}, **Counts().to_json()}
+        logits = np.ascontiguousarray(cells)
+        if self._plan.blend.probabilities is not None:
+            with np.errstate(divide="ignore"):
+                logits = np.log(logits)
+        missing = self._plan.blend.pixels_without_data(box)
+        found = self._plan.operation.run(logits, tables, box, missing)
+        sums = dict.fromkeys(self._stages, 0)
+        store(self._stages, self._plan.operation, box, found.stored, sums)
+        return {"tile": tile, "crc": sums, **found.counts.to_json()}
+
+    def is_stored(self, record: Record) -> bool:
+        """Whether the stages hold the band that the journal records."""
+        box = self._plan.box(record["tile"])
+        if box[0].start == box[0].stop:
+            return True
+        return holds(self._stages, self._plan.operation, [box], record["crc"])
+
+
+def finished_cells(plan: Plan, first: int) -> Iterator[tuple[Array, Tables | None]]:
+    """For each band from ``first`` on the cells of its pixels, and the tables within those.
+
+    A band whose cells finish no row gives no cells; the next bands use them.
+    """
+    shape = tuple(axis.cells for axis in plan.blend.axes)
+    held: Array | None = None
+    begin = 0  # the first row of cells that is held
+    for start, cells in plan.blend.bands(first):
+        band = plan.blend.axes[0].starts.index(start)
+        if held is None or plan.tables is None:
+            held, begin = cells, start
+        else:
+            held = np.concatenate([held, cells], axis=1)
+        if band >= first:
+            box = plan.box(band)
+            if box[0].start == box[0].stop:
+                yield held[:, :0], None
+                continue
+            part, tables = box, None
+            if plan.tables is not None:
+                part, tables = grids.cut(plan.tables, shape, box)
+            rows = slice(part[0].start - begin, part[0].stop - begin)
+            yield held[(slice(None), rows, *part[1:])], tables
+        drop = max(0, held.shape[1] - 1)
+        held, begin = held[:, drop:], begin + drop

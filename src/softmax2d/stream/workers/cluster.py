@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 from softmax2d import _runtime
 from softmax2d._errors import Failed, StreamError, Unusable, require
-from softmax2d.stream.plan.inputs import Input
-from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.plan.places import Input, open_any
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
@@ -82,11 +81,6 @@ class Cluster:
         Address of a scheduler, ``tcp://host:8786``; None starts processes here.
     processes : int or None
         Number of processes, without an address.
-
-    Raises
-    ------
-    Unusable
-        dask.distributed is missing, or no scheduler answers.
     """
 
     def __init__(self, address: str | None, processes: int | None = None) -> None:
@@ -183,13 +177,7 @@ def run_on_cluster(
 
 
 def connect(scheduler: str | int) -> Cluster:
-    """A connection to the scheduler at an address, or so many new processes of this machine.
-
-    Raises
-    ------
-    Unusable
-        The argument is neither an address nor a positive number, or no cluster can be reached.
-    """
+    """A connection to the scheduler at an address, or so many new processes of this machine."""
     if isinstance(scheduler, str):
         return Cluster(scheduler)
     if type(scheduler) is not int or scheduler < 1:

@@ -153,10 +153,7 @@ def do_tiles(
 ) -> None:
     """Do tiles; each record goes to ``note`` and is then counted in the summary.
 
-    Raises
-    ------
-    Exception
-        The first error of a tile; the summary has the numbers of those that failed.
+    The first error of a tile is raised; the summary has the numbers of the tiles that failed.
     """
     started = perf_counter()
 

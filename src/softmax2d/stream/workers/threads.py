@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, Protocol
 
 from softmax2d import _runtime
 from softmax2d._errors import Failed, StreamError
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.workers import signals
+
+_STOPPING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+@contextmanager
+def hold_back() -> Iterator[None]:
+    """Handle signals that stop a program after the block instead of within it.
+
+    A handler that raises (that of ^C does) may raise anywhere, also in the middle of a
+    ``threading.Condition``: it leaves another error, "release unlocked lock", and a thread that
+    goes on unseen. Only the main thread is interrupted so; in others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {n: h for n in _STOPPING if callable(h := signal.getsignal(n))}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda *signalled: came.append(signalled))
+        yield
+    finally:
+        with ExitStack() as stack:  # all handlers, even if the first to return raises at once
+            for number, handler in handlers.items():
+                stack.callback(signal.signal, number, handler)
+        for number, frame in came:
+            handlers[signal.Signals(number)](number, frame)
 
 
 class Task(Protocol):
@@ -45,7 +76,7 @@ class _Crew:
 
     def start(self) -> None:
         """Start the threads; signals wait, since a thread's start waits at a Condition."""
-        with signals.hold_back():
+        with hold_back():
             for thread in self._threads:
                 thread.start()
 
@@ -113,12 +144,6 @@ def run(task: Task, tiles: Iterable[int], report: Callable[[Record], None], work
         Takes each tile's record, in the calling thread, in the order in which they end.
     workers : int
         Number of threads.
-
-    Raises
-    ------
-    TileError
-        From the first error of a tile; tiles in other threads were finished and reported. It names
-        no tile if preparing failed.
     """
     try:
         task.prepare()
