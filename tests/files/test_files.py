@@ -20,7 +20,8 @@ from softmax2d._errors import Failed, Refused
 from softmax2d._files import npy as _npy
 from softmax2d._files import npz
 from softmax2d._files.source import unpacked
-from softmax2d.cli import _write, app
+from softmax2d.cli import app
+from softmax2d.stream import Results
 
 BIG = 2**80
 
@@ -415,7 +416,7 @@ def test_a_failing_last_step_gives_no_name(cli, tmp_path, monkeypatch):
     def broken(number):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(_write.os, "fsync", broken)
+    monkeypatch.setattr(os, "fsync", broken)
     code, err = cli(tmp_path / "in.npy", "-o", tmp_path / "out.npy")
     cause = f"softmax2d: {tmp_path}/out.npy: {os.strerror(errno.EIO)}. 1 of 1 tiles are kept:"
     assert code == 3
@@ -432,7 +433,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
     out = tmp_path / "out.bin"
     with (
         pytest.raises(Refused, match="exists"),
-        _write.Results([out], [], overwrite=False) as results,
+        Results([out], [], overwrite=False) as results,
     ):
         results.create(out).write(b"ours")
         out.write_bytes(b"theirs")
@@ -443,7 +444,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
 def test_results_have_the_usual_permissions(tmp_path):
     before = os.umask(0o027)
     try:
-        with _write.Results([tmp_path / "a"], [], overwrite=False) as results:
+        with Results([tmp_path / "a"], [], overwrite=False) as results:
             results.create(tmp_path / "a").write(b"x")
     finally:
         os.umask(before)
