@@ -11,7 +11,7 @@ import softmax2d as s2d
 from softmax2d import reference
 from softmax2d._gate.logits import logits_of
 from softmax2d._gate.options import Resampling
-from softmax2d.balance._weighted_sums import ShareSums, shares
+from softmax2d.balance._em import ShareSums, shares
 from tests import cases
 
 

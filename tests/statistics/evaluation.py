@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from softmax2d import Statistics, reference
 from softmax2d._exact_sums import ExactSum
-from softmax2d._statistics.counts import CLASS_BITS, TOP_BITS
+from softmax2d._statistics.measures import CLASS_BITS, TOP_BITS
 from tests import cases
 
 Array = NDArray[Any]

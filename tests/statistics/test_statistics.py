@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import softmax2d as s2d
 from softmax2d import Statistics, _core, reference
 from softmax2d._exact_sums import ExactSum
-from softmax2d._statistics.counts import CLASS_BITS, TOP_BITS
+from softmax2d._statistics.measures import CLASS_BITS, TOP_BITS
 from tests import cases
 from tests.statistics import evaluation
 

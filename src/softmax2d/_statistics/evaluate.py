@@ -19,12 +19,17 @@ from softmax2d._statistics.statistics import Statistics
 MAX_BINS = 10_000
 
 
+def whole_up_to(most: int, where: str, name: str, value: Any, words: str = "an integer") -> int:
+    """A whole number from 1 to ``most``; everything else is refused."""
+    number = checks.whole(where, name, value, words)
+    if not 1 <= number <= most:
+        raise ValueError(f"{where}: {name} must be between 1 and {most}; got {number}.")
+    return number
+
+
 def number_of_bins(where: str, bins: Any) -> int:
     """``bins``, refused out of range."""
-    number = checks.whole(where, "bins", bins)
-    if not 1 <= number <= MAX_BINS:
-        raise ValueError(f"{where}: bins must be between 1 and {MAX_BINS}; got {number}.")
-    return number
+    return whole_up_to(MAX_BINS, where, "bins", bins)
 
 
 def evaluate(

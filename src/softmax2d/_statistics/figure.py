@@ -10,13 +10,77 @@ import numpy as np
 from softmax2d._records.fields import or_null
 from softmax2d._report.charts import Confusion, Reliability
 from softmax2d._report.figure import Figure, Table
-from softmax2d._report.text import number
-from softmax2d._statistics import rows
+from softmax2d._report.text import Rows, number, printable, quantity
 from softmax2d._statistics.measures import Measures
 
+
+def class_names(found: Measures, names: Sequence[str] | None) -> list[str]:
+    """One name for each class, on one line; numbers where there are none."""
+    if names is not None and (isinstance(names, str) or len(names) != found.classes):
+        got = "a string" if isinstance(names, str) else f"{len(names)}"
+        raise ValueError(
+            f"report: names must be one for each of {found.classes} classes; got {got}."
+        )
+    return printable(names, found.classes)
+
+
+def headline(found: Measures) -> str:
+    """The numbers of pixels, images and classes in one line."""
+    images, classes = quantity(found.images, "image"), quantity(found.classes, "class")
+    line = f"{quantity(found.pixels, 'pixel')} in {images}, {classes}"
+    if found.undefined:
+        line += f"; {quantity(found.undefined, 'pixel')} without probabilities (NaN)"
+    return line
+
+
+def class_rows(found: Measures, names: list[str]) -> Rows:
+    """A heading and a row for each class."""
+    rows = [["class", "IoU", "Dice", "precision", "recall", "ECE", "pixels", "images"]]
+    measures = (found.iou, found.dice, found.precision, found.recall, found.class_ece)
+    counts = np.stack([found.class_pixels, found.image_counts]).T.tolist()
+    for name, values, whole in zip(names, np.stack(measures).T.tolist(), counts, strict=True):
+        rows.append([name, *map(number, values), *map(str, whole)])
+    return rows
+
+
+def bin_rows(found: Measures) -> Rows:
+    """A heading and a row for each bin of the confidence that is not empty."""
+    edges, count, confidence, accuracy = found.bins
+    rows = [["confidence", "pixels", "mean confidence", "accuracy", "accuracy - confidence"]]
+    for i in np.flatnonzero(count).tolist():
+        gap = accuracy[i] - confidence[i]
+        span = f"{edges[i]:.4f} to {edges[i + 1]:.4f}"
+        cells = number(confidence[i]), number(accuracy[i]), f"{gap:+.4f}"
+        rows.append([span, str(count[i]), *cells])
+    return rows
+
+
+def confusions(found: Measures, names: list[str], most: int = 10) -> Rows:
+    """A heading and the largest numbers of pixels that have another class's label."""
+    wrong = found.confusion * (1 - np.eye(found.classes, dtype=np.int64))
+    rows = [["truth", "label", "pixels", "share of the truth"]]
+    for at in np.argsort(-wrong, axis=None, kind="stable")[:most].tolist():
+        truth, label = divmod(at, found.classes)
+        if pixels := int(wrong[truth, label]):
+            share = pixels / int(found.class_pixels[truth])
+            rows.append([names[truth], names[label], str(pixels), f"{100 * share:.1f} %"])
+    return rows
+
+
+WORDS = {
+    "accuracy": "accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "mean_dice": "mean Dice",
+    "nll": "negative log-likelihood (nats)",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "ace": "average calibration error",
+    "mce": "maximum calibration error",
+    "classwise_ece": "class-wise calibration error",
+}
 _MEASURES = (
-    *("pixels", "undefined", "images", "accuracy", "mean_accuracy", "mean_iou", "mean_dice"),
-    *("nll", "brier", "ece", "ace", "mce", "classwise_ece"),
+    *("pixels", "undefined", "images", *WORDS),
     *("iou", "dice", "precision", "recall", "class_ece", "class_pixels", "image_counts"),
 )
 BARS = (
@@ -28,47 +92,32 @@ def figure_of(
     found: Measures, names: Sequence[str] | None, title: str, saved: Callable[[], Any]
 ) -> Figure:
     """The figure of a report; ``saved`` gives the statistics as a .json holds them."""
-    listed = rows.class_names(found, names)
-    shares = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
-    charts = (
-        reliability(
-            found,
-            "Reliability",
-            f"{BARS}; the line to the bar is the calibration error of the bin. On the dashed line "
-            "confidence is what it says.",
-        ),
-        Confusion(
-            "Confusion",
-            found.confusion,
-            listed,
-            shares,
-            "Share of each true class (row) that got each label (column).",
-        ),
-    )
-    return Figure(
-        title,
-        [rows.headline(found)],
-        _tables(found, listed),
-        charts,
-        lambda: _json_values(found, listed) | {"statistics": saved()},
-        totals=[(name, number(value)) for name, value in rows.totals(found)],
-    )
-
-
-def _tables(found: Measures, names: list[str]) -> list[Table]:
-    """Classes, the largest confusions, bins of the confidence."""
+    listed = class_names(found, names)
     lowest = np.argsort(found.iou, kind="stable").tolist()  # NaN, a class without pixels, is last
-    more = "classes of higher IoU, or without pixels"
-    classes = rows.class_rows(found, names)
-    tables = [Table(classes, "Classes", "", shares=range(1, 5), order=lowest, more=more)]
-    confusions = rows.confusions(found, names, 20)
-    if len(confusions) > 1:
-        tables.append(
-            Table(confusions, "Largest confusions", "largest confusions", left=2, listed=10)
-        )
+    more, rows = "classes of higher IoU, or without pixels", class_rows(found, listed)
+    tables = [Table(rows, "Classes", "", shares=range(1, 5), order=lowest, more=more)]
+    rows = confusions(found, listed, 20)
+    if len(rows) > 1:
+        tables.append(Table(rows, "Largest confusions", "largest confusions", left=2, listed=10))
     if found.pixels > found.undefined:
-        tables.append(Table(rows.bin_rows(found), "Calibration", ""))
-    return tables
+        tables.append(Table(bin_rows(found), "Calibration", ""))
+    caption = (
+        f"{BARS}; the line to the bar is the calibration error of the bin. On the dashed line "
+        "confidence is what it says."
+    )
+    words = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
+    cells = "Share of each true class (row) that got each label (column)."
+    charts = (
+        reliability(found, "Reliability", caption),
+        Confusion("Confusion", found.confusion, listed, words, cells),
+    )
+    totals = [(words, number(getattr(found, name))) for name, words in WORDS.items()]
+
+    def plain() -> dict[str, Any]:
+        measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
+        return {"classes": listed, "measures": measures, "statistics": saved()}
+
+    return Figure(title, [headline(found)], tables, charts, plain, totals)
 
 
 def reliability(found: Measures, heading: str, caption: str) -> Reliability:
@@ -76,9 +125,3 @@ def reliability(found: Measures, heading: str, caption: str) -> Reliability:
     errors = found.ece, found.ace, found.mce
     named = zip(("ECE", "ACE", "MCE"), map(number, errors), strict=True)
     return Reliability(heading, *found.bins, ", ".join(map(" ".join, named)), caption)
-
-
-def _json_values(found: Measures, names: list[str]) -> dict[str, Any]:
-    """Names and measures as the .json holds them."""
-    measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
-    return {"classes": names, "measures": measures}

@@ -1,12 +1,35 @@
-"""The measures of an evaluation, each from exact counts when it is asked for."""
+"""What an evaluation counts, integers only, and the measures made of these when asked for."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import operator
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from softmax2d._statistics.counts import CLASS_BITS, TOP_BITS, Array, Counts
+from softmax2d._exact_sums import ExactSum
+
+Array = NDArray[Any]
+
+TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
+
+
+def _freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
+    """A read-only copy of ``value`` as integers that are not negative."""
+    array = np.array(value) if isinstance(value, np.ndarray) else np.array(value, object)
+    if array.shape != shape:
+        raise ValueError(f"Statistics: {name} must have shape {shape}; got shape {array.shape}.")
+    if array.dtype.kind not in "iu":
+        for number in array.ravel().tolist():
+            if type(number) is not int:
+                raise TypeError(f"Statistics: {name} must be integers; got {number!r}.")
+    if array.size and array.min() < 0:
+        raise ValueError(f"Statistics: {name} must not be negative; got {array.min()}.")
+    array = array.astype(dtype, copy=False)  # np.array copied it
+    array.flags.writeable = False
+    return array
 
 
 class CalibrationBins(NamedTuple):
@@ -40,8 +63,125 @@ def mean_known(values: Array) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-class Measures(Counts):
-    """Counts with the measures that are made of them; :class:`Statistics` describes each."""
+class LabelMeasures:
+    """The measures of labels that follow from the margins of a confusion matrix."""
+
+    def _margins(self) -> tuple[Array, Array, Array]:
+        """Pixels of each class: in the truth, with its label, with its label rightly."""
+        raise NotImplementedError
+
+    @property
+    def accuracy(self) -> float:
+        """Share of pixels whose label is right."""
+        truth, _, right = self._margins()
+        return float(ratio(right.sum(), truth.sum()))
+
+    @property
+    def recall(self) -> Array:
+        """Share of a class's pixels that have its label (its accuracy), shape (C,)."""
+        truth, _, right = self._margins()
+        return ratio(right, truth)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean recall of the classes that occur in the truth."""
+        return mean_known(self.recall)
+
+    @property
+    def iou(self) -> Array:
+        """Intersection over union |T ∩ L| / (|T| + |L| - |T ∩ L|) (Jaccard), shape (C,)."""
+        truth, labels, right = self._margins()
+        return ratio(right, truth + labels - right)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU of the classes that occur in the truth or among the labels."""
+        return mean_known(self.iou)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measures(LabelMeasures):
+    """The fields of :class:`softmax2d.Statistics`, how they merge and compare, and the measures."""
+
+    confusion: Array
+    image_counts: Array
+    images: int
+    top_sums: Array
+    class_sums: Array
+    nll_sum: ExactSum
+    brier_sum: ExactSum
+
+    def __post_init__(self) -> None:
+        truth, sums = np.shape(self.confusion), np.shape(self.top_sums)
+        if len(truth) != 2 or not truth[0] or len(sums) != 2 or not sums[1]:
+            raise ValueError(
+                "Statistics: confusion must have shape (C, C) and top_sums shape (3, bins); "
+                f"got shapes {truth} and {sums}."
+            )
+        if type(self.images) is not int or self.images < 0:
+            raise ValueError(f"Statistics: images must be a count; got {self.images!r}.")
+        classes, bins = truth[0], sums[1]
+        shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
+            "confusion": (np.int64, (classes, classes)),
+            "image_counts": (np.int64, (classes,)),
+            "top_sums": (object, (3, bins)),
+            "class_sums": (np.int64, (3, classes, bins)),
+        }
+        for name, (dtype, shape) in shapes.items():
+            object.__setattr__(self, name, _freeze(name, getattr(self, name), dtype, shape))
+
+    @classmethod
+    def empty(cls, classes: int, bins: int = 15) -> Self:
+        """Statistics of no pixels: where a sum of tiles may start."""
+        shapes = ((classes, classes), (classes,), (3, bins), (3, classes, bins))
+        confusion, images, top, each = (np.zeros(shape, np.int64) for shape in shapes)
+        return cls(confusion, images, 0, top, each, ExactSum(), ExactSum())
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, C."""
+        return len(self.confusion)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def __add__(self, other: object) -> Self:
+        if not isinstance(other, Measures):
+            return NotImplemented
+        mine, yours = ((s.classes, s.top_sums.shape[1]) for s in (self, other))
+        if mine != yours:
+            raise ValueError(
+                "Statistics: only those of the same classes and bins can be added; got "
+                f"{mine[0]} classes in {mine[1]} bins and {yours[0]} classes in {yours[1]} bins."
+            )
+        return type(self)(*map(operator.add, self._values(), other._values()))
+
+    def __radd__(self, other: object) -> Self:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Measures):
+            return NotImplemented
+        return all(map(np.array_equal, self._values(), other._values()))
+
+    __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._values()
+
+    def as_one_image(self) -> Self:
+        """The same pixels, counted as one image: for the sum of an image's tiles.
+
+        Each call of :func:`softmax2d.evaluate` counts an image for every entry over the batch axes;
+        tiles of one image are so many images until they are put together.
+
+        Returns
+        -------
+        Statistics
+            With ``images`` 1, and ``image_counts`` 1 where the class occurs.
+        """
+        occurs = (self.confusion.sum(1) > 0).astype(np.int64)
+        return type(self)(self.confusion, occurs, 1, *self._values()[3:])
 
     @property
     def pixels(self) -> int:
@@ -62,49 +202,19 @@ class Measures(Counts):
         """Pixels of each class in the truth, shape (C,), int64."""
         return np.asarray(self.confusion.sum(1))
 
-    @property
-    def _right(self) -> Array:
-        return np.asarray(self.confusion.diagonal())
-
-    @property
-    def _either(self) -> Array:
-        """Pixels of the class in the truth plus those with its label."""
-        return np.asarray(self.confusion.sum(0) + self.confusion.sum(1))
-
-    @property
-    def accuracy(self) -> float:
-        """Share of pixels whose label is right."""
-        return float(ratio(self._right.sum(), self.pixels))
-
-    @property
-    def recall(self) -> Array:
-        """Share of a class's pixels that have its label (its accuracy), shape (C,)."""
-        return ratio(self._right, self.class_pixels)
+    def _margins(self) -> tuple[Array, Array, Array]:
+        return self.class_pixels, np.asarray(self.confusion.sum(0)), self.confusion.diagonal()
 
     @property
     def precision(self) -> Array:
         """Share of the pixels with a class's label that are of the class, shape (C,)."""
-        return ratio(self._right, self.confusion.sum(0))
-
-    @property
-    def mean_accuracy(self) -> float:
-        """Mean recall of the classes that occur in the truth."""
-        return mean_known(self.recall)
-
-    @property
-    def iou(self) -> Array:
-        """Intersection over union |T ∩ L| / (|T| + |L| - |T ∩ L|) (Jaccard), shape (C,)."""
-        return ratio(self._right, self._either - self._right)
-
-    @property
-    def mean_iou(self) -> float:
-        """Mean IoU of the classes that occur in the truth or among the labels."""
-        return mean_known(self.iou)
+        return ratio(self.confusion.diagonal(), self.confusion.sum(0))
 
     @property
     def dice(self) -> Array:
         """2 |T ∩ L| / (|T| + |L|), the F1 score of each class, shape (C,)."""
-        return ratio(2 * self._right, self._either)
+        truth, labels, right = self._margins()
+        return ratio(2 * right, truth + labels)
 
     @property
     def mean_dice(self) -> float:

@@ -8,19 +8,17 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.losses import number_between
 from softmax2d._gate.signatures import spell_out
-from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d._report.text import printable
-from softmax2d.balance._em import Course
+from softmax2d._statistics.evaluate import whole_up_to
+from softmax2d.balance._em import Course, ShareSums, shares
 from softmax2d.balance._estimated import EstimatedPrior
-from softmax2d.balance._log_prior import shares_of
 from softmax2d.balance._tune import map_of
-from softmax2d.balance._weighted_sums import ShareSums, shares
+from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import SizedScores
 
@@ -130,9 +128,7 @@ def estimate_prior(
         raise ValueError(f"{where}: source_prior must have {classes} classes; got {len(source)}.")
     scale, begin = map_of(where, temperature, "bias", bias, classes)
     tolerance = number_between(where, "tolerance", tolerance, 0)
-    most = checks.whole(where, "max_passes", max_passes)
-    if not 1 <= most <= _MOST:
-        raise ValueError(f"{where}: max_passes must be between 1 and {_MOST}; got {most}.")
+    most = whole_up_to(_MOST, where, "max_passes", max_passes)
     given = names_of(where, "names", names, samples)
 
     sums = partial(_sum_shares, samples, scale, begin)
@@ -161,14 +157,10 @@ def estimate_prior(
 
 def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) -> ShareSums:
     """The sums of one pass over the data."""
-    found: ShareSums | None = samples.total(partial(_weigh, weight=weight), temperature, bias)
+    found: ShareSums | None = samples.total(lambda z, *_: shares(z, weight), temperature, bias)
     if found is None or not found.pixels:
         raise ValueError(f"{_WHERE}: logits must have at least one pixel with probabilities.")
     return found
-
-
-def _weigh(source: Logits, _truth: Target | None, _images: int, *, weight: Array) -> ShareSums:
-    return shares(source, weight)
 
 
 def _warnings(course: Course, names: list[str], most: int) -> list[str]:
@@ -207,9 +199,9 @@ def _warnings_of_source(
     if samples.classes != len(source):
         raise ValueError(f"{where}: held_out must have {len(source)} classes.")
     found = samples.total(_calibration, temperature, bias)
-    if found is None or not found.truth.sum():
+    if found is None or not found[1].any():
         raise ValueError(f"{where}: held_out must hold at least one pixel that is not ignored.")
-    mean, truth = found.sums / found.sums.sum(), found.truth / found.truth.sum()
+    mean, truth = (row / row.sum() for row in found)
     warnings = []
     for first, name in ((mean, "mean probability"), (source, "source_prior")):
         off = np.abs(first - truth)
@@ -223,19 +215,9 @@ def _warnings_of_source(
     return warnings
 
 
-class _Held:
-    """Summed probabilities of each class and its pixels, where the truth is not ignored."""
-
-    def __init__(self, sums: Array, truth: Array) -> None:
-        self.sums, self.truth = sums, truth
-
-    def __add__(self, other: _Held) -> _Held:
-        return _Held(self.sums + other.sums, self.truth + other.truth)
-
-
-def _calibration(source: Logits, truth: Any, _images: int) -> _Held:
-
+def _calibration(source: Logits, truth: Any, _images: int) -> Array:
+    """Summed probabilities and pixels of each class, shape (2, C), where none is ignored."""
     sums: Any = tuple(np.zeros(source.classes) for _ in range(2))
     if not source.empty:
         core.region_sums(source.arguments(), truth.arguments(), *sums)
-    return _Held(sums[1], truth.counts)
+    return np.stack([sums[1], truth.counts])

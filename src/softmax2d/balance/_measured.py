@@ -12,7 +12,22 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.checks import whole
 from softmax2d._gate.losses import number_between
 from softmax2d._records.fields import Field, every, number, numbers, optional, or_null, read_only
-from softmax2d.balance._margins import Margins
+from softmax2d._statistics.measures import LabelMeasures, mean_known
+
+
+@dataclass(frozen=True, eq=False)
+class Margins(LabelMeasures):
+    """Pixels of each class in the truth, with its label, and with its label rightly.
+
+    The measures are those of :class:`softmax2d.Statistics`, to the bit.
+    """
+
+    truth: Array
+    labels: Array
+    right: Array
+
+    def _margins(self) -> tuple[Array, Array, Array]:
+        return self.truth, self.labels, self.right
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +55,10 @@ class Candidate:
     iou: Array
 
     @classmethod
-    def of(cls, bias: Array, tau: float | None, found: Margins) -> Self:
-        """The candidate of a bias, from the margins of its confusion matrix."""
-        sums = found.accuracy, found.mean_accuracy, found.mean_iou
-        return cls(bias.copy(), tau, *sums, found.recall, found.iou)
+    def of(cls, bias: Array, tau: float | None, found: LabelMeasures) -> Self:
+        """The candidate of a bias, with the measures of its labels."""
+        values = (getattr(found, field.name) for field in _FIELDS[2:])
+        return cls(bias.copy(), tau, *values)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists; null for NaN."""
@@ -53,30 +68,25 @@ class Candidate:
     def from_dict(cls, where: str, plain: Any, classes: int) -> Self:
         """What :meth:`to_dict` described."""
         if not isinstance(plain, dict) or any(field.name not in plain for field in _FIELDS):
-            names = ", ".join(field.name for field in _FIELDS)
-            raise ValueError(f"{where}: a candidate has {names}.")
+            raise ValueError(f"{where}: a candidate has {', '.join(f.name for f in _FIELDS)}.")
         for field in _FIELDS:
             field.check(where, plain[field.name])
         bias, recall, iou = (read_only(plain[name]) for name in ("bias", "recall", "iou"))
         if any(len(row) != classes for row in (bias, recall, iou)):
             raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
-        sums = read_only([plain[field.name] for field in _FIELDS[2:5]]).tolist()
+        means: list[Any] = read_only([plain[field.name] for field in _FIELDS[2:5]]).tolist()
         tau = plain["tau"] if plain["tau"] is None else float(plain["tau"])
-        accuracy, mean_accuracy, mean_iou = sums
-        return cls(bias, tau, accuracy, mean_accuracy, mean_iou, recall, iou)
+        return cls(bias, tau, *(*means, recall, iou))
 
 
 _FIELDS = (
     Field("bias", "a list of finite numbers", numbers),
     Field("tau", "null or a number", optional(number)),
-    *(
-        Field(name, "null or a number", optional(number))
-        for name in ("accuracy", "mean_accuracy", "mean_iou")
-    ),
-    *(
-        Field(name, "a list of numbers and nulls", every(optional(number)))
-        for name in ("recall", "iou")
-    ),
+    Field("accuracy", "null or a number", optional(number)),
+    Field("mean_accuracy", "null or a number", optional(number)),
+    Field("mean_iou", "null or a number", optional(number)),
+    Field("recall", "a list of numbers and nulls", every(optional(number))),
+    Field("iou", "a list of numbers and nulls", every(optional(number))),
 )
 
 
@@ -102,9 +112,7 @@ class Goal:
         """The value of the goal's measure."""
         if self.name != "recall":
             return float(getattr(found, self.name))
-        recall = found.recall[list(self.classes)]
-        known = recall[~np.isnan(recall)]
-        return float(known.mean()) if known.size else float("nan")
+        return mean_known(found.recall[list(self.classes)])
 
     def rank(self, found: Margins | Candidate) -> tuple[bool, float]:
         """Larger is better: within the bound first, then by the measure; outside, by accuracy."""
@@ -129,8 +137,7 @@ def goal_of(where: str, goal: Any, bound: Any, classes: int, names: Sequence[str
         bound = number_between(where, "at_least_accuracy", bound, 0, 1)
     if isinstance(goal, str) and goal in ("mean_iou", "mean_accuracy"):
         return Goal(goal, (), bound)
-    pair = isinstance(goal, tuple | list) and len(goal) == 2 and goal[0] == "recall"
-    if not pair:
+    if not (isinstance(goal, tuple | list) and len(goal) == 2 and goal[0] == "recall"):
         raise ValueError(
             f"{where}: goal must be 'mean_iou', 'mean_accuracy' or ('recall', classes); "
             f"got {str(goal)[:60]!r}."
@@ -151,9 +158,7 @@ def _class_of(where: str, given: Any, classes: int, names: Sequence[str] | None)
     """A class by its number or its name."""
     if isinstance(given, str):
         if names is None or given not in names:
-            known = (
-                "the classes have no names" if names is None else f"known are {', '.join(names)}"
-            )
+            known = f"known are {', '.join(names)}" if names else "the classes have no names"
             raise ValueError(f"{where}: goal names the class {given!r}; {known}.")
         return list(names).index(given)
     number = whole(where, "goal", given, "class numbers or names")

@@ -9,17 +9,16 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from softmax2d._gate import checks, maps
+from softmax2d._gate import maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
 from softmax2d._gate.signatures import spell_out
-from softmax2d._statistics.evaluate import count_pixels
+from softmax2d._statistics.evaluate import count_pixels, whole_up_to
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.balance._log_prior import shares_of
-from softmax2d.balance._margins import Margins
 from softmax2d.balance._measured import Candidate, goal_of
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
+from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import SizedPairs
 
@@ -132,7 +131,7 @@ def tune_bias(
     scale, begin = map_of(where, temperature, "start", start, classes)
     log_prior = _log_prior(where, prior, family, classes)
     grid = _taus(where, taus)
-    sweeps = _number_of_sweeps(where, sweeps)
+    sweeps = whole_up_to(_MOST_SWEEPS, where, "sweeps", sweeps)
     tolerance = number_between(where, "tolerance", tolerance, 0)
 
     search, plain, converged = Search(samples.total, scale, aim), family == "tau", True
@@ -158,19 +157,12 @@ def tune_bias(
     )
 
 
-def _number_of_sweeps(where: str, sweeps: Any) -> int:
-    number = checks.whole(where, "sweeps", sweeps)
-    if not 1 <= number <= _MOST_SWEEPS:
-        raise ValueError(f"{where}: sweeps must be between 1 and {_MOST_SWEEPS}; got {number}.")
-    return number
-
-
 def _start(samples: Samples, search: Search, begin: Array) -> tuple[Statistics, Candidate]:
     """The statistics and the candidate that the search starts from."""
     first = _evaluate(samples, search.temperature, begin)
     if first is None or not first.pixels:
         raise ValueError(f"{_WHERE}: target must hold at least one pixel that is not ignored.")
-    before = Candidate.of(begin, None, Margins.of(first.confusion))
+    before = Candidate.of(begin, None, first)
     if np.isnan(search.goal.score(before)):
         raise ValueError(f"{_WHERE}: goal names only classes that do not occur in the target.")
     return first, before
@@ -188,10 +180,10 @@ def _confirm(
     last, goal = first, search.goal
     if not np.array_equal(best.bias, before.bias):
         last = _evaluate(samples, search.temperature, best.bias)
-        best = Candidate.of(best.bias, best.tau, Margins.of(last.confusion))
+        best = Candidate.of(best.bias, best.tau, last)
     if goal.rank(best) < goal.rank(before) or np.array_equal(best.bias, before.bias):
         tau = 0.0 if plain else None
-        best, last = Candidate.of(before.bias, tau, Margins.of(first.confusion)), first
+        best, last = Candidate.of(before.bias, tau, first), first
     if not goal.keeps_bound(best):
         raise ValueError(
             f"{_WHERE}: at_least_accuracy, {goal.bound}, is kept by nothing that was tried; the "

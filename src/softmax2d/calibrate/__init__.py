@@ -20,12 +20,11 @@ True
 True
 """
 
-from softmax2d.calibrate._assess import Assessment, assess
 from softmax2d.calibrate._bootstrap import Interval, bootstrap, compare
 from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._fit import fit
 from softmax2d.calibrate._local import LocalCalibration, fit_local
-from softmax2d.calibrate._measures import MEASURES, adaptive_calibration_error
+from softmax2d.calibrate._measures import MEASURES, Assessment, adaptive_calibration_error, assess
 
 __all__ = [
     "MEASURES",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from softmax2d._exact_sums import ExactSum
 from softmax2d._gate import checks, losses
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.logits import Logits
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
@@ -68,29 +68,8 @@ class _Images:
         )
 
 
-def _statistics(samples: Samples, temperature: Any, bias: Any, bins: int) -> Iterator[Statistics]:
-    def count(source: Logits, target: Any, images: int) -> Statistics:
-        return count_pixels(source, target, images, bins)
-
-    yield from samples.each(count, temperature, bias)
-
-
-def _check_request(
-    where: str, measures: Any, bins: Any, replicates: Any, level: Any
-) -> tuple[tuple[str, ...], int, int, float]:
-    names, bins = measure_names(where, measures), number_of_bins(where, bins)
-    if bins_for(names, bins) > MAX_BINS:
-        most = MAX_BINS * bins // bins_for(names, bins)
-        raise ValueError(f"{where}: adaptive_ece takes at most {most} bins; got {bins}.")
-    number = checks.whole(where, "replicates", replicates)
-    if number < 1:
-        raise ValueError(f"{where}: replicates must be at least 1; got {number}.")
-    level = losses.number_between(where, "level", level, 0, 1)
-    return names, bins, number, level
-
-
 def _images_of(where: str, samples: Samples, how: tuple[Any, Any], bins: int) -> _Images:
-    found = list(_statistics(samples, *how, bins))
+    found = list(samples.each(partial(count_pixels, bins=bins), *how))
     if len(found) < 2:
         raise ValueError(f"{where}: needs at least two images to draw from; got {len(found)}.")
     return _Images(found)
@@ -118,17 +97,6 @@ def _quantiles(known: Array, tails: Array) -> tuple[float, float]:
     return low, high
 
 
-def _generator(where: str, seed: Any) -> np.random.Generator:
-    """The random generator of a seed."""
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{where}: seed must be an integer of at least 0, or anything else that "
-            f"numpy.random.default_rng takes; got {seed!r}."
-        ) from None
-
-
 def _pair(where: str, name: str, value: Any) -> tuple[Any, Any]:
     """Temperature and bias of one of two maps."""
     if not isinstance(value, tuple):
@@ -139,13 +107,6 @@ def _pair(where: str, name: str, value: Any) -> tuple[Any, Any]:
             f"got {len(value)} values."
         )
     return value[0], value[1]
-
-
-def _draws(generator: np.random.Generator, images: int, replicates: int) -> Iterator[Array]:
-    """How often each image occurs: once each, then at random for each replicate."""
-    yield np.ones(images, np.int64)
-    for _ in range(replicates):
-        yield generator.multinomial(images, np.full(images, 1 / images))
 
 
 @spell_out(Pairs, PAIRS)
@@ -222,23 +183,9 @@ def bootstrap(
     >>> found.low < found.value < found.high
     True
     """
-    where = "calibrate.bootstrap"
-    names, bins, number, level = _check_request(where, measures, bins, replicates, level)
-    generator = _generator(where, seed)
-    samples = Samples(where, logits, target, **options)
-    images = _images_of(where, samples, (temperature, bias), bins_for(names, bins))
-    values: dict[str, list[Any]] = {name: [] for name in names}
-    for times in _draws(generator, images.count, number):
-        _measure(images.resample(times), names, bins, values)
-    return _intervals(values, level)
-
-
-def _measure(
-    found: Statistics, names: tuple[str, ...], bins: int, to: dict[str, list[Any]]
-) -> None:
-    few = coarse(found, bins)
-    for name in names:
-        to[name].append(value_of(name, found if name == "adaptive_ece" else few, bins))
+    chance = replicates, level, seed
+    maps = {"temperature": (temperature, bias)}
+    return _resample("calibrate.bootstrap", maps, (logits, target, options), measures, bins, chance)
 
 
 @spell_out(Pairs, PAIRS)
@@ -289,18 +236,48 @@ def compare(
     >>> found["nll"].high < 0  # surely better
     True
     """
-    where = "calibrate.compare"
-    names, bins, number, level = _check_request(where, measures, bins, replicates, level)
-    generator = _generator(where, seed)
-    pairs = [_pair(where, name, value) for name, value in (("first", first), ("second", second))]
-    samples = Samples(where, logits, target, **options)
+    chance, maps = (replicates, level, seed), {"first": first, "second": second}
+    return _resample("calibrate.compare", maps, (logits, target, options), measures, bins, chance)
+
+
+def _resample(
+    where: str,
+    maps: dict[str, Any],
+    data: tuple[Any, Any, Pairs],
+    measures: Any,
+    bins: Any,
+    chance: tuple[Any, Any, Any],
+) -> dict[str, Interval]:
+    """Intervals of the measures of one map, or of a second one's less the first one's."""
+    names, bins = measure_names(where, measures), number_of_bins(where, bins)
     fine = bins_for(names, bins)
-    before, after = (_images_of(where, samples, pair, fine) for pair in pairs)
+    if fine > MAX_BINS:
+        most = MAX_BINS * bins // fine
+        raise ValueError(f"{where}: adaptive_ece takes at most {most} bins; got {bins}.")
+    replicates, level, seed = chance
+    if (number := checks.whole(where, "replicates", replicates)) < 1:
+        raise ValueError(f"{where}: replicates must be at least 1; got {number}.")
+    level = losses.number_between(where, "level", level, 0, 1)
+    try:
+        generator = np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{where}: seed must be an integer of at least 0, or anything else that "
+            f"numpy.random.default_rng takes; got {seed!r}."
+        ) from None
+    pairs = [_pair(where, name, value) for name, value in maps.items()]
+    logits, target, options = data
+    samples = Samples(where, logits, target, **options)
+    rows = [_images_of(where, samples, pair, fine) for pair in pairs]
     values: dict[str, list[Any]] = {name: [] for name in names}
-    for times in _draws(generator, before.count, number):
-        both: list[dict[str, list[Any]]] = [{n: [] for n in names} for _ in range(2)]
-        for images, to in zip((before, after), both, strict=True):
-            _measure(images.resample(times), names, bins, to)
+    images = rows[0].count
+    shares = np.full(images, 1 / images)
+    for i in range(number + 1):  # once each first, then at random
+        times = generator.multinomial(images, shares) if i else np.ones(images, np.int64)
+        drawn = [row.resample(times) for row in rows]
+        few = [coarse(found, bins) for found in drawn]
         for name in names:
-            values[name].append(np.subtract(both[1][name][0], both[0][name][0]))
+            taken = drawn if name == "adaptive_ece" else few
+            first, *second = (value_of(name, found, bins) for found in taken)
+            values[name].append(np.subtract(second[0], first) if second else first)
     return _intervals(values, level)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal, Unpack
 
 from softmax2d import __version__
 from softmax2d._gate import checks, losses
-from softmax2d._gate.arrays import Array
 from softmax2d._gate.signatures import spell_out
-from softmax2d.calibrate import _newton, _sums, _vector
+from softmax2d.calibrate import _search, _sums
 from softmax2d.calibrate._calibration import METHODS, Calibration
-from softmax2d.calibrate._pixels import WHERE, Pixels, range_of
-from softmax2d.calibrate._sums import FitSums
+from softmax2d.calibrate._sums import WHERE, FitSums, Pixels, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import SizedPairs
 
@@ -126,45 +123,18 @@ def fit(
     if method not in METHODS:
         raise ValueError(f"{WHERE}: method must be {', '.join(METHODS)}; got {method!r}.")
     bounds = range_of(WHERE, temperature_range)
-    most = checks.whole(WHERE, "iterations", iterations)
-    if most < 1:
+    if (most := checks.whole(WHERE, "iterations", iterations)) < 1:
         raise ValueError(f"{WHERE}: iterations must be at least 1; got {most}.")
     losses.text_or_none(WHERE, "data_date", data_date)
-    minimize = None if method == "temperature" else _vector.optimiser()
+    minimize = None if method == "temperature" else _search.optimiser()
     samples = Samples(WHERE, logits, target, **options)
     names = names_of(WHERE, "class_names", class_names, samples)
     weights = losses.class_weights(WHERE, weight, samples.classes)
-    pixels = Pixels(samples, _sums.unit_weights(_some(weights)))
+    if not (weights > 0).any():
+        raise ValueError(f"{WHERE}: weight must be positive for some class; got only 0.")
+    pixels = Pixels(samples, _sums.unit_weights(weights))
     first = pixels.sums(1.0)
-    best = _search(method, pixels, first, bounds, most, minimize)
-    found = _calibration(method, pixels, first, best)
-    return replace(found, class_names=names, data_date=data_date, bounds=bounds)
-
-
-def _search(
-    method: Method,
-    pixels: Pixels,
-    first: FitSums,
-    bounds: tuple[float, float],
-    most: int,
-    minimize: Any,
-) -> _vector.Best:
-    """The best map of a method; a search by class starts from one temperature."""
-    before, spans, note = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0]), ""
-    found = _newton.Found(1.0, before[0], True, False)
-    if method != "bias":
-        found = _newton.smallest(pixels.terms, before, spans, most)
-        note = "" if any(before[1:]) else "the logits say nothing of a temperature: it stays 1"
-    if method == "temperature":
-        factor, loss, converged, at_bound = found
-        return _vector.Best(1 / factor, None, loss, converged, at_bound, note)
-    vector = method == "vector"
-    best = _vector.best(minimize, pixels, first, found.factor, spans, most, vector)
-    return best if vector else best._replace(temperature=1.0)
-
-
-def _calibration(method: Method, pixels: Pixels, first: FitSums, best: _vector.Best) -> Calibration:
-    """The result without names, date and bounds."""
+    best = _best(method, pixels, first, bounds, most, minimize)
     return Calibration(
         best.temperature,
         best.bias,
@@ -172,17 +142,36 @@ def _calibration(method: Method, pixels: Pixels, first: FitSums, best: _vector.B
         tuple(first.pixels.tolist()),
         images=first.images,
         left_out=int(first.infinite.sum() + first.undefined.sum()),
+        class_names=names,
+        data_date=data_date,
         version=__version__,
         nll_before=first.means(pixels.weights)[0],
         nll_after=best.loss,
         converged=best.converged,
         iterations=pixels.passes,
+        bounds=bounds,
         at_bound=best.at_bound,
         note=best.note,
     )
 
 
-def _some(weights: Array) -> Array:
-    if not (weights > 0).any():
-        raise ValueError(f"{WHERE}: weight must be positive for some class; got only 0.")
-    return weights
+def _best(
+    method: Method,
+    pixels: Pixels,
+    first: FitSums,
+    bounds: tuple[float, float],
+    most: int,
+    minimize: Any,
+) -> _search.Best:
+    """The best map of a method; a search by class starts from one temperature."""
+    before, spans, note = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0]), ""
+    found = _search.Found(1.0, before[0], True, False)
+    if method != "bias":
+        found = _search.smallest(pixels.terms, before, spans, most)
+        note = "" if any(before[1:]) else "the logits say nothing of a temperature: it stays 1"
+    if method == "temperature":
+        factor, loss, converged, at_bound = found
+        return _search.Best(1 / factor, None, loss, converged, at_bound, note)
+    vector = method == "vector"
+    best = _search.best(minimize, pixels, first, found.factor, spans, most, vector)
+    return best if vector else best._replace(temperature=1.0)

@@ -24,9 +24,8 @@ from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d._records import fields
 from softmax2d._records.fields import Field
 from softmax2d._records.saved import Saved
-from softmax2d.calibrate import _newton, _sums
-from softmax2d.calibrate._pixels import range_of
-from softmax2d.calibrate._sums import FitSums
+from softmax2d.calibrate import _search, _sums
+from softmax2d.calibrate._sums import FitSums, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
@@ -348,7 +347,7 @@ def _fit_range(
 ) -> _Part:
     count = partial(_count_at, by=by, edges=edges, at=at)
 
-    def terms(factor: float) -> _newton.Terms:
+    def terms(factor: float) -> _sums.Terms:
         found: FitSums = samples.total(count, 1 / factor)
         return found.means(None)
 
@@ -357,5 +356,5 @@ def _fit_range(
     if first is None or not pixels:
         return _Part(1.0, 0, (0.0, 0.0), True)
     start = first.means(None)
-    found = _newton.smallest(terms, start, bounds, 50)
+    found = _search.smallest(terms, start, bounds, 50)
     return _Part(1 / found.factor, pixels, (start[0], found.loss), found.converged)

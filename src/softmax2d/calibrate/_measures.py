@@ -1,17 +1,25 @@
-"""Measures of a :class:`softmax2d.Statistics` by name, and the adaptive calibration error."""
+"""Measures of a :class:`softmax2d.Statistics` by name, and both values of each around a map."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Unpack
 
 import numpy as np
 
 from softmax2d._gate import checks
-from softmax2d._gate.arrays import Array
-from softmax2d._statistics.counts import CLASS_BITS
-from softmax2d._statistics.evaluate import MAX_BINS
+from softmax2d._gate.signatures import spell_out
+from softmax2d._records.fields import or_null
+from softmax2d._report.figure import Figure, Reported, Table
+from softmax2d._report.text import Rows, change, number, printable
+from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins, whole_up_to
+from softmax2d._statistics.figure import BARS, WORDS, headline, reliability
+from softmax2d._statistics.measures import CLASS_BITS
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.calibrate._calibration import Calibration
+from softmax2d.stream.counting.samples import Samples
+from softmax2d.stream.plan.options import PAIRS, Pairs
 
 _FINE = 64  # fine bins to one range of the adaptive error
 
@@ -64,10 +72,9 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
             f"{where}: statistics must be a Statistics, as from evaluate; "
             f"got {type(statistics).__name__}."
         )
-    number = checks.whole(where, "ranges", ranges)
-    if not 1 <= number <= MAX_BINS:
-        raise ValueError(f"{where}: ranges must be between 1 and {MAX_BINS}; got {number}.")
-    count, total, occurs = (_from_zero(sums) for sums in statistics.class_sums)
+    number = whole_up_to(MAX_BINS, where, "ranges", ranges)
+    # Sums of the bins below each edge, 0 at first.
+    count, total, occurs = np.pad(statistics.class_sums.cumsum(2), ((0, 0), (0, 0), (1, 0)))
     pixels = int(count[0, -1])
     if not pixels:
         return float("nan")
@@ -76,11 +83,6 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
     each = zip(count, off, strict=True)
     gaps = [np.abs(np.diff(np.interp(cuts, mass, gap))).sum() / pixels for mass, gap in each]
     return float(np.mean(gaps))
-
-
-def _from_zero(values: Array) -> Array:
-    """Sums of the bins below each edge, 0 at first."""
-    return np.pad(values.cumsum(1), ((0, 0), (1, 0)))
 
 
 def coarse(statistics: Statistics, bins: int) -> Statistics:
@@ -98,28 +100,20 @@ def coarse(statistics: Statistics, bins: int) -> Statistics:
     return Statistics(*head, top, each, *sums)
 
 
-def _attribute(name: str) -> Callable[[Statistics, int], Any]:
-    return lambda statistics, bins: getattr(coarse(statistics, bins), name)
-
-
-_ATTRIBUTES = (
+MEASURES: tuple[str, ...] = (
     *("accuracy", "mean_accuracy", "mean_iou", "mean_dice", "nll", "brier"),
     *("ece", "ace", "mce", "classwise_ece", "class_ece", "recall", "precision", "iou", "dice"),
+    "adaptive_ece",
 )
-_KNOWN: dict[str, Callable[[Statistics, int], Any]] = {
-    **{name: _attribute(name) for name in _ATTRIBUTES},
-    "adaptive_ece": adaptive_calibration_error,
-}
-MEASURES: tuple[str, ...] = tuple(_KNOWN)
-_ADAPTIVE = "adaptive_ece"
 
 
 def measure_names(where: str, measures: Any) -> tuple[str, ...]:
     """The names in ``measures``; unknown ones and none are refused."""
     names = checks.names_of(where, "measures", measures)
+    known = ", ".join(MEASURES)
     for name in names:
         if name not in MEASURES:
-            raise ValueError(f"{where}: measures must be among {', '.join(_KNOWN)}; got {name!r}.")
+            raise ValueError(f"{where}: measures must be among {known}; got {name!r}.")
     if not names:
         raise ValueError(f"{where}: measures must name at least one; got none.")
     return names
@@ -127,9 +121,144 @@ def measure_names(where: str, measures: Any) -> tuple[str, ...]:
 
 def bins_for(names: tuple[str, ...], bins: int) -> int:
     """Bins of the statistics that these measures are made of."""
-    return bins * _FINE if _ADAPTIVE in names else bins
+    return bins * _FINE if "adaptive_ece" in names else bins
 
 
 def value_of(name: str, statistics: Statistics, bins: int) -> Any:
     """A measure: a float, or one for each class."""
-    return _KNOWN[name](statistics, bins)
+    if name == "adaptive_ece":
+        return adaptive_calibration_error(statistics, bins)
+    return getattr(coarse(statistics, bins), name)
+
+
+_WORDS = WORDS | {"adaptive_ece": "adaptive calibration error"}
+_ASSESSED = (
+    *("nll", "brier", "ece", "ace", "adaptive_ece", "mce", "classwise_ece"),
+    *("accuracy", "mean_iou"),
+)
+
+
+@dataclass(frozen=True)
+class Assessment(Reported):
+    """Statistics of the same pixels before and after a calibration.
+
+    Made by :func:`assess`.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        The map.
+    before, after : Statistics
+        Without and with it.
+    measures : dict of str to tuple of two floats
+        Both values of each measure, the adaptive calibration error among them.
+    """
+
+    calibration: Calibration
+    before: Statistics
+    after: Statistics
+    measures: dict[str, tuple[float, float]]
+
+    def figure(self, title: str = "Calibration") -> Figure:
+        """The report before it has a format: measures, map, both reliability diagrams."""
+        names = printable(self.calibration.class_names, self.calibration.classes)
+        rows = [["", "before", "after", "change"]]
+        rows += [[_WORDS[name], *change(*pair)] for name, pair in self.measures.items()]
+        tables = [
+            Table(rows, "Measures", ""),
+            Table(_map_rows(self.calibration, names), "The map", "", more="classes"),
+        ]
+        charts = [
+            reliability(found, name, f"{BARS}.")
+            for name, found in (("Before", self.before), ("After", self.after))
+        ]
+        notes = [f"{headline(self.before)}; method {self.calibration.method}"]
+        notes += [self.calibration.note] if self.calibration.note else []
+
+        def plain() -> dict[str, Any]:
+            pairs = {
+                _WORDS[n]: {"before": or_null(a), "after": or_null(b)}
+                for n, (a, b) in self.measures.items()
+            }
+            whole = {"classes": names, "calibration": self.calibration.to_dict(), "measures": pairs}
+            return whole | {"before": self.before.to_dict(), "after": self.after.to_dict()}
+
+        return Figure(title, [], tables, charts, plain, notes=notes)
+
+
+def _map_rows(calibration: Calibration, names: list[str]) -> Rows:
+    """A heading and, for each class, what divides its logits and what is added."""
+    count = len(names)
+    scale, bias = calibration.plain()
+    scales = scale if isinstance(scale, list) else [scale] * count
+    biases = [0.0] * count if bias is None else bias
+    head = ["class", "temperature", "bias", "pixels"]
+    each = zip(names, scales, biases, calibration.pixels, strict=True)
+    return [head, *([n, number(t), f"{b:+.4f}", str(p)] for n, t, b, p in each)]
+
+
+@spell_out(Pairs, PAIRS)
+def assess(
+    logits: Any,
+    target: Any = None,
+    *,
+    calibration: Calibration,
+    bins: int = 15,
+    **options: Unpack[Pairs],
+) -> Assessment:
+    """Measure the same pixels without and with a calibration.
+
+    Parameters
+    ----------
+    logits, target, ignore_index, axis, interpolation, align_corners
+        As in :func:`fit`; other data than the fit's say more.
+    calibration : Calibration
+        The map, as from :func:`fit`.
+    bins : int
+        Bins of the confidence, and ranges of the adaptive error; 1 to 156.
+    key, target_key, memory, workers
+        As in :func:`fit`.
+
+    Returns
+    -------
+    Assessment
+        Statistics and measures before and after; its ``report`` and ``save_report`` show them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No Calibration; bins out of range; no pixel; for the data as :func:`fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from softmax2d import calibrate
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(0, 2, (4, 3, 32, 32))
+    >>> truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    >>> found = calibrate.assess(3 * logits, truth, calibration=calibrate.fit(3 * logits, truth))
+    >>> before, after = found.measures["ece"]
+    >>> after < before / 5
+    True
+    """
+    where = "calibrate.assess"
+    if not isinstance(calibration, Calibration):
+        raise TypeError(
+            f"{where}: calibration must be a Calibration, as from fit; "
+            f"got {type(calibration).__name__}."
+        )
+    fine = bins_for(_ASSESSED, number_of_bins(where, bins))
+    if fine > MAX_BINS:
+        raise ValueError(f"{where}: bins must be at most {MAX_BINS * bins // fine}; got {bins}.")
+    samples = Samples(where, logits, target, **options)
+    count = partial(count_pixels, bins=fine)
+    many = [samples.total(count), samples.total(count, calibration)]
+    if None in many:
+        raise ValueError(f"{where}: there is no pixel to measure: no data.")
+    before, after = (coarse(found, bins) for found in many)
+    measures = {}
+    for name in _ASSESSED:
+        pair = many if name == "adaptive_ece" else (before, after)
+        first, second = (float(value_of(name, found, bins)) for found in pair)
+        measures[name] = first, second
+    return Assessment(calibration, before, after, measures)

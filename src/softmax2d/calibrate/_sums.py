@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 
@@ -23,8 +24,10 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
 from softmax2d._native import core
+from softmax2d.stream.counting.samples import Samples
 
 _POINT = 1074  # sums of pixels are in units of 2^-1074
+Terms = tuple[float, float, float]  # loss, slope, curvature
 _SUMS = 4  # of the core: loss, slope upwards, slope downwards, curvature
 
 
@@ -87,7 +90,7 @@ class FitSums:
         pairs = zip(self.pixels.tolist(), weights.tolist(), strict=True)
         return sum((n * Fraction(w) for n, w in pairs), Fraction(0))
 
-    def means(self, weights: Array | None) -> tuple[float, float, float]:
+    def means(self, weights: Array | None) -> Terms:
         """Loss, slope and curvature of the (weighted) mean pixel, each rounded once."""
         below = self.divisor(weights) * (1 << _POINT)
         loss, slope, curvature = (float(Fraction(s) / below) for s in self.sums.tolist())
@@ -117,23 +120,76 @@ def sum_pixels(
     source: Logits, truth: Target, images: int, weights: Array | None, *, by_class: bool
 ) -> FitSums:
     """The sums of some pixels; everything has been checked, weights are :func:`unit_weights`."""
-    classes, wide = source.classes, source.wide is np.float64
     sums = np.stack([_exact_sums.new_sums(source.wide) for _ in range(_SUMS)])
-    left_out = np.zeros((2, classes), np.int64)
-    each = np.zeros((classes, 4, 2), np.int64) if by_class else None
-    fits = True
-    if not source.empty:
-        asked = source.arguments(), truth.arguments()
-        fits = core.fit(*asked, weights, sums, left_out, each)
-    point = _POINT if wide else _exact_sums.POINT
+    left_out = np.zeros((2, source.classes), np.int64)
+    each = np.zeros((source.classes, 4, 2), np.int64) if by_class else None
+    fits = source.empty or core.fit(
+        source.arguments(), truth.arguments(), weights, sums, left_out, each
+    )
+    point = _POINT if source.wide is np.float64 else _exact_sums.POINT
     whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
     # The last entry of the sums counts values that are not finite.
-    fits = fits and not any(_exact_sums.has_nonfinite(row) for row in sums)
+    fits = fits and not any(map(_exact_sums.has_nonfinite, sums))
     totals = np.array([whole[0], whole[1] - whole[2], whole[3]], object)
     found = None
     if each is not None:
         high, low = each[..., 0].astype(object), each[..., 1].astype(object)
         found = high * (1 << core.FIT_PART_BITS) + low
-    pixels = truth.counts - left_out.sum(0)
     undefined, infinite = left_out
+    pixels = truth.counts - undefined - infinite
     return FitSums(pixels, infinite, undefined, totals, found, fits, images)
+
+
+WHERE = "calibrate.fit"
+
+
+class Pixels:
+    """Sums of all pixels under any map, each by one pass; ``passes`` counts them."""
+
+    def __init__(self, samples: Samples, weights: Array | None) -> None:
+        self.passes, self.weights, self._samples = 0, weights, samples
+
+    def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
+        """The sums under one map; refused where they are out of range."""
+        self.passes += 1
+        count = partial(sum_pixels, weights=self.weights, by_class=by_class)
+        found: FitSums | None = self._samples.total(count, temperature, bias)
+        if found is None or not found.divisor(self.weights):
+            raise ValueError(_explain_nothing(found))
+        if not found.fits:
+            raise ValueError(
+                f"{WHERE}: logits must be below 131072 in size to fit a map of each class to them."
+            )
+        return found
+
+    def terms(self, factor: float) -> Terms:
+        """Loss, slope and curvature of the mean pixel by a factor of all logits."""
+        return self.sums(1 / factor).means(self.weights)
+
+
+def _explain_nothing(found: FitSums | None) -> str:
+    """Why there is nothing to fit to."""
+    if found is None or not (found.pixels + found.infinite + found.undefined).any():
+        return f"{WHERE}: there is no pixel to fit to: no data, or all of it ignored."
+    if not found.pixels.any():
+        return (
+            f"{WHERE}: there is no pixel to fit to: {found.undefined.sum()} have no probabilities "
+            f"(NaN), {found.infinite.sum()} have their class at -inf."
+        )
+    return f"{WHERE}: weight must be positive for a class that occurs; all that do have 0."
+
+
+def range_of(where: str, temperature_range: Any) -> tuple[float, float]:
+    """The smallest and the largest temperature that is allowed."""
+    try:
+        low, high = (float(v) for v in temperature_range)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{where}: temperature_range must be two numbers; got {temperature_range!r}."
+        ) from None
+    if not 1e-6 <= low <= 1 <= high <= 1e6:
+        raise ValueError(
+            f"{where}: temperature_range must hold 1 and lie in [1e-6, 1e6]; "
+            f"got {temperature_range!r}."
+        )
+    return low, high

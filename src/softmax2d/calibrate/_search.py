@@ -1,22 +1,109 @@
-"""A temperature and a bias for each class: a convex loss, its exact gradient, L-BFGS-B.
+"""The searches of a fit: Newton's steps for one factor, L-BFGS-B for numbers of each class.
 
-The variables are the factors 1 / temperature and the biases, each times the root of its curvature
-at the start, so that all are of one size. A constant that all biases share changes nothing: they
-are taken less their mean.
+By class the variables are the factors 1 / temperature and the biases, each times the root of its
+curvature at the start, so that all are of one size. A constant that all biases share changes
+nothing: they are taken less their mean.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from softmax2d._errors import require
 from softmax2d._gate.arrays import Array
+from softmax2d.calibrate._sums import FitSums, Pixels, Terms
 
-if TYPE_CHECKING:
-    from softmax2d.calibrate._pixels import Pixels
-    from softmax2d.calibrate._sums import FitSums
+_STRIDE = 8.0  # the largest factor of one step
+_NEAR = 1e-6  # a relative step that ends the search
+
+
+class Found(NamedTuple):
+    """The end of a search."""
+
+    factor: float
+    loss: float
+    converged: bool
+    at_bound: bool
+
+
+class _Point(NamedTuple):
+    factor: float
+    loss: float
+    slope: float
+    curvature: float
+
+    @property
+    def step(self) -> float:
+        """Newton's step; NaN without a curvature."""
+        return -self.slope / self.curvature if self.curvature > 0 else math.nan
+
+
+def smallest(
+    terms: Callable[[float], Terms], first: Terms, bounds: tuple[float, float], most: int
+) -> Found:
+    """The factor in ``bounds`` whose loss, a convex one, is smallest, in ``most`` passes at most.
+
+    ``first`` are the terms at the factor 1, which lies within the bounds. A zero of the slope stays
+    between the last factor where it was negative and the last where it was positive. A step that
+    would leave these, or for which there is no curvature, becomes the middle of them (of their
+    logarithms). It ends where Newton's step would change the factor by less than a millionth.
+    """
+    low, high = bounds
+    at = best = _Point(1.0, *first)
+    before: _Point | None = None
+    for _ in range(most):
+        outside = (low == at.factor and at.slope > 0) or (high == at.factor and at.slope < 0)
+        if at.slope == 0 or outside or abs(at.step) <= _NEAR * at.factor:
+            return Found(at.factor, at.loss, True, outside)
+        low, high = (at.factor, high) if at.slope < 0 else (low, at.factor)
+        reach = max(low, at.factor / _STRIDE), min(high, at.factor * _STRIDE)
+        after = _zero(before, at)
+        if not reach[0] < after < reach[1]:
+            after = _fallback(at, (low, high), bounds, reach)
+        if not low <= after <= high or after == at.factor:
+            break  # the bounds have met
+        before, at = at, _Point(after, *terms(after))
+        best = at if at.loss <= best.loss else best
+    return Found(best.factor, best.loss, False, best.factor in bounds)
+
+
+def _zero(before: _Point | None, at: _Point) -> float:
+    """Where the slope is 0: the cubic through two slopes and curvatures, or Newton's step.
+
+    The cubic gives the factor as a function of the slope, whose derivative is 1 / curvature. The
+    first step is Newton's for the factor's logarithm: the curvature falls as the factor rises,
+    which that follows better.
+    """
+    if before is None or before.slope == at.slope or not min(before.curvature, at.curvature) > 0:
+        bend = at.curvature * at.factor + at.slope  # of the slope by the logarithm
+        stride = -at.slope / bend if bend > 0 else math.inf
+        near = abs(stride) < math.log(_STRIDE)
+        return at.factor * math.exp(stride) if near else at.factor + at.step
+    width = at.slope - before.slope
+    t = -before.slope / width
+    rise = at.factor - before.factor
+    bends = width / before.curvature - rise, rise - width / at.curvature
+    return before.factor + t * rise + t * (1 - t) * ((1 - t) * bends[0] + t * bends[1])
+
+
+def _fallback(
+    at: _Point,
+    bracket: tuple[float, float],
+    bounds: tuple[float, float],
+    reach: tuple[float, float],
+) -> float:
+    """A stride downhill towards the bound; the middle once both sides are known."""
+    low, high = bracket
+    if at.slope < 0 and high == bounds[1]:
+        return reach[1]
+    if at.slope > 0 and low == bounds[0]:
+        return reach[0]
+    return math.sqrt(low * high)
+
 
 _MOST_BIAS = 30.0
 _GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature
@@ -103,9 +190,9 @@ def best(
     """The best map, searched from one factor for all classes and no bias."""
     problem = _Problem(pixels, first, factor, vector)
     count = len(problem.fitted)
-    low = np.concatenate([np.full(count if vector else 0, bounds[0]), np.full(count, -_MOST_BIAS)])
-    high = np.concatenate([np.full(count if vector else 0, bounds[1]), np.full(count, _MOST_BIAS)])
-    converged = True
+    numbers = [count if vector else 0, count]
+    low, high = np.repeat([bounds, (-_MOST_BIAS, _MOST_BIAS)], numbers, axis=0).T
+    converged, limits = True, {"maxiter": most, "maxfun": most}
     if count > 1:
         minimize(
             problem,
@@ -113,13 +200,7 @@ def best(
             jac=True,
             method="L-BFGS-B",
             bounds=np.stack([low, high], 1) * problem.scale[:, None],
-            options={
-                "maxiter": most,
-                "maxfun": most,
-                "ftol": 1e-12,
-                "gtol": _GRADIENT,
-                "maxls": 20,
-            },
+            options=limits | {"ftol": 1e-12, "gtol": _GRADIENT, "maxls": 20},
         )
         converged = _flat(problem, low, high)
     loss, values = problem.best
