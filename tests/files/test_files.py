@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ import pytest
 from softmax2d._errors import Failed, Refused
 from softmax2d._files import npy as _npy
 from softmax2d._files import npz
-from softmax2d._files.source import unpacked
 from softmax2d.cli import app
 from softmax2d.stream import Results
 
@@ -305,7 +305,8 @@ def test_a_bomb_is_refused_by_its_declared_size(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(npz, "BOMB_BYTES", 10**6)
     refused(cli, path, " to 80000000 bytes, as a zip bomb does; unpack it and give the .npy file")
     monkeypatch.undo()
-    monkeypatch.setattr(unpacked, "_free_bytes", lambda folder: 10**7)
+    room = SimpleNamespace(f_bavail=10**7, f_frsize=1)
+    monkeypatch.setattr(os, "statvfs", lambda folder: room)
     refused(cli, path, f"expands to 80000000 bytes; 10000000 bytes are free in {tmp_path}.", code=3)
 
 

@@ -545,7 +545,7 @@ def test_damaged_strips_are_named(tmp_path, damage):
 
 
 def test_a_tiff_that_expands_as_a_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr("softmax2d._files.tiff.tiff.BOMB_BYTES", 10_000)
+    monkeypatch.setattr("softmax2d._files.source.bombs.BOMB_BYTES", 10_000)
     path = tmp_path / "in.tif"
     tifffile.imwrite(path, np.zeros((5, 500, 500), np.float32), compression="zlib")
     with pytest.raises(Refused, match="expands from .* as a bomb does"):

@@ -142,8 +142,8 @@ def test_damaged_gzip(tmp_path, monkeypatch):
         with pytest.raises(Refused, match=text):
             segment_file(source, tmp_path / "out.npy")
     source.write_bytes(data)
-    monkeypatch.setattr("softmax2d._files.nifti.BOMB_BYTES", 1000)
-    monkeypatch.setattr("softmax2d._files.nifti.BOMB_RATIO", 1)
+    monkeypatch.setattr("softmax2d._files.source.bombs.BOMB_BYTES", 1000)
+    monkeypatch.setattr("softmax2d._files.source.bombs.BOMB_RATIO", 1)
     with pytest.raises(Refused, match="as a bomb does"):
         segment_file(source, tmp_path / "out.npy")
 

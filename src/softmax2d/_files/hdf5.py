@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require
+from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
@@ -20,7 +21,6 @@ from softmax2d._files.source.source import Array, Box, Source, bands, class_axis
 
 _BLOCK = 1 << 24  # bytes written at a time
 _CHUNK = 1 << 20  # bytes of a chunk of a result, roughly
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _LISTED = 8
 
@@ -75,12 +75,8 @@ class Hdf5Source(Source):
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
             raise Refused(self.path, f"{found.name} was never written: {held} of {size} bytes.")
-        if size > max(BOMB_BYTES, BOMB_RATIO * held) and not self._fill:
-            raise Refused(
-                self.path,
-                f"expands from {held} to {size} bytes, as a bomb does; "
-                "store it uncompressed if it is to be trusted.",
-            )
+        if not self._fill:
+            refuse_bomb(self.path, size, held)
         start = found.id.get_offset() if self.chunks is None else None
         if start is not None and size:
             number = os.dup(self._number)

@@ -21,6 +21,7 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.formats import suffix_of
+from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
@@ -28,7 +29,6 @@ from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
 _LEVEL = 4  # compression level of gzip
 _CHUNK = 1 << 22
@@ -157,10 +157,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> NiftiSour
 def _pack(path: Path, file: IO[bytes]) -> NiftiSource:
     """Return a source of a .nii.gz from its header; the first reading unpacks the numbers."""
     packed, head = os.fstat(file.fileno()).st_size, _read_head(path)
-    if head.nbytes > max(BOMB_BYTES, BOMB_RATIO * packed):
-        raise Refused(
-            path, f"expands from {packed} to {head.nbytes} bytes, as a bomb does; "
-                  "unpack it if it is to be trusted.")  # fmt: skip
+    refuse_bomb(path, head.nbytes, packed, "unpack it")
 
     def raw(shape: tuple[int, ...]) -> Source:
         return PackedSource(path, file, shape, head.dtype, partial(_unpack, path, head, shape))

@@ -27,14 +27,13 @@ from softmax2d._files.npy import (
     read_header,
     source_in,
 )
+from softmax2d._files.source.bombs import BOMB_BYTES, BOMB_RATIO
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
-from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.regular import choose_name, open_regular
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
-# Compression ratio and size above which a member is treated as a bomb: scores never shrink so far.
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -53,16 +52,7 @@ def _member(path: Path, archive: zipfile.ZipFile, key: str | None) -> zipfile.Zi
         if name.startswith("/") or ".." in name.split("/") or ":" in name[:2]:
             cause = f"has a member {name[:80]!r}, which leads out of the archive."
             raise Refused(path, cause)
-    listed = ", ".join(list(members)[:8]) + (", …" if len(members) > 8 else "")
-    if key is not None:
-        if key not in members:
-            raise Refused(path, f"holds no array {key!r}; it holds {listed or 'none'}.")
-        return members[key]
-    if not members:
-        raise Refused(path, "holds no array.")
-    if len(members) > 1:
-        raise Refused(path, f"holds {len(members)} arrays ({listed}); choose one with --key NAME.")
-    return next(iter(members.values()))
+    return members[choose_name(path, list(members), key, "array")]
 
 
 def _find_start(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from softmax2d._errors import Path, Refused, failing, unicode
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
-from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.regular import choose_name, open_regular
 
 _MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
 _NAMES = "class_names"
@@ -58,19 +58,6 @@ def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
     return found, 8 + length
 
 
-def _choose(path: Path, header: dict[str, Any], key: str | None) -> str:
-    names = [name for name in header if name != "__metadata__"]
-    listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    if key is not None:
-        if key not in names:
-            raise Refused(path, f"holds no tensor {key!r}; it holds {listed or 'none'}.")
-        return key
-    if len(names) != 1:
-        several = f"holds {len(names)} tensors ({listed}); choose one with --key NAME."
-        raise Refused(path, several if names else "holds no tensor.")
-    return names[0]
-
-
 def _dtype(path: Path, code: Any) -> np.dtype[Any]:
     if code == "BF16":
         try:
@@ -108,7 +95,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
         number = file.fileno()
         size = os.fstat(number).st_size
         header, start = _header(path, number, size)
-        entry = header[_choose(path, header, key)]
+        tensors = [name for name in header if name != "__metadata__"]
+        entry = header[choose_name(path, tensors, key, "tensor")]
         try:
             dtype = _dtype(path, entry["dtype"])
             shape = tuple(entry["shape"])

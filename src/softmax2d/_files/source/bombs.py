@@ -15,11 +15,22 @@ from __future__ import annotations
 import re
 import struct
 
+from softmax2d._errors import Path, Refused
+
 _ZSTD = 0xFD2FB528
 _SLACK = 1 << 16
 HARMLESS = 1 << 25  # bytes: what unpacks to fewer is never a bomb
 _FILL = re.compile(b"\xff+")
+# Compression ratio and size above which a file is treated as a bomb: scores never shrink so far.
+BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 HEAD = 32  # bytes at the beginning of a stream: enough to declare its size
+
+
+def refuse_bomb(path: Path, size: int, packed: int, cure: str = "store it uncompressed") -> None:
+    """Refuse ``packed`` bytes that expand to ``size`` as a bomb does."""
+    if size > max(BOMB_BYTES, BOMB_RATIO * packed):
+        cause = f"expands from {packed} to {size} bytes, as a bomb does; {cure}"
+        raise Refused(path, f"{cause} if it is to be trusted.")
 
 
 def declared_size(codec: str, data: bytes) -> int | None:

@@ -41,6 +41,19 @@ def open_regular(path: Path) -> IO[bytes]:
     return file
 
 
+def choose_name(path: Path, names: list[str], key: str | None, kind: str) -> str:
+    """Return the name that ``key`` gives or, without it, the only one of a file of several."""
+    listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    if key is not None:
+        if key not in names:
+            raise Refused(path, f"holds no {kind} {key!r}; it holds {listed or 'none'}.")
+        return key
+    if len(names) != 1:
+        several = f"holds {len(names)} {kind}s ({listed}); choose one with --key NAME."
+        raise Refused(path, several if names else f"holds no {kind}.")
+    return names[0]
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a small UTF-8 text file."""
     with open_regular(path) as file, failing(path):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require
+from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.scaled import scale_source
@@ -21,7 +22,6 @@ from softmax2d._files.source.source import Array, Box, Source
 
 _BLOCK = 512  # pixels: side of a result's tiles by default
 _NAMES = "softmax2d_class_names"
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 _ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # closes .aux.xml, .ovr, .msk and world files
     "GDAL_PAM_ENABLED": "NO",
@@ -96,18 +96,10 @@ class GeoSource(Source):
             self.space = _space(file)
             self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
             self.names, self.palette = _names(file), _palette(file)
-        self._check_size()
+        size = prod(self.shape) * self.dtype.itemsize
+        refuse_bomb(path, size, os.path.getsize(path))
         if not fill:
             self._check_blocks()
-
-    def _check_size(self) -> None:
-        size, packed = prod(self.shape) * self.dtype.itemsize, os.path.getsize(self.path)
-        if size > max(BOMB_BYTES, BOMB_RATIO * packed):
-            raise Refused(
-                self.path,
-                f"expands from {packed} to {size} bytes, as a bomb does; "
-                "store it uncompressed if it is to be trusted.",
-            )
 
     def _check_blocks(self) -> None:
         """Refuse blocks that were never written: GDAL reads them as zeros or as nodata."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require
-from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size
+from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size, refuse_bomb
 from softmax2d._files.source.pictures import open_series, use_tifffile
 from softmax2d._files.source.presentation import Look, Space, check_palette
 from softmax2d._files.source.raw import RawSource, append_staged
@@ -20,7 +20,6 @@ from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.tiff import ome
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 
-BOMB_RATIO, BOMB_BYTES = 200, 1 << 30
 # Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
 # Pictures declare a size of their own: JPEG, JPEG 2000, PNG.
 _STREAMS = (1, 2, 3, 4, 5, 32773, 8, 32946, 50013, 34925, 50000, 34926)
@@ -63,7 +62,7 @@ class TiffSource(Source):
         if min(self._cut) < 1:
             raise Refused(path, f"is damaged: its strips or tiles are {self._cut} pixels.")
         packed = sum(sum(page.databytecounts) for page in self._pages())
-        _check_size(path, self, packed)
+        refuse_bomb(path, prod(self.shape) * self.dtype.itemsize, packed)
         self.chunks = self._chunk_shape()
         if self._page.colormap is not None:
             self.palette = (np.asarray(self._page.colormap).T >> 8).astype(np.uint8)
@@ -185,17 +184,6 @@ def _space(series: Any) -> Space | None:
     """Return the sizes of pixels in an OME-TIFF; None where it has none."""
     xml = series.keyframe.parent.ome_metadata
     return ome.space_of(xml, series.axes, tuple(int(n) for n in series.shape))
-
-
-def _check_size(path: Path, source: Source, packed: int) -> None:
-    """Refuse a file that expands as a bomb does."""
-    size = prod(source.shape) * source.dtype.itemsize
-    if size > max(BOMB_BYTES, BOMB_RATIO * packed):
-        raise Refused(
-            path,
-            f"expands from {packed} to {size} bytes, as a bomb does; "
-            "store it uncompressed if it is to be trusted.",
-        )
 
 
 def _declares_bomb(page: Any, data: bytes, plane: int) -> bool:
