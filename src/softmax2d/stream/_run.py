@@ -39,42 +39,20 @@ class Task(threads.Task, Protocol):
 
 @dataclass
 class Run:
-    """A planned run: everything is checked, nothing is written yet.
+    """A planned run: everything is checked, nothing is written yet."""
 
-    Attributes
-    ----------
-    source, operation
-        The logits or image that are read, and the results computed of them.
-    tiles : int
-        Number of tiles.
-    task : callable
-        Makes the task, given the stages of all outputs.
-    execute : callable
-        Does the tiles: in threads, on a cluster, or in the calling thread.
-    work : Work or None
-        The results that are files.
-    arrays : dict
-        The results that are arrays.
-    in_order : bool
-        Whether a tile needs all before it; an unfinished run is then resumed at the first gap.
-    progress : callable or None
-        Called with pixels done, all pixels, and seconds.
-    finish : callable or None
-        Called with the stages and the counts when all tiles are stored.
-    account : callable or None
-        Called with the summary when the run ends, well or not.
-    """
-
-    source: Source
-    operation: Operation
-    tiles: int
-    task: Callable[[dict[str, Stage]], Task]
-    execute: Execute
-    work: Work | None
-    arrays: dict[str, Any]
+    source: Source  # the logits or image
+    operation: Operation  # the results computed of them
+    tiles: int  # number of tiles
+    task: Callable[[dict[str, Stage]], Task]  # makes the task, given the stages of all outputs
+    execute: Execute  # does the tiles: in threads, on a cluster, or in the calling thread
+    work: Work | None  # the results that are files
+    arrays: dict[str, Any]  # the results that are arrays
+    # Whether a tile needs all before it; an unfinished run is then resumed at the first gap.
     in_order: bool = False
     progress: Progress | None = None
-    finish: Finish | None = None
+    finish: Finish | None = None  # called when all tiles are stored
+    # Called with the summary when the run ends, well or not.
     account: Callable[[Summary], None] | None = None
 
     def __call__(self, path: Path | None = None) -> Summary:

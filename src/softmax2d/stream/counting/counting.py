@@ -127,34 +127,19 @@ class Counting:
     (``as_one_image``, where a count has it): a class in several tiles of an image occurs in one
     image.
 
-    Parameters
-    ----------
-    counted : callable
-        Gives the count of a box of the plan's pixels.
-    plan : Plan
-        The boxes.
-    apart : bool
-        Keep the count of each image, in place of the sum.
-    made : callable, optional
-        With ``apart``, makes of each image's count what is kept.
-
-    Attributes
-    ----------
-    found : Any
-        The sum; None where nothing was counted.
-    images : dict of tuple of int to Any
-        With ``apart``, the count of each image, by its index on the batch axes.
+    ``found`` is the sum, None where nothing was counted. With ``apart``, ``images`` has instead the
+    count of each image, by its index on the batch axes, or what ``make`` makes of it.
     """
 
     def __init__(
         self,
-        counted: Callable[[Box], Any],
+        count: Callable[[Box], Any],
         plan: Plan,
         apart: bool = False,
-        made: Callable[[Any], Any] | None = None,
+        make: Callable[[Any], Any] | None = None,
     ) -> None:
         self.plan, self.found, self.images = plan, None, {}  # type: Plan, Any, dict[Any, Any]
-        self._count, self._apart, self._keep = counted, apart, made
+        self._count, self._apart, self._make = count, apart, make
         self._parts: dict[tuple[int, ...], tuple[Any, int]] = {}
         self._lock = threading.Lock()
 
@@ -205,7 +190,7 @@ class Counting:
                     return
                 part = part.as_one_image() if hasattr(part, "as_one_image") else part
             if self._apart:
-                self.images[image] = part if self._keep is None else self._keep(part)
+                self.images[image] = part if self._make is None else self._make(part)
             else:
                 self.found = part if self.found is None else self.found + part
 

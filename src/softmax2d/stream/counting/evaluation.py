@@ -105,21 +105,13 @@ def count_part(scores: Logits, target: Target | None, images: int, bins: int) ->
 
 
 class Evaluation(Counting):
-    """The sum of the counts of tiles and of their pixels: each tile as a whole, or not at all.
-
-    Attributes
-    ----------
-    tiles : set of int
-        Numbers of the tiles in the sum.
-    counts : Counts
-        Of their pixels.
-    """
+    """The sum of the counts of tiles and of their pixels: each tile as a whole, or not at all."""
 
     def __init__(self, mapped: Mapped, bins: int) -> None:
         super().__init__(mapped, mapped.plan)
         self._bins = bins
         self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
-        self.tiles: set[int] = set()
+        self.tiles: set[int] = set()  # numbers of the tiles in the sum
         self.counts = pixel_counts.Counts()
         self._turn, self._whole = threading.Lock(), True
 

@@ -44,7 +44,7 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
         return rule(found, operation.decode).numbers
 
     counted = Mapped(plan, operation.affine, histogram)
-    counting = Counting(counted, plan, apart=True, made=make)
+    counting = Counting(counted, plan, apart=True, make=make)
     tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
     try:
         threads.run(counting, tiles, threads.ignore_record, workers)

@@ -98,13 +98,6 @@ class Samples:
     axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`; ``size`` is that of the pixels where there is
         no target.
-
-    Attributes
-    ----------
-    classes : int
-        Number of classes, the same in all.
-    names : tuple of str or None
-        Their names, where the first file has them.
     """
 
     @spell_out(SizedPairs)

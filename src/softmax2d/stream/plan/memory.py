@@ -77,16 +77,9 @@ _ROWS = 4  # rows of chunks in which workers, one tile apart, may be
 
 
 class ChunkCache(Source):
-    """A source whose last chunks that were read stay decoded.
+    """A source whose last chunks that were read stay decoded, in ``budget`` bytes.
 
-    Parameters
-    ----------
-    source : Source
-        With ``chunks``.
-    budget : int
-        Bytes of decoded chunks to keep.
-    wanted : int
-        Bytes above which more would not help.
+    More than ``wanted`` bytes would not help.
     """
 
     def __init__(self, source: Source, budget: int, wanted: int) -> None:

@@ -149,16 +149,8 @@ def plan_tiles(
 ) -> tuple[Tiling, int]:
     """Tiles within ``memory`` bytes, and the number of workers that they allow.
 
-    Parameters
-    ----------
-    costs : Costs
-        Bytes that a task takes.
-    whole : sequence of tuple of int
-        Chunks of existing results, in pixels: no two tasks may share one.
-    chunked : bool
-        Whether results are stored in chunks that are chosen here, from those of the source.
-    memory, workers : int
-        The budget, and the most tasks at a time.
+    ``whole`` are chunks of existing results, in pixels: no two tasks may share one. With
+    ``chunked``, results are stored in chunks that are chosen here, from those of the source.
     """
     geometry, source = costs.geometry, costs.source
     if source.whole_bytes:

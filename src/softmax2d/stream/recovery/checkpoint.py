@@ -30,31 +30,14 @@ class Checkpoint:
 
     Use as a context. A block that ends well removes the folder; after any other end the same
     command with ``resume`` continues.
-
-    Parameters
-    ----------
-    beside : path
-        The name beside which the folder lies: :class:`~softmax2d.stream.recovery.lock.Place`.
-    header : dict
-        The request: version, input, truth, parameters, tiling; JSON values.
-    resume : bool
-        Whether to continue from the checkpoint.
-
-    Attributes
-    ----------
-    state : dict or None
-        The counts to continue from; None where there are none.
-    notes : list of str
-        Lines for the user.
-    resumable : bool
-        Whether a later run can continue.
+    The folder lies beside the name ``beside``; ``header`` is the request, JSON values.
     """
 
     def __init__(self, beside: Path, header: Record, resume: bool = False) -> None:
         self._beside, self._header, self._resume = beside, header, resume
-        self.state: Record | None = None
-        self.notes: list[str] = []
-        self.resumable = False
+        self.state: Record | None = None  # the counts to continue from
+        self.notes: list[str] = []  # lines for the user
+        self.resumable = False  # whether a later run can continue
 
     def __enter__(self) -> Checkpoint:
         self._head = line_of(self._header)

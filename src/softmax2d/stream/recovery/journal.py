@@ -55,15 +55,7 @@ def _is_known(record: Record, first: bool) -> bool:
 
 
 class Journal:
-    """A file to which several threads append records.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    result : path
-        The result that messages name.
-    """
+    """A file to which several threads append records; messages name the ``result``."""
 
     def __init__(self, path: Path, result: Path) -> None:
         self._path, self._result = path, result

@@ -36,13 +36,7 @@ def place_of(result: Path) -> Path:
 
 
 class Place:
-    """A folder beside a result, held by this process until :meth:`close`.
-
-    Parameters
-    ----------
-    result : path
-        The final name.
-    """
+    """A folder beside a result, held by this process until :meth:`close`."""
 
     def __init__(self, result: Path) -> None:
         self.result = result

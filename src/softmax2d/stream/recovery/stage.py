@@ -49,15 +49,7 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 class RawStage:
-    """A .npy file that is filled by ``pwrite``, box by box.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    name : path
-        The result that messages name.
-    """
+    """A .npy file that is filled by ``pwrite``, box by box; messages name the result ``name``."""
 
     def __init__(
         self, path: Path, name: Path, shape: tuple[int, ...], dtype: np.dtype[Any]

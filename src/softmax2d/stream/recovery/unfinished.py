@@ -119,13 +119,7 @@ class Work:
         del self.done[tile]
 
     def commit(self, finish: Callable[[], None] | None = None) -> None:
-        """Complete the results and rename them.
-
-        Parameters
-        ----------
-        finish : callable, optional
-            Called when everything is complete, before the first renaming.
-        """
+        """Complete the results, call ``finish``, and rename them."""
         if not self.committed:
             parts = [self._complete(i) for i in range(len(self.targets))]
             if finish is not None:

@@ -22,10 +22,7 @@ Model = Callable[[Array], Array]
 def load_model(model: Any) -> tuple[Model, dict[str, Any]]:
     """The network as a function, and JSON values that identify it.
 
-    Parameters
-    ----------
-    model : callable, ``torch.nn.Module`` or path of an ONNX file
-        A module runs on its own device, without gradients, and must be in evaluation mode.
+    A module runs on its own device, without gradients, and must be in evaluation mode.
     """
     if isinstance(model, str | os.PathLike):
         return _load_onnx(model)

@@ -75,12 +75,7 @@ def do_tile(job: Job, tile: int) -> Any:
 class Cluster:
     """A connection to a scheduler, or a cluster of processes on this machine.
 
-    Parameters
-    ----------
-    address : str or None
-        Address of a scheduler, ``tcp://host:8786``; None starts processes here.
-    processes : int or None
-        Number of processes, without an address.
+    ``address`` is that of a scheduler, ``tcp://host:8786``; None starts ``processes`` here.
     """
 
     def __init__(self, address: str | None, processes: int | None = None) -> None:

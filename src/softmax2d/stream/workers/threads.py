@@ -134,16 +134,9 @@ class TileError(Exception):
 def run(task: Task, tiles: Iterable[int], report: Callable[[Record], None], workers: int) -> None:
     """Do every tile, ``workers`` at a time.
 
-    Parameters
-    ----------
-    task : Task
-        Prepared here, then called with each tile's number.
-    tiles : iterable of int
-        The numbers.
-    report : callable
-        Takes each tile's record, in the calling thread, in the order in which they end.
-    workers : int
-        Number of threads.
+    ``report`` takes each tile's record, in the calling thread, in the order in which they end. A
+    TileError has the first error of a tile as its cause; tiles in other threads were finished and
+    reported. It names no tile if preparing failed.
     """
     try:
         task.prepare()
