@@ -119,13 +119,3 @@ def or_null(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [or_null(v) for v in value]
     return value if value is None or isinstance(value, int) or np.isfinite(value) else None
-
-
-def json_values(held: Any, fields: Sequence[Field]) -> dict[str, Any]:
-    """The fields of an object, as JSON values."""
-    found = {}
-    for field in fields:
-        value = getattr(held, field.name)
-        value = value.tolist() if isinstance(value, np.ndarray) else value
-        found[field.name] = list(value) if isinstance(value, tuple) else value
-    return found

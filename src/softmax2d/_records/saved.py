@@ -8,61 +8,17 @@ read, its size, depth and keys are checked before its fields.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, NoReturn, Self, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
 
 from softmax2d._errors import Missing, Path, Refused, failing, one_line
 from softmax2d._files.source.regular import open_regular
-from softmax2d._records.fields import Field, json_values
+from softmax2d._records.fields import Field
 from softmax2d._whole_file import write_whole
 
-T = TypeVar("T")
-
 MOST_BYTES = 1 << 26  # 64 MiB; the longest, trade-offs of a thousand classes, take some
-
-
-def render_json(values: dict[str, Any], indent: int | None = 1) -> str:
-    """The text of a JSON file; without an indent on one line."""
-    import json
-
-    apart = None if indent is not None else (",", ":")
-    options: dict[str, Any] = {"allow_nan": False, "ensure_ascii": False, "separators": apart}
-    return json.dumps(values, indent=indent, **options) + "\n"
-
-
-def load_json(path: Path, make: Callable[[Any], T], most: int = MOST_BYTES) -> T:
-    """What ``make`` makes of the JSON in a file of at most so many bytes.
-
-    Raises
-    ------
-    Missing
-        No such file; a ValueError and a FileNotFoundError.
-    Refused
-        No JSON, too large, nested too deeply, a key twice, NaN, or what ``make``
-        refuses; a ValueError.
-    Failed
-        Reading failed; an OSError.
-    """
-    import json
-
-    if not os.path.exists(path):
-        raise Missing(path)
-    with open_regular(path) as file, failing(path):
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise Refused(path, f"is larger than {most >> 20} MiB, and no such file.")
-    try:
-        plain = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant
-        )
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        cause = one_line(cause)[:120]
-        raise Refused(path, f"is no JSON that can be read: {cause}.") from None
-    try:
-        return make(plain)
-    except (TypeError, ValueError) as error:
-        raise Refused(path, str(error)) from None
 
 
 def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,7 +50,12 @@ class Saved:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
-        return self._wrap(json_values(self, self._FIELDS))
+        found = {}
+        for field in self._FIELDS:
+            value = getattr(self, field.name)
+            value = value.tolist() if isinstance(value, np.ndarray) else value
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+        return self._wrap(found)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -108,6 +69,11 @@ class Saved:
         """
         return cls(**cls._read(plain))
 
+    def _check_fields(self) -> None:
+        """Refuse attributes of another type than the fields of their names."""
+        for field in self._FIELDS:
+            field.check(type(self).__name__, getattr(self, field.name))
+
     @classmethod
     def _wrap(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields in the envelope."""
@@ -115,27 +81,18 @@ class Saved:
 
     @classmethod
     def _unwrap(cls, plain: Any, names: Iterable[str]) -> dict[str, Any]:
-        """The values of these fields, all there, and none besides.
-
-        Raises
-        ------
-        ValueError
-            What is wrong, in one line.
-        """
+        """The values of these fields, all there, and none besides."""
         where = cls.__name__
         if not isinstance(plain, dict) or plain.get("format") != cls._FORMAT:
             raise ValueError(f'{where}: expected an object whose "format" is "{cls._FORMAT}".')
         version = plain.get("format_version")
         if version != _VERSION or isinstance(version, bool):
-            got = repr(version)[:40]
-            raise ValueError(
-                f"{where}: format_version must be {_VERSION}, the only one known; got {got}."
-            )
+            known = f"format_version must be {_VERSION}, the only one known"
+            raise ValueError(f"{where}: {known}; got {repr(version)[:40]}.")
         names = tuple(names)
         if missing := [name for name in names if name not in plain]:
             raise ValueError(f"{where}: {', '.join(missing)} is missing.")
-        extra = [name for name in plain if name not in (*names, "format", "format_version")]
-        if extra:
+        if extra := [name for name in plain if name not in (*names, "format", "format_version")]:
             raise ValueError(f"{where}: {ascii(extra[0])[:60]} is not a known field.")
         return {name: plain[name] for name in names}
 
@@ -156,7 +113,11 @@ class Saved:
 
     def to_json(self) -> str:
         """The text of the file that :meth:`save` writes."""
-        return render_json(self.to_dict(), self._INDENT)
+        import json
+
+        apart = None if self._INDENT is not None else (",", ":")
+        options: dict[str, Any] = {"allow_nan": False, "ensure_ascii": False, "separators": apart}
+        return json.dumps(self.to_dict(), indent=self._INDENT, **options) + "\n"
 
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all; a file of that name is replaced."""
@@ -173,4 +134,22 @@ class Saved:
         Failed
             Reading failed; an OSError.
         """
-        return load_json(path, cls.from_dict, cls._MOST_BYTES)
+        import json
+
+        if not os.path.exists(path):
+            raise Missing(path)
+        with open_regular(path) as file, failing(path):
+            data = file.read(cls._MOST_BYTES + 1)
+        if len(data) > cls._MOST_BYTES:
+            raise Refused(path, f"is larger than {cls._MOST_BYTES >> 20} MiB, and no such file.")
+        try:
+            plain = json.loads(
+                data.decode(), object_pairs_hook=_refuse_twice, parse_constant=_refuse_constant
+            )
+        except (UnicodeDecodeError, RecursionError, ValueError) as error:
+            cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise Refused(path, f"is no JSON that can be read: {one_line(cause)[:120]}.") from None
+        try:
+            return cls.from_dict(plain)
+        except (TypeError, ValueError) as error:
+            raise Refused(path, str(error)) from None

@@ -41,8 +41,10 @@ def _text(x: float, y: float, words: str, anchor: str = "middle", more: str = ""
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{more}>{escape(words)}</text>'
 
 
-def _rect(kind: str, x: float, y: float, width: float, height: float, title: str) -> str:
-    place = f'x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"'
+def _rect(
+    kind: str, x: float, y: float, width: float, height: float, title: str, more: str = ""
+) -> str:
+    place = f'x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"{more}'
     return f'<rect class="{kind}" {place}><title>{escape(title)}</title></rect>'
 
 
@@ -80,11 +82,9 @@ def _reliability(chart: Reliability) -> str:
         parts.append(f'<path class="gap" d="{gap}m0-5l5 5-5 5-5-5z"/>')
     parts.append(f'<path class="ideal" d="M0 {_SIDE}L{_SIDE} 0"/>')
     size = f"0 0 {_SIDE + _LEFT + 20} {_SIDE + _LOW + 80}"
+    group = f'<g transform="translate({_LEFT} 10)">{"".join(parts)}</g>'
     label = "Reliability diagram: accuracy against confidence"
-    return (
-        f'<svg viewBox="{size}" role="img" aria-label="{label}" class="reliability">'
-        f'<g transform="translate({_LEFT} 10)">{"".join(parts)}</g></svg>'
-    )
+    return _element([group], size, label, "reliability")
 
 
 def _cells(chart: Confusion, step: float) -> list[str]:
@@ -96,11 +96,8 @@ def _cells(chart: Confusion, step: float) -> list[str]:
             f"truth {names[truth]}, label {names[label]}: {chart.pixels[truth, label]} pixels, "
             f"{100 * share:.2f} % of the truth"
         )
-        square = f'x="{x:.2f}" y="{y:.2f}" width="{step:.2f}" height="{step:.2f}"'
-        parts.append(
-            f'<rect class="cell" {square} fill-opacity="{0.06 + 0.94 * share:.3f}">'
-            f"<title>{escape(title)}</title></rect>"
-        )
+        opacity = f' fill-opacity="{0.06 + 0.94 * share:.3f}"'
+        parts.append(_rect("cell", x, y, step, step, title, opacity))
         if len(names) <= 12:
             kind = "onfull" if share > 0.55 else "on"
             middle = x + step / 2, y + step / 2 + 4
@@ -119,8 +116,8 @@ def _shades(shares: Array, occurs: Array, step: float) -> list[str]:
         ]
         if squares:
             opacity = 0.06 + 0.94 * level / _LEVELS
-            path = f'<path class="cell" fill-opacity="{opacity:.3f}" d="{"".join(squares)}"/>'
-            parts.append(path)
+            path = f'fill-opacity="{opacity:.3f}" d="{"".join(squares)}"'
+            parts.append(f'<path class="cell" {path}/>')
     return parts
 
 
@@ -150,10 +147,8 @@ def _confusion(chart: Confusion) -> str:
     parts.append(f'<path class="frame" d="M0 0h{side}v{side}h-{side}z"/>')
     label = "Confusion matrix: share of each true class by label"
     whole = side + margin + 4
-    return (
-        f'<svg viewBox="{-margin:g} {-margin:g} {whole:g} {whole:g}" role="img" '
-        f'aria-label="{label}" class="confusion">{"".join(parts)}</svg>'
-    )
+    box = f"{-margin:g} {-margin:g} {whole:g} {whole:g}"
+    return _element(parts, box, label, "confusion")
 
 
 def _legend(names: Sequence[str], top: float) -> list[str]:
@@ -165,11 +160,9 @@ def _legend(names: Sequence[str], top: float) -> list[str]:
     return parts
 
 
-def _element(parts: list[str], width: float, height: float, label: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}" '
-        f'class="chart">{"".join(parts)}</svg>'
-    )
+def _element(parts: list[str], box: str, label: str, kind: str = "chart") -> str:
+    head = f'viewBox="{box}" role="img" aria-label="{escape(label)}" class="{kind}"'
+    return f"<svg {head}>{''.join(parts)}</svg>"
 
 
 def _bars(chart: Bars) -> str:
@@ -186,9 +179,8 @@ def _bars(chart: Bars) -> str:
             if not math.isfinite(value):
                 continue
             x, width = _NAMES + (min(0, value) - low) * scale, abs(value) * scale
-            place = f'x="{x:.2f}" y="{top + 2 + i * thick:.2f}" width="{width:.2f}"'
-            title = f"<title>{escape(name)}, {escape(series)}: {value:.6g}</title>"
-            parts.append(f'<rect class="s{i % 3}" {place} height="{thick:.2f}">{title}</rect>')
+            title = f"{name}, {series}: {value:.6g}"
+            parts.append(_rect(f"s{i % 3}", x, top + 2 + i * thick, width, thick, title))
         largest = max((row[c] for _, row in chart.series if math.isfinite(row[c])), default=0.0)
         at = _NAMES + (max(0.0, largest) - low) * scale + 6
         parts.append(_text(at, top + _ROW / 2 + 2, f"{largest:.4g}", "start"))
@@ -197,7 +189,7 @@ def _bars(chart: Bars) -> str:
     if len(chart.names) > chart.shown:
         more = f"and {len(chart.names) - chart.shown} more classes"
         parts.append(_text(_NAMES, bottom + 18, more, "start"))
-    return _element(parts, _NAMES + _ACROSS + 70, bottom + 28, chart.heading)
+    return _element(parts, f"0 0 {_NAMES + _ACROSS + 70} {bottom + 28}", chart.heading)
 
 
 def _curve(chart: Curve) -> str:
@@ -228,7 +220,7 @@ def _curve(chart: Curve) -> str:
     parts.append(_text(60 + _ACROSS / 2, 28 + _UP + 36, chart.across))
     turned = f' transform="rotate(-90 14 {28 + _UP / 2:g})"'
     parts.append(_text(14, 28 + _UP / 2, chart.up, "middle", turned))
-    return _element(parts, 60 + _ACROSS + 90, 28 + _UP + 48, chart.heading)
+    return _element(parts, f"0 0 {60 + _ACROSS + 90} {28 + _UP + 48}", chart.heading)
 
 
 # Blue and orange of M. Okabe and K. Ito, "Color Universal Design", 2008; lighter on dark.

@@ -32,9 +32,8 @@ def png(charts: Sequence[Chart], title: str) -> bytes:
 def _fill_diagrams(figure: Any, charts: Sequence[Chart]) -> None:
     """A diagram and its histogram in each part, or a matrix, which is wider."""
     widths = [1.25 if isinstance(chart, Confusion) else 1 for chart in charts]
-    for part, chart in zip(
-        figure.subfigures(1, len(charts), width_ratios=widths), charts, strict=True
-    ):
+    parts = figure.subfigures(1, len(charts), width_ratios=widths)
+    for part, chart in zip(parts, charts, strict=True):
         if isinstance(chart, Reliability):
             _reliability(chart, *part.subplots(2, 1, height_ratios=(4, 1), sharex=True))
         elif isinstance(chart, Confusion):
@@ -61,19 +60,17 @@ def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) ->
             "save_report: a .png report needs matplotlib: install it with "
             '`pip install "softmax2d[demo]"`.'
         ) from None
+    # The usual font, then the installed ones that have Chinese glyphs.
+    installed = get_font_names()
+    fonts = ["DejaVu Sans", *(name for name in _CHINESE if name in installed)]
     stream = io.BytesIO()
-    with rc_context({"font.family": _fonts(get_font_names())}), warnings.catch_warnings():
+    with rc_context({"font.family": fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # an empty box is drawn
         figure = Figure(figsize=size, layout="constrained")
         fill(figure)
         figure.suptitle(_escape(title), fontsize=15)
         figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()
-
-
-def _fonts(installed: list[str]) -> list[str]:
-    """The usual font, then the installed fonts that have Chinese glyphs."""
-    return ["DejaVu Sans", *(name for name in _CHINESE if name in installed)]
 
 
 def _escape(label: str) -> str:

@@ -67,8 +67,7 @@ class ClassCounts(Reported, Saved):
 
     def __post_init__(self) -> None:
         where, set_field = "ClassCounts", object.__setattr__
-        for field in self._FIELDS:
-            field.check(where, getattr(self, field.name))
+        self._check_fields()
         for name in _ARRAYS:
             set_field(self, name, read_only(getattr(self, name), np.int64))
             if (got := len(getattr(self, name))) != self.classes:

@@ -20,6 +20,7 @@ from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._pictures.classes import read_names
+from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import is_list_of_numbers
@@ -113,18 +114,14 @@ def class_counts(
         names = read_names(names)
         classes = len(names) if classes is None else classes
     if classes is not None:
-        classes = checks.whole(where, "classes", classes, "an integer or None")
-        if not 1 <= classes <= 1 << 20:
-            raise ValueError(f"{where}: classes must be between 1 and {1 << 20}; got {classes}.")
+        classes = whole_up_to(1 << 20, where, "classes", classes, "an integer or None")
     ignore = losses.class_to_ignore(where, ignore_index)
     dims = checks.whole(where, "spatial_dims", spatial_dims)
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
-    threads = workers_of(workers)
-    room = parse_memory(memory)
-    pieces = room // 4
-    share = pieces // threads
-    held = room, pieces, share, threading.Lock()
+    threads, room = workers_of(workers), parse_memory(memory)
+    share = room // 4 // threads
+    held = room, room // 4, share, threading.Lock()
     asked = _Request(classes, ignore, dims, key, max(1, share // _PIXEL), *held)
     total = np.zeros((3, classes or _MOST), np.int64)
     images = ignored = 0
@@ -248,9 +245,8 @@ class _Bad(ValueError):  # noqa: N818 - carries a label and its place
         """The message: the labels allowed, and the one at ``place``."""
         classes, ignore = self.asked.classes, self.asked.ignore
         allowed = "" if ignore is None else f" or ignore_index, {ignore}"
-        hint = ""
-        if self.value == 255 and ignore is None:
-            hint = " Give ignore_index=255 if it marks pixels without a class."
+        unknown = self.value == 255 and ignore is None
+        hint = " Give ignore_index=255 if it marks pixels without a class." if unknown else ""
         limit = f"[0, {classes})" if classes else f"[0, {_MOST}), if classes is not given"
         shown = tuple(map(int, place))
         return f"must be in {limit}{allowed}; got {self.value} at {shown}.{hint}"
@@ -268,8 +264,7 @@ class _Images:
     def add(self, image: tuple[int, ...], labels: Array) -> None:
         """Count a piece of an image."""
         counts = np.zeros(self._sums.shape[1], np.int64)
-        target = targets.trust_labels(labels, self._asked.ignore)
-        array, signed, ignore, *_ = target
+        array, signed, ignore, *_ = targets.trust_labels(labels, self._asked.ignore)
         ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
         if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:
             bad = int(np.flatnonzero(array == 255)[0])

@@ -49,17 +49,9 @@ class ShareSums:
 def shares(source: Logits, weight: Array) -> ShareSums:
     """Weigh the probabilities of the source, normalise them at each pixel, add them up.
 
-    Parameters
-    ----------
-    source
-        As from ``_targets``.
-    weight : array, shape (C,), float64
-        One for each class, at least 0 and finite.
-
-    Notes
-    -----
-    Each term is rounded to 2^-44, each logarithm to 2^-34, and nothing after that: sums are
-    the same for any order of pixels, tiles and threads. Reads each logit once.
+    ``weight``, shape (C,), float64, is at least 0 and finite. Each term is rounded to 2^-44, each
+    logarithm to 2^-34, and nothing after that: sums are the same for any order of pixels, tiles and
+    threads. Reads each logit once.
     """
     sums = np.zeros(2 * source.classes + 3, np.int64)
     if not source.empty:
@@ -87,17 +79,11 @@ class Course:
     .. [1] R. Varadhan, C. Roland, "Simple and globally convergent methods for accelerating the
        convergence of any EM algorithm", Scandinavian Journal of Statistics 35, 2008.
 
-    Attributes
-    ----------
-    sums : callable
-        A pass: from weights, π / source, to what they sum up to.
-    source, now : array, shape (C,)
-        Shares that the probabilities were made for, and the estimate.
     """
 
-    sums: Callable[[Array], ShareSums]
-    source: Array
-    now: Array = field(init=False)
+    sums: Callable[[Array], ShareSums]  # a pass, from weights π / source
+    source: Array  # shares that the probabilities were made for
+    now: Array = field(init=False)  # the estimate
     passes: int = 0
     converged: bool = False
     rate: float = 0.0

@@ -12,7 +12,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._records import fields
 from softmax2d._records.fields import Field, class_names, read_only
 from softmax2d._records.saved import Saved
-from softmax2d._report.charts import Bars, Chart, Curve
+from softmax2d._report.charts import Bars, Curve
 from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import printable, quantity, share
 
@@ -116,9 +116,9 @@ class EstimatedPrior(Reported, Saved):
             rows.append([name, *values, f"{self.bias[c]:+.4f}"])
         series = [("source", self.source_prior.tolist()), ("estimate", self.prior.tolist())]
         steps = list(map(float, range(len(self.log_likelihoods))))
-        course = [("log-likelihood", steps, list(self.log_likelihoods))]
-        charts: list[Chart] = [
+        course = [("log-likelihood", steps, self.log_likelihoods)]
+        charts = (
             Bars("Share of each class", names, series),
             Curve("Convergence", "step", "log-likelihood (nats a pixel)", course),
-        ]
+        )
         return Figure(title, lines, [Table(rows)], charts, lambda: {"estimated": self.to_dict()})

@@ -74,9 +74,10 @@ class Candidate:
         bias, recall, iou = (read_only(plain[name]) for name in ("bias", "recall", "iou"))
         if any(len(row) != classes for row in (bias, recall, iou)):
             raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
-        means: list[Any] = read_only([plain[field.name] for field in _FIELDS[2:5]]).tolist()
+        means = (plain[field.name] for field in _FIELDS[2:5])
+        accuracy, mean_accuracy, mean_iou = read_only(means).tolist()
         tau = plain["tau"] if plain["tau"] is None else float(plain["tau"])
-        return cls(bias, tau, *(*means, recall, iou))
+        return cls(bias, tau, accuracy, mean_accuracy, mean_iou, recall, iou)
 
 
 _FIELDS = (

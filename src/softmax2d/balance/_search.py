@@ -68,19 +68,9 @@ def count_shifts(source: Logits, truth: Target, label: int, values: Array) -> Sh
     replaced, to the bit: the logit is mapped for each value as the map itself does it. (float64
     logits: if values are further apart than 2^-100 of the logits; the map is monotonic to that.)
 
-    Parameters
-    ----------
-    source, truth
-        As from ``_targets``.
-    label : int
-        The class.
-    values : array, shape (V,), float64
-        Ascending and finite.
-
-    Notes
-    -----
-    Reads each logit once; O(C V) of memory for each thread. V maps and comparisons of one class
-    a pixel come on top of the comparison of the C classes.
+    ``values``, shape (V,), float64, are ascending and finite. Reads each logit once; O(C V) of
+    memory for each thread. V maps and comparisons of one class a pixel come on top of the
+    comparison of the C classes.
     """
     classes, columns = source.classes, len(values) + 1
     led, right = (np.zeros((classes, columns), np.int64) for _ in range(2))
@@ -101,21 +91,10 @@ Passes = Callable[[Callable[..., ShiftCounts], Any, Any], Any]
 
 @dataclass
 class Search:
-    """The state of a search.
+    """The state of a search, which goes through the data by ``total``, a ``Samples.total``.
 
-    Attributes
-    ----------
-    total : callable
-        Goes through the data once: ``Samples.total``.
-    temperature
-        Of the map, the same throughout.
-    goal : Goal
-        What orders candidates.
-    curve : list of Candidate
-        What the trade-off is made of: every tau; of the search class by class, what no other
-        candidate surpasses in both accuracy and goal.
-    passes : int
-        Over the data.
+    ``curve`` is what the trade-off is made of: every tau; of the search class by class, what no
+    other candidate surpasses in both accuracy and goal.
     """
 
     total: Passes
@@ -147,10 +126,8 @@ class Search:
     ) -> tuple[Candidate, int, bool]:
         """Raise or lower one class's bias after another while the goal rises.
 
-        Returns
-        -------
-        best, sweeps, converged
-            The last sweep found no class whose change raises the goal by more than ``tolerance``.
+        Returns the best, the sweeps and whether the search converged: the last sweep found no class
+        whose change raises the goal by more than ``tolerance``.
         """
         best = start
         for sweep in range(1, sweeps + 1):

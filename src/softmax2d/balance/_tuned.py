@@ -13,7 +13,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._records import fields
 from softmax2d._records.fields import Field, class_names, or_null, read_only
 from softmax2d._records.saved import Saved
-from softmax2d._report.charts import Bars, Chart, Curve
+from softmax2d._report.charts import Bars, Curve
 from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import Rows, change, number, printable, quantity
 from softmax2d.balance._measured import Candidate, Goal, goal_of
@@ -132,8 +132,15 @@ class TunedBias(Reported, Saved):
         for name in ("before", "after"):
             known[name] = Candidate.from_dict(where, known[name], classes)
         known["curve"] = tuple(Candidate.from_dict(where, c, classes) for c in known["curve"])
-        known["goal"] = _goal(where, known["goal"], classes)
-        known["temperature"] = _temperature(where, known["temperature"], classes)
+        goal, value = known["goal"], known["temperature"]
+        if {"name", "classes", "at_least_accuracy"} - goal.keys():
+            raise ValueError(f"{where}: goal has name, classes and at_least_accuracy.")
+        aim = ("recall", goal["classes"]) if goal["name"] == "recall" else goal["name"]
+        known["goal"] = goal_of(where, aim, goal["at_least_accuracy"], classes, None)
+        scale = read_only(value if isinstance(value, list) else [value])
+        if not (scale > 0).all() or (isinstance(value, list) and len(scale) != classes):
+            raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
+        known["temperature"] = scale if isinstance(value, list) else float(scale[0])
         known["nll"] = tuple(read_only(known["nll"]).tolist())
         known["names"] = class_names(where, known["names"], classes)
         return cls(**known)
@@ -168,9 +175,8 @@ class TunedBias(Reported, Saved):
         names = printable(self.names, len(self.bias))
         tables = [Table(self._totals()), Table(self._class_rows(names), "Classes")]
         tables.append(Table(self._curve_rows(), "Trade-off"))
-        recalls = self.before.recall, self.after.recall
-        series = [(n, r.tolist()) for n, r in zip(("before", "after"), recalls, strict=True)]
-        charts: list[Chart] = [self._trade_off(names), Bars("Recall", names, series)]
+        series = [(n, getattr(self, n).recall.tolist()) for n in ("before", "after")]
+        charts = self._trade_off(names), Bars("Recall", names, series)
         lines = self._lines(names)
         return Figure(title, lines, tables, charts, lambda: {"tuned": self.to_dict()})
 
@@ -193,15 +199,12 @@ class TunedBias(Reported, Saved):
         return [*rows, ["negative log-likelihood", *change(*self.nll)]]
 
     def _class_rows(self, names: list[str]) -> Rows:
-        rows = [["class", "bias", *("recall", "after", "change"), *("IoU", "after", "change")]]
-        rows[0].append("pixels")
+        rows = [["class", "bias", "recall", "after", "change", "IoU", "after", "change", "pixels"]]
         before, after = self.before, self.after
         for c, name in enumerate(names):
-            recall, iou = (
-                change(before.recall[c], after.recall[c]),
-                change(before.iou[c], after.iou[c]),
-            )
-            rows.append([name, f"{after.bias[c]:+.4f}", *recall, *iou, str(self.pixels[c])])
+            recall = change(before.recall[c], after.recall[c])
+            iou = change(before.iou[c], after.iou[c])
+            rows.append([name, f"{self.bias[c]:+.4f}", *recall, *iou, str(self.pixels[c])])
         return rows
 
     def _curve_rows(self) -> Rows:
@@ -212,30 +215,13 @@ class TunedBias(Reported, Saved):
         if len(curve) > _LISTED:
             curve = tuple(curve[i] for i in np.linspace(0, len(curve) - 1, _LISTED).astype(int))
         for c in curve:
-            tau = f"{c.tau:g}" if c.tau is not None else ""
             values = c.accuracy, c.mean_accuracy, c.mean_iou, self.goal.score(c)
-            rows.append([tau, *map(number, values)])
+            rows.append(["" if c.tau is None else f"{c.tau:g}", *map(number, values)])
         return rows
 
     def _trade_off(self, names: list[str]) -> Curve:
         ends = (("before", self.before), ("after", self.after))
         marks = [(name, c.accuracy, self.goal.score(c)) for name, c in ends]
-        across = [c.accuracy for c in self.curve]
-        up = [self.goal.score(c) for c in self.curve]
+        across, up = [c.accuracy for c in self.curve], [self.goal.score(c) for c in self.curve]
         aim = self.goal.describe(names).split(", accuracy")[0]
         return Curve("Trade-off", "accuracy", aim, [(aim, across, up)], marks)
-
-
-def _goal(where: str, plain: dict[str, Any], classes: int) -> Goal:
-    if {"name", "classes", "at_least_accuracy"} - plain.keys():
-        raise ValueError(f"{where}: goal has name, classes and at_least_accuracy.")
-    name, chosen, bound = plain["name"], plain["classes"], plain["at_least_accuracy"]
-    return goal_of(where, ("recall", chosen) if name == "recall" else name, bound, classes, None)
-
-
-def _temperature(where: str, value: Any, classes: int) -> Any:
-    single = not isinstance(value, list)
-    found = read_only([value] if single else value)
-    if not (found > 0).all() or (not single and len(found) != classes):
-        raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
-    return float(found[0]) if single else found

@@ -21,16 +21,6 @@ METHODS = ("inverse", "median", "enet", "effective")
 NORMALIZATIONS = ("none", "mean", "sum")
 
 
-def counts_of(where: str, counts: Any) -> ClassCounts:
-    """The argument, if it is a ClassCounts."""
-    if not isinstance(counts, ClassCounts):
-        raise TypeError(
-            f"{where}: counts must be a ClassCounts, as from class_counts; "
-            f"got {type(counts).__name__}."
-        )
-    return counts
-
-
 def _inverse(counts: ClassCounts, _: float) -> Array:
     """N / n[c]."""
     return counts.total / counts.pixels
@@ -124,7 +114,11 @@ def class_weights(
     [0.5, 1.5]
     """
     where = "class_weights"
-    counts_of(where, counts)
+    if not isinstance(counts, ClassCounts):
+        raise TypeError(
+            f"{where}: counts must be a ClassCounts, as from class_counts; "
+            f"got {type(counts).__name__}."
+        )
     one_of(where, "method", method, METHODS)
     one_of(where, "normalize", normalize, NORMALIZATIONS)
     beta = number_between(where, "beta", beta, 0, math.nextafter(1, 0))
@@ -190,15 +184,12 @@ def shares_of(where: str, name: str, given: Any, smoothing: float = 0.0) -> Arra
             f"got shape {mass.shape}."
         )
     mass = mass + smoothing
-    wrong = ~((mass > 0) & np.isfinite(mass))
-    if wrong.any():
-        c = int(np.flatnonzero(wrong)[0])
-        raise ValueError(
-            f"{where}: {name} must be finite and above 0; got {mass[c]} for class {c}. "
-            "Give what a class without pixels may count as with smoothing=."
-            if name == "counts"
-            else f"{where}: {name} must be finite and above 0; got {mass[c]} for class {c}."
-        )
+    if (wrong := np.flatnonzero(~((mass > 0) & np.isfinite(mass)))).size:
+        c = int(wrong[0])
+        hint = " Give what a class without pixels may count as with smoothing=."
+        hint = hint if name == "counts" else ""
+        got = f"got {mass[c]} for class {c}"
+        raise ValueError(f"{where}: {name} must be finite and above 0; {got}.{hint}")
     mass = np.ldexp(mass, -int(np.frexp(mass.max())[1]))  # so that no sum overflows
     return np.asarray(np.maximum(mass / mass.sum(), np.finfo(np.float64).tiny))
 

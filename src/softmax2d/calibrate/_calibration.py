@@ -130,8 +130,7 @@ class Calibration(Saved):
     _plain: tuple[float | list[float], list[float] | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for known in self._FIELDS:
-            known.check("Calibration", getattr(self, known.name))
+        self._check_fields()
         classes = len(self.pixels)
         scale: Any = self.temperature
         scale = _numbers(scale, classes, "temperature") if np.ndim(scale) else float(scale)

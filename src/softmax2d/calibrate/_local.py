@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar, Literal, Unpack
@@ -90,8 +89,7 @@ class LocalCalibration(Saved):
     bounds: tuple[float, float] = (0.1, 10.0)
 
     def __post_init__(self) -> None:
-        for field in self._FIELDS:
-            field.check("LocalCalibration", getattr(self, field.name))
+        self._check_fields()
         for name in ("edges", "temperatures", "pixels", "class_names", "bounds"):
             value: Any = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
@@ -333,28 +331,22 @@ class _Part:
     converged: bool
 
 
-def _count_at(
-    source: Logits, truth: Target, images: int, *, by: str, edges: tuple[float, ...], at: int
-) -> FitSums:
-    plain = source._replace(map=None)
-    places = _places(plain, by, edges, _segment(plain, 1.0))
-    chosen = _only(truth, source.classes, (places == at).reshape(truth.array.shape))
-    return _sums.sum_pixels(source, chosen, images, None, by_class=False)
-
-
 def _fit_range(
     samples: Samples, by: str, edges: tuple[float, ...], at: int, bounds: tuple[float, float]
 ) -> _Part:
-    count = partial(_count_at, by=by, edges=edges, at=at)
+    def count(source: Logits, truth: Any, images: int) -> FitSums:
+        plain = source._replace(map=None)
+        here = _places(plain, by, edges, _segment(plain, 1.0)) == at
+        chosen = _only(truth, source.classes, here.reshape(truth.array.shape))
+        return _sums.sum_pixels(source, chosen, images, None, by_class=False)
 
     def terms(factor: float) -> _sums.Terms:
         found: FitSums = samples.total(count, 1 / factor)
         return found.means(None)
 
     first: FitSums | None = samples.total(count)
-    pixels = 0 if first is None else int(first.pixels.sum())
-    if first is None or not pixels:
+    if first is None or not first.pixels.any():
         return _Part(1.0, 0, (0.0, 0.0), True)
-    start = first.means(None)
+    start, pixels = first.means(None), int(first.pixels.sum())
     found = _search.smallest(terms, start, bounds, 50)
     return _Part(1 / found.factor, pixels, (start[0], found.loss), found.converged)
