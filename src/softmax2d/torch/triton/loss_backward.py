@@ -17,6 +17,7 @@ from softmax2d.torch.triton.loss_terms import (
     boosted_exp,
     class_weight,
     map_block,
+    pixel_block,
     pixel_offset,
     pixel_terms,
     smooth_gradient,
@@ -43,18 +44,9 @@ def backward_kernel(
     classes, height, width = sizes
     stride_n, stride_c, stride_h, stride_w = strides[0]
     grad_n, grad_c, grad_h, grad_w = strides[1]
-    blocks = tl.cdiv(height * width, BLOCK_P)
-    n = (tl.program_id(0) // blocks).to(tl.int64)
-    p = (tl.program_id(0) % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
-    mask = p < height * width
-    # A thread for each pixel rather than four pixels a thread: what it knows of one fits registers.
-    p = tl.max_contiguous(p, 1)
-    h, w = p * 0, p
-    if not FLAT:
-        h, w = p // width, p % width
-    at_target = pixel_offset(strides[2], n, h, w)
-    at_upstream = pixel_offset(strides[3], n, h, w)
-    offsets = (at_target, at_upstream, n * (height * width) + p)
+    n, p, mask, h, w = pixel_block(height, width, FLAT, BLOCK_P)
+    own = n * (height * width) + p
+    offsets = (pixel_offset(strides[2], n, h, w), pixel_offset(strides[3], n, h, w), own)
     y, counts, top, inverse, other, scale, total, own = pixel_terms(
         pointers, weights, offsets, mask, classes, plane, IGNORE, SMOOTHING
     )

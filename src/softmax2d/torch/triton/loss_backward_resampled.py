@@ -94,6 +94,47 @@ def row_gradient(
 
 
 @triton.jit
+def cell_block(sizes, BLOCK_C: tl.constexpr, BLOCK_W: tl.constexpr, ROWS: tl.constexpr):
+    """A program's image, the row of logits before its first, its classes and columns of logits."""
+    classes, height, width, _, _ = sizes
+    columns, groups = tl.cdiv(width, BLOCK_W - 1), tl.cdiv(classes, BLOCK_C)
+    pid, bands = tl.program_id(0), tl.cdiv(height, ROWS)
+    c = (pid % columns) * (BLOCK_W - 1) + tl.arange(0, BLOCK_W) - 1
+    k = ((pid // columns % groups) * BLOCK_C + tl.arange(0, BLOCK_C))[:, None]
+    pid = pid // columns // groups
+    return (pid // bands).to(tl.int64), (pid % bands) * ROWS - 1, k, c
+
+
+@triton.jit
+def cell_columns(first_column_ptr, c, width):
+    """Whether logits c are columns, and their cells: first and last pixel, the most pixels."""
+    exists = (c >= 0) & (c < width)
+    first = tl.load(first_column_ptr + c, mask=exists, other=0)
+    last = tl.load(first_column_ptr + c + 1, mask=exists, other=0)
+    return exists, (first, last, tl.max(last - first, 0))
+
+
+@triton.jit
+def cell_rows(first_row_ptr, r, height):
+    """Whether logits r are a row, the rows of pixels after them, whether the next row counts."""
+    inside = (r >= 0) & (r < height)
+    y0 = tl.load(first_row_ptr + r, mask=inside, other=0)
+    y1 = tl.load(first_row_ptr + r + 1, mask=inside, other=0)
+    return inside, y0, y1, (y1 > y0) & (r + 1 < height)
+
+
+@triton.jit
+def cell_corners(ptr, here, beside, counts, under, steps):
+    """The four logits around each cell in float64, 0 where there is none."""
+    stride_h, stride_w = steps
+    z00 = tl.load(ptr, mask=here & counts, other=0.0).to(tl.float64)
+    z10 = tl.load(ptr + stride_h, mask=here & under, other=0.0).to(tl.float64)
+    z01 = tl.load(ptr + stride_w, mask=beside & counts, other=0.0).to(tl.float64)
+    z11 = tl.load(ptr + stride_h + stride_w, mask=beside & under, other=0.0).to(tl.float64)
+    return z00, z10, z01, z11
+
+
+@triton.jit
 def backward_resampled_kernel(
     pointers,  # logits, target, normaliser, upstream, grad
     maps,  # reciprocal of the temperature, bias; each may be None
@@ -113,47 +154,29 @@ def backward_resampled_kernel(
     stride_n, stride_c, stride_h, stride_w = strides[0]
     grad_n, grad_c, grad_h, grad_w = strides[1]
     row_weight_ptr, column_weight_ptr, first_row_ptr, first_column_ptr = tables
-    columns, groups = tl.cdiv(width, BLOCK_W - 1), tl.cdiv(classes, BLOCK_C)
-    pid = tl.program_id(0)
+    n, r0, k, c = cell_block(sizes, BLOCK_C, BLOCK_W, ROWS)
     lane = tl.arange(0, BLOCK_W)
-    c = (pid % columns) * (BLOCK_W - 1) + lane - 1
-    k = ((pid // columns % groups) * BLOCK_C + tl.arange(0, BLOCK_C))[:, None]
-    pid = pid // columns // groups
-    bands = tl.cdiv(height, ROWS)
-    r0 = (pid % bands) * ROWS - 1
-    n = (pid // bands).to(tl.int64)
     logits_ptr, grad_ptr = pointers[0] + n * stride_n, pointers[4] + n * grad_n
-    exists = (c >= 0) & (c < width)
-    first = tl.load(first_column_ptr + c, mask=exists, other=0)
-    last = tl.load(first_column_ptr + c + 1, mask=exists, other=0)
-    cells = (first, last, tl.max(last - first, 0))
+    exists, cells = cell_columns(first_column_ptr, c, width)
     previous = tl.broadcast_to(tl.maximum(lane - 1, 0)[None, :], (BLOCK_C, BLOCK_W))
-    here = (k < classes) & (last > first)[None, :]
+    here = (k < classes) & (cells[1] > cells[0])[None, :]
     beside = here & (c + 1 < width)[None, :]
     at = k.to(tl.int64) * stride_c + c.to(tl.int64)[None, :] * stride_w
     to = k.to(tl.int64) * grad_c + c.to(tl.int64)[None, :] * grad_w
     owned = (k < classes) & (exists & (lane > 0))[None, :]
-    carried_low = tl.zeros((BLOCK_C, BLOCK_W), tl.float64)
-    carried_high = tl.zeros((BLOCK_C, BLOCK_W), tl.float64)
+    zero = tl.zeros((BLOCK_C, BLOCK_W), tl.float64)
+    carried_low, carried_high = zero, zero
 
     for i in range(ROWS + 1):
         r = r0 + i
-        inside = (r >= 0) & (r < height)
-        y0 = tl.load(first_row_ptr + r, mask=inside, other=0)
-        y1 = tl.load(first_row_ptr + r + 1, mask=inside, other=0)
-        under = (y1 > y0) & (r + 1 < height)
+        inside, y0, y1, under = cell_rows(first_row_ptr, r, height)
         ptr = logits_ptr + (at + (c * 0 + r).to(tl.int64)[None, :] * stride_h)
-        z00 = tl.load(ptr, mask=here & (y1 > y0), other=0.0).to(tl.float64)
-        z10 = tl.load(ptr + stride_h, mask=here & under, other=0.0).to(tl.float64)
-        z01 = tl.load(ptr + stride_w, mask=beside & (y1 > y0), other=0.0).to(tl.float64)
-        z11 = tl.load(ptr + stride_h + stride_w, mask=beside & under, other=0.0).to(tl.float64)
-        low, high = carried_low, carried_high
-        carried_low = tl.zeros((BLOCK_C, BLOCK_W), tl.float64)
-        carried_high = tl.zeros((BLOCK_C, BLOCK_W), tl.float64)
+        corners = cell_corners(ptr, here, beside, y1 > y0, under, (stride_h, stride_w))
+        low, high, carried_low, carried_high = carried_low, carried_high, zero, zero
         for y in range(y0, y1):
             u = tl.load(row_weight_ptr + y).to(tl.float64)
             row_low, row_high = row_gradient(
-                (z00, z10, z01, z11), k, (n, y, u), cells, column_weight_ptr, pointers, maps,
+                corners, k, (n, y, u), cells, column_weight_ptr, pointers, maps,
                 weights, sizes, strides, plane, IGNORE, SMOOTHING,
             )  # fmt: skip
             low += (1.0 - u) * row_low

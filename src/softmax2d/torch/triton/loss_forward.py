@@ -24,6 +24,8 @@ from softmax2d.torch.triton.loss_terms import (
     log_one_plus,
     logits_at,
     map_block,
+    no_sums,
+    pixel_block,
     pixel_offset,
 )
 
@@ -54,6 +56,17 @@ def add_spread(z, old, top, factor, spread, before):
 
 
 @triton.jit
+def loss_of(top, own, rest, weight, spread, before, SMOOTHING: tl.constexpr):
+    """The loss of pixels, in float64, from the logit of their class and the sums over all."""
+    log_sum = log_one_plus(rest * UNBOOST)
+    loss = ((top.to(tl.float64) - own.to(tl.float64)) + log_sum) * weight
+    if SMOOTHING is not None:
+        loss = tl.where(weight > 0.0, loss, 0.0) * SMOOTHING[0]
+        loss += (spread + before * log_sum) * SMOOTHING[1]
+    return loss
+
+
+@triton.jit
 def forward_kernel(
     pointers,  # logits, target, losses, normaliser
     maps,  # reciprocal of the temperature, bias; each may be None
@@ -73,26 +86,15 @@ def forward_kernel(
     classes, height, width = sizes
     stride_n, stride_c, stride_h, stride_w, target_n, target_h, target_w = strides
     steps = (stride_h, stride_w)
-    blocks = tl.cdiv(height * width, BLOCK_P)
-    n = (tl.program_id(0) // blocks).to(tl.int64)
-    p = (tl.program_id(0) % blocks) * BLOCK_P + tl.arange(0, BLOCK_P)
-    mask = p < height * width
-    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
-    p = tl.max_contiguous(p, 1)
-    h, w = p * 0, p
-    if not MODE[0]:
-        h, w = p // width, p % width
+    n, p, mask, h, w = pixel_block(height, width, MODE[0], BLOCK_P)
     logits_ptr += n * stride_n
-    place = pixel_offset((target_n, target_h, target_w), n, h, w)
-    y, counts, known = class_of(target_ptr + place, mask, classes, IGNORE)
+    target_ptr += pixel_offset((target_n, target_h, target_w), n, h, w)
+    y, counts, known = class_of(target_ptr, mask, classes, IGNORE)
     offset, down, right = corners(tables, h, w, steps, mask)
 
-    top = tl.full((BLOCK_P,), float("-inf"), tl.float32)
-    rest = tl.zeros((BLOCK_P,), tl.float64)
-    ties = tl.zeros((BLOCK_P,), tl.int32)
+    top, rest, ties = no_sums(BLOCK_P)
     spread, before = rest, rest
-    step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None] * stride_c
-    ptr = logits_ptr + (step + offset[None, :])
+    ptr = logits_ptr + (tl.arange(0, BLOCK_C).to(tl.int64)[:, None] * stride_c + offset[None, :])
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
@@ -110,12 +112,8 @@ def forward_kernel(
     own_ptr = logits_ptr + (y.to(tl.int64) * stride_c + offset)
     own = logits_at(own_ptr, counts & known, down, right, steps, tables is None)
     own = map_block(own, y, counts & known, maps)
-    log_sum = log_one_plus(rest * UNBOOST)
     weight = class_weight(weight_ptr, y, counts & known)
-    loss = ((top.to(tl.float64) - own.to(tl.float64)) + log_sum) * weight
-    if SMOOTHING is not None:
-        loss = tl.where(weight > 0.0, loss, 0.0) * SMOOTHING[0]
-        loss += (spread + before * log_sum) * SMOOTHING[1]
+    loss = loss_of(top, own, rest, weight, spread, before, SMOOTHING)
     out = n * (height * width) + p
     tl.store(losses_ptr + out, tl.where(counts, loss, 0.0).to(tl.float32), mask=mask)
     tl.store(normaliser_ptr + out, top, mask=mask)

@@ -75,6 +75,28 @@ def map_block(z, k, mask, maps):
 
 
 @triton.jit
+def pixel_block(height, width, FLAT: tl.constexpr, BLOCK_P: tl.constexpr):
+    """Image and pixels of a program, which of the pixels exist, their rows and columns."""
+    cuts = tl.cdiv(height * width, BLOCK_P)
+    n = (tl.program_id(0) // cuts).to(tl.int64)
+    p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
+    mask = p < height * width
+    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
+    p = tl.max_contiguous(p, 1)
+    h, w = p * 0, p
+    if not FLAT:
+        h, w = p // width, p % width
+    return n, p, mask, h, w
+
+
+@triton.jit
+def no_sums(BLOCK_P: tl.constexpr):
+    """Largest logit, the others' sum and how often the largest occurs, before the first class."""
+    lowest = tl.full((BLOCK_P,), float("-inf"), tl.float32)
+    return lowest, tl.zeros((BLOCK_P,), tl.float64), tl.zeros((BLOCK_P,), tl.int32)
+
+
+@triton.jit
 def corners(tables, h, w, steps, mask):
     """Offset of each pixel's first neighbour, and the weights of the next row and column."""
     stride_h, stride_w = steps

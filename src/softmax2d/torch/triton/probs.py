@@ -26,6 +26,8 @@ from softmax2d.torch.triton.loss_terms import (
     log_one_plus,
     logits_at,
     map_block,
+    no_sums,
+    pixel_block,
     pixel_offset,
 )
 
@@ -48,22 +50,12 @@ def probs_kernel(
     stride_n, stride_c, stride_h, stride_w = strides[0]
     out_n, out_c, out_h, out_w = strides[1]
     steps = (stride_h, stride_w)
-    cuts = tl.cdiv(height * width, BLOCK_P)
-    n = (tl.program_id(0) // cuts).to(tl.int64)
-    p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
-    mask = p < height * width
-    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
-    p = tl.max_contiguous(p, 1)
-    h, w = p * 0, p
-    if not MODE[0]:
-        h, w = p // width, p % width
+    n, _, mask, h, w = pixel_block(height, width, MODE[0], BLOCK_P)
     offset, down, right = corners(tables, h, w, steps, mask)
     step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None]
     start = logits_ptr + n * stride_n + (step * stride_c + offset[None, :])
 
-    top = tl.full((BLOCK_P,), float("-inf"), tl.float32)
-    rest = tl.zeros((BLOCK_P,), tl.float64)
-    ties = tl.zeros((BLOCK_P,), tl.int32)
+    top, rest, ties = no_sums(BLOCK_P)
     ptr = start
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]

@@ -30,6 +30,8 @@ from softmax2d.torch.triton.loss_terms import (
     log_one_plus,
     logits_at,
     map_block,
+    no_sums,
+    pixel_block,
 )
 
 NONE = tl.constexpr(2**30)  # no class
@@ -57,6 +59,39 @@ def one_less_exp(d):
 
 
 @triton.jit
+def entropy_terms(z, exists, top):
+    """Σ e_k (m - z_k) over a block of classes, times 2^64."""
+    e = boosted_exp(z, top[None, :]).to(tl.float64)
+    below = top.to(tl.float64)[None, :] - z.to(tl.float64)
+    return tl.sum(tl.where((e == 0.0) | ~exists, 0.0, e * below), 0)
+
+
+@triton.jit
+def store_scores(outs, out, mask, sums, second, most, maps, ORDERED: tl.constexpr):
+    """Confidence, margin and entropy of pixels, where they are asked for.
+
+    ``sums`` are the largest logit, rest, how often the largest occurs, and the entropy's sum;
+    ``second`` is the runner-up, before the map where that keeps the order (``ORDERED``).
+    """
+    _, confidence_ptr, margin_ptr, entropy_ptr = outs
+    top, rest, ties, spread = sums
+    rest = tl.where(tl.abs(top) == float("inf"), float("nan"), rest + (ties - 1) * BOOST)
+    rest = rest * UNBOOST
+    share = 1.0 / (1.0 + rest)
+    if confidence_ptr is not None:
+        tl.store(confidence_ptr + out, share.to(tl.float32), mask=mask)
+    if margin_ptr is not None:
+        if ORDERED:
+            second = map_block(second, tl.zeros_like(second).to(tl.int32), mask, maps)
+        margin = one_less_exp(second.to(tl.float64) - top.to(tl.float64)) * share
+        tl.store(margin_ptr + out, margin.to(tl.float32), mask=mask)
+    if entropy_ptr is not None:
+        entropy = (log_one_plus(rest) + spread * UNBOOST * share).to(tl.float32)
+        entropy = tl.where(entropy > most, most, entropy)
+        tl.store(entropy_ptr + out, entropy, mask=mask)
+
+
+@triton.jit
 def segment_kernel(
     logits_ptr,
     outs,  # labels, confidence, margin, entropy; each may be None
@@ -74,33 +109,20 @@ def segment_kernel(
     classes, height, width = sizes
     stride_n, stride_c, stride_h, stride_w = strides
     steps = (stride_h, stride_w)
-    cuts = tl.cdiv(height * width, BLOCK_P)
-    n = (tl.program_id(0) // cuts).to(tl.int64)
-    p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
-    mask = p < height * width
-    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
-    p = tl.max_contiguous(p, 1)
-    h, w = p * 0, p
-    if not MODE[0]:
-        h, w = p // width, p % width
+    n, p, mask, h, w = pixel_block(height, width, MODE[0], BLOCK_P)
     offset, down, right = corners(tables, h, w, steps, mask)
     step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None]
     start = logits_ptr + n * stride_n + (step * stride_c + offset[None, :])
 
-    lowest = tl.full((BLOCK_P,), float("-inf"), tl.float32)
-    rest, spread = tl.zeros((BLOCK_P,), tl.float64), tl.zeros((BLOCK_P,), tl.float64)
-    ties, label = tl.zeros((BLOCK_P,), tl.int32), tl.zeros((BLOCK_P,), tl.int32)
-    top, found = lowest, (lowest, label, label + NONE, lowest)
+    top, rest, ties = no_sums(BLOCK_P)
+    spread, found = rest, (top, ties, ties + NONE, top)
     sure = confidence_ptr is not None or margin_ptr is not None or entropy_ptr is not None
     ptr = start
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
-        z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
-        if MODE[2]:
-            found = find(z, k, found, margin_ptr is not None)
-        z = map_block(z, k, k < classes, maps)
-        if not MODE[2]:
-            found = find(z, k, found, margin_ptr is not None)
+        plain = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
+        z = map_block(plain, k, k < classes, maps)
+        found = find(plain if MODE[2] else z, k, found, margin_ptr is not None)
         if sure:
             top, rest, ties = add_block(z, top, rest, ties, MODE[1])
         ptr += stride_c * BLOCK_C
@@ -110,9 +132,7 @@ def segment_kernel(
             k = (first + tl.arange(0, BLOCK_C))[:, None]
             z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
             z = map_block(z, k, k < classes, maps)
-            e = boosted_exp(z, top[None, :]).to(tl.float64)
-            below = top.to(tl.float64)[None, :] - z.to(tl.float64)
-            spread += tl.sum(tl.where((e == 0.0) | (k >= classes), 0.0, e * below), 0)
+            spread += entropy_terms(z, k < classes, top)
             ptr += stride_c * BLOCK_C
 
     out = n * (height * width) + p
@@ -120,21 +140,7 @@ def segment_kernel(
         label = tl.where(found[2] < NONE, found[2], found[1])
         tl.store(labels_ptr + out, label.to(labels_ptr.dtype.element_ty), mask=mask)
     if sure:
-        rest = tl.where(tl.abs(top) == float("inf"), float("nan"), rest + (ties - 1) * BOOST)
-        rest = rest * UNBOOST
-        share = 1.0 / (1.0 + rest)
-        if confidence_ptr is not None:
-            tl.store(confidence_ptr + out, share.to(tl.float32), mask=mask)
-        if margin_ptr is not None:
-            second = found[3]
-            if MODE[2]:  # the map keeps the order
-                second = map_block(second, p * 0, mask, maps)
-            margin = one_less_exp(second.to(tl.float64) - top.to(tl.float64)) * share
-            tl.store(margin_ptr + out, margin.to(tl.float32), mask=mask)
-        if entropy_ptr is not None:
-            entropy = (log_one_plus(rest) + spread * UNBOOST * share).to(tl.float32)
-            entropy = tl.where(entropy > most, most, entropy)
-            tl.store(entropy_ptr + out, entropy, mask=mask)
+        store_scores(outs, out, mask, (top, rest, ties, spread), found[3], most, maps, MODE[2])
 
 
 def _most_entropy(classes: int) -> float:

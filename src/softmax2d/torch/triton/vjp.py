@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 
 from softmax2d.torch.triton.launching import blocks, has_even_pixels, refuse_float64
-from softmax2d.torch.triton.loss_terms import pixel_offset
+from softmax2d.torch.triton.loss_terms import pixel_block, pixel_offset
 
 
 @triton.jit
@@ -34,15 +34,7 @@ def vjp_kernel(
     """A block of pixels of one image, all classes."""
     result_ptr, grad_ptr, out_ptr = pointers
     classes, height, width = sizes
-    cuts = tl.cdiv(height * width, BLOCK_P)
-    n = (tl.program_id(0) // cuts).to(tl.int64)
-    p = (tl.program_id(0) % cuts) * BLOCK_P + tl.arange(0, BLOCK_P)
-    mask = p < height * width
-    # A thread for each pixel rather than four pixels a thread: no sum then crosses warps.
-    p = tl.max_contiguous(p, 1)
-    h, w = p * 0, p
-    if not FLAT:
-        h, w = p // width, p % width
+    n, _, mask, h, w = pixel_block(height, width, FLAT, BLOCK_P)
     result_n, result_c, result_h, result_w = strides[0]
     grad_n, grad_c, grad_h, grad_w = strides[1]
     out_n, out_c, out_h, out_w = strides[2]
