@@ -69,6 +69,7 @@ def same(found: Any, want: Any) -> None:
         assert block.compute(scheduler="synchronous").shape == block.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases.DTYPES)
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_the_bits_of_the_whole(form: str, name: str) -> None:

@@ -208,6 +208,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [None, (7, 9)])
 @pytest.mark.parametrize("case", sorted(LOSSES))
 def test_losses_are_those_of_the_cpu(case: str, size: Any) -> None:
