@@ -17,4 +17,4 @@ under_sanitizers() {
     "${PYTHON:-python}" -m pytest -q -p no:cacheprovider "$@"
 }
 under_sanitizers -m "" -k "not x86-64-v3" "${tests[@]}" "$@"
-under_sanitizers -k x86-64-v3 tests/core/test_guard_pages.py "$@"
+under_sanitizers -m "" -k x86-64-v3 tests/core/test_guard_pages.py "$@"
