@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -45,6 +46,17 @@ def _stop_signals() -> Iterator[None]:
 
     # A signal that the parent made us ignore (nohup) stays ignored.
     before = {s: h for s in _SIGNALS if (h := signal.getsignal(s)) not in (signal.SIG_IGN, None)}
+    report = sys.unraisablehook
+
+    def come_again(lost: sys.UnraisableHookArgs) -> None:
+        """Send the signal anew where its exception had no caller (a callback, a finaliser)."""
+        if isinstance(lost.exc_value, Stopped):
+            signal.signal(came[0], stop)
+            threading.Timer(0.01, os.kill, (os.getpid(), came[0])).start()
+        else:
+            report(lost)
+
+    sys.unraisablehook = come_again
     try:
         for each in before:
             signal.signal(each, stop)
@@ -54,6 +66,7 @@ def _stop_signals() -> Iterator[None]:
             raise Stopped(came[0]) from error
         raise
     finally:
+        sys.unraisablehook = report
         for each, handler in before.items():
             signal.signal(each, handler)
 
