@@ -110,7 +110,7 @@ def files_of(path: Path) -> list[Path]:
 
 def logits_of(path: Path) -> int:
     """How many there are."""
-    from softmax2d.stream.plan.places import open_any
+    from softmax2d.stream.plan.inputs import open_any
 
     with open_any(path) as source:
         return prod(source.shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import soak, streaming
-from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.plan.inputs import open_any
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from softmax2d._files.source import bombs
 from softmax2d._files.source import unpacked as _unpacked
 from softmax2d.balance import class_counts
 from softmax2d.stream import Refused, Unusable, evaluate_files, predict, segment_file
-from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.plan.inputs import open_any
 from tests.stream.tiles import cut
 
 h5py = pytest.importorskip("h5py")

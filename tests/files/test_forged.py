@@ -11,7 +11,7 @@ import pytest
 
 from softmax2d.cli import app
 from softmax2d.stream import Refused
-from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.plan.inputs import open_any
 
 h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")

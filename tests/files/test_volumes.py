@@ -15,7 +15,7 @@ import safetensors.numpy
 
 import softmax2d as s2d
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
-from softmax2d.stream.plan.places import open_any
+from softmax2d.stream.plan.inputs import open_any
 
 Z = np.random.default_rng(1).normal(0, 4, (4, 9, 20, 31)).astype(np.float32)  # C, Z, Y, X
 FLAT = Z[:, 3]

@@ -29,63 +29,67 @@ SIGNATURES = {
     "smooth=1.0)",
     "torch.LovaszSoftmaxLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, classes='present', ignore_index=None)",
-    "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, temperature=1.0, "
-    "bias=None, ignore_index=None, bins=15)",
+    "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, "
+    "temperature=1.0, bias=None, ignore_index=None, bins=15)",
     "torch.LinearCrossEntropy2d": "(in_channels, num_classes, bias=True, *, class_weight=None, "
     "ignore_index=-100, reduction='mean', label_smoothing=0.0, interpolation='linear', "
     "align_corners=False, temperature=1.0, logit_bias=None, focal_gamma=0.0, top_k=None, "
     "threshold=None, device=None, dtype=None)",
-    "stream.segment_file": "(source, result, *, axis=None, size=None, like=None, "
-    "interpolation='linear', align_corners=False, temperature=1.0, bias=None, "
-    "outputs=('labels',), top_k=None, encoding='float', key=None, memory='512MB', workers=None, "
-    "resume=False, overwrite=False, nodata=None, nodata_label=None, missing_as_fill=False, "
-    "names=None, palette=None, cog=False, progress=None, scheduler=None, summary=None, "
-    "decode='argmax', preview=None, account=None)",
-    "stream.softmax2d_file": "(source, result, *, axis=None, size=None, like=None, "
-    "interpolation='linear', align_corners=False, temperature=1.0, bias=None, top_k=None, "
-    "encoding='float', key=None, memory='512MB', workers=None, resume=False, overwrite=False, "
-    "nodata=None, missing_as_fill=False, names=None, cog=False, progress=None, scheduler=None, "
-    "summary=None, account=None)",
-    "stream.evaluate_files": "(source, target, *, axis=None, interpolation='linear', "
-    "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, key=None, "
-    "target_key=None, memory='512MB', workers=None, nodata=None, missing_as_fill=False, "
-    "progress=None, scheduler=None, summary=None, checkpoint=None, resume=False, names=None, "
-    "report=None, overwrite=False, account=None)",
-    "stream.predict": "(model, image, result, *, window=512, overlap=0.5, weighting='gaussian', "
-    "test_time='none', blend='logits', batch=1, axis=None, scale='auto', pad='reflect', "
-    "nodata=None, nodata_label=None, temperature=1.0, bias=None, outputs=('labels',), "
-    "encoding='float', key=None, memory='512MB', resume=False, overwrite=False, names=None, "
-    "palette=None, cog=False, progress=None, summary=None)",
+    "stream.segment_file": "(source, result, *, axis=None, input=None, binary=False, "
+    "size=None, like=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "temperature=1.0, bias=None, outputs=('labels',), top_k=None, encoding='float', key=None, "
+    "memory='512MB', workers=None, resume=False, overwrite=False, nodata=None, "
+    "nodata_label=None, missing_as_fill=False, names=None, palette=None, cog=False, "
+    "progress=None, scheduler=None, summary=None, decode='argmax', preview=None, account=None)",
+    "stream.softmax2d_file": "(source, result, *, axis=None, input=None, binary=False, "
+    "size=None, like=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "temperature=1.0, bias=None, top_k=None, encoding='float', key=None, memory='512MB', "
+    "workers=None, resume=False, overwrite=False, nodata=None, missing_as_fill=False, "
+    "names=None, cog=False, progress=None, scheduler=None, summary=None, account=None)",
+    "stream.evaluate_files": "(source, target, *, axis=None, input=None, binary=False, "
+    "ignore_place=False, interpolation='linear', align_corners=False, temperature=1.0, "
+    "bias=None, ignore_index=None, bins=15, key=None, target_key=None, memory='512MB', "
+    "workers=None, nodata=None, missing_as_fill=False, progress=None, scheduler=None, "
+    "summary=None, checkpoint=None, resume=False, names=None, report=None, overwrite=False, "
+    "account=None)",
+    "stream.predict": "(model, image, result, *, window=512, overlap=0.5, "
+    "weighting='gaussian', test_time='none', blend='logits', batch=1, axis=None, scale='auto', "
+    "pad='reflect', nodata=None, nodata_label=None, temperature=1.0, bias=None, "
+    "outputs=('labels',), encoding='float', key=None, memory='512MB', resume=False, "
+    "overwrite=False, names=None, palette=None, cog=False, progress=None, summary=None)",
     "calibrate.fit": "(logits, target=None, *, method='temperature', weight=None, "
-    "ignore_index=None, axis=None, size=None, interpolation='linear', align_corners=False, "
-    "temperature_range=(0.01, 100.0), iterations=100, class_names=None, data_date=None, "
-    "key=None, target_key=None, memory='512MB', workers=None)",
-    "calibrate.fit_local": "(logits, target=None, *, by='confidence', bins=None, "
-    "ignore_index=None, axis=None, interpolation='linear', align_corners=False, "
-    "temperature_range=(0.1, 10.0), class_names=None, data_date=None, key=None, target_key=None, "
+    "ignore_index=None, axis=None, input=None, binary=False, size=None, ignore_place=False, "
+    "interpolation='linear', align_corners=False, temperature_range=(0.01, 100.0), "
+    "iterations=100, class_names=None, data_date=None, key=None, target_key=None, "
     "memory='512MB', workers=None)",
+    "calibrate.fit_local": "(logits, target=None, *, by='confidence', bins=None, "
+    "ignore_index=None, axis=None, input=None, binary=False, ignore_place=False, "
+    "interpolation='linear', align_corners=False, temperature_range=(0.1, 10.0), "
+    "class_names=None, data_date=None, key=None, target_key=None, memory='512MB', workers=None)",
     "calibrate.bootstrap": "(logits, target=None, *, measures=('nll', 'ece', 'ace', "
     "'adaptive_ece', 'mce', 'classwise_ece'), temperature=1.0, bias=None, bins=15, "
-    "replicates=1000, level=0.95, seed=0, ignore_index=None, axis=None, interpolation='linear', "
-    "align_corners=False, key=None, target_key=None, memory='512MB', workers=None)",
+    "replicates=1000, level=0.95, seed=0, ignore_index=None, axis=None, input=None, "
+    "binary=False, ignore_place=False, interpolation='linear', align_corners=False, key=None, "
+    "target_key=None, memory='512MB', workers=None)",
     "calibrate.compare": "(logits, target=None, *, first=1.0, second, measures=('nll', 'ece', "
     "'ace', 'adaptive_ece', 'mce', 'classwise_ece'), bins=15, replicates=1000, level=0.95, "
-    "seed=0, ignore_index=None, axis=None, interpolation='linear', align_corners=False, "
-    "key=None, target_key=None, memory='512MB', workers=None)",
+    "seed=0, ignore_index=None, axis=None, input=None, binary=False, ignore_place=False, "
+    "interpolation='linear', align_corners=False, key=None, target_key=None, memory='512MB', "
+    "workers=None)",
     "calibrate.assess": "(logits, target=None, *, calibration, bins=15, ignore_index=None, "
-    "axis=None, interpolation='linear', align_corners=False, key=None, target_key=None, "
-    "memory='512MB', workers=None)",
+    "axis=None, input=None, binary=False, ignore_place=False, interpolation='linear', "
+    "align_corners=False, key=None, target_key=None, memory='512MB', workers=None)",
     "balance.class_counts": "(labels, *, classes=None, ignore_index=None, spatial_dims=2, "
     "names=None, key=None, memory='512MB', workers=None)",
     "balance.estimate_prior": "(logits, *, source_prior, temperature=1.0, bias=None, "
-    "held_out=None, tolerance=1e-05, max_passes=200, names=None, axis=None, size=None, "
-    "interpolation='linear', align_corners=False, ignore_index=None, key=None, memory='512MB', "
-    "workers=None)",
+    "held_out=None, tolerance=1e-05, max_passes=200, names=None, axis=None, input=None, "
+    "binary=False, size=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "ignore_index=None, key=None, memory='512MB', workers=None)",
     "balance.tune_bias": "(logits, target=None, *, goal='mean_iou', at_least_accuracy=None, "
     "family='classes', prior=None, start=None, temperature=1.0, taus=None, sweeps=10, "
-    "tolerance=0.0001, names=None, axis=None, size=None, interpolation='linear', "
-    "align_corners=False, ignore_index=None, key=None, target_key=None, memory='512MB', "
-    "workers=None)",
+    "tolerance=0.0001, names=None, axis=None, input=None, binary=False, size=None, "
+    "ignore_place=False, interpolation='linear', align_corners=False, ignore_index=None, "
+    "key=None, target_key=None, memory='512MB', workers=None)",
 }
 
 

@@ -24,8 +24,8 @@ from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import is_list_of_numbers
+from softmax2d.stream.plan.inputs import is_path, open_any
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
-from softmax2d.stream.plan.places import is_path, open_any
 
 _MOST = 4096  # the largest number of classes without classes=
 _PIXEL = 24  # bytes of a pixel while it is counted: as read, as the core takes it, and room

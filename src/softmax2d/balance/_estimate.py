@@ -29,7 +29,11 @@ _MOST = 10_000
 _WHERE = "estimate_prior"
 
 
-@spell_out(SizedScores, "axis size interpolation align_corners ignore_index key memory workers")
+@spell_out(
+    SizedScores,
+    "axis input binary size ignore_place interpolation align_corners ignore_index key memory "
+    "workers",
+)
 def estimate_prior(
     logits: Any,
     *,
@@ -65,7 +69,7 @@ def estimate_prior(
         Over the data, at most (an extrapolation under way is finished).
     names : sequence of str, optional
         Of the classes.
-    axis, size, interpolation, align_corners, key, memory, workers
+    axis, input, binary, size, ignore_place, interpolation, align_corners, key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`.
     ignore_index : int, optional
         Of the truth in ``held_out``.

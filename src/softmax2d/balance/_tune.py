@@ -30,7 +30,8 @@ _WHERE = "tune_bias"
 
 @spell_out(
     SizedPairs,
-    "axis size interpolation align_corners ignore_index key target_key memory workers",
+    "axis input binary size ignore_place interpolation align_corners ignore_index key target_key "
+    "memory workers",
 )
 def tune_bias(
     logits: Any,
@@ -78,7 +79,8 @@ def tune_bias(
     names : sequence of str, path or str, optional
         Of the classes: listed, ``"a,b,c"``, or a text file with one a line; what the first file
         says if None.
-    axis, size, interpolation, align_corners, ignore_index, key, target_key, memory, workers
+    axis, input, binary, size, ignore_place, interpolation, align_corners, ignore_index
+    key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`.
 
     Returns

@@ -130,7 +130,8 @@ def bootstrap(
 
     Parameters
     ----------
-    logits, target, ignore_index, axis, interpolation, align_corners
+    logits, target, ignore_index, axis, input, binary, ignore_place
+    interpolation, align_corners
         As in :func:`fit`. At least two images.
     measures : str or sequence of str
         Of ``softmax2d.calibrate.MEASURES``: attributes of :class:`softmax2d.Statistics` ("ece",
@@ -210,7 +211,8 @@ def compare(
         As in :func:`bootstrap`.
     first, second : temperature, Calibration, or pair (temperature, bias)
         The two maps.
-    ignore_index, axis, interpolation, align_corners, key, target_key, memory, workers
+    ignore_index, axis, input, binary, ignore_place, interpolation, align_corners
+    key, target_key, memory, workers
         As in :func:`fit`.
 
     Returns

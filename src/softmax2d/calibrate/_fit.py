@@ -20,8 +20,8 @@ Method = Literal["temperature", "vector", "bias"]
 
 @spell_out(
     SizedPairs,
-    "ignore_index axis size interpolation align_corners temperature_range iterations class_names "
-    "data_date key target_key memory workers",
+    "ignore_index axis input binary size ignore_place interpolation align_corners "
+    "temperature_range iterations class_names data_date key target_key memory workers",
 )
 def fit(
     logits: Any,
@@ -54,7 +54,7 @@ def fit(
         Pixels with this target count nowhere.
     axis : int, optional
         The class axis; what the file says if None, else -3.
-    size, interpolation, align_corners
+    input, binary, size, ignore_place, interpolation, align_corners
         How logits come to the target's size, as in :func:`softmax2d.segment`.
     temperature_range : tuple of two floats
         Temperatures beyond these are not looked at; 1 lies between them.

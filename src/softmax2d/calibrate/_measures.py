@@ -210,7 +210,8 @@ def assess(
 
     Parameters
     ----------
-    logits, target, ignore_index, axis, interpolation, align_corners
+    logits, target, ignore_index, axis, input, binary, ignore_place
+    interpolation, align_corners
         As in :func:`fit`; other data than the fit's say more.
     calibration : Calibration
         The map, as from :func:`fit`.

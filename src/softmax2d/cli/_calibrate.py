@@ -30,6 +30,8 @@ _MOST_BINS = 100
     _options.classes(),
     _options.DATA_DATE,
     _options.axis(),
+    *_options.MEANING,
+    _options.IGNORE_PLACE,
     _options.BINS,
     *_options.INTERPOLATION,
     _options.key(),

@@ -25,6 +25,8 @@ _LISTED = 30
     _options.report("Write everything to FILE: .html, .txt, .png or .json."),
     _options.classes(),
     _options.axis(),
+    *_options.MEANING,
+    _options.IGNORE_PLACE,
     *_options.MAP,
     _options.BINS,
     *_options.INTERPOLATION,

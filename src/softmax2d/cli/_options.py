@@ -89,6 +89,18 @@ SPATIAL_DIMS = click.option(
 )
 
 
+# What the numbers are, and whether places are compared.
+MEANING = (
+    click.option(
+        "--input",
+        type=click.Choice(["logits", "probabilities", "log-probabilities"]),
+        help="What the numbers of LOGITS are.  [default: what the file says, else logits]",
+    ),
+    _flag("--binary", "LOGITS of one channel: the second of two classes, the first has score 0."),
+)
+IGNORE_PLACE = _flag("--ignore-place", "Do not compare where files say that their pixels lie.")
+
+
 # How logits are mapped and brought to another size.
 MAP = (
     click.option(

@@ -25,6 +25,8 @@ from softmax2d.stream import Results
     _options.report(),
     _options.classes(),
     _options.axis(),
+    *_options.MEANING,
+    _options.IGNORE_PLACE,
     *_options.INTERPOLATION,
     _options.key(),
     _options.TRUTH_KEY,

@@ -26,9 +26,10 @@ from softmax2d.stream.counting.evaluation import (
     header_of,
     job_of,
 )
+from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
-from softmax2d.stream.plan.places import Input, account_path, input_files, is_path
+from softmax2d.stream.plan.places import account_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
@@ -64,7 +65,8 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
 
     Parameters
     ----------
-    source, axis, interpolation, align_corners, temperature, bias, key, memory, workers
+    source, axis, input, binary, ignore_place, interpolation, align_corners
+    temperature, bias, key, memory, workers
         As in :func:`segment_file`.
     target : path, or anything with ``shape``, ``dtype`` and ``__getitem__``
         The true class of every pixel, integers. Where it has another size than the logits, these
@@ -138,12 +140,12 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             cluster = stack.enter_context(connect(options["scheduler"]))
             room, workers = cluster.share(room), cluster.threads
         fill, asked = options["missing_as_fill"], workers
-        logits = stack.enter_context(Input(source, options["key"], fill)).source
-        truth = stack.enter_context(Input(target, options["target_key"], fill)).source
+        logits = stack.enter_context(Input(source, options["key"], fill))
+        truth = stack.enter_context(Input(target, options["target_key"], fill))
         mapped = {name: options[name] for name in ("temperature", "bias", "bins")}
         counting, workers = evaluation(
-            logits,
-            truth,
+            logits.source,
+            truth.source,
             axis=options["axis"],
             how=Resampling(None, options["interpolation"], options["align_corners"]),
             ignore_index=options["ignore_index"],
@@ -155,7 +157,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         names = check_style(style, counting.plan.geometry.classes).names
         job, keys = None, (options["key"], options["target_key"])
         if cluster is not None:
-            job = job_of(counting, (source, target), keys, fill, mapped)
+            job = job_of(counting, logits.opening(), truth.opening(), mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, asked))
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
         run = _Counting(counting, workers, held, cluster, job, options["progress"], names)

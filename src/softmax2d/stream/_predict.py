@@ -10,9 +10,10 @@ from typing import Any, Unpack
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
 from softmax2d.stream._run import Run, run_here, split_places
+from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import budget_left, parse_memory
 from softmax2d.stream.plan.options import PREDICTION, Prediction
-from softmax2d.stream.plan.places import Input, account_path, check_apart, input_files
+from softmax2d.stream.plan.places import account_path, check_apart
 from softmax2d.stream.plan.results import Style, Target, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import output_names
 from softmax2d.stream.plan.tiles import CHUNK, Tiling

@@ -21,17 +21,11 @@ from softmax2d._pictures.classes import palette
 from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
+from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
 from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
 from softmax2d.stream.plan.pixel_counts import Counts
-from softmax2d.stream.plan.places import (
-    Input,
-    account_path,
-    check_apart,
-    check_paths,
-    input_files,
-    resampling_of,
-)
+from softmax2d.stream.plan.places import account_path, check_apart, check_paths, resampling_of
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import (
     ClassMap,
@@ -68,7 +62,7 @@ def plan_run(
     if cluster is not None:
         budget = cluster.share(budget[0]), cluster.threads
         refusal = "a cluster reads and writes files; give paths."
-        if arrays or logits.path is None:
+        if arrays or logits.opening() is None:
             raise Unusable(refusal)
     pictures = Results(drawings, kept, options["overwrite"])
     with pictures, logits:
@@ -87,8 +81,9 @@ def plan_run(
         for path in drawings:
             preview.check_size(path, operation.geometry.shape)
         execute: Execute = partial(threads.run, workers=workers)
-        if cluster is not None and work is not None:
-            execute = partial(run_on_cluster, cluster, logits, work)
+        opening = logits.opening()
+        if cluster is not None and work is not None and opening is not None:
+            execute = partial(run_on_cluster, cluster, opening, work)
         yield Run(
             cache,
             operation,
@@ -246,9 +241,15 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
     axis : int, optional
         The class axis. Taken from the file where it names its axes or bands; else -3 for three and
         four axes; more must say.
+    input : "logits", "probabilities" or "log-probabilities", optional
+        What the numbers are. None: what the file says, else logits.
+    binary : bool
+        The source has one channel, the score of the second of two classes; that of the first is 0.
     size, like : optional
         Interpolate the logits to this size, or to that of this file (a GeoTIFF or NIfTI also gives
         its place in the world).
+    ignore_place : bool
+        Do not compare where the files say that their pixels lie.
     interpolation, align_corners, temperature, bias, top_k
         As in :func:`softmax2d.segment`.
     outputs : str or sequence of "labels", "confidence", "margin", "entropy"
@@ -340,7 +341,8 @@ def softmax2d_file(source: Any, result: Any, **options: Unpack[Result]) -> Summa
 
     Parameters
     ----------
-    source, axis, size, like, interpolation, align_corners, temperature, bias
+    source, axis, input, binary, size, like, ignore_place
+    interpolation, align_corners, temperature, bias
         As in :func:`segment_file`.
     result : path, object with ``__setitem__``, or mapping of output to either
         Takes the probabilities, in the shape of the logits or (..., C, *size). With ``top_k`` two

@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.source.source import Array, Box, Mask, Source, convert_nodata
-
-_TOLD = (
-    "path", "shape", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata", "space",
-    "whole_bytes", "packed_bytes",
-)  # fmt: skip
+from softmax2d._files.source.view import View
 
 
-class ScaledSource(Source):
+class ScaledSource(View):
     """Another source times ``factor`` plus ``offset``, computed in float64 and rounded once.
 
     Parameters
@@ -37,16 +33,10 @@ class ScaledSource(Source):
     """
 
     def __init__(self, stored: Source, factor: Any, offset: Any) -> None:
-        for name in _TOLD:
-            setattr(self, name, getattr(stored, name))
-        self._stored = stored
+        super().__init__(stored)
         self._factor, self._offset = np.float64(factor), np.float64(offset)
         self.dtype = _distinct_dtype(stored.dtype, self._factor, self._offset)
         self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
-
-    def prepare(self) -> None:
-        """As the source."""
-        self._stored.prepare()
 
     def read(self, box: Box) -> Array:
         """Return the values in ``box``."""
@@ -76,10 +66,6 @@ class ScaledSource(Source):
 
     def _values_at(self, values: Any, box: Box) -> Any:
         return values[box[0]] if np.ndim(values) else values
-
-    def close(self) -> None:
-        """As the source."""
-        self._stored.close()
 
 
 def _distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:

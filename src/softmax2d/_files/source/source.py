@@ -60,6 +60,8 @@ class Source:
     palette: Array | None = None  # colours of labels: shape (n, 3), uint8
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
     space: Space | None = None  # where the pixels lie
+    # What the file says its numbers are: "logits", "probabilities" or "log-probabilities".
+    meaning: str | None = None
     converted: int = 0  # bytes beside each number read, where these are not the stored ones
     whole_bytes: int = 0  # of decoding at the first reading, where there are no pieces (.png)
     packed_bytes: int = 0  # of a file that is unpacked as a whole, in memory or on the disk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import zlib
 from base64 import b64decode, b64encode
@@ -25,7 +24,7 @@ from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.places import is_path, open_any
+from softmax2d.stream.plan.inputs import Opening
 from softmax2d.stream.plan.tile_results import class_map
 from softmax2d.stream.plan.tiles import Tiling, shape_of
 from softmax2d.stream.recovery.journal import Record
@@ -196,10 +195,8 @@ def spans(tiles: Iterable[int]) -> list[list[int]]:
 class Counted:
     """The count of a tile in another process."""
 
-    path: str
-    truth: str
-    keys: tuple[str | None, str | None]
-    fill: bool
+    logits: Opening
+    truth: Opening
     geometry: Geometry
     tiling: Tiling
     ignore_index: int | None
@@ -208,6 +205,11 @@ class Counted:
     bias: Any
     bins: int
 
+    @property
+    def path(self) -> str:
+        """The logits' file."""
+        return self.logits.path
+
     def __call__(self, tile: int) -> tuple[int, list[tuple[Box, Any]]]:
         """Count one tile."""
         return tile, list(_open(self).parts(tile))
@@ -215,9 +217,9 @@ class Counted:
 
 @lru_cache(2)
 def _open(job: Counted) -> Evaluation:
-    source = open_any(job.path, job.keys[0], fill=job.fill)
-    truth = open_any(job.truth, job.keys[1], fill=job.fill)
-    plan = Plan(source, truth, job.geometry, job.tiling, job.ignore_index, job.nodata)
+    plan = Plan(
+        job.logits.open(), job.truth.open(), job.geometry, job.tiling, job.ignore_index, job.nodata
+    )
     return counting_of(plan, job.temperature, job.bias, job.bins)
 
 
@@ -256,14 +258,14 @@ def header_of(
 
 
 def job_of(
-    counting: Evaluation, files: tuple[Any, Any], keys: Any, fill: bool, mapped: dict[str, Any]
+    counting: Evaluation, logits: Opening | None, truth: Opening | None, mapped: dict[str, Any]
 ) -> Counted:
     """The count of a tile of an evaluation, for other processes."""
-    if not all(map(is_path, files)):
+    if logits is None or truth is None:
         raise Unusable("a cluster reads files; give paths.")
-    plan, (source, truth) = counting.plan, map(os.path.abspath, files)
+    plan = counting.plan
     how = plan.geometry, plan.tiling, plan.ignore_index, plan.nodata
     scale = mapped["temperature"], mapped["bias"]
     asked = class_map("evaluate", *scale, plan.geometry.classes)
     numbers = asked.temperature, asked.bias, mapped["bins"]
-    return Counted(source, truth, keys, fill, *how, *numbers)
+    return Counted(logits, truth, *how, *numbers)

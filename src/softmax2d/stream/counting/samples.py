@@ -26,9 +26,9 @@ from softmax2d._gate.targets import Target
 from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import size_of
+from softmax2d.stream.plan.inputs import open_any
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import SizedPairs
-from softmax2d.stream.plan.places import open_any
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.workers import threads
 

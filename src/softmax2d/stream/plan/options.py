@@ -10,6 +10,7 @@ from softmax2d._gate.options import Decode
 
 # Called with pixels done, all pixels and seconds, after every tile.
 Progress = Callable[[int, int, float], None]
+Meaning = Literal["logits", "probabilities", "log-probabilities"]
 Encoding = Literal["float", "float32", "float16", "uint8"]
 Weighting = Literal["gaussian", "hann", "flat"]
 
@@ -26,6 +27,14 @@ class Sized(Lying, total=False):
     """How logits come to a size."""
 
     size: Annotated[int | Sequence[int] | None, None]
+
+
+class Meant(TypedDict, total=False):
+    """What the numbers are, and whether places in the world are compared."""
+
+    input: Annotated[Meaning | None, None]
+    binary: Annotated[bool, False]
+    ignore_place: Annotated[bool, False]
 
 
 class Mapped(TypedDict, total=False):
@@ -57,7 +66,7 @@ class Run(Budget, total=False):
     account: Annotated[Callable[[Any], None] | None, None]
 
 
-class Result(Sized, Mapped, Run, total=False):
+class Result(Sized, Meant, Mapped, Run, total=False):
     """What every result of logits is asked for."""
 
     like: Annotated[Any, None]
@@ -76,7 +85,7 @@ class Labels(Result, total=False):
     preview: Annotated[str | os.PathLike[str] | None, None]
 
 
-class Evaluated(Lying, Mapped, Run, total=False):
+class Evaluated(Lying, Meant, Mapped, Run, total=False):
     """What an evaluation is asked for."""
 
     ignore_index: Annotated[int | None, None]
@@ -113,7 +122,7 @@ class Prediction(Mapped, total=False):
     summary: Annotated[str | os.PathLike[str] | None, None]
 
 
-class Scores(Lying, Budget, total=False):
+class Scores(Lying, Meant, Budget, total=False):
     """How logits are read, and which pixels count."""
 
     ignore_index: Annotated[int | None, None]
@@ -138,21 +147,26 @@ class SizedPairs(Pairs, total=False):
 
 
 RESULT = (
-    "axis size like interpolation align_corners temperature bias top_k encoding key memory workers "
-    "resume overwrite nodata missing_as_fill names cog progress scheduler summary account"
+    "axis input binary size like ignore_place interpolation align_corners temperature bias "
+    "top_k encoding key memory workers resume overwrite nodata missing_as_fill names cog "
+    "progress scheduler summary account"
 )
 LABELS = (
-    "axis size like interpolation align_corners temperature bias outputs top_k encoding key memory "
-    "workers resume overwrite nodata nodata_label missing_as_fill names palette cog progress "
-    "scheduler summary decode preview account"
+    "axis input binary size like ignore_place interpolation align_corners temperature bias "
+    "outputs top_k encoding key memory workers resume overwrite nodata nodata_label "
+    "missing_as_fill names palette cog progress scheduler summary decode preview account"
 )
 EVALUATED = (
-    "axis interpolation align_corners temperature bias ignore_index bins key target_key memory "
-    "workers nodata missing_as_fill progress scheduler summary checkpoint resume names report "
-    "overwrite account"
+    "axis input binary ignore_place interpolation align_corners temperature bias ignore_index "
+    "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
+    "checkpoint resume names report overwrite account"
 )
-PAIRS = "ignore_index axis interpolation align_corners key target_key memory workers"
+PAIRS = (
+    "ignore_index axis input binary ignore_place interpolation align_corners key target_key "
+    "memory workers"
+)
 PREDICTION = (
-    "window overlap weighting test_time blend batch axis scale pad nodata nodata_label temperature "
-    "bias outputs encoding key memory resume overwrite names palette cog progress summary"
+    "window overlap weighting test_time blend batch axis scale pad nodata nodata_label "
+    "temperature bias outputs encoding key memory resume overwrite names palette cog progress "
+    "summary"
 )

@@ -15,7 +15,7 @@ from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
 from softmax2d._pictures.classes import check_names, check_palette
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.places import is_path, numpy_view
+from softmax2d.stream.plan.inputs import is_path, numpy_view
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling, chunk_extents
 

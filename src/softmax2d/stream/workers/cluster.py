@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from softmax2d import _runtime
 from softmax2d._errors import Failed, StreamError, Unusable, require
-from softmax2d.stream.plan.places import Input, open_any
+from softmax2d.stream.plan.inputs import Opening
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
@@ -44,12 +44,15 @@ class Job(Protocol):
 class StoringJob:
     """Tiles whose results other processes store."""
 
-    path: str
-    key: str | None
-    fill: bool
+    logits: Opening
     operation: Operation
     tiling: Tiling
     stages: tuple[tuple[str, StageAt], ...]
+
+    @property
+    def path(self) -> str:
+        """The logits' file."""
+        return self.logits.path
 
     def __call__(self, tile: int) -> Record:
         """Do one tile."""
@@ -58,7 +61,7 @@ class StoringJob:
 
 @lru_cache(_KEPT)
 def _open_task(job: StoringJob) -> Storing:
-    source = open_any(job.path, job.key, fill=job.fill)
+    source = job.logits.open()
     stages = {name: at.open() for name, at in job.stages}
     return Storing(source, job.operation, job.tiling, stages)
 
@@ -159,7 +162,7 @@ class Cluster:
 
 def run_on_cluster(
     cluster: Cluster,
-    logits: Input,
+    logits: Opening,
     work: Work,
     task: Storing,
     tiles: Iterable[int],
@@ -167,8 +170,7 @@ def run_on_cluster(
 ) -> None:
     """Do a task's tiles on a cluster, whose workers open the logits and the stages."""
     stages = tuple((t.name, at) for t, at in zip(work.targets, work.stages(), strict=True))
-    path, key, fill = logits.path or "", logits.key, logits.fill
-    cluster(StoringJob(path, key, fill, task.operation, task.tiling, stages), tiles, report)
+    cluster(StoringJob(logits, task.operation, task.tiling, stages), tiles, report)
 
 
 def connect(scheduler: str | int) -> Cluster:
