@@ -21,6 +21,15 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.formats import suffix_of
+from softmax2d._files.nifti_headers import (
+    KINDS,
+    PROBABILITIES,
+    affine_of,
+    extensions_in,
+    header_in,
+    result_header,
+    says_probabilities,
+)
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.raw import RawSource, append_staged
@@ -29,7 +38,6 @@ from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
-_HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
 _LEVEL = 4  # compression level of gzip
 _CHUNK = 1 << 22
 _TAIL = 1 << 20  # bytes that may follow the numbers
@@ -40,11 +48,11 @@ class _Head:
     """The fields of a header, not yet compared with the file."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
-        nibabel = require("nibabel", "nifti")
+        require("nibabel", "nifti")
         start = stream.read(4)
         if len(start) < 4:
             raise Refused(path, "is empty." if not start else "is truncated inside its header.")
-        length = {int.from_bytes(start, order) for order in ("little", "big")} & set(_HEADERS)
+        length = {int.from_bytes(start, order) for order in ("little", "big")} & set(KINDS)
         if not length:
             raise Refused(path, "is not a NIfTI file.")
         (size,) = length
@@ -52,12 +60,13 @@ class _Head:
         if len(self.raw) < size:
             raise Refused(path, "is truncated inside its header.")
         try:
-            kind = getattr(nibabel, _HEADERS[size])
-            header = kind(self.raw, check=False)
-            self.dtype = np.dtype(header.get_data_dtype())
+            header = header_in(self.raw)
+            order = "<" if int.from_bytes(start, "little") == size else ">"
+            self.dtype = np.dtype(header.get_data_dtype()).newbyteorder(order)
             self.offset = int(header["vox_offset"])
             shape = tuple(int(n) for n in header["dim"][1 : int(header["dim"][0]) + 1])
-            self.affine = header.get_best_affine().tolist()
+            self.affine = affine_of(header, shape).tolist()
+            self.meaning = PROBABILITIES if says_probabilities(header) else None
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
         except Exception as error:  # any type: nibabel on damaged bytes
@@ -71,8 +80,15 @@ class _Head:
             raise Refused(path, "is damaged: its NIfTI header gives no valid shape.")
         if slope != 0 and np.isfinite(slope) and not np.isfinite(inter):
             raise Refused(path, f"is damaged: its NIfTI header adds {inter} to every number.")
+        self._between = stream.read(min(self.offset - size, _CHUNK))
+        self.extensions = extensions_in(self._between, order)
         self.shape = shape
         self.scale = (slope, inter) if np.isfinite(slope) and slope != 0 else (1.0, 0.0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all bytes up to the numbers were read."""
+        return len(self.raw) + len(self._between) == self.offset
 
     @property
     def nbytes(self) -> int:
@@ -82,8 +98,14 @@ class _Head:
     def space(self) -> Space:
         """Return the place of the voxels in the world."""
         size = (*self.shape, 1, 1)[:_FLAT][::-1]
-        header = base64.b64encode(self.raw).decode()
-        return Space("nifti", size, {"affine": self.affine, "header": header})
+        fields: dict[str, Any] = {"affine": self.affine, "header": _text(self.raw)}
+        if self.extensions:
+            fields["extensions"] = [[code, _text(content)] for code, content in self.extensions]
+        return Space("nifti", size, fields)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 class NiftiSource(Source):
@@ -104,7 +126,7 @@ class NiftiSource(Source):
         names = ("class", "z", "y", "x")
         self.axes = names[-len(shape) :]
         self.class_axis = 0 if len(shape) > _FLAT else None
-        self.space = head.space()
+        self.space, self.meaning = head.space(), head.meaning
 
     def prepare(self) -> None:
         """Unpack a .nii.gz."""
@@ -172,8 +194,7 @@ def _unpack(path: Path, known: _Head, shape: tuple[int, ...], file: IO[bytes]) -
             head = _Head(path, stream)  # type: ignore[arg-type]  # has read()
             if head.raw != known.raw:
                 raise Refused(path, "changed while it was open.")
-            skip = head.offset - len(head.raw)
-            if skip > _CHUNK or len(stream.read(skip)) < skip:
+            if head.offset - len(head.raw) > _CHUNK or not head.is_whole:
                 raise Refused(path, "is truncated inside its header.")
             found = RawSource(
                 path, copy_to_scratch(path, stream, head.nbytes), 0, shape, head.dtype
@@ -235,35 +256,6 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         raise Refused(path, f"a NIfTI holds no {dtype}; use float32 or uint8.")
 
 
-def _header(staged: Any, look: Look) -> bytes:
-    """Return the header of a result: the source's, with the result's shape and dtype."""
-    nibabel = require("nibabel", "nifti")
-    told = look.space if look.space is not None and look.space.kind == "nifti" else None
-    raw = b"" if told is None else base64.b64decode(told.fields["header"])
-    shape = _turn(staged.shape, look)
-    large = len(raw) == 540 or max(shape) >= 1 << 15
-    kind = nibabel.Nifti2Header if large else nibabel.Nifti1Header
-    header = kind()
-    if raw:
-        before = getattr(nibabel, _HEADERS[len(raw)])(raw, check=False)
-        header = kind.from_header(before, check=False)
-    header.set_data_dtype(staged.dtype)
-    header.set_data_shape(shape)
-    header["scl_slope"], header["scl_inter"] = look.scale or 1.0, 0.0
-    header["cal_max"] = header["cal_min"] = 0
-    if told is not None:
-        affine = np.array(told.fields["affine"])
-        header.set_qform(affine, int(header["qform_code"]) or 1)
-        header.set_sform(affine, int(header["sform_code"]) or 1)
-    else:
-        header.set_sform(np.eye(4), 1)
-    header["descrip"] = b"softmax2d " + look.what.encode()
-    header["magic"] = b"n+2" if large else b"n+1"
-    header["vox_offset"] = 544 if large else 352
-    found: bytes = header.binaryblock
-    return found + b"\0" * (int(header["vox_offset"]) - len(found))
-
-
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array."""
     packed = suffix_of(path) == ".nii.gz"
@@ -272,5 +264,5 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         if packed:  # without name and time: the same bytes every time
             opened = gzip.GzipFile("", "wb", _LEVEL, file, 0)
             file = stack.enter_context(opened)
-        file.write(_header(staged, look))
+        file.write(result_header(_turn(staged.shape, look), staged.dtype, look))
         append_staged(staged, file)

@@ -8,6 +8,7 @@ the process, the same command with ``resume`` finds out how far the run came.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -267,7 +268,8 @@ def run_header(source: Source, operation: Operation, tiling: Tiling, made: list[
 
 def _presentation(look: Look) -> Record:
     palette = None if look.palette is None else np.asarray(look.palette).tolist()
-    space = None if look.space is None else [look.space.kind, look.space.fields]
+    # As text: a place may hold NaN, which equals nothing.
+    space = None if look.space is None else [look.space.kind, json.dumps(look.space.fields)]
     return {
         "names": None if look.names is None else list(look.names),
         "palette": palette,
