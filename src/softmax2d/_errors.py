@@ -16,6 +16,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def brief(value: Any, most: int = 60) -> str:
+    """A value as it is shown in a message: one line of at most ``most`` characters."""
+    try:
+        shown = one_line(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists in lists
+        return f"a very long {type(value).__name__}"
+    return shown if len(shown) <= most else f"{shown[: most - 3]}…"
+
+
 def name_of(path: Path) -> str:
     """A file's name as it can be printed: bytes that are no Unicode are replaced."""
     return os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax2d._errors import brief
 from softmax2d._gate.arrays import Array
 from softmax2d._native import core
 
@@ -27,6 +28,7 @@ _HALF = 27
 POINT = 149  # the smallest unit of float32 is 2^-149
 _WIDE_POINT = 1074
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
+_MOST_UNITS = 1 << 512  # of a sum of 2^63 losses, far above the largest of them
 _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
 
 
@@ -107,9 +109,10 @@ class ExactSum:
         """The sum that :meth:`to_dict` described."""
         names = ("units", "infinite", "undefined")
         values: list[Any] = [plain.get(n) if isinstance(plain, dict) else None for n in names]
-        if any(type(value) is not int or value < 0 for value in values):
-            expected = f"a sum has three counts, {', '.join(names)}"
-            raise ValueError(f"Statistics: {expected}; got {plain!r}.")
+        most = (_MOST_UNITS, 1 << 63, 1 << 63)
+        if any(type(v) is not int or not 0 <= v < m for v, m in zip(values, most, strict=True)):
+            expected = f"a sum must have three counts, {', '.join(names)}"
+            raise ValueError(f"Statistics: {expected}; got {brief(plain)}.")
         return cls(*values)
 
 

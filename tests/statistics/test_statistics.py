@@ -511,8 +511,12 @@ def test_statistics_cannot_be_changed() -> None:
         ({"image_counts": [1]}, ValueError, "must have shape (2,); got shape (1,)."),
         ({"images": 1.5}, ValueError, "images must be a count; got 1.5."),
         ({"images": -1}, ValueError, "images must be a count; got -1."),
-        ({"nll_sum": 3}, ValueError, "a sum has three counts, units, infinite, undefined; got 3."),
-        ({"brier_sum": {"units": 1}}, ValueError, "a sum has three counts"),
+        (
+            {"nll_sum": 3},
+            ValueError,
+            "a sum must have three counts, units, infinite, undefined; got 3.",
+        ),
+        ({"brier_sum": {"units": 1}}, ValueError, "a sum must have three counts"),
         ({"top_sums": [[1]] * 3}, ValueError, "class_sums must have shape (3, 2, 1)"),
     ],
 )

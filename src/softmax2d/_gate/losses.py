@@ -55,7 +55,7 @@ def number_between(
     number = _number(where, name, "a number", value)
     if not low <= number <= high or np.isinf(number):
         limits = f"at least {low}" if np.isinf(high) else f"between {low} and {high}"
-        raise ValueError(f"{where}: {name} must be finite and {limits}; got {value}.")
+        raise ValueError(f"{where}: {name} must be finite and {limits}; got {str(value)[:60]}.")
     return number
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from softmax2d._errors import one_line
+from softmax2d._errors import brief
 
 Array = NDArray[Any]
 Test = Callable[[Any], bool]
@@ -29,9 +29,7 @@ class Field(NamedTuple):
     def check(self, where: str, value: Any) -> None:
         """Refuse a value of another type."""
         if not self.holds(value):
-            shown = one_line(repr(value))
-            shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
-            raise ValueError(f"{where}: {self.name} must be {self.words}; got {shown}.")
+            raise ValueError(f"{where}: {self.name} must be {self.words}; got {brief(value)}.")
 
 
 def number(value: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from softmax2d._errors import Missing, Path, Refused, failing, one_line
+from softmax2d._errors import Missing, Path, Refused, brief, failing, one_line
 from softmax2d._files.source.regular import open_regular
 from softmax2d._records.fields import Field
 from softmax2d._whole_file import write_whole
@@ -88,7 +88,7 @@ class Saved:
         version = plain.get("format_version")
         if version != _VERSION or isinstance(version, bool):
             known = f"format_version must be {_VERSION}, the only one known"
-            raise ValueError(f"{where}: {known}; got {repr(version)[:40]}.")
+            raise ValueError(f"{where}: {known}; got {brief(version, 40)}.")
         names = tuple(names)
         if missing := [name for name in names if name not in plain]:
             raise ValueError(f"{where}: {', '.join(missing)} is missing.")
@@ -148,6 +148,8 @@ class Saved:
             )
         except (UnicodeDecodeError, RecursionError, ValueError) as error:
             cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            if cause.startswith("Exceeds the limit"):  # Python's, of digits in an integer
+                cause = "an integer has thousands of digits"
             raise Refused(path, f"is no JSON that can be read: {one_line(cause)[:120]}.") from None
         try:
             return cls.from_dict(plain)

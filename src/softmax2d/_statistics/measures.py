@@ -9,27 +9,53 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax2d._errors import brief
 from softmax2d._exact_sums import ExactSum
 
 Array = NDArray[Any]
 
+_MOST = 1 << 63  # above every count
 TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
 
 
 def _freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
     """A read-only copy of ``value`` as integers that are not negative."""
-    array = np.array(value) if isinstance(value, np.ndarray) else np.array(value, object)
+    array = np.array(value) if isinstance(value, np.ndarray) else _array_of(value, shape)
     if array.shape != shape:
         raise ValueError(f"Statistics: {name} must have shape {shape}; got shape {array.shape}.")
     if array.dtype.kind not in "iu":
         for number in array.ravel().tolist():
             if type(number) is not int:
-                raise TypeError(f"Statistics: {name} must be integers; got {number!r}.")
+                raise TypeError(f"Statistics: {name} must be integers; got {brief(number)}.")
     if array.size and array.min() < 0:
-        raise ValueError(f"Statistics: {name} must not be negative; got {array.min()}.")
+        least = int(array.min())
+        raise ValueError(f"Statistics: {name} must not be negative; got {brief(least)}.")
+    if array.size and array.max() >= (_MOST << TOP_BITS if dtype is object else _MOST):
+        most = int(array.max())
+        raise ValueError(f"Statistics: {name} must be counts below 2^63; got {brief(most)}.")
     array = array.astype(dtype, copy=False)  # np.array copied it
     array.flags.writeable = False
     return array
+
+
+def _array_of(value: Any, shape: tuple[int, ...]) -> Array:
+    """Lists in lists of that shape as an array of objects; others as one that has another shape."""
+    entries: list[Any] = [value]
+    for length in shape:
+        if not all(isinstance(e, list | tuple) and len(e) == length for e in entries):
+            return np.empty(_shape_of(value), object)  # of another shape, which is refused
+        entries = [inner for outer in entries for inner in outer]
+    array = np.empty(len(entries), object)
+    array[:] = entries
+    return array.reshape(shape)
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of an array or of lists in lists; that of a number where these differ in length."""
+    try:
+        return np.shape(value)
+    except (ValueError, RecursionError):
+        return ()
 
 
 class CalibrationBins(NamedTuple):
@@ -112,14 +138,14 @@ class Measures(LabelMeasures):
     brier_sum: ExactSum
 
     def __post_init__(self) -> None:
-        truth, sums = np.shape(self.confusion), np.shape(self.top_sums)
+        truth, sums = _shape_of(self.confusion), _shape_of(self.top_sums)
         if len(truth) != 2 or not truth[0] or len(sums) != 2 or not sums[1]:
             raise ValueError(
                 "Statistics: confusion must have shape (C, C) and top_sums shape (3, bins); "
                 f"got shapes {truth} and {sums}."
             )
-        if type(self.images) is not int or self.images < 0:
-            raise ValueError(f"Statistics: images must be a count; got {self.images!r}.")
+        if type(self.images) is not int or not 0 <= self.images < _MOST:
+            raise ValueError(f"Statistics: images must be a count; got {brief(self.images)}.")
         classes, bins = truth[0], sums[1]
         shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
             "confusion": (np.int64, (classes, classes)),
@@ -129,6 +155,15 @@ class Measures(LabelMeasures):
         }
         for name, (dtype, shape) in shapes.items():
             object.__setattr__(self, name, _freeze(name, getattr(self, name), dtype, shape))
+        self._check_totals()
+
+    def _check_totals(self) -> None:
+        """Refuse pixels that no 64 bits count, and bins with more right labels than pixels."""
+        pixels, _, right = self.top_sums
+        if self.confusion.sum(dtype=np.float64) >= _MOST or pixels.sum() >= _MOST:
+            raise ValueError("Statistics: its counts must be of fewer than 2^63 pixels.")
+        if (right > pixels).any():
+            raise ValueError("Statistics: top_sums must not have more right labels than pixels.")
 
     @classmethod
     def empty(cls, classes: int, bins: int = 15) -> Self:

@@ -72,6 +72,8 @@ class ClassCounts(Reported, Saved):
             set_field(self, name, read_only(getattr(self, name), np.int64))
             if (got := len(getattr(self, name))) != self.classes:
                 raise ValueError(f"{where}: {name} must hold {self.classes} counts; got {got}.")
+        if self.pixels.sum(dtype=np.float64) >= 1 << 63:
+            raise ValueError(f"{where}: pixels must be fewer than 2^63 in all.")
         if not self.classes:
             raise ValueError(f"{where}: pixels must hold at least one class.")
         if (self.images_with > self.images).any():

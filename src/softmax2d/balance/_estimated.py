@@ -17,6 +17,7 @@ from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import printable, quantity, share
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
+_WHOLE = 1 + 1e-6  # a share of all, and what rounding may add
 LEAST = 1e-6  # part of its source share that the bias leaves a class
 
 
@@ -93,12 +94,13 @@ class EstimatedPrior(Reported, Saved):
         where, known = cls.__name__, cls._read(plain)
         known |= {name: read_only(known[name]) for name in _ARRAYS}
         arrays, classes = [known[name] for name in _ARRAYS], len(known["prior"])
-        if any(len(a) != classes or (a < 0).any() for a in arrays) or not (arrays[1] > 0).all():
+        fit = all(len(a) == classes and ((a >= 0) & (a <= _WHOLE)).all() for a in arrays)
+        if not fit or not (arrays[1] > 0).all():
             raise ValueError(f"{where}: {', '.join(_ARRAYS)} must be shares, one for each class.")
         known["names"] = class_names(where, known["names"], classes)
         known["rate"] = float(known["rate"])
-        for name in ("log_likelihoods", "warnings"):
-            known[name] = tuple(known[name])
+        known["log_likelihoods"] = tuple(map(float, known["log_likelihoods"]))
+        known["warnings"] = tuple(known["warnings"])
         return cls(**known)
 
     def figure(self, title: str = "Estimated prior") -> Figure:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from softmax2d._errors import brief
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.checks import whole
 from softmax2d._gate.losses import number_between
@@ -68,12 +69,16 @@ class Candidate:
     def from_dict(cls, where: str, plain: Any, classes: int) -> Self:
         """What :meth:`to_dict` described."""
         if not isinstance(plain, dict) or any(field.name not in plain for field in _FIELDS):
-            raise ValueError(f"{where}: a candidate has {', '.join(f.name for f in _FIELDS)}.")
+            raise ValueError(
+                f"{where}: a candidate must have {', '.join(f.name for f in _FIELDS)}."
+            )
         for field in _FIELDS:
             field.check(where, plain[field.name])
         bias, recall, iou = (read_only(plain[name]) for name in ("bias", "recall", "iou"))
         if any(len(row) != classes for row in (bias, recall, iou)):
-            raise ValueError(f"{where}: a candidate has one number for each of {classes} classes.")
+            raise ValueError(
+                f"{where}: a candidate must have one number for each of {classes} classes."
+            )
         means = (plain[field.name] for field in _FIELDS[2:5])
         accuracy, mean_accuracy, mean_iou = read_only(means).tolist()
         tau = plain["tau"] if plain["tau"] is None else float(plain["tau"])
@@ -141,7 +146,7 @@ def goal_of(where: str, goal: Any, bound: Any, classes: int, names: Sequence[str
     if not (isinstance(goal, tuple | list) and len(goal) == 2 and goal[0] == "recall"):
         raise ValueError(
             f"{where}: goal must be 'mean_iou', 'mean_accuracy' or ('recall', classes); "
-            f"got {str(goal)[:60]!r}."
+            f"got {brief(goal)}."
         )
     if bound is None:
         raise ValueError(
@@ -164,5 +169,5 @@ def _class_of(where: str, given: Any, classes: int, names: Sequence[str] | None)
         return list(names).index(given)
     number = whole(where, "goal", given, "class numbers or names")
     if not 0 <= number < classes:
-        raise ValueError(f"{where}: goal must name classes in [0, {classes}); got {number}.")
+        raise ValueError(f"{where}: goal must name classes in [0, {classes}); got {brief(number)}.")
     return number

@@ -134,7 +134,7 @@ class TunedBias(Reported, Saved):
         known["curve"] = tuple(Candidate.from_dict(where, c, classes) for c in known["curve"])
         goal, value = known["goal"], known["temperature"]
         if {"name", "classes", "at_least_accuracy"} - goal.keys():
-            raise ValueError(f"{where}: goal has name, classes and at_least_accuracy.")
+            raise ValueError(f"{where}: goal must have name, classes and at_least_accuracy.")
         aim = ("recall", goal["classes"]) if goal["name"] == "recall" else goal["name"]
         known["goal"] = goal_of(where, aim, goal["at_least_accuracy"], classes, None)
         scale = read_only(value if isinstance(value, list) else [value])

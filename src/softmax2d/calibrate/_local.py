@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Unpack
 import numpy as np
 
 from softmax2d import __version__
-from softmax2d._errors import require
+from softmax2d._errors import brief, require
 from softmax2d._gate import arrays, checks, losses, maps, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
@@ -92,7 +92,10 @@ class LocalCalibration(Saved):
         self._check_fields()
         for name in ("edges", "temperatures", "pixels", "class_names", "bounds"):
             value: Any = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else tuple(value))
+            value = None if value is None else tuple(value)
+            if name in ("edges", "temperatures", "bounds"):
+                value = tuple(map(float, value))
+            object.__setattr__(self, name, value)
         _ranges("LocalCalibration", self.by, self.edges)
         if not len(self.temperatures) == len(self.pixels) == len(self.edges) + 1:
             raise ValueError(
@@ -165,10 +168,11 @@ def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
     try:
         found = _USUAL[by] if edges is None else tuple(float(v) for v in edges)
     except (TypeError, ValueError):
-        raise TypeError(f"{where}: bins must be the edges between ranges; got {edges!r}.") from None
+        cause = f"bins must be the edges between ranges; got {brief(edges)}"
+        raise TypeError(f"{where}: {cause}.") from None
     rising = all(a < b for a, b in pairwise(found))
     if not found or not rising or not np.isfinite(found).all() or found[0] <= 0:
-        raise ValueError(f"{where}: bins must be positive and rising edges; got {edges!r}.")
+        raise ValueError(f"{where}: bins must be positive and rising edges; got {brief(edges)}.")
     return found
 
 
