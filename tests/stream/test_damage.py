@@ -218,3 +218,92 @@ def test_a_file_in_the_place_of_the_folder(scores, tmp_path):
     with pytest.raises(Refused, match="is in the way: it is no folder"):
         segment_file(scores, tmp_path / "out.npy")
     assert work_of(tmp_path / "out.npy").read_text() == "somebody's"
+
+
+def _bind(path):
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(os.fspath(path))
+
+
+KINDS = {
+    "FIFO": os.mkfifo,
+    "link": lambda path: path.symlink_to(path.parent),
+    "socket": _bind,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_stage_in_which_something_is_no_file(scores, tmp_path, monkeypatch, kind, deep):
+    out = tmp_path / "o.zarr"
+    stage = interrupted(scores, out) / "stage.zarr"
+    name = next(p for p in (stage / "c").rglob("*") if p.is_file()) if deep else stage / "zarr.json"
+    name.unlink()
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    KINDS[kind](name.relative_to(tmp_path))
+    with pytest.raises(Refused, match=f"{name.name} is in the way: it is .*; delete it"):
+        segment_file(scores, out, outputs=("labels",), resume=True)
+    name.unlink()
+    resumed(scores, out)
+    assert bytes_of(out) == undisturbed(scores, out)
+
+
+def test_a_folder_where_numbers_should_be(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    stage = interrupted(scores, out) / "stage.npy"
+    stage.unlink()
+    stage.mkdir()
+    with pytest.raises(Refused, match=r"stage\.npy is in the way: it is no regular file"):
+        segment_file(scores, out, outputs=("labels",), resume=True)
+
+
+HUGE = {
+    "pixels": lambda tile: changed(tile, pixels=10**400),
+    "an area": lambda tile: changed(tile, areas={"0": 2**64}),
+    "a label": lambda tile: changed(tile, areas={"9" * 5000: 1}),
+    "not finite": lambda tile: line(b'{"tile":NaN,"pixels":1e999}'),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_lines_of_a_journal_with_numbers_past_all_bounds(scores, tmp_path, name):
+    out = tmp_path / "out.npy"
+    journal = interrupted(scores, out) / "journal"
+    first, tile, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([first, HUGE[name](tile), *rest]))
+    summary = resumed(scores, out)
+    assert (summary.counts.pixels, summary.tiles_resumed) == (64 * 96, 0)
+    assert out.read_bytes() == undisturbed(scores, out)
+
+
+def test_a_request_in_a_journal_that_is_nested_too_deeply(scores, tmp_path):
+    out = tmp_path / "out.npy"
+    journal = interrupted(scores, out) / "journal"
+    first, *rest = journal.read_bytes().splitlines(keepends=True)
+    said = json.loads(first[9:]) | {"version": 0}
+    deep = json.dumps(said).replace('"version": 0', '"version": ' + "[" * 800 + "]" * 800)
+    journal.write_bytes(b"".join([line(deep.encode()), *rest]))
+    with pytest.raises(Refused, match="version of softmax2d was (something nested|.{77})"):
+        segment_file(scores, out, outputs=("labels",), resume=True)
+
+
+@pytest.mark.parametrize("change", [{"minus_inf": float("inf")}, {"counts": {"pixels": 10**400}}])
+def test_a_checkpoint_with_numbers_past_all_bounds(scores, tmp_path, change):
+    truth, kept = np.zeros((64, 96), np.uint8), tmp_path / "kept"
+    _, stop = stop_after(3)
+    with pytest.raises(Stop):
+        evaluate_files(scores, truth, checkpoint=kept, progress=stop, workers=1)
+    checkpoint = work_of(kept) / "checkpoint"
+    first, state = checkpoint.read_bytes().splitlines(keepends=True)
+    said = json.loads(state[9:])
+    (said["found"] if "minus_inf" in change else said).update(change)
+    checkpoint.write_bytes(first + line(said))
+    again = evaluate_files(scores, truth, checkpoint=kept, resume=True)
+    assert again.to_dict() == evaluate_files(scores, truth).to_dict()
+
+
+@pytest.mark.parametrize("pid", ["1e999", str(10**30), "-1", "0", "[" * 900])
+def test_a_lock_of_no_process_is_nobodys(scores, tmp_path, pid):
+    out = tmp_path / "out.npy"
+    (interrupted(scores, out) / "lock").write_text(f'{{"pid": {pid}, "host": "h"}}')
+    assert resumed(scores, out).status == "done"

@@ -5,14 +5,14 @@ import sys
 from contextlib import contextmanager
 from threading import Semaphore
 
-from softmax2d.stream.plan import tiles
+from softmax2d.stream import _tiles
 from softmax2d.stream.workers import storing, threads
 
 
 def cut(monkeypatch, budget):
     """Let tiles and bands take about ``budget`` bytes."""
     for name in ("BAND_BYTES", "TILE_BYTES", "LEAST_BYTES", "CHUNK_BYTES"):
-        monkeypatch.setattr(tiles, name, budget)
+        monkeypatch.setattr(_tiles, name, budget)
 
 
 def after_each_tile(monkeypatch, action):

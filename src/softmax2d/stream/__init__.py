@@ -4,6 +4,7 @@ from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
 from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
+from softmax2d.stream.plan import tiles as _tiles  # noqa: F401 - tests set sizes
 from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers.summary import Summary
 

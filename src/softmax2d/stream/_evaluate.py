@@ -229,7 +229,7 @@ def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
         return summary
     try:
         counting.go_on(held.state)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         held.drop()
     summary.tiles_resumed, summary.counts = len(counting.tiles), deepcopy(counting.counts)
     return summary

@@ -13,6 +13,7 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.maps import Map
 from softmax2d._native import core
+from softmax2d._records.fields import count
 from softmax2d.stream.plan.geometry import Geometry
 
 
@@ -54,7 +55,10 @@ class Counts:
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Counts:
         """The counts in a record that holds what :meth:`to_json` wrote."""
-        areas = {int(label): int(area) for label, area in record["areas"].items()}
+        areas = {int(label): area for label, area in record["areas"].items()}
+        numbers = [record[name] for name in ("pixels", "nan", "minus_inf", "ignored")]
+        if not all(map(count, (*numbers, *areas.values()))):
+            raise ValueError("no counts")
         return cls(record["pixels"], record["nan"], record["minus_inf"], record["ignored"], areas)
 
 

@@ -179,12 +179,13 @@ def plan_tiles(
     if chunked:
         unit = _enlarge(unit, costs, min(memory // 4, CHUNK_BYTES))
         least = costs.of(unit)
-    workers = max(1, min(workers, memory // least))
+    workers = max(1, min(workers, memory // max(1, least)))
     if apart:
         return _tile_in_bands(costs, unit, memory, workers), workers
     share = max(least, min(memory // workers, 2 * TILE_BYTES))
     total = prod(ceil(n / u) for n, u in zip(geometry.shape, unit, strict=True))
-    few = max(LEAST_BYTES // costs.of((1,) * len(unit)), prod(unit) * total // (_TASKS * workers))
+    one = max(1, costs.of((1,) * len(unit)))
+    few = max(LEAST_BYTES // one, prod(unit) * total // (_TASKS * workers))
     most = max(prod(unit), few)
 
     def fits(trial: Sequence[int]) -> bool:
@@ -221,7 +222,10 @@ def _enlarge(unit: list[int], costs: Costs, most: int) -> list[int]:
     near, side = len(unit) - 2, CHUNK
     while side > 1:
         each = zip(unit, costs.geometry.shape, strict=True)
-        found = [min(u * max(1, side // u), n) if d >= near else u for d, (u, n) in enumerate(each)]
+        found = [
+            min(u * max(1, side // u), max(1, n)) if d >= near else u
+            for d, (u, n) in enumerate(each)
+        ]
         if costs.of(found) <= most:
             return found
         side //= 2

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import zlib
 from pathlib import Path
 from typing import Any
 
 from softmax2d._errors import Refused, failing
+from softmax2d._records.fields import count
 
 Record = dict[str, Any]
+_LABEL = re.compile("[0-9]{1,18}")  # of a class, in an account of areas
 
 
 def line_of(record: Record) -> bytes:
@@ -47,10 +50,10 @@ def _is_known(record: Record, first: bool) -> bool:
     numbers = [record.get(name) for name in ("tile", "pixels", "nan", "minus_inf", "ignored")]
     areas, sums = record.get("areas"), record.get("crc")
     return (
-        all(type(n) is int and n >= 0 for n in numbers)
+        all(map(count, numbers))
         and isinstance(sums, dict)
         and isinstance(areas, dict)
-        and all(label.isdecimal() and type(n) is int for label, n in areas.items())
+        and all(_LABEL.fullmatch(label) and count(n) for label, n in areas.items())
     )
 
 
@@ -69,7 +72,9 @@ class Journal:
         if not self._path.exists():
             return records
         if not self._path.is_file():
-            raise Refused(self._result, f"{self._path} is in the way: it is no regular file.")
+            raise Refused(
+                self._result, f"{self._path} is in the way: it is no regular file; delete it."
+            )
         with failing(self._result), open(self._path, "rb") as file:
             for line in file:
                 record = record_in(line)
@@ -148,5 +153,8 @@ def _budget_change(before: Record, now: Record) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        return "something nested too deeply"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -82,12 +82,12 @@ class Place:
             return
         self._check_no_link(entry, mode)
         if not fits(mode):
-            raise Refused(self.result, f"{entry} is in the way: it is no {kind}.")
+            raise Refused(self.result, f"{entry} is in the way: it is no {kind}; delete it.")
 
     def _check_no_link(self, entry: Path, mode: int) -> None:
         """Refuse a link, through which files elsewhere would be overwritten."""
         if stat.S_ISLNK(mode):
-            raise Refused(self.result, f"{entry} is in the way: it is a symbolic link.")
+            raise Refused(self.result, f"{entry} is in the way: it is a symbolic link; delete it.")
 
     def _try_to_hold(self, file: IO[str], path: Path) -> bool:
         """Whether this process holds the lock; False if its file was removed in the meantime."""
@@ -109,6 +109,20 @@ class Place:
             )
             file.flush()
         return True
+
+    def check_tree(self) -> None:
+        """Refuse to continue among entries that are neither files nor folders, at any depth.
+
+        A FIFO would be read for ever, a link would lead to files elsewhere.
+        """
+        folders = [os.fspath(self.folder)]
+        while folders:
+            with failing(self.result), os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        self._check_kind(Path(entry.path), "regular file", stat.S_ISREG)
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -195,8 +209,9 @@ def _holder(text: str) -> Holder | None:
         fields = json.loads(text)
         started = fields.get("started")
         began = None if started is None else int(started)
-        return Holder(int(fields["pid"]), str(fields["host"]), began)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        pid = int(fields["pid"])
+        return Holder(pid, str(fields["host"]), began) if 0 < pid < 1 << 31 else None
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

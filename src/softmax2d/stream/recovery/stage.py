@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from softmax2d._errors import Failed, StreamError, failing
+from softmax2d._errors import Failed, Refused, StreamError, failing
 from softmax2d._files.source.raw import read_runs, runs
 from softmax2d._files.source.source import Array, Box, aligned_empty
 from softmax2d._native import core
@@ -75,6 +75,8 @@ class RawStage:
         Checksums find the numbers that are wrong.
         """
         head = _header(shape, dtype)
+        if os.path.lexists(path) and not path.is_file():
+            raise Refused(name, f"{path} is in the way: it is no regular file; delete it.")
         if not path.is_file():
             RawStage.create(path, name, shape, dtype)
             return

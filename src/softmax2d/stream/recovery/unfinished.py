@@ -93,6 +93,8 @@ class Work:
         self._keep = True
         self.committed = "commit" in records[-1]
         self.done = {r["tile"]: r for r in records[1:] if "tile" in r}
+        for place in self._places:
+            place.check_tree()
         if not self.committed:
             for target, place, at in zip(self.targets, self._places, self.stages(), strict=True):
                 _mend_stage(target, place, at)
