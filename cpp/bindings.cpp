@@ -27,6 +27,7 @@
 #include "impl/sinks/shift.h"
 #include "impl/sinks/statistics.h"
 #include "impl/steps/loss_terms.h"
+#include "pairs.h"
 #include "parallel.h"
 #include "targets.h"
 
@@ -83,6 +84,22 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
         count = count_targets(described, entries, classes, reinterpret_cast<int64_t*>(to.data()));
     }
     return nb::make_tuple(count.ignored, count.first_bad);
+}
+
+// How many entries of two C-contiguous arrays of integers have each pair of classes. Returns how many have
+// the truth to ignore, how many of the others the label to ignore, and the first places of a truth and of a
+// label that are no class, -1 if there is none.
+nb::tuple look_at_pairs(nb::tuple labels, nb::tuple truth, int64_t classes, nb::handle confusion) {
+    const View first(labels[0], false), second(truth[0], false), to(confusion, true);
+    const Target label = target_of(first, nb::cast<bool>(labels[1]), labels[2]);
+    const Target target = target_of(second, nb::cast<bool>(truth[1]), truth[2]);
+    const ptrdiff_t entries = ptrdiff_t(first.bytes()) / label.bytes;
+    PairCount count;
+    {
+        const WithoutGil released;
+        count = count_pairs(label, target, entries, classes, reinterpret_cast<int64_t*>(to.data()));
+    }
+    return nb::make_tuple(count.ignored, count.unlabelled, count.bad_truth, count.bad_label);
 }
 
 // weight, scale, upstream, smoothing, gamma, (threshold, tie) or None.
@@ -297,6 +314,7 @@ NB_MODULE(_core, m) {
     m.def("segment", &segment);
     m.def("count_targets", &look_at_targets, "target"_a, "is_signed"_a, "classes"_a, "ignore"_a.none(),
           "counts"_a);
+    m.def("count_pairs", &look_at_pairs, "labels"_a, "truth"_a, "classes"_a, "confusion"_a);
     m.def("loss", &loss, "logits"_a, "target"_a, "terms"_a, "losses"_a.none(), "grad"_a.none(),
           "grad_dtype"_a, "sums"_a);
     m.def("region_sums", &region_sums);

@@ -27,6 +27,7 @@ NAMES = [
     "dice_loss2d",
     "dice_loss2d_with_grad",
     "evaluate",
+    "evaluate_labels",
     "get_num_threads",
     "instruction_set",
     "instruction_sets",
@@ -78,6 +79,7 @@ SIGNATURES = {
     "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
     "spatial_dims=None)",
+    "evaluate_labels": "(labels, target, *, classes=None, ignore_index=None, spatial_dims=2)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
     "instruction_set": "()",

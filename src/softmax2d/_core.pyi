@@ -44,6 +44,9 @@ def segment(logits: Logits, outputs: tuple[Any, ...], label_bytes: int, top_k: i
 def count_targets(
     target: Any, is_signed: bool, classes: int, ignore: int | None, counts: Any
 ) -> tuple[int, int]: ...
+def count_pairs(
+    labels: Target, truth: Target, classes: int, confusion: Any
+) -> tuple[int, int, int, int]: ...
 def loss(
     logits: Logits,
     target: Target,

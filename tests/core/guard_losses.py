@@ -25,6 +25,11 @@ INTEGERS = ("u1", "i1", "u2", "i2", "u4", "i4", "i8")
 BINS = 5
 
 
+def _count(truth: Any, classes: int) -> None:
+    _core.count_targets(*truth[:2], classes, 100, np.zeros(classes, np.int64))
+    _core.count_pairs(truth, truth, classes, np.zeros((classes, classes), np.int64))
+
+
 class Guarded:
     """The arrays of one call, each with unreadable pages on either side."""
 
@@ -61,7 +66,7 @@ class Guarded:
         grad_code = code if tables is None else CODES[np.dtype(wide).name]
         grad = self.take(logits.shape, stored if tables is None else wide)
         weight, losses = self.take((classes,), np.float64, 1.5), self.take(grid.shape, wide)
-        _core.count_targets(*truth[:2], classes, 100, np.zeros(classes, np.int64))
+        _count(truth, classes)
         upstream = self.take(grid.shape, wide, 2.0)
         all_terms = (
             (weight, 0.5, upstream, 0.0, 0.0, None),

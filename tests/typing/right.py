@@ -31,6 +31,8 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     assert_type(counted.mean_iou, float)
     assert_type(counted + counted, s2d.Statistics)
     assert_type(counted.report(names=["a", "b"]), str)
+    assert_type(s2d.evaluate_labels(t, t, classes=9, ignore_index=255), s2d.Statistics)
+    s2d.evaluate_labels(t, [[0, 1]], classes=None, spatial_dims=3)
     counted.save_report("report.html", ["a"], title="T")
     s2d.cross_entropy2d(z, t, weight=[1, 2], ignore_index=None, label_smoothing=0.1, focal_gamma=2)
     s2d.cross_entropy2d(z, t, reduction="none", interpolation="nearest-exact", size=(8, 8))

@@ -31,6 +31,8 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     s2d.segment(z).probs.mean()  # wrong
     s2d.evaluate(z)  # wrong
     s2d.evaluate(z, t, bins=None)  # wrong
+    s2d.evaluate_labels(t)  # wrong
+    s2d.evaluate_labels(t, t, axis=-3)  # wrong
     s2d.cross_entropy2d(z, t, reduction="median")  # wrong
     s2d.cross_entropy2d(z, t, smooth=1.0)  # wrong
     s2d.cross_entropy2d(z, t, label_smoothing="much")  # wrong

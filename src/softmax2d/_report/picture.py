@@ -22,8 +22,10 @@ _WRITTEN = 12  # classes, at most, whose shares fit into the cells
 
 def png(charts: Sequence[Chart], title: str) -> bytes:
     """The bytes of a PNG file: the charts side by side."""
-    if any(isinstance(chart, Reliability) for chart in charts):
-        return _draw(partial(_fill_diagrams, charts=charts), title, (13, 6.4))
+    diagrams = sum(isinstance(chart, Reliability | Confusion) for chart in charts)
+    if diagrams:
+        size = (13 if diagrams > 1 else 7.5, 6.4)
+        return _draw(partial(_fill_diagrams, charts=charts), title, size)
     rows = max((c.shown for c in charts if isinstance(c, Bars)), default=0)
     size = (6.6 * max(1, len(charts)), max(5.5, 0.32 * rows + 1.5))
     return _draw(partial(_fill_charts, charts=charts), title, size)
@@ -32,7 +34,7 @@ def png(charts: Sequence[Chart], title: str) -> bytes:
 def _fill_diagrams(figure: Any, charts: Sequence[Chart]) -> None:
     """A diagram and its histogram in each part, or a matrix, which is wider."""
     widths = [1.25 if isinstance(chart, Confusion) else 1 for chart in charts]
-    parts = figure.subfigures(1, len(charts), width_ratios=widths)
+    parts = figure.subfigures(1, len(charts), width_ratios=widths, squeeze=False)[0]
     for part, chart in zip(parts, charts, strict=True):
         if isinstance(chart, Reliability):
             _reliability(chart, *part.subplots(2, 1, height_ratios=(4, 1), sharex=True))

@@ -28,15 +28,20 @@ def headline(found: Measures) -> str:
     """The numbers of pixels, images and classes in one line."""
     images, classes = quantity(found.images, "image"), quantity(found.classes, "class")
     line = f"{quantity(found.pixels, 'pixel')} in {images}, {classes}"
-    if found.undefined:
+    if found.labels_alone:
+        line += "; labels alone, no probabilities"
+    elif found.undefined:
         line += f"; {quantity(found.undefined, 'pixel')} without probabilities (NaN)"
     return line
 
 
 def class_rows(found: Measures, names: list[str]) -> Rows:
     """A heading and a row for each class."""
-    rows = [["class", "IoU", "Dice", "precision", "recall", "ECE", "pixels", "images"]]
-    measures = (found.iou, found.dice, found.precision, found.recall, found.class_ece)
+    shares = ["IoU", "Dice", "precision", "recall"]
+    measures = [found.iou, found.dice, found.precision, found.recall]
+    if not found.labels_alone:
+        shares, measures = [*shares, "ECE"], [*measures, found.class_ece]
+    rows = [["class", *shares, "pixels", "images"]]
     counts = np.stack([found.class_pixels, found.image_counts]).T.tolist()
     for name, values, whole in zip(names, np.stack(measures).T.tolist(), counts, strict=True):
         rows.append([name, *map(number, values), *map(str, whole)])
@@ -67,11 +72,13 @@ def confusions(found: Measures, names: list[str], most: int = 10) -> Rows:
     return rows
 
 
-WORDS = {
+_LABEL_WORDS = {
     "accuracy": "accuracy",
     "mean_accuracy": "mean accuracy",
     "mean_iou": "mean IoU",
     "mean_dice": "mean Dice",
+}
+WORDS = _LABEL_WORDS | {
     "nll": "negative log-likelihood (nats)",
     "brier": "Brier score",
     "ece": "expected calibration error",
@@ -107,11 +114,14 @@ def figure_of(
     )
     words = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
     cells = "Share of each true class (row) that got each label (column)."
-    charts = (
-        reliability(found, "Reliability", caption),
-        Confusion("Confusion", found.confusion, listed, words, cells),
-    )
-    totals = [(words, number(getattr(found, name))) for name, words in WORDS.items()]
+    charts: list[Reliability | Confusion] = [
+        Confusion("Confusion", found.confusion, listed, words, cells)
+    ]
+    known = _LABEL_WORDS
+    if not found.labels_alone:
+        charts.insert(0, reliability(found, "Reliability", caption))
+        known = WORDS
+    totals = [(words, number(getattr(found, name))) for name, words in known.items()]
 
     def plain() -> dict[str, Any]:
         measures = {name: or_null(getattr(found, name)) for name in _MEASURES}

@@ -229,6 +229,11 @@ class Measures(LabelMeasures):
         return self.pixels - self._binned
 
     @property
+    def labels_alone(self) -> bool:
+        """Whether nothing is known of probabilities: no pixel counted has any."""
+        return self.pixels == self.undefined > 0
+
+    @property
     def _binned(self) -> int:
         return int(self.top_sums[0].sum())
 

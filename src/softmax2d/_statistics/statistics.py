@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Statistics(Measures, Saved):
     """How labels and probabilities compare with the truth, of any number of pixels.
 
-    Made by :func:`evaluate`. Holds integers only, O(C² + C bins) of them, whatever the number of
-    pixels; ``+`` and ``sum`` put those of tiles, workers or batches together exactly, in any order.
-    Pixels that were ignored are in none of them.
+    Made by :func:`evaluate` of scores and by :func:`evaluate_labels` of labels. Holds integers
+    only, O(C² + C bins) of them, whatever the number of pixels; ``+`` and ``sum`` put those of
+    tiles, workers or batches together exactly, in any order. Pixels that were ignored are in none
+    of them.
 
     Attributes
     ----------
@@ -75,7 +76,8 @@ class Statistics(Measures, Saved):
     _MOST_BYTES: ClassVar[int] = 1 << 28  # a thousand classes take some MB
 
     def __repr__(self) -> str:
-        measures = f"accuracy={self.accuracy:.4g}, mean_iou={self.mean_iou:.4g}, ece={self.ece:.4g}"
+        measures = f"accuracy={self.accuracy:.4g}, mean_iou={self.mean_iou:.4g}"
+        measures += "" if self.labels_alone else f", ece={self.ece:.4g}"
         sizes = f"classes={self.classes}, images={self.images}, pixels={self.pixels}"
         return f"Statistics({sizes}, {measures})"
 
