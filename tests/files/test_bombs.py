@@ -287,7 +287,7 @@ def test_tiles_of_tiff(tmp_path):
         evaluate_files(logits, path)
     with_tile(path, "jpeg", b"\xff\xd8" + b"\xff" * 100)
     with pytest.raises(Refused, match="is damaged: page 0, tile 0 declares no size"):
-        evaluate_files(logits, path)
+        open_any(path)[:]
     with_tile(path, "lerc", b"")
     with pytest.raises(Refused, match="is compressed by LERC; store it with deflate"):
         evaluate_files(logits, path)

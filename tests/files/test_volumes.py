@@ -297,7 +297,7 @@ def entry(**changes):
         (tensors(entry(shape=[-1, -4, 4])), "shape and place do not agree"),
         (tensors(entry(data_offsets=[0, 60])), "shape and place do not agree"),
         (tensors(entry(data_offsets=[64, 128])), "is truncated: "),
-        (tensors(entry(dtype="BOOL")), "holds BOOL, which is not read"),
+        (tensors(entry(dtype="F8_E4M3")), "holds F8_E4M3, which is not read"),
     ],
 )
 def test_hostile_tensors(tmp_path, data, text):

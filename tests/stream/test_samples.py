@@ -134,7 +134,11 @@ def test_nothing_to_count(data):
         (([[1.0], []], np.zeros((3, 3), int)), TypeError, "fit: logits of type list cannot be rea"),
         ((iter([]), None), TypeError, "fit: a dataset gives its pairs as often as asked: a list"),
         (([np.zeros((2, 3, 3))], None), TypeError, "fit: a dataset gives pairs (logits, target);"),
-        ((np.zeros((2, 3, 3)), np.zeros((3, 3))), ValueError, "target: holds float64; labels are"),
+        (
+            (np.zeros((2, 3, 3)), np.full((3, 3), 0.5)),
+            ValueError,
+            "target: holds 0.5 at (0, 0); lab",
+        ),
         ((np.zeros((3, 3)), np.zeros((3, 3), int)), ValueError, "logits: logits needs a class axi"),
         ((np.zeros((2, 3, 3)), np.full((3, 3), 2)), ValueError, "target: must be in [0, 2) or ign"),
         (

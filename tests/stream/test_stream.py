@@ -618,7 +618,10 @@ def test_evaluation_leaves_out_what_is_no_data():
 @pytest.mark.parametrize(
     ("truth", "text"),
     [
-        (np.zeros((4, 4), np.float32), "holds float32; labels are class indices, integers"),
+        (
+            np.full((4, 4), 0.5, np.float32),
+            r"holds 0.5 at \(0, 0\); labels are class indices, whole",
+        ),
         (np.zeros((2, 4, 4), int), r"has shape \(2, 4, 4\); logits of shape \(3, 4, 4\)"),
         (np.full((4, 4), 3), r"must be in \[0, 3\); got 3 at \(0, 0\)\."),
         (np.full((4, 4), 255), "got 255 at .*Give ignore_index=255"),

@@ -69,6 +69,8 @@ class Hdf5Source(Source):
         names = found.attrs.get("class_names")
         self.names = None if names is None else tuple(str(name) for name in names)
         self.nodata = _nodata(found.attrs)
+        fill = _number(found.attrs, "_FillValue")
+        self.nan_is_nodata = fill is not None and isnan(fill)
         factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
         self.scale = 1.0 if factor is None else factor, 0.0 if offset is None else offset
         size = prod(self.shape) * self.dtype.itemsize
@@ -204,7 +206,7 @@ def _choose(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
         name = names[0]
     found = file[name]
     kind = found.dtype.kind
-    if kind not in "fiu":
+    if kind not in "bfiu":
         raise Refused(path, f"{name} holds {found.dtype}; numbers of 8 to 64 bits are needed.")
     if found.is_virtual or found.external:
         raise Refused(path, f"{name} lies in other files, which are not opened.")

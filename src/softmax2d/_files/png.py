@@ -39,6 +39,7 @@ class PictureSource(Source):
         self.dtype = sample.dtype
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
+        self.lossy = "JPEG" if image.format in ("JPEG", "MPO") else None
         self.packed_bytes = os.path.getsize(path)
         progressive = image.format != "PNG" and bool(image.info.get("progressive"))
         decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive

@@ -23,8 +23,8 @@ from softmax2d._files.source.regular import choose_name, open_regular
 _MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
 _NAMES = "class_names"
 _DTYPES = {
-    "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4",
-    "I64": "<i8", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8",
+    "BOOL": "|b1", "F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2",
+    "I32": "<i4", "I64": "<i8", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8",
 }  # fmt: skip
 _CODES = {np.dtype(text): code for code, text in _DTYPES.items()}
 

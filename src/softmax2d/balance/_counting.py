@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._errors import Refused
-from softmax2d._files.source.source import Box, Source, bands
+from softmax2d._files.source.labels import check_labels, leave_out, read_labels
+from softmax2d._files.source.source import Box, Mask, Source, bands
 from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._pictures.classes import read_names
 from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._class_counts import ClassCounts
-from softmax2d.stream.counting.counting import check_labels
 from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.inputs import is_path, open_any
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
@@ -207,11 +207,11 @@ def _of_source(source: Source, asked: _Request) -> _Part:
     batch = max(0, len(source.shape) - asked.spatial_dims)
     images = _Images(asked, prod(source.shape[batch:]))
     for box in _boxes(source, asked.piece):
-        piece = source.read(box)
+        piece, lacking = read_labels(source, box)
         for index in np.ndindex(piece.shape[:batch]):
             image = tuple(s.start + i for s, i in zip(box, index, strict=False))
             try:
-                images.add(image, piece[index])
+                images.add(image, piece[index], None if lacking is None else lacking[index])
             except _Bad as bad:
                 corner = (s.start for s in box)
                 place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
@@ -261,10 +261,11 @@ class _Images:
         self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
         self._images = self._ignored = 0
 
-    def add(self, image: tuple[int, ...], labels: Array) -> None:
-        """Count a piece of an image."""
+    def add(self, image: tuple[int, ...], labels: Array, lacking: Mask | None = None) -> None:
+        """Count a piece of an image; pixels that are ``lacking`` in its file count nowhere."""
         counts = np.zeros(self._sums.shape[1], np.int64)
-        array, signed, ignore, *_ = targets.trust_labels(labels, self._asked.ignore)
+        marked, ignore = leave_out(labels, lacking, self._asked.ignore)
+        array, signed, ignore, *_ = targets.trust_labels(marked, ignore)
         ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
         if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:
             bad = int(np.flatnonzero(array == 255)[0])

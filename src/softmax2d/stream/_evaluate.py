@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from softmax2d._errors import Unusable, name_of
+from softmax2d._files.source.labels import describe_nodata
 from softmax2d._files.source.source import Source
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
@@ -224,7 +225,10 @@ def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
     size = plan.geometry.shape, plan.geometry.classes, total, tiles
     summary = Summary(name_of(plan.source.path), {}, *size)
     summary.describe(plan.source.dtype, plan.geometry.own, plan.geometry.interpolation)
-    summary.truth = None if plan.truth is None else name_of(plan.truth.path)
+    if plan.truth is not None:
+        summary.truth = name_of(plan.truth.path)
+        if (left_out := describe_nodata(plan.truth, plan.geometry.classes)) is not None:
+            summary.notes.append(f"{summary.truth}: {left_out}")
     if held is None or held.state is None:
         return summary
     try:

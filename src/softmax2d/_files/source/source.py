@@ -59,6 +59,8 @@ class Source:
     names: tuple[str, ...] | None = None  # of the classes
     palette: Array | None = None  # colours of labels: shape (n, 3), uint8
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
+    nan_is_nodata: bool = False  # whether the file says so: labels of NaN are none, scores are NaN
+    lossy: str | None = None  # the name of a compression that changes numbers
     space: Space | None = None  # where the pixels lie
     # What the file says its numbers are: "logits", "probabilities" or "log-probabilities".
     meaning: str | None = None

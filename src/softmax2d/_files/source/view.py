@@ -8,7 +8,7 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 
 _STATEMENTS = (
     "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata",
-    "space", "meaning", "converted", "whole_bytes", "packed_bytes",
+    "nan_is_nodata", "lossy", "space", "meaning", "converted", "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import prod
+from math import isnan, prod
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,9 @@ class GeoSource(Source):
             depth = file.count if self._interleaved else 1
             self.chunks = depth, min(rows, file.height), min(columns, file.width)
             self.nodata = None if file.nodata is None else float(file.nodata)
+            self.nan_is_nodata = self.nodata is not None and isnan(self.nodata)
+            compression = file.compression and file.compression.name
+            self.lossy = "TIFF compressed by JPEG" if compression == "jpeg" else None
             self.space = _space(file)
             self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
             self.names, self.palette = _names(file), _palette(file)

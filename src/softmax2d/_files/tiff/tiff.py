@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, require
+from softmax2d._errors import Path, Refused, Unusable, failing, require
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size, refuse_bomb
 from softmax2d._files.source.pictures import open_series, use_tifffile
 from softmax2d._files.source.presentation import Look, Space, check_palette
@@ -25,6 +25,8 @@ from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 _STREAMS = (1, 2, 3, 4, 5, 32773, 8, 32946, 50013, 34925, 50000, 34926)
 _ZSTD = (50000, 34926)
 _PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)
+_JPEG = (6, 7, 33007)
+_WHITE_IS_ZERO = 0  # PhotometricInterpretation
 
 
 class TiffSource(Source):
@@ -52,6 +54,10 @@ class TiffSource(Source):
             known = "deflate, LZW, zstd, LZMA, PackBits, JPEG, JPEG 2000 or PNG"
             used = getattr(codec, "name", codec)
             raise Refused(path, f"is compressed by {used}; store it with {known}, or plain.")
+        _require_decoder(path, codec)
+        self.lossy = "TIFF compressed by JPEG" if int(codec) in _JPEG else None
+        # One bit where 0 is white: as in .png, 1 is what is seen white.
+        self._inverted = self.dtype.kind == "b" and int(self._page.photometric) == _WHITE_IS_ZERO
         self._inner = tuple(int(n) for n in self._page.shape)
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
@@ -99,9 +105,8 @@ class TiffSource(Source):
             page = self._pages()[number]
             if page is None:
                 raise ValueError(f"page {number} is missing")
-            starts, counts = page.dataoffsets, page.databytecounts
         for segment in self._segments(box):
-            self._decode(number, segment, starts, counts, found, box)
+            self._decode(number, segment, page, found, box)
 
     def _segments(self, box: Box) -> list[int]:
         """Return the strips or tiles that a box of a page touches."""
@@ -120,9 +125,8 @@ class TiffSource(Source):
             for j in range(x.start // columns, -(-x.stop // columns))
         ]
 
-    def _decode(
-        self, number: int, segment: int, starts: Any, counts: Any, found: Array, box: Box
-    ) -> None:
+    def _decode(self, number: int, segment: int, page: Any, found: Array, box: Box) -> None:
+        starts, counts = page.dataoffsets, page.databytecounts
         what = f"page {number}, {'tile' if self._page.is_tiled else 'strip'} {segment}"
         if segment >= len(starts) or not counts[segment] or not starts[segment]:
             raise Refused(self.path, f"is damaged: {what} is missing.")
@@ -133,11 +137,15 @@ class TiffSource(Source):
         self._check_bomb(what, data)
         with use_tifffile(self.path, logging.ERROR):
             try:
-                values, place, _ = self._page.decode(data, segment)
+                # JPEG: the tables that all strips and tiles of a page share
+                tables = {"jpegtables": page.jpegtables}
+                values, place, _ = self._page.decode(data, segment, **tables)
             except Exception as error:
                 raise ValueError(f"{what}: {error}") from error
         if values is None:
             raise Refused(self.path, f"is damaged: {what} is missing.")
+        if self._inverted:
+            values = np.asarray(values) == 0
         self._paste(values, place, found, box)
 
     def _check_bomb(self, what: str, data: bytes) -> None:
@@ -166,6 +174,18 @@ class TiffSource(Source):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _require_decoder(path: Path, codec: Any) -> None:
+    """Refuse a codec that tifffile decodes by imagecodecs alone, where that is missing."""
+    try:
+        require("tifffile", "cli").TIFF.DECOMPRESSORS[int(codec)]
+    except KeyError:
+        try:
+            require("imagecodecs", "tiff")
+        except Unusable as error:
+            name = getattr(codec, "name", codec)
+            raise Refused(path, f"is compressed by {name}; {error}") from None
 
 
 def _set_axes(source: Source, series: Any) -> None:

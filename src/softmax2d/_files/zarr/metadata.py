@@ -25,6 +25,7 @@ _CODECS_2 = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma", "shuffle", "
 _PACKED = ("zlib", "gzip", "zstd", "blosc", "lz4", "bz2", "lzma")  # the compressing ones among them
 _WIDTHS = (8, 16, 32, 64)
 _NUMBERS_3 = (
+    "bool",
     *(f"int{bits}" for bits in _WIDTHS),
     *(f"uint{bits}" for bits in _WIDTHS),
     *(f"float{bits}" for bits in _WIDTHS[1:]),
@@ -280,7 +281,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
     if _has(folder, ".zattrs"):
         attributes |= _json(path, os.path.join(folder, ".zattrs"), root)
     shape, chunks = _sizes(path, said["shape"]), _sizes(path, said["chunks"])
-    if not isinstance(said["dtype"], str) or np.dtype(said["dtype"]).kind not in "fiu":
+    if not isinstance(said["dtype"], str) or np.dtype(said["dtype"]).kind not in "bfiu":
         raise Refused(path, f"holds {str(said['dtype'])[:60]}; numbers of 8 to 64 bits are needed.")
     dtype = np.dtype(said["dtype"])
     size = _check_chunk(path, chunks, dtype.itemsize)

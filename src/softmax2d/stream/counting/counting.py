@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Refused, Unusable
-from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.bombs import HARMLESS
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.labels import check_labels, leave_out, read_labels
+from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._gate import losses, maps, targets
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
@@ -65,31 +65,35 @@ class Plan:
             scores = scores._replace(array=np.where(lacking, logits.dtype.type(np.nan), logits))
         if self.truth is None:
             return scores, None if ignored is None else _only(~ignored)
-        truth, ignore = self._truth(box), self.ignore_index
-        if ignored is not None:
-            ignore = -1 if ignore is None else ignore
-            truth = truth.astype(np.int64)
-            truth[ignored] = ignore
+        truth, ignore = self._truth(box, ignored)
         try:
             return scores, targets.labels("evaluate", truth, scores, ignore)
         except ValueError:
-            raise self._refusal(truth, box) from None
+            raise self._refusal(truth, box, ignore) from None
 
-    def _truth(self, box: Box) -> Array:
-        """The truth of a box; axes of length one may be missing in its file, or too many."""
+    def _truth(self, box: Box, ignored: Mask | None) -> tuple[Array, int | None]:
+        """The truth of a box, and the label of ignored pixels: those given and those without data.
+
+        Axes of length one may be missing in its file, or too many.
+        """
         assert self.truth is not None  # noqa: S101 - for the type checker
         spatial = box[self.geometry.batch :]
         where = box
         if self.truth.shape != self.geometry.shape:
             where = (slice(0, 1),) * (len(self.truth.shape) - len(spatial)) + spatial
-        return self.truth.read(where).reshape(shape_of(box))
+        found, lacking = read_labels(self.truth, where)
+        found = found.reshape(shape_of(box))
+        if lacking is not None:
+            lacking = lacking.reshape(found.shape)
+            ignored = lacking if ignored is None else lacking | ignored
+        return leave_out(found, ignored, self.ignore_index)
 
-    def _refusal(self, truth: Array, box: Box) -> Refused:
+    def _refusal(self, truth: Array, box: Box, ignored: int | None) -> Refused:
         """The refusal of a truth that is no class; the place is that in the file."""
         ignore, classes = self.ignore_index, self.geometry.classes
         bad = (truth < 0) | (truth >= classes)
-        if ignore is not None:
-            bad &= truth != ignore
+        if ignored is not None:
+            bad &= truth != ignored
         first = np.unravel_index(bad.argmax(), truth.shape)
         value = int(truth[first])
         allowed = "" if ignore is None else f" or ignore_index, {ignore}"
@@ -193,16 +197,6 @@ class Counting:
                 self.images[image] = part if self._make is None else self._make(part)
             else:
                 self.found = part if self.found is None else self.found + part
-
-
-def check_labels(truth: Source) -> None:
-    """Refuse a truth that cannot be class indices."""
-    if truth.dtype.kind not in "iu":
-        raise Refused(truth.path, f"holds {truth.dtype}; labels are class indices, integers.")
-    if truth.axes is not None and "sample" in truth.axes:
-        raise Refused(truth.path, "is a colour picture; labels are one number each.")
-    if suffix_of(truth.path) in (".jpg", ".jpeg"):
-        raise Refused(truth.path, "is a JPEG, which blurs labels; use .png.")
 
 
 def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, ...] | None:

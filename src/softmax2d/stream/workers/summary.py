@@ -126,6 +126,7 @@ class Summary:
             "areas": {str(c): n for c, n in sorted(counts.areas.items())},
             "bytes_read": self.bytes_read,
             "seconds": round(self.seconds, 3),
+            **({"notes": self.notes} if self.notes else {}),
         }
 
     def write(self, path: Path) -> None:
