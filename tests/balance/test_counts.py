@@ -120,7 +120,9 @@ def test_a_label_out_of_range_is_named_with_its_place(tmp_path: Any) -> None:
 
 def test_255_without_a_word_is_not_a_class() -> None:
     labels = np.array([[0, 255]], np.uint8)
-    with pytest.raises(ValueError, match="Give ignore_index=255"):
+    with pytest.raises(
+        ValueError, match=r"pass ignore_index=255 \(--ignore-index 255\); .* classes=256"
+    ):
         balance.class_counts(labels)
     assert balance.class_counts(labels, classes=256).classes == 256
     assert balance.class_counts(labels, ignore_index=255).pixels.tolist() == [1]

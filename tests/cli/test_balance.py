@@ -135,7 +135,7 @@ def test_tune_by_tau_from_counts(cli: Any, tmp_path: Any) -> None:
         (("counts", "{labels}", "-o", "{tmp}/a.txt"), "the result is a .json"),
         (("counts", "{labels}", "--report", "{tmp}/a.pdf"), "reports go to"),
         (("counts", "{labels}", "--classes", "3"), "255"),
-        (("counts", "{labels}"), "Give ignore_index=255"),
+        (("counts", "{labels}"), "pass ignore_index=255 (--ignore-index 255)"),
         (("weights", "{labels}", "--ignore-index", "255", "--beta", "2"), "beta must be"),
         (("weights", "{tmp}/bad.json"), "bad.json: "),
         (("tune", "{tmp}/z.npy", "{tmp}/t.npy", "-o", "{tmp}/o.json", "--goal", "x"), "expected"),

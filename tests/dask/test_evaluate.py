@@ -122,12 +122,13 @@ def test_a_bad_class_is_named_by_its_place_in_the_whole() -> None:
     lazy = da.from_array(z, chunks=CHUNKS)
     for options in ({}, {"ignore_index": 255}):
         want = refusal(s2d.evaluate, z, truth, **options)
-        assert want[1].endswith("got 9 at (1, 17, 23).")
+        way = "If 9 marks pixels without a class, pass ignore_index=9."
+        assert want[1].endswith(f"got 9 at (1, 17, 23). {way}")
         found = s2k.evaluate(lazy, truth, **options)
         assert refusal(found.compute, scheduler="synchronous") == want
     both = da.from_array(z, chunks=(2, 5, 20, 30))
     assert refusal(s2k.evaluate(both, truth).compute, scheduler="synchronous")[1].endswith(
-        "target must be in [0, 5); got 9 at (1, 17, 23)."
+        f"target must be in [0, 5); got 9 at (1, 17, 23). {way}"
     )
 
 

@@ -47,34 +47,43 @@ def test_targets_outside_the_classes(call: Call) -> None:
     for bad in (3, 255, 200):
         target = T.copy()
         target[2, 1] = target[3, 3] = bad
-        text = f"target must be in [0, 3) or ignore_index, 100; got {bad} at (2, 1)."
+        way = f" If {bad} marks pixels without a class, pass ignore_index={bad}."
+        text = f"target must be in [0, 3) or ignore_index, 100; got {bad} at (2, 1).{way}"
         refused(ValueError, text, call, Z, target, ignore_index=100)
-        text = f"target must be in [0, 3); got {bad} at (0, 2, 1)."
+        text = f"target must be in [0, 3); got {bad} at (0, 2, 1).{way}"
         refused(ValueError, text, call, Z[None], target[None], ignore_index=None)
     signed = T.astype(np.int64)
     signed[0, 4] = -1
-    refused(ValueError, "target must be in [0, 3); got -1 at (0, 4).", call, Z, signed,
-            ignore_index=None)  # fmt: skip
+    way = " If {0} marks pixels without a class, pass ignore_index={0}."
+    text = "target must be in [0, 3); got -1 at (0, 4)." + way.format(-1)
+    refused(ValueError, text, call, Z, signed, ignore_index=None)
     huge = np.full((4, 5), 2**64 - 1, np.uint64)
-    text = f"target must be in [0, 3); got {2**64 - 1} at (0, 0)."
+    text = f"target must be in [0, 3); got {2**64 - 1} at (0, 0)." + way.format(2**64 - 1)
     refused(ValueError, text, call, Z, huge, ignore_index=None)
     swapped = huge.astype(">i8")
-    text = "target must be in [0, 3) or ignore_index, 7; got -1 at (0, 0)."
+    text = "target must be in [0, 3) or ignore_index, 7; got -1 at (0, 0)." + way.format(-1)
     refused(ValueError, text, call, Z, swapped, ignore_index=7)
     turned = np.zeros((5, 4), int).T
     turned[1, 0] = 9
-    text = "target must be in [0, 3) or ignore_index, 7; got 9 at (1, 0)."
+    text = "target must be in [0, 3) or ignore_index, 7; got 9 at (1, 0)." + way.format(9)
     refused(ValueError, text, call, Z, turned, ignore_index=7)
 
 
 @pytest.mark.parametrize("call", ALL)
 def test_shapes_of_targets(call: Call) -> None:
     text = "target must hold class indices of shape (4, 5), for logits of shape (3, 4, 5) and "
-    text += "dtype float32, class axis 0; got shape {} and dtype uint8."
-    for target in (T[:3], T[None], T.T, np.zeros((3, 4, 5), np.uint8)):
-        refused(ValueError, text.format(target.shape), call, Z, target)
+    text += "dtype float32, class axis 0; got shape {} and dtype uint8. {}"
+    targets = {
+        "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim).": T[:3],
+        "Pass target[0].": T[None],
+        "If rows and columns are exchanged, pass target.swapaxes(-1, -2).": T.T,
+        "If it is one-hot, pass target.argmax(0).": np.zeros((3, 4, 5), np.uint8),
+    }
+    for way, target in targets.items():
+        refused(ValueError, text.format(target.shape, way), call, Z, target)
     text = text.replace("(4, 5), for", "(8, 9), for")
-    refused(ValueError, text.format((4, 5)), call, Z, T, size=(8, 9))
+    way = "Pass size=(4, 5) to compare at the target's pixels."
+    refused(ValueError, text.format((4, 5), way), call, Z, T, size=(8, 9))
 
 
 @pytest.mark.parametrize("call", ALL)
@@ -83,13 +92,16 @@ def test_dtypes_of_targets(call: Call) -> None:
         " or floating class probabilities" if call in ENTROPY else ""
     )
     for dtype in ("bool", "complex128", "<U1", "object"):
-        text = f"target must be {kinds}; got shape (4, 5) and dtype {dtype}."
+        way = " Class indices are integers: pass target.astype('uint8'), or target.long() of a "
+        way = f"{way}tensor." if dtype == "bool" else ""
+        text = f"target must be {kinds}; got shape (4, 5) and dtype {dtype}.{way}"
         refused(TypeError, text, call, Z, T.astype(dtype))
     text = "target must not be a masked array, whose mask would be ignored. "
     text += "Fill it first, for example with target.filled(255)."
     refused(TypeError, text, call, Z, np.ma.masked_array(T, T == 0))
     if call not in ENTROPY:
         text = f"target must be {kinds}; got shape (3, 4, 5) and dtype float32."
+        text += " If it is one-hot, pass target.argmax(0)."
         refused(TypeError, text, call, Z, Z)
 
 
@@ -98,7 +110,9 @@ def test_probabilities(call: Call) -> None:
     text = "target must hold class probabilities of shape {}, or class indices of shape {}; "
     got = "got shape {} and dtype float32."
     for target in (Z[0], Z[:2], Z[None]):
-        shapes = text.format((3, 4, 5), (4, 5)) + got.format(target.shape)
+        way = " Class indices are integers: pass target.astype('uint8'), or target.long() of a "
+        way = f"{way}tensor." if target.ndim == 2 else ""
+        shapes = text.format((3, 4, 5), (4, 5)) + got.format(target.shape) + way
         refused(ValueError, shapes, call, Z, target)
     shapes = text.format((3, 8, 9), (8, 9)) + got.format((3, 4, 5))
     refused(ValueError, shapes, call, Z, Z, size=(8, 9))

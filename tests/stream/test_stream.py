@@ -624,7 +624,7 @@ def test_evaluation_leaves_out_what_is_no_data():
         ),
         (np.zeros((2, 4, 4), int), r"has shape \(2, 4, 4\); logits of shape \(3, 4, 4\)"),
         (np.full((4, 4), 3), r"must be in \[0, 3\); got 3 at \(0, 0\)\."),
-        (np.full((4, 4), 255), "got 255 at .*Give ignore_index=255"),
+        (np.full((4, 4), 255), "got 255 at .*pass ignore_index=255"),
     ],
 )
 def test_refused_truth(truth, text):

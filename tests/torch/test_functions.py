@@ -227,13 +227,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "a target out of range": (
         lambda: s2t.cross_entropy2d(Z, T + 3),
         ValueError,
-        "cross_entropy2d: target must be in [0, 3) or ignore_index, -100; got 3 at (0, 0).",
+        "cross_entropy2d: target must be in [0, 3) or ignore_index, -100; got 3 at (0, 0). "
+        "If 3 marks pixels without a class, pass ignore_index=3; if the labels begin at 1, "
+        "subtract 1 from all.",
     ),
     "a target of another size": (
         lambda: s2t.cross_entropy2d(Z, T[1:]),
         ValueError,
         "cross_entropy2d: target must hold class indices of shape (4, 4), for logits of shape "
-        "(3, 4, 4) and dtype float32, class axis 0; got shape (3, 4) and dtype int64.",
+        "(3, 4, 4) and dtype float32, class axis 0; got shape (3, 4) and dtype int64. "
+        "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim).",
     ),
     "a smaller target": (
         lambda: s2t.CrossEntropy2d()(Z, T[1:]),
@@ -259,7 +262,8 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "checked targets": (
         lambda: s2t.check_target(T - 1, 3),
         ValueError,
-        "check_target: target must be in [0, 3) or ignore_index, -100; got -1 at (0, 0).",
+        "check_target: target must be in [0, 3) or ignore_index, -100; got -1 at (0, 0). "
+        "If -1 marks pixels without a class, pass ignore_index=-1.",
     ),
     "nothing evaluated": (
         lambda: s2t.Evaluate().compute(),

@@ -6,13 +6,15 @@ message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softmax2d._gate import hints
 from softmax2d._native import core
 
 Array = NDArray[Any]
@@ -48,17 +50,36 @@ def describe(array: Array) -> str:
 
 
 def _as_array(where: str, name: str, value: Any) -> Array:
+    if value is None or isinstance(value, str | bytes | os.PathLike | Mapping):
+        kind = "None" if value is None else type(value).__name__
+        raise TypeError(
+            f"{where}: {name} must be an array; got {kind}.{hints.of_type(where, name, value)}"
+        )
     try:
         return np.asarray(value)
     except (RuntimeError, TypeError, ValueError) as error:
         kind = type(value).__name__
         raise TypeError(
-            f"{where}: {name} of type {kind} cannot be read as an array: {error}"
+            f"{where}: {name} of type {kind} cannot be read as an array: {_cause(value, error)}"
         ) from error
+
+
+def _cause(value: Any, error: Exception) -> str:
+    """Why a value is no array: where it is a list of several arrays, in words of its own."""
+    shapes = {getattr(each, "shape", None) for each in value} if isinstance(value, list) else set()
+    if len(shapes) > 1 and None not in shapes:
+        listed = " and ".join(map(str, list(shapes)[:2]))
+        return f"its arrays have different shapes, {listed}. Pass them one at a time."
+    return str(error)
 
 
 def _from_dlpack(where: str, name: str, value: Any) -> Array:
     """A NumPy view of another library's CPU array."""
+    if getattr(value, "requires_grad", False) is True:
+        raise TypeError(
+            f"{where}: {name} requires a gradient, which functions of arrays do not give. "
+            f"Use softmax2d.torch.{where}, or pass {name}.detach()."
+        )
     try:
         device = int(value.__dlpack_device__()[0]) if hasattr(value, "__dlpack_device__") else 1
     except (BufferError, RuntimeError, TypeError, ValueError):
@@ -106,6 +127,11 @@ def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Arra
 
 def as_floats(where: str, name: str, value: Any) -> Array:
     """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
+    if type(value) is not np.ndarray and hints.is_picture(value):
+        raise TypeError(
+            f"{where}: {name} must be scores of classes; got a picture. Give it to your network "
+            "first, for example with softmax2d.stream.predict."
+        )
     array = as_array(where, name, value)
     dtype = array.dtype
     if dtype not in _CODES and not is_bfloat16(dtype):

@@ -12,6 +12,8 @@ from typing import Any
 from softmax2d._gate.arrays import Array, describe
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
+# Names of the axis of classes.
+CLASS_NAMES = ("class", "classes", "c", "channel", "channels", "band", "bands")
 DECODINGS = ("argmax", "dice", "iou")
 
 
@@ -49,6 +51,17 @@ def class_axis(where: str, name: str, array: Array, axis: int) -> int:
         f"{where}: axis must be between {-ndim} and {ndim - 1} for {name} of {describe(array)}; "
         f"got {number}."
     )
+
+
+def named_axis(where: str, dims: Any, axis: int) -> None:
+    """Refuse a class axis that the names of a DataArray's dimensions contradict."""
+    named = [k for k, name in enumerate(dims) if str(name).lower() in CLASS_NAMES]
+    if len(named) == 1 and named != [axis]:
+        at = named[0] - len(dims)
+        raise ValueError(
+            f"{where}: logits have their classes along {dims[at]!r}, not {dims[axis]!r}: pass "
+            f"axis={at}, or use softmax2d.dask, which goes by names."
+        )
 
 
 def same_shape(where: str, first: tuple[str, Array], second: tuple[str, Array]) -> None:

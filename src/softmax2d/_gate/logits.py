@@ -82,6 +82,8 @@ def logits_of(
     """Check logits, of at least ``least`` classes, their map and their grid."""
     array = arrays.as_floats(where, "logits", logits)
     axis = checks.class_axis(where, "logits", array, axis)
+    if hasattr(logits, "dims"):
+        checks.named_axis(where, logits.dims, axis)
     classes = checks.some_classes(where, array, axis) if least else int(array.shape[axis])
     affine = maps.affine(where, temperature, bias, classes)
     if how.plain:  # a small call feels the microseconds of a layout

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._gate import arrays, losses
+from softmax2d._gate import arrays, hints, losses
 from softmax2d._gate.arrays import Array, code_of, describe, export
 from softmax2d._gate.logits import Logits
 from softmax2d._native import core
@@ -34,7 +34,10 @@ def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target
     """A target of class indices, one for each pixel."""
     array = arrays.as_array(where, "target", target, "255")
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{where}: target must be integer class indices; got {describe(array)}.")
+        hint = hints.of_kind(array, logits.shape) or shape_hint(array.shape, logits)
+        raise TypeError(
+            f"{where}: target must be integer class indices; got {describe(array)}.{hint}"
+        )
     return _labels(where, array, logits, ignore_index)
 
 
@@ -46,7 +49,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
     if array.dtype.kind != "f" and not arrays.is_bfloat16(array.dtype):
         raise TypeError(
             f"{where}: target must be integer class indices or floating class probabilities; "
-            f"got {describe(array)}."
+            f"got {describe(array)}.{hints.of_kind(array, logits.shape)}"
         )
     losses.class_to_ignore(where, ignore_index)
     array = arrays.as_floats(where, "target", array)
@@ -54,7 +57,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
     if array.shape != shape:
         raise ValueError(
             f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
-            f"shape {logits.shape}; got {describe(array)}."
+            f"shape {logits.shape}; got {describe(array)}.{hints.of_kind(array, logits.shape)}"
         )
     return trust_probs(array, logits)
 
@@ -70,6 +73,20 @@ def images_with(target: Target, images: int) -> Array:
         core.count_targets(image, bool(target.kind), len(part), target.ignore, part)
         occurs += part > 0
     return occurs
+
+
+def shape_hint(given: tuple[int, ...], logits: Logits) -> str:
+    """The way on for a target of another shape than the logits' pixels."""
+    return hints.of_shape(given, logits.shape, logits.array.shape, logits.axis, logits.batch)
+
+
+def no_class(
+    target: Array, value: Any, place: Any, classes: int, ignore: int | None, option: bool = False
+) -> str:
+    """Say which labels are allowed, which one at ``place`` is not, and what to do about it."""
+    allowed = "" if ignore is None else f" or ignore_index, {int(ignore)}"
+    hint = hints.of_values(target, int(value), classes, ignore, option)
+    return f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
 
 
 def trust_labels(given: Array, ignore: int | None) -> Target:
@@ -99,6 +116,7 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
         raise ValueError(
             f"{where}: target must hold class indices of shape {logits.shape}, for logits of "
             f"{describe(logits.array)}, class axis {logits.axis}; got {describe(given)}."
+            + shape_hint(given.shape, logits)
         )
     array, kind, ignore, *_ = trust_labels(given, ignore)
     signed = bool(kind)
@@ -106,9 +124,6 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
     ignored, bad = core.count_targets(array, signed, logits.classes, ignore, counts)
     if bad >= 0:
         place = tuple(map(int, np.unravel_index(bad, given.shape)))
-        allowed = "" if ignore_index is None else f" or ignore_index, {int(ignore_index)}"
-        raise ValueError(
-            f"{where}: target must be in [0, {logits.classes}){allowed}; "
-            f"got {given[place]} at {place}."
-        )
+        said = no_class(given, given[place], place, logits.classes, ignore_index)
+        raise ValueError(f"{where}: target {said}")
     return Target(array, signed, ignore, counts, array.size - ignored)

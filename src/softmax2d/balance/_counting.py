@@ -238,18 +238,23 @@ def _boxes(source: Source, piece: int) -> Iterator[Box]:
 
 
 class _Bad(ValueError):  # noqa: N818 - carries a label and its place
-    def __init__(self, value: int, place: tuple[int, ...], asked: _Request) -> None:
-        self.value, self.place, self.asked = value, place, asked
+    def __init__(self, labels: Array, place: tuple[int, ...], asked: _Request) -> None:
+        self.labels, self.place, self.asked = labels, place, asked
 
     def describe(self, place: tuple[int, ...]) -> str:
-        """The message: the labels allowed, and the one at ``place``."""
-        classes, ignore = self.asked.classes, self.asked.ignore
-        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
-        unknown = self.value == 255 and ignore is None
-        hint = " Give ignore_index=255 if it marks pixels without a class." if unknown else ""
-        limit = f"[0, {classes})" if classes else f"[0, {_MOST}), if classes is not given"
+        """The message: the labels allowed, the one at ``place``, and the way on."""
+        asked, value = self.asked, int(self.labels[self.place])
         shown = tuple(map(int, place))
-        return f"must be in {limit}{allowed}; got {self.value} at {shown}.{hint}"
+        if asked.classes:
+            return targets.no_class(self.labels, value, shown, asked.classes, asked.ignore, True)
+        if asked.doubts(self.labels.dtype):
+            return (
+                f"must be below 255 in uint8, if neither classes nor ignore_index is given; got "
+                f"{value} at {shown}. If it marks pixels without a class, pass ignore_index=255 "
+                "(--ignore-index 255); if it is a class, pass classes=256 (--classes 256)."
+            )
+        said = targets.no_class(self.labels, value, shown, _MOST, asked.ignore, True)
+        return said.replace(f"{_MOST})", f"{_MOST}), if classes is not given", 1)
 
 
 class _Images:
@@ -271,7 +276,7 @@ class _Images:
             bad = int(np.flatnonzero(array == 255)[0])
         if bad >= 0:
             place = np.unravel_index(bad, labels.shape)
-            raise _Bad(int(labels[place]), tuple(map(int, place)), self._asked)
+            raise _Bad(labels, tuple(map(int, place)), self._asked)
         self._ignored += ignored
         before, seen = self._open.pop(image, (None, 0))
         counts = counts if before is None else counts + before

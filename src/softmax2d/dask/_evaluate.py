@@ -209,11 +209,8 @@ def _counts(
         if bad >= 0:
             first = np.unravel_index(number * image.size + bad, given.shape)
             place = tuple(a + int(b) for a, b in zip(starts, first, strict=True))
-            allowed = "" if ignore is None else f" or ignore_index, {int(ignore)}"
-            raise ValueError(
-                f"{where}: target must be in [0, {classes}){allowed}; "
-                f"got {given[first]} at {place}."
-            )
+            said = targets.no_class(given, given[first], place, classes, ignore)
+            raise ValueError(f"{where}: target {said}")
         valid += image.size - ignored
     return truth._replace(counts=counts.sum(0), valid=valid), counts > 0
 

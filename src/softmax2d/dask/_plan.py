@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._gate import arrays, checks, grids, maps
+from softmax2d._gate import arrays, checks, grids, hints, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Layout
 from softmax2d._gate.logits import Logits
@@ -43,7 +43,8 @@ def take_logits(where: str, logits: Any, axis: Any) -> tuple[Any, Any, Any]:
     hint = f"Use softmax2d.{where} for arrays in memory."
     if kind == "Dataset":
         hint = "Choose one of its variables."
-    raise TypeError(f"{where}: logits must be a dask array or a DataArray; got {kind}. {hint}")
+    hint = hints.of_type(where, "logits", logits) or f" {hint}"
+    raise TypeError(f"{where}: logits must be a dask array or a DataArray; got {kind}.{hint}")
 
 
 def _class_dimension(where: str, dims: tuple[Any, ...], axis: Any) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import softmax2d as numpy_functions
+from softmax2d._gate import targets
 from softmax2d._gate.options import Reduction, Window
 from softmax2d._gate.signatures import Text, function_of
 from softmax2d._losses import regions as overlap
@@ -321,10 +322,9 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         bad &= target != ignore_index
     if bool(bad.any()):
         place = tuple(bad.nonzero()[0].tolist())
-        allowed = "" if ignore_index is None else f" or ignore_index, {ignore_index}"
-        raise ValueError(
-            f"{where}: target must be in [0, {classes}){allowed}; got {target[place]} at {place}."
-        )
+        array, value = array_of(target.cpu()), int(target[place])
+        said = targets.no_class(array, value, place, classes, ignore_index)
+        raise ValueError(f"{where}: target {said}")
 
 
 def _run_eagerly(function: Callable[P, Result]) -> Callable[P, Result]:

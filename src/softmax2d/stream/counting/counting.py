@@ -96,11 +96,8 @@ class Plan:
             bad &= truth != ignored
         first = np.unravel_index(bad.argmax(), truth.shape)
         value = int(truth[first])
-        allowed = "" if ignore is None else f" or ignore_index, {ignore}"
         place = tuple(s.start + int(at) for s, at in zip(box, first, strict=True))
-        hint = " Give ignore_index=255 (--ignore-index 255) to leave such pixels out."
-        hint = hint if value == 255 else ""
-        cause = f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
+        cause = targets.no_class(truth, value, place, classes, ignore, True)
         return Refused(self.truth.path if self.truth else "truth", cause)
 
 

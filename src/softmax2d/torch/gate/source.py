@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from softmax2d._gate import grids
+from softmax2d._gate import grids, hints
 from softmax2d._gate.grids import Layout
 from softmax2d._gate.options import Resampling
 
@@ -75,6 +75,12 @@ class Source(NamedTuple):
             first = len(pixels) - len(self.slices)
             pixels[first:] = [max(0, -((s.start - s.stop) // s.step)) for s in self.slices]
         return tuple(pixels)
+
+    def shape_hint(self, given: Any, logits: Any) -> str:
+        """The way on for a target of another shape than the pixels of logits of a shape."""
+        wanted = tuple(map(int, self.pixel_shape(logits)))
+        own, batch = tuple(map(int, logits)), len(wanted) - self.spatial_count(len(logits))
+        return hints.of_shape(tuple(map(int, given)), wanted, own, len(own) + self.dim, batch)
 
     def class_shape(self, shape: Any, classes: Any = None) -> tuple[Any, ...]:
         """Shape of a result with a class dimension."""

@@ -5,6 +5,7 @@ Each function takes the public function's name first, for the message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from softmax2d._gate import checks
+from softmax2d._gate import checks, hints
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DEVICES = ("cpu", "cuda", "meta")
@@ -27,8 +28,12 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
     """Check that ``value`` is a dense tensor on the CPU or a CUDA device, and return it."""
     if not isinstance(value, Tensor):
         raise TypeError(
-            f"{where}: {name} must be a torch.Tensor; got {type(value).__name__}. "
-            f"NumPy arrays go to softmax2d.{where}."
+            f"{where}: {name} must be a torch.Tensor; got {type(value).__name__}."
+            + (
+                _of_list(name, value)
+                or hints.of_type(where, name, value)
+                or f" NumPy arrays go to softmax2d.{where}."
+            )
         )
     if value.layout != torch.strided or value.is_quantized:
         kind = "a quantized tensor" if value.is_quantized else f"layout {value.layout}"
@@ -39,6 +44,12 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
             f"Copy it first, for example with {name}.cpu()."
         )
     return value
+
+
+def _of_list(name: str, value: Any) -> str:
+    """The way on for a list of tensors."""
+    listed = isinstance(value, list | tuple) and value and all(isinstance(t, Tensor) for t in value)
+    return f" Tensors of one shape are joined by torch.stack({name})." if listed else ""
 
 
 def floats(where: str, name: str, value: Any) -> Tensor:
@@ -116,13 +127,20 @@ def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None
         ) from None
 
 
-def indices(where: str, target: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse a target that is not one class index for each pixel."""
+def indices(
+    where: str, target: Tensor, shape: tuple[int, ...], hint: Callable[[], str] = str
+) -> None:
+    """Refuse a target that is not one class index for each pixel; ``hint`` is for its shape."""
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        raise TypeError(f"{where}: target must be integer class indices; got {describe(target)}.")
+        other = target.is_complex() or tuple(target.shape) != shape
+        raise TypeError(
+            f"{where}: target must be integer class indices; got {describe(target)}."
+            + ("" if other else hints.INTEGERS)
+        )
     if tuple(target.shape) != shape:
         raise ValueError(
             f"{where}: target must hold class indices of shape {shape}; got {describe(target)}."
+            + hint()
         )
 
 

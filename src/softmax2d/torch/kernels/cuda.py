@@ -11,11 +11,13 @@ have to wait for the device. ``check_target`` does that on request.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from softmax2d._gate import hints
 from softmax2d._gate import losses as gate
 from softmax2d.torch.gate import tensors
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
@@ -77,9 +79,12 @@ def _check_loss(logits: Tensor, target: Tensor, source: Source, options: LossOpt
     shape = source.class_shape(logits.shape) if soft else source.pixel_shape(logits.shape)
     if tuple(target.shape) != tuple(shape):
         kind = "probabilities" if soft else "indices"
+        hint = "" if soft else source.shape_hint(target.shape, logits.shape)
+        if soft and tuple(target.shape) == tuple(source.pixel_shape(logits.shape)):
+            hint = hints.INTEGERS
         raise ValueError(
             f"{where}: target must hold class {kind} of shape {tuple(shape)}; "
-            f"got {tensors.describe(target)}."
+            f"got {tensors.describe(target)}.{hint}"
         )
 
 
@@ -210,7 +215,8 @@ def region(
 
 def _check_indices(where: str, logits: Tensor, target: Tensor, source: Source) -> None:
     check(where, logits, source)
-    tensors.indices(where, target, tuple(source.pixel_shape(logits.shape)))
+    hint = partial(source.shape_hint, target.shape, logits.shape)
+    tensors.indices(where, target, tuple(source.pixel_shape(logits.shape)), hint)
 
 
 def region_backward(
