@@ -39,6 +39,7 @@ _MODULES = {
     ".png": "png",
     ".jpg": "png",
     ".jpeg": "png",
+    ".webp": "png",
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures: labels as .png; .png and .jpg as sources and as sizes."""
+"""Pictures: labels as .png; .png, .jpg and .webp as sources and as sizes, upright as seen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require
-from softmax2d._files.source.pictures import decoding_error, open_image
+from softmax2d._files.source.orientation import turn, turn_sizes
+from softmax2d._files.source.pictures import decoding_error, open_image, orientation_of
 from softmax2d._files.source.presentation import Look, check_palette
 from softmax2d._files.source.source import Array, Box, Source
 
@@ -31,11 +32,15 @@ class PictureSource(Source):
     """
 
     def __init__(self, path: Path, image: Any) -> None:
+        if image.format == "WEBP" and image.n_frames > 1:
+            raise Refused(path, f"is an animation of {image.n_frames} pictures; save one of them.")
         self.path, self._lock = path, threading.Lock()
         self._pixels: Array | None = None
-        self._declared = image.mode, image.size
+        self._orientation = orientation_of(image)
+        self._declared = image.mode, image.size, self._orientation
         sample = _numbers(require("PIL.Image", "cli").new(image.mode, (1, 1)))
-        self.shape = (image.height, image.width, *sample.shape[2:])
+        self._stored = (image.height, image.width, *sample.shape[2:])
+        self.shape = turn_sizes(self._stored, self._orientation)
         self.dtype = sample.dtype
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
@@ -51,7 +56,7 @@ class PictureSource(Source):
 
     def read(self, box: Box) -> Array:
         """Return the values in ``box``."""
-        return self._whole()[box]
+        return np.ascontiguousarray(turn(self._whole(), self._orientation)[box])
 
     def _whole(self) -> Array:
         with self._lock:
@@ -60,10 +65,10 @@ class PictureSource(Source):
             return self._pixels
 
     def _decode(self) -> Array:
-        """Return all pixels, copied from the decoder in strips to avoid a second whole copy."""
-        found = np.empty(self.shape, self.dtype)
+        """Return all stored pixels, copied from the decoder in strips: no second whole copy."""
+        found = np.empty(self._stored, self.dtype)
         with open_image(self.path) as image:
-            if (image.mode, image.size) != self._declared:
+            if (image.mode, image.size, orientation_of(image)) != self._declared:
                 raise Refused(self.path, "changed while it was open.")
             step = max(1, _STRIP // max(1, found[:1].nbytes))
             try:
@@ -99,7 +104,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSo
 def size_of(path: Path) -> tuple[int, ...]:
     """Return rows and columns, without decoding a pixel."""
     with open_image(path) as image:
-        return image.height, image.width
+        return turn_sizes((image.height, image.width), orientation_of(image))
 
 
 def space_of(path: Path) -> None:  # noqa: ARG001

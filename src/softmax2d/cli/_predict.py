@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Run the network MODEL.onnx over IMAGE and label every pixel.
 
-    IMAGE is a picture, GeoTIFF, volume or array of any size: .png, .jpg, .tif, .npy, .zarr,
+    IMAGE is a picture, GeoTIFF, volume or array of any size: .png, .jpg, .webp, .tif, .npy, .zarr,
     .nii, … MODEL takes windows (N, channels, H, W), float32, 8 and 16 bits as 0…1, and gives class
     scores, also coarser than the image. Overlapping windows are blended; only a band of scores as
     high as a window is in memory.

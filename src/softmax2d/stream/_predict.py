@@ -34,7 +34,7 @@ def predict(model: Any, image: Any, result: Any, **options: Unpack[Prediction]) 
         Cells may be coarser than pixels by a whole factor.
     image : path, or anything with ``shape``, ``dtype`` and ``__getitem__``
         Two or three spatial axes, and one of channels, as :func:`segment_file` reads files; also
-        .png and .jpg. It is read a row of windows at a time.
+        .png, .jpg and .webp. It is read a row of windows at a time.
     result : path, object with ``__setitem__``, or mapping of output to either
         As in :func:`segment_file`; of the image's size.
     window : int or one per spatial axis
@@ -64,8 +64,8 @@ def predict(model: Any, image: Any, result: Any, **options: Unpack[Prediction]) 
     nodata_label : int, optional
         As in :func:`segment_file`.
     memory : str or int
-        What decoding the image may take: of a picture (.png, .jpg) all of it, else a chunk. The
-        windows that the network is given and the band of scores (Notes) come on top.
+        What decoding the image may take: of a picture (.png, .jpg, .webp) all of it, else a
+        chunk. The windows that the network is given and the band of scores (Notes) come on top.
     temperature, bias
         As in :func:`softmax2d.segment`; before blending where probabilities are blended.
     outputs, encoding, key, resume, overwrite, names, palette, cog, progress, summary

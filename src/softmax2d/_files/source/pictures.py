@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require
-from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.orientation import TAG, known_orientation
+from softmax2d._files.source.regular import MAX_TEXT, open_regular
 
 
 @contextmanager
@@ -20,13 +22,44 @@ def open_image(path: Path) -> Iterator[Any]:
     with open_regular(path) as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", images.DecompressionBombWarning)
-                image = images.open(file, formats=("PNG", "JPEG"))
+                warnings.simplefilter("ignore")  # of many pixels, of damaged EXIF
+                image = images.open(file, formats=("PNG", "JPEG", "WEBP"))
         except images.DecompressionBombError as error:
             raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
         except Exception as error:  # any type: a decoder on a damaged file
             raise decoding_error(path, "picture", error) from error
         yield image
+
+
+def orientation_of(image: Any) -> int:
+    """Return EXIF's Orientation of a Pillow image, 1 to 8, without decoding a pixel.
+
+    As Pillow reads it, but for one call: of a .png it decodes all to look behind the pixels.
+    """
+    images = require("PIL.Image", "cli")
+    with warnings.catch_warnings(), suppress(Exception):  # any type: damaged EXIF says nothing
+        warnings.simplefilter("ignore")
+        if image.format == "PNG" and "exif" not in image.info:
+            behind = _last_exif(image.fp)
+            if behind is not None:
+                image.info["exif"] = b"Exif\0\0" + behind
+        return known_orientation(images.Image.getexif(image).get(TAG))
+    return 1
+
+
+def _last_exif(file: IO[bytes]) -> bytes | None:
+    """Return the eXIf chunk of a .png, wherever it stands; the file's position stays."""
+    held = file.tell()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            size, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return file.read(size) if size <= MAX_TEXT else None
+            file.seek(size + 4, os.SEEK_CUR)
+        return None
+    finally:
+        file.seek(held)
 
 
 class _Kept(logging.Handler):

@@ -18,6 +18,7 @@ from typing import IO, Any
 from xml.parsers import expat
 
 from softmax2d._errors import Path, Refused
+from softmax2d._files.source.orientation import TAG, known_orientation
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
 
@@ -30,7 +31,8 @@ def is_raster(path: Path) -> bool:
     """Return whether GDAL is to read a TIFF file.
 
     GDAL reads files whose first page has a place on Earth. Files with GDAL's own tags alone, which
-    other programs write as well, it reads if they hold one picture and no OME-XML.
+    other programs write as well, it reads if they hold one picture and no OME-XML, and are not
+    turned: GDAL shows pixels as they are stored, viewers as tag 274 says.
 
     Raises
     ------
@@ -43,6 +45,8 @@ def is_raster(path: Path) -> bool:
         placed = any(code in tags for code in _PLACE_TAGS)
         if not placed and _METADATA not in tags and _NODATA not in tags:
             return False
+        if not placed and _is_turned(tags):
+            return False
         single = _is_single(held)
         if not placed and (not single or held.is_ome or _is_stack(held)):
             return False
@@ -52,6 +56,11 @@ def is_raster(path: Path) -> bool:
         if _METADATA in tags:
             _check_metadata(path, file, tags[_METADATA])
         return True
+
+
+def _is_turned(tags: Any) -> bool:
+    """Return whether a page's tags turn it."""
+    return TAG in tags and known_orientation(tags[TAG].value) != 1
 
 
 def _is_single(held: Any) -> bool:

@@ -12,6 +12,13 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, Unusable, failing, require
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size, refuse_bomb
+from softmax2d._files.source.orientation import (
+    TAG,
+    known_orientation,
+    turn_sizes,
+    turn_space,
+    upright,
+)
 from softmax2d._files.source.pictures import open_series, use_tifffile
 from softmax2d._files.source.presentation import Look, Space, check_palette
 from softmax2d._files.source.raw import RawSource, append_staged
@@ -233,7 +240,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     with open_regular(path) as file:
         series = open_series(path, file)
         if series.dataoffset is None:  # compressed, or scattered
-            return TiffSource(path)
+            source: Source = TiffSource(path)
+            return upright(source, *_orientation(series))
         order = series.keyframe.parent.byteorder
         dtype = np.dtype(series.dtype).newbyteorder(order)
         shape = tuple(int(n) for n in series.shape)
@@ -243,14 +251,28 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
             raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
         source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
         _set_axes(source, series)
-    return source
+        return upright(source, *_orientation(series))
+
+
+def _orientation(series: Any) -> tuple[int, int]:
+    """Return the tag's value, 1 to 8, and the axis of the series that counts rows.
+
+    It stays 1 where the last axes are not rows and columns, perhaps with samples.
+    """
+    tag = series.keyframe.tags.get(TAG)
+    rows = len(series.shape) - (3 if series.axes.endswith("S") else 2)
+    value = 1 if tag is None else known_orientation(tag.value)
+    return (value if series.axes[rows : rows + 2] == "YX" else 1), rows
 
 
 def size_of(path: Path) -> tuple[int, ...]:
     """Return the spatial size, without decoding a pixel."""
     with open_regular(path) as file:
         series = open_series(path, file)
-        pairs = zip(series.axes, series.shape, strict=True)
+        shape = tuple(series.shape)
+        if not is_raster(path):  # GDAL shows rasters as they are stored
+            shape = turn_sizes(shape, *_orientation(series))
+        pairs = zip(series.axes, shape, strict=True)
         return tuple(int(n) for name, n in pairs if name not in "SC")
 
 
@@ -258,7 +280,9 @@ def space_of(path: Path) -> Space | None:
     """Return the place of the pixels; None where the file has none."""
     if not is_raster(path):
         with open_regular(path) as file:
-            return _space(open_series(path, file))
+            series = open_series(path, file)
+            space, (orientation, _) = _space(series), _orientation(series)
+            return None if space is None else turn_space(space, orientation)
     with open_source(path, None, fill=True) as source:
         return source.space
 
