@@ -239,7 +239,7 @@ def test_a_missing_core_is_said() -> None:
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: softmax2d: its native core softmax2d._core is missing")
-    assert "pip install --force-reinstall softmax2d" in last
+    assert "pip install --force-reinstall ." in last
 
 
 def test_every_build_can_be_forced(isa: str) -> None:

@@ -10,9 +10,11 @@ def main() -> None:
     try:
         import click  # noqa: F401
     except ImportError:
+        from softmax2d.extras import install_command
+
+        command = install_command("cli", "click")
         print(
-            "softmax2d: the command line needs click: "
-            'install it with `pip install "softmax2d[cli]"`.',
+            f"softmax2d: the command line needs click: install it with `{command}`.",
             file=sys.stderr,
         )
         raise SystemExit(2) from None

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from softmax2d.extras import install_command, package_of
+
 Path = str | os.PathLike[str]
 
 
@@ -88,15 +90,15 @@ def failing(path: Path) -> Iterator[None]:
         raise Failed(path, f"{error.strerror or error}.") from error
 
 
-_PACKAGES = {"PIL": "pillow", "skimage": "scikit-image"}
-
-
 def require(module: str, extra: str) -> Any:
     """Import an optional module, or name the command that installs it."""
     try:
         return import_module(module)
-    except ImportError:
-        package = _PACKAGES.get(module.split(".", 1)[0], module)
-        raise Unusable(
-            f'this needs {package}: install it with `pip install "softmax2d[{extra}]"`.'
-        ) from None
+    except ImportError as error:
+        package = package_of(module)
+        missing = isinstance(error, ModuleNotFoundError) and error.name is not None
+        if missing and package_of(str(error.name)) == package:
+            text = f"this needs {package}: install it with `{install_command(extra, module)}`."
+        else:  # a library that it needs, say
+            text = f"{package} is installed but cannot be imported: {one_line(str(error))}."
+        raise Unusable(text) from None

@@ -6,7 +6,7 @@ except ImportError as error:
     raise ImportError(
         "softmax2d: its native core softmax2d._core is missing or cannot be loaded "
         f"({error}). It is compiled at installation and needs GCC or clang: "
-        "reinstall with `pip install --force-reinstall softmax2d`."
+        "reinstall it from its wheel, or with `pip install --force-reinstall .` in a clone."
     ) from error
 
 __all__ = ["core"]

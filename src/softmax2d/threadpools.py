@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from softmax2d.extras import install_command
+
 
 def register() -> None:
     """Make threadpoolctl know softmax2d's threads, as ``user_api="softmax2d"``.
@@ -31,7 +33,7 @@ def register() -> None:
     except ImportError as error:
         raise ImportError(
             "softmax2d.threadpools: threadpoolctl 3.3 or later is needed: "
-            "install it with `pip install threadpoolctl`."
+            f"install it with `{install_command('', 'threadpoolctl')}`."
         ) from error
 
     class Softmax2dController(LibController):  # type: ignore[misc]

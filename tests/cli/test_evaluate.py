@@ -15,6 +15,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.cli import app
+from softmax2d.extras import install_command
 from tests.stream.tiles import cut
 
 Image = pytest.importorskip("PIL.Image")
@@ -283,12 +284,13 @@ def test_refused_reports(tmp_path):
 def test_without_matplotlib_the_install_line_is_named(cli, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "softmax2d\[demo\]"'):
+    with pytest.raises(ImportError, match=r'-m pip install "matplotlib>=3.8"`'):
         s2d.Statistics.empty(3).save_report(tmp_path / "out.png")
     code, _, err = cli("in.npy", "truth.npy", "--report", tmp_path / "out.png")
     assert code == 2
     assert err == (
-        'softmax2d: this needs matplotlib: install it with `pip install "softmax2d[demo]"`.\n'
+        "softmax2d: this needs matplotlib: install it with "
+        f"`{install_command('demo', 'matplotlib')}`.\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -15,6 +15,7 @@ import pytest
 import softmax2d as s2d
 import softmax2d.dask as s2k
 from softmax2d._ops import segment
+from softmax2d.extras import install_command
 from tests import cases
 
 ALL = ("labels", "confidence", "margin", "entropy")
@@ -325,7 +326,7 @@ def test_without_dask_the_import_says_what_to_install() -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and last == (
         "ModuleNotFoundError: softmax2d.dask needs Dask. "
-        'Install it with `pip install "softmax2d[dask]"`.'
+        f"Install it with `{install_command('dask', 'dask')}`."
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.cli import app
+from softmax2d.extras import install_command
 
 pytest.importorskip("skimage")
 pytest.importorskip("matplotlib")
@@ -208,7 +209,8 @@ def test_what_is_not_installed_or_fails_is_said(monkeypatch):
     monkeypatch.setattr(_timing, "LIBRARIES", {"NoSuch": "no_such_module", "Broken": "json"})
     lines = []
     assert _timing.measure(1, (3, 4, 4), lines.append) == []
-    assert lines[0] == "   NoSuch is not installed: not timed (`pip install no_such_module`)"
+    command = install_command("", "no_such_module")
+    assert lines[0] == f"   NoSuch is not installed: not timed (`{command}`)"
     assert lines[1] == "   Broken could not be timed: KeyError: 'Broken'"
 
 
@@ -237,7 +239,7 @@ def test_a_missing_package_names_its_install_line(cli, tmp_path, monkeypatch, mo
     code, _, err = cli("-o", tmp_path / "folder")
     assert code == 2
     assert err.count("\n") == 1
-    assert 'pip install "softmax2d[demo]"' in err
+    assert f"install it with `{install_command('demo', module)}`." in err
     assert not (tmp_path / "folder").exists()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
+from softmax2d.extras import install_command
 
 Z = np.zeros((3, 4, 5), np.float32)
 FORWARD = [s2d.softmax2d, s2d.log_softmax2d, s2d.segment]
@@ -385,5 +386,5 @@ def test_bfloat16_without_ml_dtypes(monkeypatch: pytest.MonkeyPatch) -> None:
         s2d.softmax2d(torch.zeros(3, 2, 2, dtype=torch.bfloat16))
     assert str(caught.value) == (
         "softmax2d: logits is bfloat16, which NumPy knows only with ml_dtypes. "
-        'Install it with `pip install "softmax2d[bfloat16]"`.'
+        f"Install it with `{install_command('bfloat16', 'ml_dtypes')}`."
     )

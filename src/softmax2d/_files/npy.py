@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from softmax2d._errors import Path, Refused, failing
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
+from softmax2d.extras import install_command
 
 Array = NDArray[Any]
 
@@ -65,7 +66,7 @@ def _dtype(path: Path, descr: Any) -> np.dtype[Any]:
             raise Refused(
                 path,
                 "holds two-byte items, bfloat16 presumably, which need ml_dtypes: "
-                'install it with `pip install "softmax2d[bfloat16]"`.',
+                f"install it with `{install_command('bfloat16', 'ml_dtypes')}`.",
             ) from None
         dtype = np.dtype(ml_dtypes.bfloat16)
     return dtype

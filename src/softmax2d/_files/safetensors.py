@@ -19,6 +19,7 @@ from softmax2d._errors import Path, Refused, failing, unicode
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
+from softmax2d.extras import install_command
 
 _MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
 _NAMES = "class_names"
@@ -66,7 +67,7 @@ def _dtype(path: Path, code: Any) -> np.dtype[Any]:
             raise Refused(
                 path,
                 "holds bfloat16, which needs ml_dtypes: "
-                'install it with `pip install "softmax2d[bfloat16]"`.',
+                f"install it with `{install_command('bfloat16', 'ml_dtypes')}`.",
             ) from None
         known: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
         return known

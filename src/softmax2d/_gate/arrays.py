@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from softmax2d._gate import hints
 from softmax2d._native import core
+from softmax2d.extras import install_command
 
 Array = NDArray[Any]
 
@@ -96,7 +97,7 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
         except ImportError:
             raise TypeError(
                 f"{where}: {name} is bfloat16, which NumPy knows only with ml_dtypes. "
-                'Install it with `pip install "softmax2d[bfloat16]"`.'
+                f"Install it with `{install_command('bfloat16', 'ml_dtypes')}`."
             ) from None
         importer, view = core.import_bfloat16, ml_dtypes.bfloat16
     else:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._report.charts import Bars, Chart, Confusion, Curve, Reliability
+from softmax2d.extras import install_command
 
 # M. Okabe and K. Ito, "Color Universal Design", 2008.
 _BLUE, _ORANGE, _GREEN = COLOURS = ("#0072b2", "#d55e00", "#009e73")
@@ -60,7 +61,7 @@ def _draw(fill: Callable[[Any], None], title: str, size: tuple[float, float]) ->
     except ImportError:
         raise ImportError(
             "save_report: a .png report needs matplotlib: install it with "
-            '`pip install "softmax2d[demo]"`.'
+            f"`{install_command('demo', 'matplotlib')}`."
         ) from None
     # The usual font, then the installed ones that have Chinese glyphs.
     installed = get_font_names()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from softmax2d.extras import install_command
+
 
 def peer(where: str, module: str, install: str) -> Any:
     """``module`` of another package.
@@ -30,7 +32,8 @@ def peer(where: str, module: str, install: str) -> Any:
         if error.name != root:
             raise
         raise ModuleNotFoundError(
-            f"softmax2d.adapters.{where} needs {root}. Install it with `pip install {install}`.",
+            f"softmax2d.adapters.{where} needs {root}. Install it with `"
+            f"{install_command('', install)}`.",
             name=root,
         ) from None
     return importlib.import_module(module)

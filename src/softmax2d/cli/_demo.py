@@ -21,8 +21,7 @@ def demo(folder: Path, no_timing: bool) -> None:
     that comes with scikit-image; nothing is downloaded. segment labels the full picture, and
     evaluate judges it by strokes kept back. Then probabilities, labels, and labels from coarse
     logits are timed beside SciPy and PyTorch, where they are installed. It takes some ten seconds
-    and needs
-    `pip install "softmax2d[demo]"`.
+    and needs the extra `demo`; of what is missing it names the command that installs it.
 
     \b
     Examples:

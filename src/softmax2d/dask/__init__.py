@@ -3,7 +3,7 @@
 The same operations as in :mod:`softmax2d`, a task for each chunk of pixels. Calling them computes
 nothing and reads nothing; what cannot be used is refused at once, in the words of the NumPy
 functions, and every chunk has the bits that the whole array in memory would have. Installed with
-``pip install "softmax2d[dask]"``.
+``pip install ".[dask]"`` in a clone.
 
 Chunks of pixels stay as they are. The class axis must lie in one chunk; where it does not, its
 chunks are put together first, which keeps all of them in memory at a time and moves them between
@@ -25,8 +25,10 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "dask":
         raise
+    from softmax2d.extras import install_command as _command
+
     raise ModuleNotFoundError(
-        'softmax2d.dask needs Dask. Install it with `pip install "softmax2d[dask]"`.',
+        f"softmax2d.dask needs Dask. Install it with `{_command('dask', 'dask')}`.",
         name="dask",
     ) from None
 

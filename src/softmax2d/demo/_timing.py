@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from softmax2d.extras import install_command
+
 SHAPE = (19, 512, 1024)
 LIBRARIES = {"softmax2d": "softmax2d", "PyTorch": "torch", "SciPy": "scipy"}
 COARSER = 4  # pixels between the logits that are interpolated
@@ -137,7 +139,8 @@ def measure(
     found: dict[str, dict[str, float]] = {}
     for library, module in LIBRARIES.items():
         if find_spec(module) is None:
-            say(f"   {library} is not installed: not timed (`pip install {module}`)")
+            install = install_command("", module)
+            say(f"   {library} is not installed: not timed (`{install}`)")
             continue
         command = [sys.executable, "-P", "-m", __name__, library, json.dumps(shape), str(threads)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}

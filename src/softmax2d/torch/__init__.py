@@ -2,7 +2,7 @@
 
 The same operations as in :mod:`softmax2d`, with ``dim`` in the place of ``axis``, as custom
 operators with derivatives: they go through autograd, ``torch.compile``, ``torch.export`` and
-autocast. Installed with ``pip install "softmax2d[torch]"``.
+autocast. Installed with ``pip install ".[torch]"`` in a clone.
 
 >>> import torch, softmax2d.torch as s2t
 >>> criterion = s2t.CrossEntropy2d(ignore_index=255)  # logits may be coarser than the target
@@ -16,8 +16,10 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
+    from softmax2d.extras import install_command as _command
+
     raise ModuleNotFoundError(
-        'softmax2d.torch needs PyTorch. Install it with `pip install "softmax2d[torch]"`.',
+        f"softmax2d.torch needs PyTorch. Install it with `{_command('torch', 'torch')}`.",
         name="torch",
     ) from None
 
