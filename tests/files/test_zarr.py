@@ -210,7 +210,7 @@ def test_pieces_of_chunks_and_many_chunks(tmp_path, monkeypatch, kind, budget):
     for out in ("labels.npy", "labels.zarr"):
         segment_file(tmp_path / "in.zarr", tmp_path / out, workers=2)
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), WHOLE.labels)
-    found = zarr.open_array(tmp_path / "labels.zarr", mode="r")
+    found = zarr.open_array(tmp_path / "labels.zarr/labels", mode="r")
     np.testing.assert_array_equal(found[:], WHOLE.labels)
 
 
@@ -396,7 +396,8 @@ def test_results_are_chunked_as_the_source_and_say_what_they_are(tmp_path):
         tmp_path / "in.zarr", out, outputs=("labels", "confidence"), memory="1MB",
         names=names, palette=palette,
     )  # fmt: skip
-    found, second = zarr.open_array(out), zarr.open_array(tmp_path / "out.confidence.zarr")
+    found = zarr.open_array(out / "labels")
+    second = zarr.open_array(tmp_path / "out.confidence.zarr/confidence")
     np.testing.assert_array_equal(found[:], WHOLE.labels)
     np.testing.assert_array_equal(second[:], WHOLE.confidence)
     each = zip(found.chunks, (16, 32), found.shape, strict=True)
@@ -414,7 +415,7 @@ def test_large_tiles_are_shards(tmp_path):
     z[1, 700:] = 1
     stored(tmp_path / "in.zarr", z, chunks=(3, 1536, 1536))
     softmax2d_file(tmp_path / "in.zarr", tmp_path / "out.zarr", memory="300MB")
-    found = zarr.open_array(tmp_path / "out.zarr")
+    found = zarr.open_array(tmp_path / "out.zarr/probs")
     assert found.shards == (3, 1536, 1536)
     assert found.chunks == (3, 384, 768)
     np.testing.assert_array_equal(found[:], s2d.softmax2d(z))
@@ -423,7 +424,7 @@ def test_large_tiles_are_shards(tmp_path):
 def test_chunks_of_nothing_but_zeros_are_stored(tmp_path):
     stored(tmp_path / "in.zarr", np.zeros((3, 64, 64), np.float32), chunks=(3, 32, 32))
     segment_file(tmp_path / "in.zarr", tmp_path / "out.zarr", memory="1MB")
-    assert len(list((tmp_path / "out.zarr/c").rglob("*"))) >= 2
+    assert len(list((tmp_path / "out.zarr/labels/c").rglob("*"))) >= 2
 
 
 class Stop(Exception):  # noqa: N818 - no error
@@ -461,7 +462,7 @@ def test_an_existing_store_is_replaced_only_on_request(tmp_path):
         segment_file(tmp_path / "in.zarr", out)
     assert files(out) == before
     segment_file(tmp_path / "in.zarr", out, overwrite=True)
-    np.testing.assert_array_equal(zarr.open_array(out)[:], WHOLE.labels)
+    np.testing.assert_array_equal(zarr.open_array(out / "labels")[:], WHOLE.labels)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "source"])

@@ -77,7 +77,7 @@ def short(stage):
 
 def longer(stage):
     if stage.is_dir():
-        (stage / "zarr.json").unlink()
+        (stage / "labels/zarr.json").unlink()
     else:
         with open(stage, "ab") as file:
             file.write(b"more")
@@ -86,7 +86,7 @@ def longer(stage):
 def without_chunks(stage):
     """What a file system may leave where the power failed: the journal, but no data."""
     if stage.is_dir():
-        shutil.rmtree(stage / "c")
+        shutil.rmtree(stage / "labels/c")
     else:
         os.truncate(stage, 128)
 
@@ -237,7 +237,11 @@ KINDS = {
 def test_a_stage_in_which_something_is_no_file(scores, tmp_path, monkeypatch, kind, deep):
     out = tmp_path / "o.zarr"
     stage = interrupted(scores, out) / "stage.zarr"
-    name = next(p for p in (stage / "c").rglob("*") if p.is_file()) if deep else stage / "zarr.json"
+    name = (
+        next(p for p in (stage / "labels/c").rglob("*") if p.is_file())
+        if deep
+        else stage / "zarr.json"
+    )
     name.unlink()
     monkeypatch.chdir(tmp_path)  # the path of a socket is short
     KINDS[kind](name.relative_to(tmp_path))

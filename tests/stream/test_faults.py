@@ -164,7 +164,7 @@ def test_what_a_killed_writer_left_is_not_part_of_the_result(scores, tmp_path, m
     in_step(monkeypatch)
     with pytest.raises(Stop):
         segment_file(scores, out, progress=lambda *said: (_ for _ in ()).throw(Stop()))
-    chunk = next(p for p in files_of(work_of(out) / "stage.zarr/c"))
+    chunk = next(p for p in files_of(work_of(out) / "stage.zarr/labels/c"))
     chunk.with_suffix(".0123456789abcdef.partial").write_bytes(b"half of a chunk")
     segment_file(scores, out, resume=True)
     names = [{p.relative_to(top): p.read_bytes() for p in files_of(top)} for top in (out, whole)]

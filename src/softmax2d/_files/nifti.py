@@ -41,6 +41,7 @@ from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 _LEVEL = 4  # compression level of gzip
 _CHUNK = 1 << 22
 _TAIL = 1 << 20  # bytes that may follow the numbers
+_UNITS = {1: "m", 2: "mm", 3: "µm"}  # by NIfTI's codes
 _FLAT = 3  # spatial axes that a NIfTI always has
 
 
@@ -66,6 +67,7 @@ class _Head:
             self.offset = int(header["vox_offset"])
             shape = tuple(int(n) for n in header["dim"][1 : int(header["dim"][0]) + 1])
             self.affine = affine_of(header, shape).tolist()
+            self.unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
             self.meaning = PROBABILITIES if says_probabilities(header) else None
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
@@ -99,6 +101,8 @@ class _Head:
         """Return the place of the voxels in the world."""
         size = (*self.shape, 1, 1)[:_FLAT][::-1]
         fields: dict[str, Any] = {"affine": self.affine, "header": _text(self.raw)}
+        if self.unit:
+            fields["unit"] = self.unit
         if self.extensions:
             fields["extensions"] = [[code, _text(content)] for code, content in self.extensions]
         return Space("nifti", size, fields)

@@ -6,21 +6,27 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require
 from softmax2d._files.source.bombs import HEAD, declared_size
+from softmax2d._files.source.presentation import meaning_in
 from softmax2d._files.source.raw import RawSource, read_runs
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_empty, class_axis_of
 from softmax2d._files.zarr.chunks import chunk_numbers
+from softmax2d._files.zarr.coordinates import space_of
+from softmax2d._files.zarr.groups import has_file
 from softmax2d._files.zarr.metadata import Metadata, read_metadata
 
 _OPEN = 64  # files of chunks that a thread keeps open
+_SMALL = 1 << 20  # numbers of an array that describes another one
 _SLACK = 128  # a packed chunk may be larger by its 128th part and 128 bytes
 
 
@@ -45,7 +51,7 @@ class ZarrSource(Source):
         self.chunks = tuple(map(int, self._array.shards or self._array.chunks))
         self.axes, self.names = found.axes, found.names
         self.class_axis = class_axis_of(self.axes)
-        self.nodata = found.nodata
+        self.nodata, self.meaning = found.nodata, meaning_in(found.attributes)
         self.bare = found.direct
         self._scratch, self._chunk, self._packed = Scratch(), Scratch(), Scratch()
         self._open = _Open()
@@ -259,4 +265,27 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
         No store, none of such a name, damaged metadata, a codec that runs code, missing chunks.
     """
     found = read_metadata(path, key)
-    return scale_source(ZarrSource(path, found, fill=fill), *found.scale)
+    source = ZarrSource(path, found, fill=fill)
+    within = os.path.basename(os.path.realpath(found.folder))
+    where = source.axes, source.class_axis, source.shape
+    source.space = space_of(*where, found.attributes, within, partial(_read_beside, path, found))
+    return scale_source(source, *found.scale)
+
+
+def _read_beside(path: Path, found: Metadata, name: str) -> tuple[Array, dict[str, Any]] | None:
+    """Read a small array of the same group, and its attributes; None where there is none."""
+    root, folder = os.path.realpath(path), os.path.realpath(found.folder)
+    beside = os.path.join(os.path.dirname(folder), name)
+    if folder == root or os.path.basename(name) != name:
+        return None
+    if not has_file(beside, "zarr.json", ".zarray"):
+        return None
+    try:
+        known = read_metadata(path, os.path.relpath(beside, root))
+        source = ZarrSource(path, known, fill=True)
+        if max(prod(source.shape), prod(source.chunks or ())) > _SMALL:
+            return None
+        values = source[()] if source.shape else np.zeros((), source.dtype)
+    except StreamError:  # what describes the array is no reason to refuse it
+        return None
+    return values, known.attributes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import struct
 import sys
@@ -13,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, unicode
-from softmax2d._files.source.regular import open_regular
+from softmax2d._errors import Path, Refused, unicode
 from softmax2d._files.zarr.chunks import Packing
+from softmax2d._files.zarr.groups import STORES, find_array, has_file, read_json
 
-MAX_METADATA = 1 << 22  # bytes
 MAX_CHUNK = 1 << 32  # bytes of a chunk, decoded
 # Codecs that only move and shrink bytes. Others, such as pickle, run code from the file.
 _CODECS_3 = ("bytes", "transpose", "gzip", "zstd", "blosc", "crc32c", "sharding_indexed")
@@ -30,8 +28,6 @@ _NUMBERS_3 = (
     *(f"uint{bits}" for bits in _WIDTHS),
     *(f"float{bits}" for bits in _WIDTHS[1:]),
 )
-_LISTED, _DEEP = 8, 8
-_STORES = ("zarr.json", ".zarray", ".zgroup")
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,7 @@ class Metadata:
     direct: bool  # whether those bytes are the numbers, in C order and the array's byte order
     zstd: bool  # whether they are such numbers packed by zstd
     packing: Packing
+    attributes: dict[str, Any]  # the array's, and those of its group that describe it
 
     def key(self, place: tuple[int, ...]) -> str:
         """Return the name of a chunk's file."""
@@ -57,94 +54,6 @@ class Metadata:
         if self.prefix:
             return self.prefix + (self.separator + numbers if numbers else "")
         return numbers or "0"
-
-
-def _json(path: Path, name: str, root: str) -> dict[str, Any]:
-    """Read a small JSON object of a store."""
-    if os.path.commonpath([os.path.realpath(name), root]) != root:
-        raise Refused(path, f"{os.path.basename(name)} is a link that leads out of the store.")
-    with open_regular(name) as file, failing(path):
-        data = file.read(MAX_METADATA + 1)
-    try:
-        found = json.loads(data) if len(data) <= MAX_METADATA else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(path, f"is damaged: {os.path.basename(name)} is no small JSON object.")
-    return found
-
-
-def _has(folder: str, *names: str) -> bool:
-    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
-
-
-def _arrays(folder: str, within: str = "", *, every: bool = False) -> list[str]:
-    """Return the paths of a group's first arrays; without any, those of its groups.
-
-    With ``every``, those of its groups in any case. Groups beside an array hold things derived from
-    the array, such as the labels of an OME-Zarr image.
-    """
-    with os.scandir(folder) as entries:
-        folders = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
-    found: list[str] = []
-    groups = []
-    for entry in folders:
-        if _is_array(entry.path):
-            found.append(f"{within}{entry.name}")
-        elif _has(entry.path, "zarr.json", ".zgroup") and not entry.is_symlink():
-            groups.append(entry)
-        if len(found) > _LISTED:
-            break
-    if within.count("/") >= _DEEP or (found and not every):
-        return found
-    for entry in groups:
-        if len(found) > _LISTED:
-            break
-        found += _arrays(entry.path, f"{within}{entry.name}/", every=every)
-    return found
-
-
-def _is_array(folder: str) -> bool:
-    if _has(folder, ".zarray"):
-        return True
-    name = os.path.join(folder, "zarr.json")
-    return (
-        os.path.isfile(name)
-        and _json(folder, name, os.path.realpath(folder)).get("node_type") != "group"
-    )
-
-
-def _folder(path: Path, key: str | None) -> str:
-    """Return the folder of the array that ``key`` names, or of the only one."""
-    root = os.fspath(path)
-    if not os.path.isdir(root):
-        with open_regular(path):
-            raise Refused(path, "is a file; a Zarr store is a folder.")
-    if not _has(root, *_STORES):
-        raise Refused(path, "is a folder without Zarr metadata.")
-    if key is not None:
-        parts = key.strip("/").split("/")
-        if key.startswith("/") or any(part in ("", ".", "..") for part in parts):
-            raise Refused(path, f"key {key!r} leads out of the store.")
-        folder = os.path.join(root, *parts)
-        if not _has(folder, "zarr.json", ".zarray"):
-            listed = ", ".join(_arrays(root, every=True)[:_LISTED]) or "none"
-            raise Refused(path, f"holds no array {key!r}; it holds {listed}.")
-        return folder
-    if _has(root, ".zarray"):
-        return root
-    if _has(root, "zarr.json"):
-        kind = _json(path, os.path.join(root, "zarr.json"), os.path.realpath(root))
-        if kind.get("node_type") == "array":
-            return root
-    names = _arrays(root)
-    if len(names) != 1:
-        more = len(names) > _LISTED
-        listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
-        count = f"more than {_LISTED}" if more else len(names)
-        several = f"holds {count} arrays ({listed}); choose one with --key NAME."
-        raise Refused(path, several if names else "holds no array.")
-    return os.path.join(root, *names[0].split("/"))
 
 
 def read_metadata(path: Path, key: str | None) -> Metadata:
@@ -155,16 +64,16 @@ def read_metadata(path: Path, key: str | None) -> Metadata:
     Refused
         With the cause.
     """
-    folder, root = _folder(path, key), os.path.realpath(path)
+    folder, root = find_array(path, key), os.path.realpath(path)
     if os.path.commonpath([os.path.realpath(folder), root]) != root:
         raise Refused(path, f"array {key!r} is a link that leads out of the store.")
-    for name in (*_STORES, ".zattrs"):  # zarr would read a device for ever
+    for name in (*STORES, ".zattrs"):  # zarr would read a device for ever
         said = os.path.join(folder, name)
         if os.path.lexists(said) and not os.path.isfile(said):
             raise Refused(path, f"is damaged: its {name} is no file.")
     outer = _group_attributes(path, folder, root)
     try:
-        if _has(folder, "zarr.json"):
+        if has_file(folder, "zarr.json"):
             return _version_3(path, folder, root, outer)
         return _version_2(path, folder, root, outer)
     except (KeyError, TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
@@ -192,7 +101,7 @@ def _check_chunk(path: Path, chunks: tuple[int, ...], itemsize: int) -> int:
 
 
 def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
-    said = _json(path, os.path.join(folder, "zarr.json"), root)
+    said = read_json(path, os.path.join(folder, "zarr.json"), root)
     if said.get("node_type") != "array":
         raise Refused(path, "holds no array of that name, but a group.")
     shape, dtype = _sizes(path, said["shape"]), said["data_type"]
@@ -227,6 +136,7 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
         zstd=names == ["bytes", "zstd"] and (itemsize == 1 or _native(codecs[0])),
         packing=_packing(path, codecs, chunks, itemsize),
+        attributes=attributes,
     )
 
 
@@ -276,10 +186,10 @@ def _packing(path: Path, codecs: Any, chunks: tuple[int, ...], itemsize: int) ->
 
 
 def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Metadata:
-    said = _json(path, os.path.join(folder, ".zarray"), root)
+    said = read_json(path, os.path.join(folder, ".zarray"), root)
     attributes = dict(outer)
-    if _has(folder, ".zattrs"):
-        attributes |= _json(path, os.path.join(folder, ".zattrs"), root)
+    if has_file(folder, ".zattrs"):
+        attributes |= read_json(path, os.path.join(folder, ".zattrs"), root)
     shape, chunks = _sizes(path, said["shape"]), _sizes(path, said["chunks"])
     if not isinstance(said["dtype"], str) or np.dtype(said["dtype"]).kind not in "bfiu":
         raise Refused(path, f"holds {str(said['dtype'])[:60]}; numbers of 8 to 64 bits are needed.")
@@ -305,6 +215,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         direct=not used and said.get("order", "C") == "C",
         zstd=[c["id"] for c in used] == ["zstd"] and said.get("order", "C") == "C",
         packing=Packing(_compressor(path, [c["id"] for c in used]), 4 if outer_sum else 0, most),
+        attributes=attributes,
     )
 
 
@@ -313,10 +224,10 @@ def _group_attributes(path: Path, folder: str, root: str) -> dict[str, Any]:
     above = os.path.dirname(folder)
     if os.path.realpath(folder) == root:
         return {}
-    if _has(above, "zarr.json"):
-        found = _json(path, os.path.join(above, "zarr.json"), root).get("attributes", {})
-    elif _has(above, ".zattrs"):
-        found = _json(path, os.path.join(above, ".zattrs"), root)
+    if has_file(above, "zarr.json"):
+        found = read_json(path, os.path.join(above, "zarr.json"), root).get("attributes", {})
+    elif has_file(above, ".zattrs"):
+        found = read_json(path, os.path.join(above, ".zattrs"), root)
     else:
         return {}
     kept = ("ome", "multiscales", "class_names")

@@ -97,7 +97,7 @@ def looks(
     geometry = operation.geometry
     if space is None and source.space is not None:
         own = geometry.shape[geometry.batch :]
-        if source.space.kind == "ome" and len(source.space.size) == len(geometry.shape):
+        if len(source.space.size) == len(geometry.shape):
             own = geometry.shape  # the images of a batch are its slices
         fits = len(source.space.size) == len(own)
         space = source.space.resize(own) if fits else None
@@ -105,7 +105,11 @@ def looks(
     if len(names or ()) != geometry.classes:
         names = None
     chunk = chunk_extents(source, geometry)
+    axes = None  # names of a result's axes without the one of classes
+    if source.axes is not None and len(source.axes) == len(geometry.source):
+        axes = (*source.axes[: geometry.axis], *source.axes[geometry.axis + 1 :])
     common = Look(
+        axes=axes,
         classes=geometry.classes,
         names=style.names or names,
         space=space,
