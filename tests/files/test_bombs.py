@@ -244,7 +244,7 @@ def test_pictures_are_decoded_in_strips(tmp_path, monkeypatch, mode):
     image = images.fromarray(rng.integers(0, 2, (23, 17), np.uint8)).convert(mode)
     image.save(path)
     with images.open(path) as held:
-        known = held.mode in (*png._LABEL_MODES, "RGB", "RGBA")
+        known = held.mode in (*png._LABEL_MODES, "LA", "RGB", "RGBA")
         want = np.asarray(held if known else held.convert("RGB"))
     with png.open_source(path, None) as source:
         found = source.read((slice(3, 20), slice(0, 17)))

@@ -509,8 +509,10 @@ def test_channels_that_may_be_the_last(shape):
     image, labels = rng.random(shape, np.float32), np.empty(shape[:-1], np.uint8)
     with pytest.raises(Refused, match=r"may have its channels first or last: .* axis= \(--axis\)"):
         predict(pointwise, image, labels, window=16)
-    predict(lambda batch: batch, image, labels, window=16, axis=-1)
-    np.testing.assert_array_equal(labels, image.argmax(-1))
+    how = {"window": 16, "axis": -1, "input": "logits", "binary": shape[-1] == 1}
+    predict(lambda batch: batch, image, labels, **how)
+    wanted = image[..., 0] > 0 if shape[-1] == 1 else image.argmax(-1)
+    np.testing.assert_array_equal(labels, wanted)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +522,7 @@ def test_channels_that_may_be_the_last(shape):
         (lambda b: None, "the model must return scores|the model returned NoneType"),
         (lambda b: "words", "the model returned str"),
         (lambda b: b.astype(complex), "an array of class scores is needed"),
-        (lambda b: {"scores": b}, "returned a dict of scores; 'out' or 'logits' is needed"),
+        (lambda b: {"a": b, "b": b}, r"returned a, b; say which .* output= \(--output\)"),
         (lambda b: b[0], r"must return scores of \(N, C, ...\)"),
         (lambda b: b[:, :, :5, :5], "makes .* cells of a window of .* pixels"),
         (lambda b: 1 / 0, "the model failed on a window of shape .*ZeroDivisionError"),

@@ -7,7 +7,7 @@ import pytest
 
 from softmax2d._errors import Refused
 from softmax2d.stream import predict
-from softmax2d.stream.sliding.model import _files_of
+from softmax2d.stream.sliding.onnx_file import _files_of
 
 onnx = pytest.importorskip("onnx")
 

@@ -130,7 +130,9 @@ def files(path: os.PathLike[str], z: NDArray[np.float32]) -> None:
         "net.onnx", path, "labels.png", window=(64, 64), overlap=0.25, weighting="hann",
         test_time="flips", blend="probabilities", batch=2, axis=-1, scale=None, pad="edge",
         nodata=0, nodata_label=255, temperature=2.0, bias=None, outputs="labels", key=None,
-        encoding="float32", memory="1GB", resume=True, overwrite=True, names=["a"], palette=None,
+        bands=(4, 3, 2), mean=[0.5, 0.5, 0.5], std=0.2, output="logits", layout="channels-last",
+        input="probabilities", binary=True, encoding="float32", memory="1GB", resume=True,
+        overwrite=True, names=["a"], palette=None,
         cog=False, progress=None, summary=None,
     )  # fmt: skip
     assert_type(done.to_json(), dict[str, Any])

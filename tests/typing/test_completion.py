@@ -52,9 +52,10 @@ SIGNATURES = {
     "workers=None, nodata=None, missing_as_fill=False, progress=None, scheduler=None, "
     "summary=None, checkpoint=None, resume=False, names=None, report=None, overwrite=False, "
     "account=None)",
-    "stream.predict": "(model, image, result, *, window=512, overlap=0.5, "
-    "weighting='gaussian', test_time='none', blend='logits', batch=1, axis=None, scale='auto', "
-    "pad='reflect', nodata=None, nodata_label=None, temperature=1.0, bias=None, "
+    "stream.predict": "(model, image, result, *, window=None, overlap=0.5, "
+    "weighting='gaussian', test_time='none', blend='logits', batch=1, axis=None, bands=None, "
+    "scale='auto', mean=None, std=None, pad='reflect', nodata=None, nodata_label=None, "
+    "output=None, layout=None, input=None, binary=False, temperature=1.0, bias=None, "
     "outputs=('labels',), encoding='float', key=None, memory='512MB', resume=False, "
     "overwrite=False, names=None, palette=None, cog=False, progress=None, summary=None)",
     "calibrate.fit": "(logits, target=None, *, method='temperature', weight=None, "

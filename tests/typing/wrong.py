@@ -118,6 +118,8 @@ def files(z: NDArray[np.float32]) -> None:
     stream.predict("net.onnx", z, "r.npy", blend="mean")  # wrong
     stream.predict("net.onnx", z, "r.npy", window=0.5)  # wrong
     stream.predict("net.onnx", z, "r.npy", workers=2)  # wrong
+    stream.predict("net.onnx", z, "r.npy", layout="NHWC")  # wrong
+    stream.predict("net.onnx", z, "r.npy", input="sigmoid")  # wrong
 
 
 def fits(z: NDArray[np.float32], t: Any) -> None:

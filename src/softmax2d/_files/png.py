@@ -18,7 +18,8 @@ from softmax2d._files.source.presentation import Look, check_palette
 from softmax2d._files.source.source import Array, Box, Source
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
-_DECODED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # Pillow's bytes a pixel
+# Pillow's bytes a pixel, where they are not 4.
+_DECODED = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _COEFFICIENTS = 6  # bytes a pixel that libjpeg keeps of a progressive picture, two a sample
 _STRIP = 1 << 24  # bytes of rows copied at a time
 _LEVEL = 6  # compression level of deflate
@@ -45,6 +46,10 @@ class PictureSource(Source):
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
         self.lossy = "JPEG" if image.format in ("JPEG", "MPO") else None
+        if image.mode in ("LA", "RGBA"):
+            self.alpha = self.shape[-1] - 1
+        if image.mode == "P":
+            self.palette, self.transparent = _palette(image)
         self.packed_bytes = os.path.getsize(path)
         progressive = image.format != "PNG" and bool(image.info.get("progressive"))
         decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive
@@ -82,9 +87,17 @@ class PictureSource(Source):
 
 def _numbers(image: Any) -> Array:
     """Return an image's numbers, or its red, green and blue."""
-    known = image.mode in (*_LABEL_MODES, "RGB", "RGBA")
+    known = image.mode in (*_LABEL_MODES, "LA", "RGB", "RGBA")
     pixels = np.asarray(image if known else image.convert("RGB"))
     return pixels.astype(np.uint8) if pixels.dtype.kind == "b" else pixels
+
+
+def _palette(image: Any) -> tuple[Array | None, tuple[int, ...]]:
+    """Return the colours of the numbers, and the numbers whose colour is transparent."""
+    colours = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+    clear = image.info.get("transparency", b"")
+    clear = [clear] if isinstance(clear, int) else [i for i, a in enumerate(clear) if a == 0]
+    return (colours, tuple(clear)) if len(colours) else (None, ())
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001

@@ -245,8 +245,8 @@ def quiet(words: str = "Print nothing.") -> Decorator:
 # A network's windows.
 WINDOWS = (
     click.option(
-        "--window", default="512", show_default=True, callback=_values.parse_window,
-        help="Pixels at once; or HxW.",
+        "--window", callback=_values.parse_window,
+        help="Pixels at once; or HxW.  [default: what MODEL takes, else 512]",
     ),
     click.option("--overlap", default=0.5, show_default=True, help="Of neighbouring windows."),
     _choice(
@@ -259,6 +259,56 @@ WINDOWS = (
     _choice("--blend", ("logits", "probabilities"), "logits", "What is averaged."),
     click.option("--batch", default=1, show_default=True, help="Windows at a time."),
 )  # fmt: skip
+
+# What a network sees, and what it returns.
+SEEN = (
+    click.option(
+        "--bands", metavar="LIST", callback=_values.parse_integers,
+        help="Bands of IMAGE that MODEL sees, counted from 1: 4,3,2.",
+    ),
+    click.option(
+        "--scale", default="auto", show_default=True, metavar="X", callback=_values.parse_scale,
+        help="Factor of IMAGE's numbers: 1/10000; auto brings 8 bits to 0…1.",
+    ),
+    click.option(
+        "--mean", metavar="LIST", callback=_values.parse_numbers,
+        help="Subtracted after that, one or one a channel.  [default: what MODEL states, else 0]",
+    ),
+    click.option(
+        "--std", metavar="LIST", callback=_values.parse_numbers,
+        help="Divides after that.  [default: what MODEL states, else 1]",
+    ),
+)  # fmt: skip
+RETURNED = (
+    click.option("--output", metavar="NAME", help="Which output of MODEL holds the scores."),
+    click.option(
+        "--layout", type=click.Choice(["channels-first", "channels-last"]),
+        help="Where MODEL has channels.  [default: what its sizes say, else first]",
+    ),
+    click.option(
+        "--input", type=click.Choice(["logits", "probabilities", "log-probabilities"]),
+        help="What MODEL returns.  [default: logits]",
+    ),
+    _flag("--binary", "MODEL returns one channel: the second of two classes, the first is 0."),
+)  # fmt: skip
+PREDICTED = click.option(
+    "--outputs",
+    default="labels,confidence",
+    show_default=True,
+    metavar="LIST",
+    callback=_values.parse_names,
+    help="Any of labels, confidence, margin, entropy, probs, logits.",
+)
+PREDICTED_AS = click.option(
+    "--as",
+    "--confidence-as",
+    "encoding",
+    type=click.Choice(["float", "float32", "float16", "8bit"]),
+    default="float",
+    show_default=True,
+    callback=_values.parse_encoding,
+    help="How everything but labels is stored; in 8bit 255 is 1.",
+)
 
 # What is fitted, counted and tuned.
 BINS = click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")

@@ -12,6 +12,7 @@ import click
 from softmax2d.stream import Failed, Refused
 
 _FLOATS = ("confidence", "margin", "entropy")
+_CLASSWISE = ("probs", "logits")
 
 
 def suffix_of(path: Path) -> str:
@@ -23,16 +24,18 @@ def neighbour_of(out: Path, name: str, encoding: str = "float") -> Path:
     """The path of a second result: ``out.confidence.npy`` beside ``out.npy``."""
     suffix = suffix_of(out)
     stem = out.name.removesuffix(suffix)
-    if suffix.lower() == ".png" and name in _FLOATS:
-        suffix = ".png" if encoding == "uint8" else ".tif"
+    if suffix.lower() == ".png" and name in (*_FLOATS, *_CLASSWISE):
+        suffix = ".png" if encoding == "uint8" and name in _FLOATS else ".tif"
     return out.with_name(f"{stem}.{name}{suffix}")
 
 
 def paths_of(out: Path, outputs: list[str], encoding: str) -> dict[str, Path]:
-    """Where results go: labels to ``out``, everything else beside it."""
-    return {
-        name: out if name == "labels" else neighbour_of(out, name, encoding) for name in outputs
-    }
+    """Where results go: labels to ``out``, everything else beside it.
+
+    Without labels ``out`` takes probabilities, or else logits.
+    """
+    first = next((n for n in ("labels", *_CLASSWISE) if n in outputs), None)
+    return {n: out if n == first else neighbour_of(out, n, encoding) for n in outputs}
 
 
 def check_json(out: Path | None) -> None:

@@ -9,7 +9,7 @@ import click
 
 from softmax2d.cli import _options, _paths, _values
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._report import LISTED
+from softmax2d.cli._report import LISTED, say_notes
 from softmax2d.cli._segment import WORDS
 from softmax2d.stream import predict as predict_file
 
@@ -21,10 +21,12 @@ from softmax2d.stream import predict as predict_file
     _options.out("Labels.", required=True),
     *_options.WINDOWS,
     _options.axis("The image's channel axis.  [default: what the file says]"),
+    *_options.SEEN,
+    *_options.RETURNED,
     *_options.MAP,
-    _options.OUTPUTS,
-    _options.CONFIDENCE_AS,
-    _options.classes(),
+    _options.PREDICTED,
+    _options.PREDICTED_AS,
+    _options.classes("Class names: a,b,c or a text file.  [default: what MODEL states]"),
     _options.palette("Colours of the labels, as for segment."),
     _options.nodata(
         "Pixels of this value in all channels are no data.  [default: what the file says]"
@@ -50,14 +52,28 @@ def predict(
     """Run the network MODEL.onnx over IMAGE and label every pixel.
 
     IMAGE is a picture, GeoTIFF, volume or array of any size: .png, .jpg, .webp, .tif, .npy, .zarr,
-    .nii, … MODEL takes windows (N, channels, H, W), float32, 8 and 16 bits as 0…1, and gives class
+    .nii, … MODEL takes windows (N, channels, H, W), or (N, H, W, channels), and gives class
     scores, also coarser than the image. Overlapping windows are blended; only a band of scores as
     high as a window is in memory.
+
+    MODEL sees (number × scale - mean) / std. 8 bits are brought to 0…1. Wider integers are divided
+    by 65535 where they fill 16 bits and are given as they are otherwise, which is said; for
+    Sentinel-2, say, give --scale 1/10000. Networks that take integers get the image as it is. An
+    alpha band is left out where MODEL takes one channel less; pixels that it makes transparent are
+    no data. Mean, deviation, window and class names are taken from MODEL where Deepness or
+    Ultralytics wrote them there.
+
+    What MODEL returns is looked at before anything is written: labels, one channel, probabilities
+    and several outputs are refused with the option that says what they are.
+
+    OUT takes the labels, or without them probabilities or logits; other outputs go beside it.
 
     \b
     Examples:
       softmax2d predict net.onnx photo.jpg -o labels.png --palette camvid.txt
       softmax2d predict net.onnx scene.tif -o labels.tif --window 1024 --overlap 0.25 --resume
+      softmax2d predict net.onnx s2.tif -o labels.tif --bands 4,3,2 --scale 1/10000
+      softmax2d predict unet.onnx photo.jpg -o mask.png --binary --input probabilities
 
     \b
     Exit codes:
@@ -72,6 +88,7 @@ def predict(
     how = {"outputs": outputs, "encoding": encoding, "names": classes}
     with _values.option_words(WORDS), Progress("predict", quiet) as progress:
         found = predict_file(model, image, paths, progress=progress, **how, **rest)
+    say_notes(found)
     if quiet:
         return
     size = " × ".join(map(str, found.shape))
@@ -84,4 +101,7 @@ def predict(
         click.echo(f"  {label:>5}  {name}  {area} pixels  {100 * area / found.pixels:.2f} %")
     if found.counts.ignored:
         click.echo(f"  {found.counts.ignored} pixels are no data")
+    without = found.counts.nan + found.counts.minus_inf
+    if without:
+        click.echo(f"  {without} pixels have no probabilities (NaN, +inf or only -inf): NaN there")
     click.echo(f"  {found.seconds:.2f} s")

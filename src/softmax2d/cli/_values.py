@@ -29,8 +29,10 @@ def parse_kinds(context: Any, option: Any, text: str) -> str | tuple[str, ...]:
     return names[0] if len(names) == 1 else names
 
 
-def parse_window(context: Any, option: Any, text: str) -> int | tuple[int, ...]:
+def parse_window(context: Any, option: Any, text: str | None) -> int | tuple[int, ...] | None:
     """``512`` or ``384x512``."""
+    if text is None:
+        return None
     parts = text.lower().replace("×", "x").split("x")
     if not all(part.strip().isdecimal() for part in parts):
         raise click.BadParameter("expected a number of pixels, or HxW, as in 384x512.")
@@ -44,6 +46,20 @@ def parse_numbers(context: Any, option: Any, value: str | None) -> list[float] |
         return None if value is None else [float(part) for part in value.split(",")]
     except ValueError:
         raise click.BadParameter("expected numbers with commas between them.") from None
+
+
+def parse_integers(context: Any, option: Any, value: str | None) -> list[int] | None:
+    """``4,3,2``."""
+    try:
+        return None if value is None else [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter("expected whole numbers with commas between them.") from None
+
+
+def parse_scale(context: Any, option: Any, value: str) -> Any:
+    """``auto``, or numbers and fractions with commas between them: ``1/10000``."""
+    parts = value.split(",")
+    return parts[0].strip() if len(parts) == 1 else parts
 
 
 def parse_goal(context: Any, option: Any, value: str) -> Any:

@@ -58,6 +58,9 @@ class Source:
     class_axis: int | None = None  # the axis that the file says counts classes
     names: tuple[str, ...] | None = None  # of the classes
     palette: Array | None = None  # colours of labels: shape (n, 3), uint8
+    transparent: tuple[int, ...] = ()  # numbers whose colour in the palette is transparent
+    alpha: int | None = None  # the band that says how opaque pixels are
+    bits: int | None = None  # that integers take, where the file says that these are fewer
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
     nan_is_nodata: bool = False  # whether the file says so: labels of NaN are none, scores are NaN
     lossy: str | None = None  # the name of a compression that changes numbers

@@ -7,8 +7,9 @@ from typing import Any
 from softmax2d._files.source.source import Array, Box, Mask, Source
 
 _STATEMENTS = (
-    "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette", "nodata",
-    "nan_is_nodata", "lossy", "space", "meaning", "converted", "whole_bytes", "packed_bytes",
+    "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette",
+    "transparent", "alpha", "bits", "nodata", "nan_is_nodata", "lossy", "space", "meaning",
+    "converted", "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 

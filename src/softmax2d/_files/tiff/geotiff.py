@@ -98,7 +98,9 @@ class GeoSource(Source):
             self.lossy = "TIFF compressed by JPEG" if compression == "jpeg" else None
             self.space = _space(file)
             self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
-            self.names, self.palette = _names(file), _palette(file)
+            self.names = _names(file)
+            self.palette, self.transparent = _palette(file)
+            self.alpha, self.bits = _alpha(file), _bits(file)
         size = prod(self.shape) * self.dtype.itemsize
         refuse_bomb(path, size, os.path.getsize(path))
         if not fill:
@@ -166,14 +168,28 @@ def _names(file: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _palette(file: Any) -> Array | None:
+def _palette(file: Any) -> tuple[Array | None, tuple[int, ...]]:
+    """Return the colours of the numbers, and the numbers whose colour is transparent."""
     if file.count > 1:
-        return None
+        return None, ()
     try:
         colours = file.colormap(1)
     except ValueError:
-        return None
-    return np.array([colours[i][:3] for i in sorted(colours)], np.uint8)
+        return None, ()
+    clear = tuple(i for i in sorted(colours) if not colours[i][3])
+    return np.array([colours[i][:3] for i in sorted(colours)], np.uint8), clear
+
+
+def _alpha(file: Any) -> int | None:
+    """Return the band that the file says is alpha; None without one, and with several."""
+    marked = [i for i, kind in enumerate(file.colorinterp) if kind.name == "alpha"]
+    return marked[0] if len(marked) == 1 and file.count > 1 else None
+
+
+def _bits(file: Any) -> int | None:
+    """Return the bits of a number, where the file says that they are fewer than its dtype's."""
+    text = file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    return int(text) if text.isdecimal() and len(text) < 3 else None
 
 
 def open_source(path: Path, *, fill: bool) -> Source:

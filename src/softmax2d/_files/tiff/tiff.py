@@ -31,6 +31,7 @@ from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 # Pictures declare a size of their own: JPEG, JPEG 2000, PNG.
 _STREAMS = (1, 2, 3, 4, 5, 32773, 8, 32946, 50013, 34925, 50000, 34926)
 _ZSTD = (50000, 34926)
+_ALPHA = (1, 2)  # ExtraSamples: associated and unassociated alpha
 _PICTURES = (6, 7, 33007, 33003, 33004, 33005, 34712, 34933)
 _JPEG = (6, 7, 33007)
 _WHITE_IS_ZERO = 0  # PhotometricInterpretation
@@ -77,8 +78,6 @@ class TiffSource(Source):
         packed = sum(sum(page.databytecounts) for page in self._pages())
         refuse_bomb(path, prod(self.shape) * self.dtype.itemsize, packed)
         self.chunks = self._chunk_shape()
-        if self._page.colormap is not None:
-            self.palette = (np.asarray(self._page.colormap).T >> 8).astype(np.uint8)
 
     def _pages(self) -> Any:
         return self._series.pages
@@ -198,13 +197,22 @@ def _require_decoder(path: Path, codec: Any) -> None:
 def _set_axes(source: Source, series: Any) -> None:
     """Set the axes that tifffile names; channels and samples count classes."""
     axes = series.axes
-    source.space, source.nodata = _space(series), nodata_of(series.keyframe)
+    page = series.keyframe
+    source.space, source.nodata = _space(series), nodata_of(page)
+    if page.colormap is not None:
+        source.palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    if page.bitspersample in range(9, 16):
+        source.bits = page.bitspersample
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
         return  # I, Q: pages without a meaning
     source.axes = tuple(names[a] for a in axes)
     counting = [d for d, a in enumerate(axes) if a in "CS"]
     source.class_axis = counting[0] if len(counting) == 1 else None
+    extra = [int(kind) for kind in page.extrasamples]
+    if axes.count("S") == 1 and sum(kind in _ALPHA for kind in extra) == 1:
+        first = int(page.samplesperpixel) - len(extra)
+        source.alpha = first + next(i for i, kind in enumerate(extra) if kind in _ALPHA)
 
 
 def _space(series: Any) -> Space | None:

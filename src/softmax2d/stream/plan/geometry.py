@@ -181,3 +181,26 @@ def read_piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tab
     """
     part, tables = geometry.reads(box)
     return arrays.as_floats("segment", "logits", source.read_again(part)), tables
+
+
+def interpolate(logits: Array, axis: int, tables: Tables | None) -> Array:
+    """Return a copy of the logits at the pixels of the tables, class after class.
+
+    In float64, rounded once to the logits' dtype; -inf counts where it has weight.
+    """
+    if tables is None:
+        return np.array(logits)
+    spatial = iter(len(lower) for lower, _ in tables)
+    shape = [n if d == axis else next(spatial) for d, n in enumerate(logits.shape)]
+    found = np.empty(shape, logits.dtype)
+    for label in range(logits.shape[axis]):
+        where = (slice(None),) * axis + (label,)
+        plane = logits[where].astype(np.float64)
+        for d, (lower, weight) in enumerate(tables):
+            upper = np.minimum(lower + 1, plane.shape[d] - 1)
+            share = weight.reshape((-1,) + (1,) * (plane.ndim - d - 1))
+            below, above = plane.take(lower, d), plane.take(upper, d)
+            with np.errstate(invalid="ignore"):  # 0 × -inf, left out below
+                plane = np.where(share == 0, below, (1 - share) * below + share * above)
+        found[where] = plane
+    return found

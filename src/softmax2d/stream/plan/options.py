@@ -98,17 +98,24 @@ class Evaluated(Lying, Meant, Mapped, Run, total=False):
 class Prediction(Mapped, total=False):
     """How a network slides over an image, and the results that are asked for."""
 
-    window: Annotated[int | Sequence[int], 512]
+    window: Annotated[int | Sequence[int] | None, None]
     overlap: Annotated[float, 0.5]
     weighting: Annotated[Weighting, "gaussian"]
     test_time: Annotated[Literal["none", "flips"], "none"]
     blend: Annotated[Literal["logits", "probabilities"], "logits"]
     batch: Annotated[int, 1]
     axis: Annotated[int | None, None]
-    scale: Annotated[float | Literal["auto"] | None, "auto"]
+    bands: Annotated[int | Sequence[int] | None, None]
+    scale: Annotated[float | str | Sequence[float | str] | None, "auto"]
+    mean: Annotated[float | Sequence[float] | None, None]
+    std: Annotated[float | Sequence[float] | None, None]
     pad: Annotated[Literal["reflect", "edge", "constant"], "reflect"]
     nodata: Annotated[float | None, None]
     nodata_label: Annotated[int | None, None]
+    output: Annotated[str | int | None, None]
+    layout: Annotated[Literal["channels-first", "channels-last"] | None, None]
+    input: Annotated[Meaning | None, None]
+    binary: Annotated[bool, False]
     outputs: Annotated[str | Sequence[str], ("labels",)]
     encoding: Annotated[Literal["float", "float32", "float16", "uint8"], "float"]
     key: Annotated[str | None, None]
@@ -166,7 +173,7 @@ PAIRS = (
     "memory workers"
 )
 PREDICTION = (
-    "window overlap weighting test_time blend batch axis scale pad nodata nodata_label "
-    "temperature bias outputs encoding key memory resume overwrite names palette cog progress "
-    "summary"
+    "window overlap weighting test_time blend batch axis bands scale mean std pad nodata "
+    "nodata_label output layout input binary temperature bias outputs encoding key memory resume "
+    "overwrite names palette cog progress summary"
 )

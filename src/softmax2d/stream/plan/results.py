@@ -60,7 +60,7 @@ def neighbour_path(path: Path, name: str) -> Path:
     """Where a second result goes: ``out.confidence.npy`` beside ``out.npy``."""
     suffix = path.name[-len(suffix_of(path)) :] if suffix_of(path) else ""
     stem = path.name[: len(path.name) - len(suffix)]
-    if suffix.lower() == ".png" and name in ("confidence", "margin", "entropy"):
+    if suffix.lower() == ".png" and name not in ("labels", "top_labels"):
         suffix = ".tif"
     return path.with_name(f"{stem}.{name}{suffix}")
 

@@ -18,9 +18,10 @@ from softmax2d._ops import segment
 from softmax2d._ops.decode import Rule
 from softmax2d._ops.probs import fill_probs
 from softmax2d.stream.plan import pixel_counts
-from softmax2d.stream.plan.geometry import Geometry
+from softmax2d.stream.plan.geometry import Geometry, interpolate
 from softmax2d.stream.plan.pixel_counts import Counts
 
+CLASSWISE = ("probs", "logits")  # results with one entry for each class
 _ENCODINGS = ("float", "float32", "float16", "uint8")
 TOP = ("top_labels", "top_probs")
 
@@ -74,7 +75,8 @@ class Operation:
 
     geometry: Geometry  # of the result's pixels over the logits
     dtype: str  # of the logits, in the file's byte order
-    # Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs".
+    # Of "labels", "confidence", "margin", "entropy", "top_labels", "top_probs", "probs", "logits"
+    # (these without the map).
     outputs: tuple[str, ...]
     map: ClassMap = ClassMap()  # the map of the logits
     top_k: int = 0  # number of classes that the top results hold
@@ -106,7 +108,7 @@ class Operation:
 
     def depth(self, output: str) -> int | None:
         """Length of a result's class axis; None where it has none."""
-        if output == "probs":
+        if output in CLASSWISE:
             return self.geometry.classes
         return self.top_k if output in TOP else None
 
@@ -122,7 +124,7 @@ class Operation:
 
     def result_bytes(self) -> int:
         """Bytes that all results of a pixel take while they are computed."""
-        classes = 4 * self.geometry.classes if "probs" in self.outputs else 0
+        classes = 4 * self.geometry.classes * sum(n in CLASSWISE for n in self.outputs)
         return 8 + classes + self.stored_bytes()
 
     def stored_bytes(self) -> int:
@@ -150,6 +152,8 @@ class Operation:
         if "probs" in self.outputs:
             out = np.empty(source.class_shape, source.native)
             values["probs"] = fill_probs("softmax2d_file", source, False, out)
+        if "logits" in self.outputs:
+            values["logits"] = interpolate(logits, self.geometry.axis, tables)
         counts = Counts(pixels=int(np.prod(shape)))
         if ignored is not None:
             counts.ignored = int(np.count_nonzero(ignored))
@@ -173,7 +177,7 @@ class Operation:
         names = tuple(n for n in self.outputs if n in checks.OUTPUTS and n not in values)
         best = self.top_k if any(n in TOP for n in self.outputs) else 0
         found = self._segment(source, box, tuple(dict.fromkeys((*names, "confidence"))), best)
-        rest = (n for n in self.outputs if n not in values and n != "probs")
+        rest = (n for n in self.outputs if n not in values and n not in CLASSWISE)
         values |= {n: getattr(found, n) for n in rest}
         confidence: Any = found.confidence
         nan = np.isnan(confidence)

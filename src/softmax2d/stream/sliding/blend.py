@@ -18,7 +18,9 @@ import numpy as np
 from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._ops.probs import softmax2d
-from softmax2d.stream.sliding.model import Model
+from softmax2d.stream.sliding.channels import Channels
+from softmax2d.stream.sliding.network import Model
+from softmax2d.stream.sliding.onnx_file import plain_words
 
 WEIGHTINGS = ("gaussian", "hann", "flat")
 _SIGMA = 1 / 8  # of a Gaussian, in windows, as in MONAI and nnU-Net
@@ -102,18 +104,14 @@ class Blend:
 
     model: Model  # from (N, channels, *window) to (N, C, *cells), float32
     image: Source  # the image
-    channels: int | None  # its channel axis; None where there is none
+    channels: Channels  # what of it the model sees
     axes: tuple[Axis, ...]  # windows along each spatial axis
     classes: int  # number of classes
     weighting: str  # one that :func:`softmax2d.stream.sliding.blend.profile` knows
     flips: bool  # whether to take the mean over all flips of a window
     probabilities: Any  # applied to the scores of each window before they are blended
     batch: int  # windows that the model takes at a time
-    scale: float  # factor of the image's numbers
     pad: str  # how the image is continued beyond its end
-    # The number for no data in all channels: the model sees 0 there, and windows without any data
-    # are skipped.
-    nodata: float | None = None
 
     def bands(self, first: int = 0) -> Iterator[tuple[int, Array]]:
         """Finished cells, from the first on: (first cell row, scores of shape (C, rows, ...)).
@@ -145,7 +143,7 @@ class Blend:
         others = self.axes[1:]
         places = list(product(*(range(len(axis.starts)) for axis in others)))
         strip = self._strip(self.axes[0], row)
-        if self.nodata is not None:
+        if self.channels.masks:  # windows without any data are skipped
             strip, gone = strip[:-1], strip[-1:] > 0
             places = [p for p in places if not self._is_empty(gone, row, p)]
         for start in range(0, len(places), self.batch):
@@ -182,7 +180,7 @@ class Blend:
             raise
         except Exception as error:  # of any network
             text = f"the model failed on a batch of shape {given.shape}: {type(error).__name__}: "
-            raise Failed(self.image.path, f"{text}{' '.join(str(error).split())[:160]}.") from error
+            raise Failed(self.image.path, f"{text}{plain_words(error)}.") from error
         expected = (len(given), self.classes, *(axis.window for axis in self.axes))
         if found.shape != expected:
             text = f"the model returned shape {found.shape} instead of {expected}."
@@ -193,40 +191,47 @@ class Blend:
         """The image's rows under a row of windows, channels first, padded where it ends."""
         first = rows.starts[row] * rows.stride
         last = first + rows.window * rows.stride
-        box = [slice(0, n) for n in self.image.shape]
-        spatial = [d for d in range(len(box)) if d != self.channels]
-        box[spatial[0]] = slice(min(first, rows.size - 1), min(last, rows.size))
+        box = [slice(0, axis.size) for axis in self.axes]
+        box[0] = slice(min(first, rows.size - 1), min(last, rows.size))
         # Reflection looks back from the end: at most as far as the part beyond it.
         back = max(0, last - rows.size)
         if back and self.pad == "reflect":
-            box[spatial[0]] = slice(max(0, min(first, rows.size - 1 - back)), rows.size)
-        read = self.image.read(tuple(box))
-        found = read.astype(np.float32) * np.float32(self.scale)
-        found = found[None] if self.channels is None else np.moveaxis(found, self.channels, 0)
-        if self.nodata is not None:  # one more channel: where there are no data
-            gone = self.lacks_data(read, tuple(box))[None]
-            found = np.concatenate([np.where(gone, np.float32(0), found), gone], dtype=np.float32)
+            box[0] = slice(max(0, min(first, rows.size - 1 - back)), rows.size)
+        found, gone = self.channels.read(self.image, tuple(box))
+        if gone is not None:  # one more channel: where there are no data
+            found = np.concatenate([found, gone[None]], dtype=np.float32)
         extra = [(0, 0), (0, back)]
         extra += [(0, axis.padded - axis.size) for axis in self.axes[1:]]
         if any(after for _, after in extra):
             found = _pad(found, extra, self.pad)
         return found[:, found.shape[1] - (last - first) :]
 
-    def lacks_data(self, read: Array, box: Box) -> Array:
-        """A mask of the pixels in ``box``, read as ``read``, whose channels are all "no data"."""
-        if self.nodata is None:
-            raise ValueError("no number stands for no data")
-        same = self.image.lacks(read, box, self.nodata)
-        return same if self.channels is None else np.asarray(same.all(self.channels))
-
     def pixels_without_data(self, box: Box) -> Array | None:
-        """A mask of the pixels in ``box`` without data; None if no number stands for that."""
-        if self.nodata is None:
+        """A mask of the pixels in ``box`` without data; None if none can be."""
+        return self.channels.gone(self.image, box)
+
+    def window_to_look_at(self) -> Array | None:
+        """A window of the image as the model sees it, near its middle; None where all are empty."""
+        counts = [len(axis.starts) for axis in self.axes]
+        shares = (1 / 2, 1 / 4, 3 / 4, 0, 1)
+        tried = product(*([int(s * (n - 1)) for s in shares] for n in counts))
+        for place in dict.fromkeys(tried):
+            window = self._window_alone(place)
+            if window is not None:
+                return window
+        return None
+
+    def _window_alone(self, place: tuple[int, ...]) -> Array | None:
+        """One window, read by itself; None without any data."""
+        firsts = [a.starts[n] * a.stride for a, n in zip(self.axes, place, strict=True)]
+        ends = [f + a.window * a.stride for f, a in zip(firsts, self.axes, strict=True)]
+        limits = zip(firsts, ends, self.axes, strict=True)
+        box = tuple(slice(min(f, a.size - 1), min(e, a.size)) for f, e, a in limits)
+        found, gone = self.channels.read(self.image, box)
+        if gone is not None and gone.all():
             return None
-        where = list(box)
-        if self.channels is not None:
-            where.insert(self.channels, slice(0, self.image.shape[self.channels]))
-        return self.lacks_data(self.image.read(tuple(where)), tuple(where))
+        extra = [(0, e - f - (s.stop - s.start)) for f, e, s in zip(firsts, ends, box, strict=True)]
+        return _pad(found, [(0, 0), *extra], "edge")
 
     def _is_empty(self, gone: Array, row: int, place: tuple[int, ...]) -> bool:
         """Whether a window has no data, and no pixel near it is interpolated from its cells."""

@@ -1,0 +1,205 @@
+"""The request to run a network over an image: checked, and brought together with both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from softmax2d._errors import Refused, Unusable
+from softmax2d._files.source.source import Source
+from softmax2d.stream.plan.tile_results import ClassMap
+from softmax2d.stream.sliding.answer import (
+    FIRST,
+    LAST,
+    MEANINGS,
+    Scorer,
+    declared_layout,
+    first_answer,
+)
+from softmax2d.stream.sliding.bands import auto_scale, choose_bands, numbers_of
+from softmax2d.stream.sliding.blend import check_windows
+from softmax2d.stream.sliding.channels import Channels
+from softmax2d.stream.sliding.network import Network
+
+_WINDOW = 512  # pixels along each axis, where nothing says another size
+_CHOICES = {
+    "pad": ("reflect", "edge", "constant"),
+    "test_time": ("none", "flips"),
+    "blend": ("logits", "probabilities"),
+    "layout": (None, FIRST, LAST),
+    "input": (None, *MEANINGS),
+}
+_COMPARED = (
+    "overlap", "weighting", "test_time", "blend", "batch", "pad", "nodata", "nodata_label",
+    "output", "layout", "input", "binary",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """The request to :func:`softmax2d.stream.predict`, in the words of its docstring."""
+
+    outputs: tuple[str, ...]
+    window: Any
+    overlap: float
+    weighting: str
+    test_time: str
+    blend: str
+    batch: int
+    axis: int | None
+    bands: Any
+    scale: Any
+    mean: Any
+    std: Any
+    pad: str
+    nodata: float | None
+    nodata_label: int | None
+    output: Any
+    layout: str | None
+    input: str | None
+    binary: bool
+    temperature: Any
+    bias: Any
+    encoding: str
+
+
+def check_task(network: Network, asked: Sliding) -> None:
+    """Refuse a network that its exporter made for another task."""
+    if network.metadata.task is not None and asked.output is None:
+        cause = f"its metadata name the task {network.metadata.task!r}, which gives no class "
+        way = "scores of pixels; if an output does, name it with output= (--output)."
+        raise Unusable(f"{network.where}: {cause}{way}")
+
+
+def meet(
+    network: Network, image: Source, axis: int | None, window: tuple[int, ...], asked: Sliding
+) -> tuple[Scorer, Channels, tuple[int, ...]]:
+    """The scorer, what of the image it sees, and its classes and strides."""
+    last = takes_last(network, image, axis, asked)
+    takes = None if network.shape is None else network.shape[-1 if last else 1]
+    ways = choose_bands(image, axis, asked.bands, takes, network.where)
+    scorer = Scorer(network, window, last, input=asked.input, binary=asked.binary)
+    for number, way in enumerate(ways, 1):
+        try:
+            found, shape = first_answer(scorer, way.depth(image), asked.layout)
+        except Unusable:
+            if number == len(ways):
+                raise
+            continue
+        return found, _normalised(way, image, network, asked), shape
+    raise Refused(image.path, "has no bands.")
+
+
+def takes_last(network: Network, image: Source, axis: int | None, asked: Sliding) -> bool:
+    """Whether the network takes its channels last."""
+    if asked.bands is not None:
+        depths = {1 if np.ndim(asked.bands) == 0 else len(asked.bands)}
+    else:
+        depth = 1 if axis is None else image.shape[axis]
+        depths = {depth, *([3] if image.palette is not None else [])}
+        depths |= {depth - 1} if image.alpha is not None else set()
+    return declared_layout(network, asked.layout, depths)
+
+
+def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) -> Channels:
+    """The bands with their numbers for no data, factor, mean and deviation."""
+    nodata = _nodata_of(image, asked.nodata)
+    if way.colours is None:
+        way = replace(way, nodata=nodata)
+    elif nodata is not None:
+        way = replace(way, transparent=(*way.transparent, int(nodata)))
+    notes, depth = [], way.depth(image)
+    mean, std = asked.mean, asked.std
+    held, integers = network.metadata, network.takes.kind in "iu"
+    if mean is None and std is None and not integers:
+        mean, std = held.mean, held.std
+        if mean is not None or std is not None:
+            notes.append(f"mean {_listed(mean)} and std {_listed(std)} are those that "
+                         f"{network.where} states.")  # fmt: skip
+    if integers and (mean is not None or std is not None):
+        raise Unusable(f"{network.where}: takes {network.takes}, an image as it is; leave out "
+                       "--mean and --std (mean=, std=).")  # fmt: skip
+    if isinstance(asked.scale, str) and asked.scale == "auto":
+        factor, note = auto_scale(image, way, network.takes)
+        scale: tuple[float, ...] = (factor,)
+        notes += [] if note is None else [note]
+    else:
+        scale = numbers_of("scale", 1.0 if asked.scale is None else asked.scale, depth)
+    return replace(
+        way,
+        scale=scale,
+        mean=numbers_of("mean", 0.0 if mean is None else mean, depth),
+        std=numbers_of("std", 1.0 if std is None else std, depth),
+        notes=tuple(notes),
+    )
+
+
+def _listed(numbers: tuple[float, ...] | None) -> str:
+    return "none" if numbers is None else ",".join(f"{n:g}" for n in numbers)
+
+
+def compared(
+    network: Network,
+    asked: Sliding,
+    mapping: ClassMap,
+    window: tuple[int, ...],
+    seen: Channels,
+) -> dict[str, Any]:
+    """What a resumed run compares."""
+    found: dict[str, Any] = network.identity | mapping.numbers()
+    found |= {n: repr(getattr(asked, n)) for n in _COMPARED}
+    found |= {"window": list(window), "scale": list(seen.scale), "mean": list(seen.mean)}
+    bands = None if seen.picked is None else [i + 1 for i in seen.picked]
+    return found | {"std": list(seen.std), "bands": bands, "alpha": seen.alpha}
+
+
+def window_of(asked: Sliding, network: Network, rank: int, last: bool) -> tuple[int, ...]:
+    """The window's extents: as asked, else what the network takes."""
+    fixed: tuple[int | None, ...] = (None,) * rank
+    if network.shape is not None:
+        fixed = network.shape[1:-1] if last else network.shape[2:]
+    window = asked.window
+    if window is None:
+        told = network.metadata.window
+        usual = told if told is not None and len(told) == rank else (_WINDOW,) * rank
+        return tuple(n or u for n, u in zip(fixed, usual, strict=True))
+    window = (window,) * rank if np.ndim(window) == 0 else tuple(window)
+    if len(window) != rank:
+        raise Unusable(f"window must be one number, or one for each of {rank} axes.")
+    check_windows(window, asked.overlap, asked.weighting)
+    if any(n is not None and n != w for n, w in zip(fixed, window, strict=True)):
+        sizes = tuple(n or w for n, w in zip(fixed, window, strict=True))
+        text = "x".join(map(str, sizes))
+        channels = (network.shape or (None, None))[-1 if last else 1]
+        shape = (1, *window, channels) if last else (1, channels, *window)
+        raise Refused(network.where, f"does not take windows of shape {shape}: it takes windows of "
+                                     f"{text} only; give window={sizes} (--window {text}), or "
+                                     "none.")  # fmt: skip
+    return window
+
+
+def check_choices(asked: Sliding) -> None:
+    """Refuse unknown words, and numbers that no run has."""
+    check_windows((_WINDOW,), asked.overlap, asked.weighting)
+    for name, known in _CHOICES.items():
+        value = getattr(asked, name)
+        if value not in known:
+            listed = ", ".join(map(str, known))
+            raise Unusable(f"{name} must be one of {listed}; got {value!r}.")
+    if type(asked.batch) is not int or asked.batch < 1:
+        raise Unusable(f"batch must be a positive number; got {asked.batch!r}.")
+    if "logits" in asked.outputs and asked.encoding == "uint8":
+        raise Unusable("logits are stored as float, float32 or float16 (encoding=, --as), not in "
+                       "8 bits.")  # fmt: skip
+
+
+def _nodata_of(image: Source, asked: float | None) -> float | None:
+    """The number for no data; None if the image's dtype does not hold it."""
+    value = image.nodata if asked is None else float(asked)
+    if value is not None and image.dtype.kind in "iu":
+        known = np.iinfo(image.dtype)
+        if not known.min <= value <= known.max or value != int(value):
+            return None
+    return value
