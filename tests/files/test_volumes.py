@@ -23,8 +23,8 @@ AFFINE = np.array([[-2, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, -30], [0, 0, 0, 1.0]
 LABELS = s2d.segment(Z, axis=0).labels
 
 
-def nifti(path, values=Z, kind=nibabel.Nifti1Image):
-    image = kind(np.ascontiguousarray(values.T), AFFINE)
+def nifti(path, values=Z, kind=nibabel.Nifti1Image, affine=AFFINE):
+    image = kind(np.ascontiguousarray(values.T), affine)
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
     return path
@@ -58,7 +58,10 @@ def test_another_size_keeps_the_region(tmp_path):
 
 
 def test_like_another_volume(tmp_path):
-    coarse = nifti(tmp_path / "in.nii", Z[:, ::2, ::2, ::2])
+    half = np.array(Z.shape[:0:-1]) / np.array(Z[0, ::2, ::2, ::2].shape[::-1])
+    affine = AFFINE @ np.diag([*half, 1])
+    affine[:3, 3] = AFFINE[:3, 3] + AFFINE[:3, :3] @ ((half - 1) / 2)  # the same outer edges
+    coarse = nifti(tmp_path / "in.nii", Z[:, ::2, ::2, ::2], affine=affine)
     like = nifti(tmp_path / "like.nii.gz", Z[0])
     segment_file(coarse, tmp_path / "out.nii.gz", like=like)
     found = nibabel.load(tmp_path / "out.nii.gz")

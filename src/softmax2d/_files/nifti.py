@@ -25,7 +25,6 @@ from softmax2d._files.nifti_headers import (
     KINDS,
     PROBABILITIES,
     affine_of,
-    check_loadable,
     extensions_in,
     header_in,
     result_header,
@@ -72,7 +71,6 @@ class _Head:
             self.meaning = PROBABILITIES if says_probabilities(header) else None
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
-            check_loadable(header)
         except Exception as error:  # any type: nibabel on damaged bytes
             said = " ".join(str(error).split())[:120]
             raise Refused(path, f"is damaged: its NIfTI header cannot be read: {said}.") from error

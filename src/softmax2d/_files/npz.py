@@ -8,7 +8,6 @@ from __future__ import annotations
 import lzma
 import os
 import struct
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -32,11 +31,9 @@ from softmax2d._files.source.bombs import BOMB_BYTES, BOMB_RATIO
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
-_BLOCK = 1 << 22  # bytes of which a checksum is taken at a time
-_TAIL = 1 << 20  # bytes that may follow the numbers of a member
 # Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -91,44 +88,9 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
             _check_ratio(path, header, info.compress_size)
             unpack = partial(_unpack, path, key, header)
             return PackedSource(path, file, header.shape, header.dtype, unpack)
-        start = _find_start(path, file, info)
-        check_size(path, header, size - start - header.length)
-        if info.compress_size != info.file_size or start + info.file_size > size:
-            raise Refused(path, "is damaged: its .npz directory gives a member two sizes.")
-        return StoredSource(path, os.dup(file.fileno()), header, start, info)
-
-
-class StoredSource(RawSource):
-    """A member that is not compressed; the first reading compares it with the checksum of zip."""
-
-    def __init__(
-        self, path: Path, number: int, header: Header, start: int, info: zipfile.ZipInfo
-    ) -> None:
-        fortran = header.fortran and len(header.shape) > 1
-        first = start + header.length
-        super().__init__(path, number, first, header.shape, header.dtype, fortran=fortran)
-        self._member = start, info.file_size, info.CRC
-        self._checked, self._turn = False, threading.Lock()
-
-    def prepare(self) -> None:
-        """Compare the checksum."""
-        with self._turn:
-            if self._checked:
-                return
-            start, size, expected = self._member
-            found = 0
-            for at in range(start, start + size, _BLOCK):
-                with failing(self.path):
-                    data = os.pread(self._number, min(_BLOCK, start + size - at), at)
-                found = zlib.crc32(data, found)
-            if found != expected:
-                raise Refused(self.path, "is damaged: its numbers do not have zip's checksum.")
-            self._checked = True
-
-    def _fill(self, shape: tuple[int, ...], box: Box, found: Array) -> None:
-        if not self._checked:
-            self.prepare()
-        super()._fill(shape, box, found)
+        start = _find_start(path, file, info) + header.length
+        check_size(path, header, size - start)
+        return source_in(path, os.dup(file.fileno()), header, start)
 
 
 def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
@@ -140,14 +102,7 @@ def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> Raw
     ):
         if read_header(path, source) != header:
             raise Refused(path, "changed while it was open.")
-        found = source_in(path, copy_to_scratch(path, source, header.nbytes), header, 0)
-        try:  # zip compares its checksum at the end; only a few bytes may precede it
-            if len(source.read(_TAIL + 1)) > _TAIL:
-                raise Refused(path, "holds more than its .npy header claims; unpack it.")
-        except BaseException:
-            found.close()
-            raise
-        return found
+        return source_in(path, copy_to_scratch(path, source, header.nbytes), header, 0)
 
 
 @contextmanager

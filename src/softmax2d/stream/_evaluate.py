@@ -13,7 +13,6 @@ from typing import Any, Unpack
 
 from softmax2d._errors import Unusable, name_of
 from softmax2d._files.source.labels import describe_nodata
-from softmax2d._files.source.source import Source
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import number_of_bins
@@ -41,8 +40,8 @@ from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
 
 
 def evaluation(
-    logits: Source,
-    truth: Source,
+    logits: Input,
+    truth: Input,
     *,
     temperature: Any,
     bias: Any,
@@ -145,14 +144,15 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         truth = stack.enter_context(Input(target, options["target_key"], fill))
         mapped = {name: options[name] for name in ("temperature", "bias", "bins")}
         counting, workers = evaluation(
-            logits.source,
-            truth.source,
+            logits,
+            truth,
             axis=options["axis"],
             how=Resampling(None, options["interpolation"], options["align_corners"]),
             ignore_index=options["ignore_index"],
             nodata=options["nodata"],
             memory=room,
             workers=workers,
+            ignore_place=options["ignore_place"],
             **mapped,
         )
         names = check_style(style, counting.plan.geometry.classes).names
@@ -229,6 +229,7 @@ def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
         summary.truth = name_of(plan.truth.path)
         if (left_out := describe_nodata(plan.truth, plan.geometry.classes)) is not None:
             summary.notes.append(f"{summary.truth}: {left_out}")
+    summary.notes += plan.notes
     if held is None or held.state is None:
         return summary
     try:

@@ -54,10 +54,12 @@ class Run:
     finish: Finish | None = None  # called when all tiles are stored
     # Called with the summary when the run ends, well or not.
     account: Callable[[Summary], None] | None = None
+    notes: tuple[str, ...] = ()  # how the source was brought to the place of a reference
 
     def __call__(self, path: Path | None = None) -> Summary:
         """Do it, and return its summary, also written to ``path``; after a failure, too."""
         summary = start_summary(self.source, self.operation, self.work, self.arrays, self.tiles)
+        summary.notes += self.notes
         with account_for(summary, self.work, path, self.account), ExitStack() as stack:
             if self.work is None:
                 self._make(self._array_stages(), summary)

@@ -20,6 +20,7 @@ from softmax2d._pictures import preview
 from softmax2d._pictures.classes import palette
 from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
+from softmax2d.stream.plan.alignment import show_under
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
@@ -66,7 +67,7 @@ def plan_run(
             raise Unusable(refusal)
     pictures = Results(drawings, kept, options["overwrite"])
     with pictures, logits:
-        operation, space = _plan_operation(logits.source, names, options)
+        operation, space, notes = _plan_operation(logits, names, options)
         style = check_style(style, operation.geometry.classes)
         for name, array in arrays.items():
             check_array(name, array, operation)
@@ -95,20 +96,26 @@ def plan_run(
             progress=options["progress"],
             finish=_drawing(pictures, drawings, style, operation.geometry.classes),
             account=options["account"],
+            notes=tuple(notes),
         )
 
 
 def _plan_operation(
-    source: Source, names: tuple[str, ...], options: Labels
-) -> tuple[Operation, Space | None]:
-    """What is computed for each pixel, and where the pixels lie in the world."""
-    own = lay_out(source, options["axis"])
-    with name_file(source.path, "segment"):
+    logits: Input, names: tuple[str, ...], options: Labels
+) -> tuple[Operation, Space | None, list[str]]:
+    """What is computed for each pixel, where the pixels lie in the world, and notes on that."""
+    own = lay_out(logits.source, options["axis"])
+    with name_file(logits.source.path, "segment"):
         mapping = class_map("segment", options["temperature"], options["bias"], own.classes)
     kinds = options["interpolation"], options["align_corners"]
     how, space = resampling_of(options["size"], options["like"], *kinds, own)
-    geometry = resize(own, source, how)
-    return _operation(source, geometry, mapping, names, options), space
+    notes: list[str] = []
+    if options["like"] is not None and not options["ignore_place"]:
+        region, notes = show_under(logits, own.axis, options["like"], space)
+        if region is not None:
+            how = replace(how, size=region.whole, window=region.window)
+    geometry = resize(own, logits.source, how)
+    return _operation(logits.source, geometry, mapping, names, options), space, notes
 
 
 def _operation(

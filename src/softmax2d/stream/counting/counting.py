@@ -25,7 +25,9 @@ from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d.stream.plan import pixel_counts
+from softmax2d.stream.plan.alignment import show_truth
 from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize
+from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import budget_left, cache_chunks, decoded_bytes
 from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
 from softmax2d.stream.recovery.journal import Record
@@ -49,6 +51,7 @@ class Plan:
     nodata: float | None  # logits stored as this in any class: such a pixel counts nowhere
     # Make such logits NaN, for counts without a truth, which would leave such pixels out.
     blank: bool = False
+    notes: tuple[str, ...] = ()  # how the truth was brought to the place of the logits
 
     def read(self, box: Box) -> tuple[Logits, Target | None]:
         """The logits that the pixels of a box need, without a map, and their truth.
@@ -225,8 +228,8 @@ def _check_bomb(truth: Source, geometry: Geometry) -> None:
 
 
 def plan_of(
-    logits: Source,
-    truth: Source | None,
+    logits: Input,
+    truth: Input | None,
     *,
     axis: int | None,
     how: Resampling,
@@ -236,22 +239,58 @@ def plan_of(
     workers: int,
     where: str = "evaluate",
     counted: Callable[[int, int], int] | None = None,
+    ignore_place: bool = False,
 ) -> tuple[Plan, int]:
     """A checked plan, and the number of workers.
 
-    ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own.
-    ``counted`` gives the bytes that the counts of so many classes take with so many workers.
+    ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own, and
+    is brought to the place of the logits. ``counted`` gives the bytes that the counts of so many
+    classes take with so many workers.
     """
     losses.class_to_ignore(where, ignore_index)
-    geometry = lay_out(logits, axis, where)
+    geometry = lay_out(logits.source, axis, where)
+    notes: list[str] = []
     if truth is not None:
-        size = truth_size(truth, logits, geometry)
-        known = size or geometry.own[geometry.batch :]
-        given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
-        if given not in (None, known):
-            raise Unusable(f"{where}: size {how.size} is not that of the target, {truth.shape}.")
-        how = replace(how, size=size)
-    geometry = resize(geometry, logits, how, where)
+        how, notes = _lie_under(truth, logits.source, geometry, how, ignore_place, where)
+    geometry = resize(geometry, logits.source, how, where)
+    held = None if truth is None else truth.source
+    found, workers = _plan_tiles(logits.source, held, geometry, nodata, memory, workers, counted)
+    return replace(found, ignore_index=ignore_index, notes=tuple(notes)), workers
+
+
+def _lie_under(
+    truth: Input,
+    logits: Source,
+    geometry: Geometry,
+    how: Resampling,
+    ignore_place: bool,
+    where: str,
+) -> tuple[Resampling, list[str]]:
+    """How logits come to the pixels of a truth, and how that was brought to their place."""
+    region, notes = None, list[str]()
+    if not ignore_place:
+        region, notes = show_truth(truth, logits, geometry.axis)
+    size = truth_size(truth.source, logits, geometry)
+    known = size or geometry.own[geometry.batch :]
+    given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
+    if given not in (None, known):
+        shape = truth.source.shape
+        raise Unusable(f"{where}: size {how.size} is not that of the target, {shape}.")
+    if region is None:
+        return replace(how, size=size), notes
+    return replace(how, size=region.whole, window=region.window), notes
+
+
+def _plan_tiles(
+    logits: Source,
+    truth: Source | None,
+    geometry: Geometry,
+    nodata: float | None,
+    memory: int,
+    workers: int,
+    counted: Callable[[int, int], int] | None,
+) -> tuple[Plan, int]:
+    """A plan of the tiles within the memory, and the number of workers."""
     if counted is not None:
         memory, workers = _leave_for_counts(partial(counted, geometry.classes), memory, workers)
     chunks = [] if truth is None else _truth_chunks(truth, geometry)
@@ -266,7 +305,7 @@ def plan_of(
     copied = 8 * geometry.classes if blank and nodata is not None else 0
     costs = Costs(geometry, source, _TRUTH_BYTES + copied)
     tiling, workers = plan_tiles(costs, chunks, False, left, workers)
-    return Plan(source, truth, geometry, tiling, ignore_index, nodata, blank), workers
+    return Plan(source, truth, geometry, tiling, None, nodata, blank), workers
 
 
 def _leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:

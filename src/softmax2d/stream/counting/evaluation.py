@@ -243,6 +243,7 @@ def header_of(
             "axis": geometry.axis,
             "interpolation": list(geometry.interpolation),
             "align_corners": bool(geometry.align_corners),
+            "part of": [list(geometry.whole), list(geometry.start)],
             **class_map("evaluate", *scale, geometry.classes).numbers(),
             "ignore_index": None if plan.ignore_index is None else int(plan.ignore_index),
             "nodata": repr(plan.nodata),

@@ -26,7 +26,7 @@ from softmax2d._gate.targets import Target
 from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
 from softmax2d.stream.plan.geometry import size_of
-from softmax2d.stream.plan.inputs import open_any
+from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import SizedPairs
 from softmax2d.stream.plan.tiles import Tiling
@@ -122,6 +122,7 @@ class Samples:
             "memory": parse_memory(options["memory"]),
             "workers": workers_of(options["workers"]),
             "where": where,
+            "ignore_place": options["ignore_place"],
         }
         self._kept: dict[int, _Resident] = {}
         first = next(self._plans(), None)
@@ -239,13 +240,15 @@ class Samples:
                     self._kept[number] = known
                 yield known, 1
 
-    def _open(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Source:
+    def _open(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Input:
         held = _as_source(self._where, name, given)
-        if isinstance(held, Source):
-            return held
         if isinstance(held, np.ndarray):
-            return ArraySource(held, name)
-        return stack.enter_context(open_any(held, key))
+            held, key = ArraySource(held, name), None
+        opened = Input(held, key)
+        if isinstance(held, Source):  # which its owner closes
+            opened.source = held
+            return opened
+        return stack.enter_context(opened)
 
     def _check_classes(self, plan: Plan) -> None:
         known, found = getattr(self, "classes", plan.geometry.classes), plan.geometry.classes
@@ -273,6 +276,7 @@ def names_of(
     return tuple(map(str, names))
 
 
-def _resident(source: Source) -> bool:
-    """Whether the values of a source lie in memory."""
+def _resident(opened: Input) -> bool:
+    """Whether the values of an input lie in memory."""
+    source = opened.source
     return isinstance(source, ArraySource) and isinstance(source.held, np.ndarray)

@@ -44,6 +44,9 @@ class Geometry:
     shape: tuple[int, ...]  # of a result with one entry a pixel: batch and spatial axes
     interpolation: tuple[str, ...]  # one for each spatial axis
     align_corners: bool  # of linear interpolation
+    # The spatial size of which ``shape`` is a part, and where that begins; () where it is all.
+    whole: tuple[int, ...] = ()
+    start: tuple[int, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -58,7 +61,12 @@ class Geometry:
     @property
     def resampled(self) -> bool:
         """Whether a result has another size than the logits."""
-        return self.own != self.shape
+        return bool(self.whole) or self.own != self.shape
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The spatial size to which all logits are interpolated."""
+        return self.whole or self.shape[self.batch :]
 
     @property
     def last(self) -> bool:
@@ -68,8 +76,12 @@ class Geometry:
     @cached_property
     def tables(self) -> Tables:
         """Tables of all spatial axes, from end to end."""
-        own, size = self.own[self.batch :], self.shape[self.batch :]
-        return grids.tables(own, size, self.interpolation, self.align_corners)
+        own = self.own[self.batch :]
+        found = grids.tables(own, self.size, self.interpolation, self.align_corners)
+        if not self.whole:
+            return found
+        each = zip(found, self.start, self.shape[self.batch :], strict=True)
+        return tuple((low[i : i + n], weight[i : i + n]) for (low, weight), i, n in each)
 
     def insert_classes(self, box: Sequence[Any], entry: Any) -> tuple[Any, ...]:
         """A box or shape of pixels with ``entry`` inserted for the class axis."""
@@ -87,9 +99,7 @@ class Geometry:
     def elements(self, extents: Sequence[int]) -> int:
         """The most logits that a box of such extents reads."""
         count = self.classes * prod(extents[: self.batch])
-        spatial = zip(
-            extents[self.batch :], self.shape[self.batch :], self.own[self.batch :], strict=True
-        )
+        spatial = zip(extents[self.batch :], self.size, self.own[self.batch :], strict=True)
         for wanted, size, own in spatial:
             count *= min(own, -(-wanted * own // max(size, 1)) + 2) if self.resampled else wanted
         return count
@@ -171,7 +181,10 @@ def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometr
         describe = partial(arrays.describe, _alike(source))
         layout = grids.lay_out(where, describe, source.shape, axis, how)
     kinds, corners = layout.interpolation, layout.align_corners
-    return Geometry(source.shape, axis, layout.batch, layout.shape, kinds, corners)
+    known = source.shape, axis, layout.batch, layout.shape, kinds, corners
+    if how.window is None:
+        return Geometry(*known)
+    return Geometry(*known, layout.size, tuple(s.start for s in layout.window))
 
 
 def read_piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:

@@ -118,8 +118,9 @@ def chunk_extents(source: Source, geometry: Geometry) -> tuple[int, ...] | None:
     own = source.chunks[: geometry.axis] + source.chunks[geometry.axis + 1 :]
     if not geometry.resampled:
         return tuple(max(1, min(c, n)) for c, n in zip(own, geometry.shape, strict=True))
-    each = zip(own, geometry.own, geometry.shape, strict=True)
-    return tuple(max(1, min(n, c * n // max(1, m))) for c, m, n in each)
+    size = (*geometry.shape[: geometry.batch], *geometry.size)
+    each = zip(own, geometry.own, size, geometry.shape, strict=True)
+    return tuple(max(1, min(n, c * k // max(1, m))) for c, m, k, n in each)
 
 
 def _square_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:

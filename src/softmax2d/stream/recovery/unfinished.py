@@ -252,6 +252,7 @@ def run_header(source: Source, operation: Operation, tiling: Tiling, made: list[
         "parameters": {
             "axis": geometry.axis,
             "size": list(geometry.shape),
+            **({"part of": [list(geometry.whole), list(geometry.start)]} if geometry.whole else {}),
             "interpolation": list(geometry.interpolation),
             "align_corners": bool(geometry.align_corners),
             **operation.map.numbers(),
