@@ -23,7 +23,12 @@ def offences(root: Path) -> set[str]:
     place = {m: listed.index(room) for m, room in rooms.items() if room in listed}
     for own, source in sources.items():
         below[own] = set()
-        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, IMPORTS)]
+        tree = ast.parse(source)
+        unseen = [
+            n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
+        ]
+        typing_only = {each for n in unseen for part in n.body for each in ast.walk(part)}
+        nodes = [n for n in ast.walk(tree) if isinstance(n, IMPORTS) and n not in typing_only]
         for near, name in ((getattr(n, "module", ""), a.name) for n in nodes for a in n.names):
             to = next((m for m in (f"{near}.{name}", near or name) if m in rooms), own)
             below[own] |= {to} - {own}

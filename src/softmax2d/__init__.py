@@ -11,6 +11,7 @@ array([0.665, 0.245, 0.09 ])
 """
 
 import sys as _sys
+from typing import TYPE_CHECKING
 
 if getattr(_sys, "argv", [])[:1] == ["-m"]:  # `python -m` looks for what it runs
     from softmax2d_start import watch_module as _watch_module
@@ -27,6 +28,7 @@ from softmax2d._losses.regions import (
     tversky_loss2d,
     tversky_loss2d_with_grad,
 )
+from softmax2d._names import modules as _modules
 from softmax2d._ops.derivatives import (
     log_softmax2d_vjp,
     softmax2d_jacobian,
@@ -70,3 +72,21 @@ __all__ = [
     "tversky_loss2d",
     "tversky_loss2d_with_grad",
 ]
+
+if TYPE_CHECKING:  # they load when first touched
+    from softmax2d import adapters as adapters
+    from softmax2d import balance as balance
+    from softmax2d import calibrate as calibrate
+    from softmax2d import dask as dask
+    from softmax2d import extras as extras
+    from softmax2d import reference as reference
+    from softmax2d import stream as stream
+    from softmax2d import threadpools as threadpools
+    from softmax2d import torch as torch
+else:  # type checkers would take any name for one that is found here
+    from softmax2d._names import find as __getattr__  # noqa: F401
+del TYPE_CHECKING
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_modules()})

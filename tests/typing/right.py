@@ -16,6 +16,13 @@ import softmax2d.torch as s2t
 from softmax2d import balance, calibrate, stream
 
 
+def submodules(z: NDArray[np.float32]) -> None:
+    """Those that load when first touched."""
+    assert_type(s2d.calibrate.Calibration.load("c.json"), calibrate.Calibration)
+    s2d.torch.Softmax2d(dim=1), s2d.stream.segment_file("z.npy", "l.png"), s2d.balance.ClassCounts
+    s2d.dask.segment(z), s2d.adapters, s2d.reference.softmax2d(z), s2d.threadpools, s2d.extras
+
+
 def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     """NumPy: every function, and every option of the grid and of the losses."""
     assert_type(s2d.softmax2d(z), NDArray[Any])

@@ -23,6 +23,9 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     s2d.softmax2d(z, size="big")  # wrong
     s2d.softmax2d(z, out=[0.0])  # wrong
     s2d.log_softmax2d(z, axis="c")  # wrong
+    s2d.sofmax2d(z)  # wrong
+    s2d.Softmax2d()  # wrong
+    s2d.stream.segment(z)  # wrong
     s2d.segment(z, outputs="probs")  # wrong
     s2d.segment(z, outputs=("labels", "beauty"))  # wrong
     s2d.segment(z, decode="best")  # wrong

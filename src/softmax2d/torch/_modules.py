@@ -229,19 +229,19 @@ class CrossEntropy2d(_Options):
 class _RegionLoss(_Options):
     """A loss of whole regions; a larger target gives the size."""
 
-    loss: Any
+    loss: str  # the name of its function
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
         size = arguments.target_size(type(self).__name__, logits, target, self.dim)
-        found: Tensor = type(self).loss(logits, target, size=size, **self._options())
+        found: Tensor = getattr(losses, self.loss)(logits, target, size=size, **self._options())
         return found
 
 
 class DiceLoss2d(_RegionLoss):
     """:func:`softmax2d.torch.dice_loss2d` as a module; the size is taken from the target."""
 
-    loss = staticmethod(losses.dice_loss2d)
+    loss = "dice_loss2d"
 
     @spell_out(RegionOptions)
     def __init__(self, **options: Unpack[RegionOptions]) -> None:
@@ -251,13 +251,13 @@ class DiceLoss2d(_RegionLoss):
 class JaccardLoss2d(DiceLoss2d):
     """:func:`softmax2d.torch.jaccard_loss2d` as a module; options of :class:`DiceLoss2d`."""
 
-    loss = staticmethod(losses.jaccard_loss2d)
+    loss = "jaccard_loss2d"
 
 
 class TverskyLoss2d(_RegionLoss):
     """:func:`softmax2d.torch.tversky_loss2d` as a module; the size is taken from the target."""
 
-    loss = staticmethod(losses.tversky_loss2d)
+    loss = "tversky_loss2d"
 
     def __init__(self, *, alpha: float = 0.5, beta: float = 0.5, **options: Any) -> None:
         shared = DiceLoss2d(**options)
@@ -267,7 +267,7 @@ class TverskyLoss2d(_RegionLoss):
 class LovaszSoftmaxLoss2d(_RegionLoss):
     """:func:`softmax2d.torch.lovasz_softmax_loss2d` as a module; the size is the target's."""
 
-    loss = staticmethod(losses.lovasz_softmax_loss2d)
+    loss = "lovasz_softmax_loss2d"
 
     @spell_out(LovaszOptions)
     def __init__(self, **options: Unpack[LovaszOptions]) -> None:

@@ -1,0 +1,85 @@
+"""Names beside those that ``softmax2d`` holds: modules, loaded when first touched, and theirs."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+_PROGRAMS = ("cli", "demo")  # nothing to import
+
+
+def modules() -> list[str]:
+    """The public modules beside this one."""
+    return sorted(filter(_is_module, {path.stem for path in _FOLDER.iterdir()} - {*_PROGRAMS}))
+
+
+def _is_module(name: str) -> bool:
+    """Whether the package has a public module of that name."""
+    paths = _FOLDER / name / "__init__.py", _FOLDER / f"{name}.py"
+    return name.isidentifier() and name[0] != "_" and any(path.is_file() for path in paths)
+
+
+def _published(name: str) -> list[str]:
+    """What a module lists in ``__all__``, read without importing it."""
+    path = _FOLDER / name / "__init__.py"
+    path = path if path.exists() else _FOLDER / f"{name}.py"
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _places(name: str, own: list[str]) -> Iterator[str]:
+    """Dotted places of a name, or of those that look like it."""
+    beside = modules()
+    known = [("softmax2d", each) for each in (*own, *beside)]
+    known += [(f"softmax2d.{module}", each) for module in beside for each in _published(module)]
+    exact = [f"{place}.{each}" for place, each in known if each == name]
+    yield from exact
+    if not exact:
+        near = get_close_matches(name, {each for _, each in known}, n=2, cutoff=0.75)
+        yield from (f"{place}.{each}" for each in near for place, found in known if found == each)
+
+
+def _absent(name: str, own: list[str]) -> str:
+    """Say that there is no such name, and where it is or what is like it."""
+    text = f"softmax2d has no name {name!r}"
+    if not (places := list(_places(name, own))):
+        return f"{text}; dir(softmax2d) lists those that it has."
+    module, _, last = places[0].rpartition(".")
+    where = " or ".join(places[:3])
+    if last != name:
+        return f"{text}. Did you mean {where}?"
+    return f"{text}: it is {where}. Write `from {module} import {name}`."
+
+
+def find(name: str) -> Any:
+    """The module of that name, for ``softmax2d.__getattr__``.
+
+    Raises
+    ------
+    AttributeError
+        No such name, or a module that needs a package that is missing, so that ``hasattr`` is
+        False; the message names the place, or the command that installs the package.
+    ImportError
+        The same for ``from softmax2d import name``, of which Python would drop the message.
+    """
+    if name.startswith("_"):
+        raise AttributeError(f"module 'softmax2d' has no attribute {name!r}")
+    # from softmax2d import name: the import system asks whether there is an attribute.
+    imported = sys._getframe(1).f_code.co_name == "_handle_fromlist"  # noqa: SLF001
+    if _is_module(name):
+        try:
+            return import_module(f"softmax2d.{name}")
+        except ImportError as error:
+            if imported:
+                raise
+            raise AttributeError(str(error)) from error
+    text = _absent(name, sys.modules["softmax2d"].__all__)
+    raise ImportError(text, name="softmax2d") if imported else AttributeError(text)
