@@ -460,3 +460,16 @@ def test_overwrite_replaces_through_a_link(cli, tmp_path):
     assert cli(source, "-o", tmp_path / "link.npy", "--overwrite", "--outputs", "labels")[0] == 0
     assert (tmp_path / "link.npy").is_symlink()
     same(tmp_path / "real.npy", s2d.segment(scores).labels)
+
+
+def test_the_label_of_no_data(cli, tmp_path):
+    z = np.zeros((3, 4, 5), np.float32)
+    z[:, 0] = -9999
+    np.save(tmp_path / "z.npy", z)
+    how = ["--nodata", -9999, "--outputs", "labels"]
+    code, *_ = cli(tmp_path / "z.npy", "-o", tmp_path / "l.npy", *how, "--nodata-label", 99)
+    assert code == 0
+    assert (np.load(tmp_path / "l.npy")[0] == 99).all()
+    code, _, err = cli(tmp_path / "z.npy", "-o", tmp_path / "m.npy", *how, "--nodata-label", 2)
+    assert code == 2
+    assert "must not be a class, 0 to 2; got 2" in err

@@ -14,6 +14,7 @@ import pytest
 import softmax2d as s2d
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan import places, tiles
+from softmax2d.stream.plan.inputs import open_any
 from softmax2d.stream.recovery import lock, unfinished
 from tests.stream.tiles import Stop, after_each_tile, cut, stop_after
 
@@ -218,8 +219,6 @@ def test_names_that_no_file_has(scores, tmp_path):
     for source, result in ((f"{scores}\0", tmp_path / "o.npy"), (scores, f"{tmp_path}/o\0.npy")):
         with pytest.raises(Refused, match="no file has such a name"):
             segment_file(source, result)
-    with pytest.raises(Failed, match="File name too long"):
-        segment_file(scores, tmp_path / f"{'x' * 250}.npy")
 
 
 @pytest.mark.parametrize(
@@ -332,3 +331,50 @@ def test_a_process_that_ends_while_another_looks(tmp_path, monkeypatch, number):
     monkeypatch.undo()
     held.close(keep=False)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["图" * 83 + "s.npy", "é" * 122 + ".zarr", "a" * 251 + ".tif", "b" * 241]
+)
+def test_names_as_long_as_names_may_be(tmp_path, scores, name):
+    """The hidden folder of a long name is as long as names may be; runs are resumed beside it."""
+    name += "" if "." in name else ".nii.gz"
+    result = tmp_path / name
+    assert 245 <= len(os.fsencode(name)) <= 255
+    with pytest.raises(Stop):
+        segment_file(scores, result, outputs="labels", progress=stop_after(1)[1])
+    (hidden,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
+    assert len(os.fsencode(hidden.name)) <= 255
+    found = segment_file(scores, result, outputs="labels", resume=True)
+    assert found.tiles_resumed
+    with open_any(result) as source:
+        assert (source[:].reshape(LABELS.shape) == LABELS).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "scores.npy"])
+
+
+def test_long_names_of_one_beginning_grow_apart(tmp_path):
+    first, second = (lock.place_of(tmp_path / ("a" * 250 + end)) for end in ("1.npy", "2.npy"))
+    assert first != second
+    assert lock.place_of(tmp_path / "a.npy").name == ".a.npy.softmax2d"
+
+
+def test_names_that_no_file_system_takes(tmp_path, scores):
+    for name, size in (("图" * 84 + ".npy", 256), ("x" * 4000 + ".npy", 4004)):
+        for read in (
+            lambda path: segment_file(scores, path, outputs="labels"),
+            lambda path: evaluate_files(scores, LABELS, report=path.with_suffix(".json")),
+            lambda path: evaluate_files(scores, LABELS, summary=path.with_suffix(".json")),
+        ):
+            with pytest.raises(Refused, match=rf"is a name of ({size}|{size + 1}) bytes, and file"):
+                read(tmp_path / name)
+    with pytest.raises(
+        Refused, match="confidence.npy: is a name of .* or that of the result beside"
+    ):
+        segment_file(scores, tmp_path / ("a" * 245 + ".npy"), outputs=("labels", "confidence"))
+
+
+def test_counts_are_kept_beside_a_long_name(tmp_path, scores):
+    np.save(tmp_path / "truth.npy", LABELS)
+    report = tmp_path / ("图" * 83 + ".json")
+    evaluate_files(scores, tmp_path / "truth.npy", report=report)
+    assert json.loads(report.read_text())["measures"]["pixels"] == LABELS.size

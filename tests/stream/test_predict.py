@@ -303,7 +303,7 @@ def test_pixels_without_data(stride, nodata):
     ("options", "classes", "text"),
     [
         ({"nodata_label": 2}, 3, "must not be a class, 0 to 2; got 2"),
-        ({}, 256, "must not be a class, 0 to 255; got 255"),
+        ({"nodata_label": 255}, 256, "must not be a class, 0 to 255; got 255"),
         ({"nodata_label": 300}, 3, "uint8 labels hold 0 to 255"),
     ],
 )

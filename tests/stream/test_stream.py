@@ -26,6 +26,7 @@ from softmax2d.stream import (
 )
 from softmax2d.stream.plan import pixel_counts, tiles
 from softmax2d.stream.plan.geometry import lay_out
+from softmax2d.stream.plan.inputs import open_any
 from softmax2d.stream.plan.memory import parse_memory
 from tests.stream.tiles import cut
 
@@ -310,7 +311,8 @@ def test_no_logit_is_a_nodata_beyond_its_dtype(dtype, nodata):
 @pytest.mark.parametrize(
     ("classes", "label", "text"),
     [
-        (256, None, "must not be a class, 0 to 255; got 255"),
+        (256, 255, "must not be a class, 0 to 255; got 255"),
+        (256, 65536, "uint16 labels hold 0 to 65535; 65536 is not among them"),
         (5, 4, "must not be a class, 0 to 4; got 4"),
         (5, 256, "uint8 labels hold 0 to 255; 256 is not among them"),
         (300, 299, "must not be a class, 0 to 299; got 299"),
@@ -320,6 +322,67 @@ def test_labels_for_no_data_that_are_classes(classes, label, text):
     z = np.zeros((classes, 2, 2), np.float32)
     with pytest.raises(Unusable, match=text):
         segment_file(z, np.empty((2, 2), np.uint16), nodata=-1, nodata_label=label)
+
+
+@pytest.mark.parametrize(
+    ("classes", "label", "dtype", "empty"),
+    [
+        (255, None, np.uint8, 255),
+        (256, None, np.uint16, 65535),
+        (256, 256, np.uint16, 256),
+        (257, None, np.uint16, 65535),
+        (65536, None, np.uint32, 2**32 - 1),
+    ],
+)
+def test_classes_that_fill_a_type_leave_room_for_no_data(tmp_path, classes, label, dtype, empty):
+    z = rng.normal(size=(classes, 6, 5)).astype(np.float32)
+    z[classes - 1, 2] = 9
+    want = z.argmax(0).astype(np.int64)
+    z[3, :2, :3] = -9999
+    want[:2, :3] = empty
+    path, how = tmp_path / "l.npy", {"nodata": -9999, "nodata_label": label}
+    found = segment_file(z, path, **how)
+    assert np.load(path).dtype == dtype
+    assert (np.load(path) == want).all()
+    assert found.counts.ignored == 6
+    assert found.counts.areas == dict(
+        zip(*np.unique(want[want != empty], return_counts=True), strict=True)
+    )
+    small = np.empty((6, 5), np.min_scalar_type(classes - 1))
+    if small.dtype != dtype:
+        with pytest.raises(Unusable, match=f"does not hold the {np.dtype(dtype)} of {classes}"):
+            segment_file(z, small, **how)
+    predict(lambda batch: z[None], z[3], path, overwrite=True, window=(6, 5), **how)
+    assert (np.load(path)[:2, :3] == empty).all()
+    assert np.load(path).dtype == dtype
+
+
+def test_no_data_beside_256_classes_in_formats(tmp_path):
+    z = rng.normal(size=(256, 6, 5)).astype(np.float32)
+    z[0, 0] = -1
+    for name in ("a.png", "a.tif", "a.zarr", "a.nii", "a.h5", "a.safetensors", "a.npz"):
+        segment_file(z, tmp_path / name, nodata=-1)
+        with open_any(tmp_path / name) as source:
+            assert source.dtype == np.uint16
+            assert (source[:].reshape(6, 5)[0] == 65535).all()
+    with pytest.raises(
+        Unusable, match="a PNG with a palette holds 256 labels; got 256 classes and"
+    ):
+        segment_file(z, tmp_path / "b.png", nodata=-1, palette="distinct")
+
+
+def test_another_label_for_no_data_is_another_run(tmp_path):
+    z = rng.normal(size=(3, 6, 5)).astype(np.float32)
+    np.save(tmp_path / "z.npy", z)
+    files, how = (tmp_path / "z.npy", tmp_path / "l.npy"), {"nodata": -1}
+
+    def stop(done, total, seconds):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_file(*files, **how, nodata_label=254, progress=stop)
+    with pytest.raises(Refused, match="nodata_label"):
+        segment_file(*files, **how, nodata_label=253, resume=True)
 
 
 @pytest.mark.parametrize(

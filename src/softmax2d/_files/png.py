@@ -135,6 +135,9 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         raise Refused(path, f"a PNG holds one image of rows × columns; got {size}. Use {hint}.")
     if dtype.kind != "u":
         raise Refused(path, f"a PNG holds no {dtype}; use .tif or .npy, or 8 bits.")
+    if look.palette is not None and dtype.itemsize > 1:
+        got = f"{look.classes} classes and the label of pixels without data"
+        raise Refused(path, f"a PNG with a palette holds 256 labels; got {got}. Use .tif or .npy.")
     if dtype.itemsize > 2:
         got = f"got {look.classes} classes"
         raise Refused(path, f"a PNG holds 65536 labels; {got}. Use .tif or .npy.")

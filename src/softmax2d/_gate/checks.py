@@ -9,6 +9,9 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+import numpy as np
+
+from softmax2d._errors import Unusable
 from softmax2d._gate.arrays import Array, describe
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
@@ -138,3 +141,26 @@ def some_classes(where: str, array: Array, axis: int) -> int:
             f"class axis {axis}."
         )
     return classes
+
+
+def label_dtype(classes: int, empty: int | None = None) -> np.dtype[Any]:
+    """The smallest unsigned type that holds the last class and the label of no class, ``empty``."""
+    return np.min_scalar_type(max(classes - 1, empty or 0))
+
+
+def free_label(classes: int, wanted: int | None, where: str) -> int:
+    """The number that stands for "no label": no class, in the smallest type that has room for it.
+
+    Where classes fill a type (256, 65536) that is the next wider one.
+    """
+    dtype = np.min_scalar_type(classes)
+    top = int(np.iinfo(dtype).max)
+    number = top if wanted is None else wanted
+    if 0 <= number < classes:
+        raise Unusable(
+            f"{where}: the label of pixels without data must not be a class, 0 to {classes - 1}; "
+            f"got {number}."
+        )
+    if not 0 <= number <= top:
+        raise Unusable(f"{where}: {dtype} labels hold 0 to {top}; {number} is not among them.")
+    return number

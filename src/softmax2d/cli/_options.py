@@ -83,6 +83,12 @@ def nodata(words: str = "Logits of this value, any class, are no data.") -> Deco
     return click.option("--nodata", type=float, metavar="V", help=words)
 
 
+NODATA_LABEL = click.option(
+    "--nodata-label",
+    type=int,
+    metavar="N",
+    help="Label of pixels without data, no class.  [default: the largest that labels hold]",
+)
 MISSING_AS_FILL = _flag("--missing-as-fill", "Missing chunks are the fill value, no error.")
 SPATIAL_DIMS = click.option(
     "--spatial-dims", default=2, show_default=True, help="3 for volumes, 2 for pictures."

@@ -28,6 +28,7 @@ from softmax2d.stream import predict as predict_file
     _options.PREDICTED_AS,
     _options.classes("Class names: a,b,c or a text file.  [default: what MODEL states]"),
     _options.palette("Colours of the labels, as for segment."),
+    _options.NODATA_LABEL,
     _options.nodata(
         "Pixels of this value in all channels are no data.  [default: what the file says]"
     ),

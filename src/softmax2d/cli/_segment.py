@@ -32,6 +32,7 @@ WORDS = {"segment_file: ": "--outputs: ", "names ": "--classes "}
     _options.key("Which array of a file with several."),
     _options.COG,
     *_options.BUDGET,
+    _options.NODATA_LABEL,
     *_options.RUN,
     _options.overwrite(),
     _options.quiet("No summary, no progress bar."),

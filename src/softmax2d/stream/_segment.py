@@ -32,7 +32,6 @@ from softmax2d.stream.plan.tile_results import (
     ClassMap,
     Operation,
     class_map,
-    free_label,
     output_names,
 )
 from softmax2d.stream.plan.tiles import Tiling, tile_for_results
@@ -132,7 +131,7 @@ def _operation(
         raise Unusable(str(error)) from None
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
-        empty = free_label(geometry.classes, options["nodata_label"], str(source.path))
+        empty = checks.free_label(geometry.classes, options["nodata_label"], str(source.path))
     dtype = source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
@@ -279,7 +278,8 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
         Logits that are no data, in any class: such a pixel is ignored. The number as it is stored,
         before a factor and an offset; the file's own if None.
     nodata_label : int, optional
-        Label of ignored pixels; by default the largest number that labels hold. Never a class.
+        Label of ignored pixels, never a class; by default the largest number that labels hold.
+        Where 256 or 65,536 classes fill a type, labels are of the next wider one.
     missing_as_fill : bool
         Take missing chunks as the fill value, instead of refusing the file.
     names : sequence of str, path or str, optional

@@ -20,6 +20,7 @@ from softmax2d.stream.plan.inputs import file_of_array, input_files, is_path, nu
 
 COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
 _VOLUME = 3
+LONGEST = 255  # bytes of a name, of files and folders
 _STORES = ("zarr.json", ".zgroup", ".zarray")
 
 
@@ -64,11 +65,21 @@ def account_path(path: Any, held: Sequence[Any], what: str = "account") -> Path 
     if path is None:
         return None
     account = Path(path)
+    _check_length(account)
     if not account.parent.is_dir():
         raise Refused(account, f"there is no folder {account.parent}.")
     if account.is_dir() or any(same_file(account, other) for other in input_files(*held)):
         raise Refused(account, f"is no place for the {what}; choose another name.")
     return account
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a name that no file system takes."""
+    if (size := len(os.fsencode(path.name))) > LONGEST:
+        cause = (
+            f"is a name of {size} bytes, and file systems take {LONGEST}; shorten it, or that of "
+        )
+        raise Refused(path, f"{cause}the result beside which it lies.")
 
 
 def chunked_format(path: Path) -> Any:
@@ -84,6 +95,8 @@ def check_paths(paths: Sequence[Path], inputs: Iterable[Path], overwrite: bool) 
     for path in (*paths, *inputs):
         if "\0" in str(path):
             raise Refused(str(path).replace("\0", "\\0"), "no file has such a name.")
+    for path in paths:
+        _check_length(path)
     for i, path in enumerate(paths):
         for source in inputs:
             if same_file(path, source):

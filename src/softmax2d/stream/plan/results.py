@@ -163,7 +163,8 @@ def check_array(name: str, held: Any, operation: Operation) -> None:
         return
     takes = np.dtype(takes)
     holds = takes == dtype or (
-        np.iinfo(takes).max >= geometry.classes - 1 and takes.kind in "iu"
+        np.iinfo(takes).max >= max(geometry.classes - 1, operation.empty or 0)
+        and takes.kind in "iu"
         if dtype.kind in "iu" and takes.kind in "iu"
         else takes.kind == dtype.kind == "f"
     )

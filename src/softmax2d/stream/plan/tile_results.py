@@ -97,7 +97,7 @@ class Operation:
     def result_dtype(self, output: str) -> np.dtype[Any]:
         """The dtype in which a result is stored."""
         if output in ("labels", "top_labels"):
-            return np.min_scalar_type(self.geometry.classes - 1)
+            return checks.label_dtype(self.geometry.classes, self.empty)
         if self.encoding != "float":
             return np.dtype(self.encoding)
         name, size = self.dtype.lstrip("<>=|"), _itemsize(self.dtype)
@@ -209,6 +209,8 @@ class Operation:
     def _encode(self, name: str, values: Array, ignored: Array | None) -> Array:
         """Values as they are stored; in 8 bits 255 is 1, or for the entropy log C, and NaN is 0."""
         label = name in ("labels", "top_labels")
+        if label:
+            values = values.astype(self.result_dtype(name), copy=False)
         if ignored is not None:
             spread = ignored
             if self.depth(name) is not None:
@@ -232,18 +234,3 @@ class TileResults:
 
 def _itemsize(name: str) -> int:
     return 2 if name == "bfloat16" else np.dtype(name).itemsize
-
-
-def free_label(classes: int, wanted: int | None, where: str) -> int:
-    """The number that stands for "no label": not a class, and held by the labels' dtype."""
-    dtype = np.min_scalar_type(classes - 1)
-    top = int(np.iinfo(dtype).max)
-    number = top if wanted is None else wanted
-    if 0 <= number < classes:
-        raise Unusable(
-            f"{where}: the label of pixels without data must not be a class, 0 to {classes - 1}; "
-            f"got {number}."
-        )
-    if not 0 <= number <= top:
-        raise Unusable(f"{where}: {dtype} labels hold 0 to {top}; {number} is not among them.")
-    return number

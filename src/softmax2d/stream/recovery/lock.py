@@ -10,11 +10,13 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
 from softmax2d._errors import Failed, Refused, failing
 from softmax2d._whole_file import sync_folder
+from softmax2d.stream.plan.places import LONGEST
 
 try:
     import fcntl
@@ -31,8 +33,13 @@ def _open_carefully(path: str, flags: int) -> int:
 
 
 def place_of(result: Path) -> Path:
-    """The folder in which ``result`` grows."""
-    return result.with_name(f".{result.name}.softmax2d")
+    """The folder in which ``result`` grows; of a long name a part, and a checksum of all of it."""
+    name = f".{result.name}.softmax2d"
+    if len(os.fsencode(name)) > LONGEST:
+        whole = os.fsencode(result.name)
+        mark = f"~{blake2b(whole, digest_size=8).hexdigest()}.softmax2d"
+        name = f".{whole[: LONGEST - len(mark) - 1].decode('utf-8', 'ignore')}{mark}"
+    return result.with_name(name)
 
 
 class Place:

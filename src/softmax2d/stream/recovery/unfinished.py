@@ -260,6 +260,7 @@ def run_header(source: Source, operation: Operation, tiling: Tiling, made: list[
             "top_k": operation.top_k,
             "encoding": operation.encoding,
             "nodata": repr(operation.nodata),
+            "nodata_label": operation.empty,
             "decode": operation.decode,
             "results": {t.name: str(t.path.absolute()) for t in made},
             "presentation": {t.name: _presentation(t.look) for t in made},

@@ -10,11 +10,11 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._gate import grids
+from softmax2d._gate import checks, grids
 from softmax2d._gate.grids import Tables
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.pixel_counts import Counts
-from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map, free_label
+from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.sliding.blend import Axis, Blend, lay_windows, softmax_of
@@ -92,7 +92,7 @@ def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
     blend, request = replace(blend, model=scorer), request | {"input": repr(scorer.input)}
     empty = None
     if seen.masks and "labels" in asked.outputs:
-        empty = free_label(classes, asked.nodata_label, str(image.path))
+        empty = checks.free_label(classes, asked.nodata_label, str(image.path))
     kinds = ("linear",) * len(sizes)
     geometry = Geometry((classes, *sizes), 0, 0, sizes, kinds, False)
     operation = Operation(
