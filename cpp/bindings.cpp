@@ -91,8 +91,8 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
 // label that are no class, -1 if there is none.
 nb::tuple look_at_pairs(nb::tuple labels, nb::tuple truth, int64_t classes, nb::handle confusion) {
     const View first(labels[0], false), second(truth[0], false), to(confusion, true);
-    const Target label = target_of(first, nb::cast<bool>(labels[1]), labels[2]);
-    const Target target = target_of(second, nb::cast<bool>(truth[1]), truth[2]);
+    const Target label = target_of(first, nb::cast<int>(labels[1]) != 0, labels[2]);
+    const Target target = target_of(second, nb::cast<int>(truth[1]) != 0, truth[2]);
     const ptrdiff_t entries = ptrdiff_t(first.bytes()) / label.bytes;
     PairCount count;
     {

@@ -81,6 +81,11 @@ def test_counts_are_those_of_the_library(cli, tmp_path, suffix, dtype):
     assert f"{labels}: 391 pixels in 1 image, 5 classes\n" in out
 
 
+def truth_free(shape, axis):
+    """The shape of the pixels of logits."""
+    return np.delete(shape, axis)
+
+
 @pytest.mark.usefixtures("banded")
 @pytest.mark.parametrize(
     ("shape", "axis", "size"),
@@ -98,11 +103,19 @@ def test_counts_are_those_of_the_library(cli, tmp_path, suffix, dtype):
 def test_batches_volumes_channels_last_and_other_sizes(cli, tmp_path, shape, axis, size):
     logits, truth = scene(shape, axis, size)
     source, labels = saved(tmp_path / "in.npy", logits), saved(tmp_path / "truth.npy", truth)
-    found, out = counted(cli, tmp_path, source, labels, "--axis", axis)
+    given = ["--axis", axis]
+    if size is not None and min(np.subtract(size, truth_free(shape, axis)[-len(size) :])) < 0:
+        code, _, err = cli(source, labels, *given)
+        assert code == 2
+        assert f"Give size={size} (--size {'x'.join(map(str, size))}) to interpolate" in err
+        given += ["--size", "x".join(map(str, size))]
+    found, out = counted(cli, tmp_path, source, labels, *given)
     want = s2d.evaluate(logits, truth, axis=axis, size=size)
     assert found == want
     assert found.images == want.images
     assert (" from " in out) == (size is not None)
+    if size is not None:
+        assert f" to the truth's {' × '.join(map(str, size))} (linear)" in out
 
 
 def test_a_channels_last_volume_of_another_size(cli, tmp_path):

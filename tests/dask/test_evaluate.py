@@ -135,7 +135,8 @@ def test_a_bad_class_is_named_by_its_place_in_the_whole() -> None:
 @pytest.mark.parametrize(
     "target, options",
     [
-        (np.zeros((4, 5), np.uint8), {}),
+        (np.zeros((4, 3), np.uint8), {}),
+        (np.zeros((4, 5), np.uint8), {"size": (5, 5)}),
         (np.zeros((4, 4)), {}),
         (np.zeros((4, 4), bool), {}),
         (np.zeros((4, 4), np.uint8), {"bins": 0}),

@@ -73,10 +73,14 @@ def test_targets_outside_the_classes(call: Call) -> None:
 def test_shapes_of_targets(call: Call) -> None:
     text = "target must hold class indices of shape (4, 5), for logits of shape (3, 4, 5) and "
     text += "dtype float32, class axis 0; got shape {} and dtype uint8. {}"
+    size = "Else pass size={} to compare at the target's pixels."
+    axis = "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim)."
+    turned = "If rows and columns are exchanged, pass target.swapaxes(-1, -2)."
     targets = {
-        "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim).": T[:3],
+        f"{axis} {size.format((3, 5))}": T[:3],
         "Pass target[0].": T[None],
-        "If rows and columns are exchanged, pass target.swapaxes(-1, -2).": T.T,
+        f"{turned} {size.format((5, 4))}": T.T,
+        "Pass size=(2, 5) to compare at the target's pixels.": T[:2],
         "If it is one-hot, pass target.argmax(0).": np.zeros((3, 4, 5), np.uint8),
     }
     for way, target in targets.items():
@@ -114,7 +118,11 @@ def test_probabilities(call: Call) -> None:
         way = f"{way}tensor." if target.ndim == 2 else ""
         shapes = text.format((3, 4, 5), (4, 5)) + got.format(target.shape) + way
         refused(ValueError, shapes, call, Z, target)
+    shapes = text.format((3, 4, 5), (4, 5)) + got.format((3, 4, 4))
+    way = " Pass size=(4, 4) to compare at the target's pixels."
+    refused(ValueError, shapes + way, call, Z, Z[..., :4])
     shapes = text.format((3, 8, 9), (8, 9)) + got.format((3, 4, 5))
+    shapes += " Pass size=(4, 5) to compare at the target's pixels."
     refused(ValueError, shapes, call, Z, Z, size=(8, 9))
     last = text.format((4, 5, 3), (4, 5)) + got.format((3, 4, 5))
     refused(ValueError, last, call, np.moveaxis(Z, 0, -1), Z, axis=-1)

@@ -236,7 +236,8 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         "cross_entropy2d: target must hold class indices of shape (4, 4), for logits of shape "
         "(3, 4, 4) and dtype float32, class axis 0; got shape (3, 4) and dtype int64. "
-        "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim).",
+        "If the classes of the logits are on axis 1, pass axis=-2 (tensors: dim). "
+        "Else pass size=(3, 4) to compare at the target's pixels.",
     ),
     "a smaller target": (
         lambda: s2t.CrossEntropy2d()(Z, T[1:]),

@@ -370,7 +370,7 @@ ERRORS: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "class": (ValueError, "target must be in [0, 4) or ignore_index, -100; got 4", {
         "target": torch.full((IMAGES, *OWN), 4)}),
     "shape": (ValueError, "target must hold class indices of shape (2, 6, 7)", {
-        "target": torch.zeros(2, 6, 8, dtype=torch.int64)}),
+        "target": torch.zeros(2, 6, 5, dtype=torch.int64)}),
     "probabilities": (TypeError, "Class probabilities go with logits, to cross_entropy2d", {
         "target": torch.ones(2, 4, 6, 7)}),
     "top_k": (ValueError, "top_k is not supported", {"top_k": 0.5}),

@@ -47,7 +47,7 @@ SIGNATURES = {
     "workers=None, resume=False, overwrite=False, nodata=None, missing_as_fill=False, "
     "names=None, cog=False, progress=None, scheduler=None, summary=None, account=None)",
     "stream.evaluate_files": "(source, target, *, axis=None, input=None, binary=False, "
-    "ignore_place=False, interpolation='linear', align_corners=False, temperature=1.0, "
+    "size=None, ignore_place=False, interpolation='linear', align_corners=False, temperature=1.0, "
     "bias=None, ignore_index=None, bins=15, key=None, target_key=None, memory='512MB', "
     "workers=None, nodata=None, missing_as_fill=False, progress=None, scheduler=None, "
     "summary=None, checkpoint=None, resume=False, names=None, report=None, overwrite=False, "
@@ -64,21 +64,21 @@ SIGNATURES = {
     "iterations=100, class_names=None, data_date=None, key=None, target_key=None, "
     "memory='512MB', workers=None)",
     "calibrate.fit_local": "(logits, target=None, *, by='confidence', bins=None, "
-    "ignore_index=None, axis=None, input=None, binary=False, ignore_place=False, "
+    "ignore_index=None, axis=None, input=None, binary=False, size=None, ignore_place=False, "
     "interpolation='linear', align_corners=False, temperature_range=(0.1, 10.0), "
     "class_names=None, data_date=None, key=None, target_key=None, memory='512MB', workers=None)",
     "calibrate.bootstrap": "(logits, target=None, *, measures=('nll', 'ece', 'ace', "
     "'adaptive_ece', 'mce', 'classwise_ece'), temperature=1.0, bias=None, bins=15, "
     "replicates=1000, level=0.95, seed=0, ignore_index=None, axis=None, input=None, "
-    "binary=False, ignore_place=False, interpolation='linear', align_corners=False, key=None, "
-    "target_key=None, memory='512MB', workers=None)",
+    "binary=False, size=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "key=None, target_key=None, memory='512MB', workers=None)",
     "calibrate.compare": "(logits, target=None, *, first=1.0, second, measures=('nll', 'ece', "
     "'ace', 'adaptive_ece', 'mce', 'classwise_ece'), bins=15, replicates=1000, level=0.95, "
-    "seed=0, ignore_index=None, axis=None, input=None, binary=False, ignore_place=False, "
-    "interpolation='linear', align_corners=False, key=None, target_key=None, memory='512MB', "
-    "workers=None)",
+    "seed=0, ignore_index=None, axis=None, input=None, binary=False, size=None, "
+    "ignore_place=False, interpolation='linear', align_corners=False, key=None, target_key=None, "
+    "memory='512MB', workers=None)",
     "calibrate.assess": "(logits, target=None, *, calibration, bins=15, ignore_index=None, "
-    "axis=None, input=None, binary=False, ignore_place=False, interpolation='linear', "
+    "axis=None, input=None, binary=False, size=None, ignore_place=False, interpolation='linear', "
     "align_corners=False, key=None, target_key=None, memory='512MB', workers=None)",
     "balance.class_counts": "(labels, *, classes=None, ignore_index=None, spatial_dims=2, "
     "names=None, key=None, memory='512MB', workers=None)",

@@ -113,7 +113,7 @@ def files(z: NDArray[np.float32]) -> None:
     stream.softmax2d_file(z, "r.npy", workers="two")  # wrong
     stream.softmax2d_file(z, "r.npy", cog=None)  # wrong
     stream.evaluate_files(z)  # wrong
-    stream.evaluate_files(z, z, size=(8, 8))  # wrong
+    stream.evaluate_files(z, z, size="8")  # wrong
     stream.evaluate_files(z, z, bins="many")  # wrong
     stream.evaluate_files(z, z, progress=3)  # wrong
     stream.predict("net.onnx", z)  # wrong

@@ -66,12 +66,19 @@ def of_shape(
     for k in range(len(logits)):
         if k != axis and logits[:k] + logits[k + 1 :] == given:
             at = k - len(logits)
-            return f" If the classes of the logits are on axis {k}, pass axis={at} (tensors: dim)."
-    if ndim != len(wanted) or given[:batch] != wanted[:batch]:
-        return ""
+            text = f" If the classes of the logits are on axis {k}, pass axis={at} (tensors: dim)."
+            return text + of_size(given, wanted, batch, "Else pass")
     if given == (*wanted[:-2], *wanted[:-3:-1]):
-        return " If rows and columns are exchanged, pass target.swapaxes(-1, -2)."
-    return f" Pass size={given[batch:]} to compare at the target's pixels."
+        text = " If rows and columns are exchanged, pass target.swapaxes(-1, -2)."
+        return text + of_size(given, wanted, batch, "Else pass")
+    return of_size(given, wanted, batch)
+
+
+def of_size(given: tuple[int, ...], wanted: tuple[int, ...], batch: int, word: str = "Pass") -> str:
+    """What to pass where a target differs from the pixels in its size alone."""
+    if given == wanted or len(given) != len(wanted) or given[:batch] != wanted[:batch]:
+        return ""
+    return f" {word} size={given[batch:]} to compare at the target's pixels."
 
 
 def of_kind(given: Any, wanted: tuple[int, ...]) -> str:

@@ -57,7 +57,8 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
     if array.shape != shape:
         raise ValueError(
             f"{where}: target must hold class probabilities of shape {shape}, or class indices of "
-            f"shape {logits.shape}; got {describe(array)}.{hints.of_kind(array, logits.shape)}"
+            f"shape {logits.shape}; got {describe(array)}."
+            + (hints.of_kind(array, logits.shape) or _probs_hint(array.shape, logits))
         )
     return trust_probs(array, logits)
 
@@ -78,6 +79,14 @@ def images_with(target: Target, images: int) -> Array:
 def shape_hint(given: tuple[int, ...], logits: Logits) -> str:
     """The way on for a target of another shape than the logits' pixels."""
     return hints.of_shape(given, logits.shape, logits.array.shape, logits.axis, logits.batch)
+
+
+def _probs_hint(given: tuple[int, ...], logits: Logits) -> str:
+    """The way on for probabilities of another size than the logits."""
+    axis = logits.axis
+    if len(given) != logits.array.ndim or given[axis] != logits.classes:
+        return ""
+    return hints.of_size((*given[:axis], *given[axis + 1 :]), logits.shape, logits.batch)
 
 
 def no_class(

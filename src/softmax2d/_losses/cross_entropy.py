@@ -21,6 +21,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, LossTerms, Reduction, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
+from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 
 Cut = tuple[float, float]  # losses above the first count fully, equal ones by the second
@@ -157,8 +158,9 @@ def _cross_entropy(
     )
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        source = logits_of(where, logits, axis, temperature, bias, how)
-        return prepare(where, source, target, terms).run(with_grad=with_grad)
+        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
+        source = logits_of(where, scores, axis, temperature, bias, sized)
+        return prepare(where, source, truth, terms).run(with_grad=with_grad)
 
     return compute
 
@@ -173,11 +175,12 @@ def cross_entropy2d() -> None:
         Class scores, as in :func:`softmax2d`.
     target : array, shape (..., H, W), integer, or shape (..., C, H, W), floating
         Class indices of any integer dtype, or class probabilities (as they are: neither checked nor
-        normalised). With ``size``, of that size.
+        normalised). Where they are larger than the logits, these are resampled to them.
     axis : int
         The class axis.
     size : int or one per spatial axis, optional
-        Size of the target: the loss is that of the logits resampled to it.
+        Size of the target: the loss is that of the logits resampled to it. The target's own if
+        None; a target that is smaller than the logits needs it.
     interpolation, align_corners
         How they are resampled, as in :func:`segment`.
     temperature, bias

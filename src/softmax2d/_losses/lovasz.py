@@ -16,6 +16,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
+from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 
 Classes = Literal["present", "all"]
@@ -186,8 +187,9 @@ def _lovasz(
     how = Resampling(size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        source = logits_of(where, logits, axis, temperature, bias, how)
-        return lovasz(where, 1.0 if with_grad else None, source, target, classes, ignore_index)
+        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
+        source = logits_of(where, scores, axis, temperature, bias, sized)
+        return lovasz(where, 1.0 if with_grad else None, source, truth, classes, ignore_index)
 
     return compute
 
@@ -201,7 +203,7 @@ def lovasz_softmax_loss2d() -> None:
     logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
         Class scores, as in :func:`softmax2d`.
     target : array, shape (..., H, W), integer
-        Class indices of any integer dtype; with ``size``, of that size.
+        Class indices of any integer dtype. Where there are more than logits, these are resampled.
     axis : int
         The class axis.
     size, interpolation, align_corners, spatial_dims

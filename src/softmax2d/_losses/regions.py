@@ -20,6 +20,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
+from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 
 
@@ -118,8 +119,9 @@ def _overlap(
     how = Resampling(size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool, factors: Factors) -> tuple[Any, Any]:
-        source = logits_of(where, logits, axis, temperature, bias, how)
-        return region_loss(where, with_grad, factors, source, target, weight, ignore_index, smooth)
+        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
+        source = logits_of(where, scores, axis, temperature, bias, sized)
+        return region_loss(where, with_grad, factors, source, truth, weight, ignore_index, smooth)
 
     return compute
 
@@ -144,9 +146,10 @@ def _tversky(
     how = Resampling(size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        source = logits_of(where, logits, axis, temperature, bias, how)
+        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
+        source = logits_of(where, scores, axis, temperature, bias, sized)
         factors = tversky(where, alpha, beta)
-        return region_loss(where, with_grad, factors, source, target, weight, ignore_index, smooth)
+        return region_loss(where, with_grad, factors, source, truth, weight, ignore_index, smooth)
 
     return compute
 
@@ -160,7 +163,7 @@ def dice_loss2d() -> None:
     logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
         Class scores, as in :func:`softmax2d`.
     target : array, shape (..., H, W), integer
-        Class indices of any integer dtype; with ``size``, of that size.
+        Class indices of any integer dtype. Where there are more than logits, these are resampled.
     axis : int
         The class axis.
     size, interpolation, align_corners, spatial_dims

@@ -13,6 +13,7 @@ from softmax2d._exact_sums import ExactSum, new_sums
 from softmax2d._gate import checks, targets
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling, Window
+from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 from softmax2d._statistics.statistics import Statistics
 
@@ -54,8 +55,8 @@ def evaluate(
     logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
         Class scores, as in :func:`softmax2d`.
     target : array, shape (..., H, W), any integer type
-        The true class of every pixel of the result: of the logits' shape without the class axis, or
-        of the ``size`` and ``window`` asked for.
+        The true class of every pixel of the result. Where it is larger than the logits, these are
+        resampled to it; where it is smaller, or a ``window``, ``size`` must say so.
     axis : int
         The class axis.
     size, interpolation, align_corners, window, spatial_dims
@@ -102,7 +103,8 @@ def evaluate(
     """
     where = "evaluate"
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
-    source = logits_of(where, logits, axis, temperature, bias, how)
+    scores, target, how = sized_by_truth(where, logits, target, axis, how)
+    source = logits_of(where, scores, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)
     truth = targets.labels(where, target, source, ignore_index)
     return count_pixels(source, truth, prod(source.shape[: source.batch]), bins)

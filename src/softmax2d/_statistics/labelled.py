@@ -102,8 +102,8 @@ def count_pairs(labels: Array, truth: Array, allowed: Allowed) -> Pairs:
         targets.trust_labels(array, skipped)
         for array, skipped in ((labels, allowed.nodata), (truth, allowed.ignore))
     )
-    given = [(t.array, bool(t.kind), t.ignore) for t in (one, two)]
-    ignored, unlabelled, bad_truth, bad_label = core.count_pairs(*given, classes, confusion)
+    first, second = ((t.array, int(t.kind), t.ignore) for t in (one, two))
+    ignored, unlabelled, bad_truth, bad_label = core.count_pairs(first, second, classes, confusion)
     if bad_truth >= 0:
         raise _bad("target", truth, bad_truth, classes, allowed)
     if bad_label >= 0:

@@ -20,7 +20,7 @@ from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._tune import map_of
 from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
-from softmax2d.stream.plan.options import SizedScores
+from softmax2d.stream.plan.options import Scores
 
 _ABSENT = 0.01  # part of the source's share below which a class may be absent
 _SLOW = 0.95  # rate of EM above which the data hardly determine the shares
@@ -30,7 +30,7 @@ _WHERE = "estimate_prior"
 
 
 @spell_out(
-    SizedScores,
+    Scores,
     "axis input binary size ignore_place interpolation align_corners ignore_index key memory "
     "workers",
 )
@@ -44,7 +44,7 @@ def estimate_prior(
     tolerance: float = 1e-5,
     max_passes: int = 200,
     names: Sequence[str] | None = None,
-    **options: Unpack[SizedScores],
+    **options: Unpack[Scores],
 ) -> EstimatedPrior:
     """Estimate how frequent each class is in new data, from the probabilities alone.
 

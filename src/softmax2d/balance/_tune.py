@@ -20,7 +20,7 @@ from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
 from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
-from softmax2d.stream.plan.options import SizedPairs
+from softmax2d.stream.plan.options import Pairs
 
 TAUS = (*(i / 20 for i in range(7)), *(i / 10 for i in range(4, 11)), 1.25, 1.5)
 _MOST_TAUS, _MOST_SWEEPS = 1000, 1000
@@ -29,7 +29,7 @@ _WHERE = "tune_bias"
 
 
 @spell_out(
-    SizedPairs,
+    Pairs,
     "axis input binary size ignore_place interpolation align_corners ignore_index key target_key "
     "memory workers",
 )
@@ -47,7 +47,7 @@ def tune_bias(
     sweeps: int = 10,
     tolerance: float = 1e-4,
     names: str | os.PathLike[str] | Sequence[str] | None = None,
-    **options: Unpack[SizedPairs],
+    **options: Unpack[Pairs],
 ) -> TunedBias:
     """Choose a bias that raises a measure of the labels, on data that was not trained on.
 

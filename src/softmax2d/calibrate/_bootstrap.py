@@ -130,7 +130,7 @@ def bootstrap(
 
     Parameters
     ----------
-    logits, target, ignore_index, axis, input, binary, ignore_place
+    logits, target, ignore_index, axis, input, binary, size, ignore_place
     interpolation, align_corners
         As in :func:`fit`. At least two images.
     measures : str or sequence of str
@@ -211,7 +211,7 @@ def compare(
         As in :func:`bootstrap`.
     first, second : temperature, Calibration, or pair (temperature, bias)
         The two maps.
-    ignore_index, axis, input, binary, ignore_place, interpolation, align_corners
+    ignore_index, axis, input, binary, size, ignore_place, interpolation, align_corners
     key, target_key, memory, workers
         As in :func:`fit`.
 

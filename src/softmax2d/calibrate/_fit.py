@@ -13,13 +13,13 @@ from softmax2d.calibrate import _search, _sums
 from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.calibrate._sums import WHERE, FitSums, Pixels, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
-from softmax2d.stream.plan.options import SizedPairs
+from softmax2d.stream.plan.options import Pairs
 
 Method = Literal["temperature", "vector", "bias"]
 
 
 @spell_out(
-    SizedPairs,
+    Pairs,
     "ignore_index axis input binary size ignore_place interpolation align_corners "
     "temperature_range iterations class_names data_date key target_key memory workers",
 )
@@ -33,7 +33,7 @@ def fit(
     iterations: int = 100,
     class_names: str | os.PathLike[str] | Sequence[str] | None = None,
     data_date: str | None = None,
-    **options: Unpack[SizedPairs],
+    **options: Unpack[Pairs],
 ) -> Calibration:
     """Fit the map z / temperature + bias that makes the truth most likely.
 

@@ -227,8 +227,8 @@ def _only(truth: Target, classes: int, here: Array) -> Target:
 
 @spell_out(
     Pairs,
-    "ignore_index axis input binary ignore_place interpolation align_corners temperature_range "
-    "class_names data_date key target_key memory workers",
+    "ignore_index axis input binary size ignore_place interpolation align_corners "
+    "temperature_range class_names data_date key target_key memory workers",
 )
 def fit_local(
     logits: Any,
@@ -245,7 +245,7 @@ def fit_local(
 
     Parameters
     ----------
-    logits, target, ignore_index, axis, input, binary, ignore_place
+    logits, target, ignore_index, axis, input, binary, size, ignore_place
     interpolation, align_corners
         As in :func:`fit`.
     by : "confidence" or "boundary"

@@ -210,7 +210,7 @@ def assess(
 
     Parameters
     ----------
-    logits, target, ignore_index, axis, input, binary, ignore_place
+    logits, target, ignore_index, axis, input, binary, size, ignore_place
     interpolation, align_corners
         As in :func:`fit`; other data than the fit's say more.
     calibration : Calibration

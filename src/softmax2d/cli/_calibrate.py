@@ -33,6 +33,7 @@ _MOST_BINS = 100
     *_options.MEANING,
     _options.IGNORE_PLACE,
     _options.BINS,
+    _options.TRUTH_SIZE,
     *_options.INTERPOLATION,
     _options.key(),
     _options.TRUTH_KEY,

@@ -29,6 +29,7 @@ _LISTED = 30
     _options.IGNORE_PLACE,
     *_options.MAP,
     _options.BINS,
+    _options.TRUTH_SIZE,
     *_options.INTERPOLATION,
     _options.key(),
     _options.TRUTH_KEY,

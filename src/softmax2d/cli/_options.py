@@ -131,6 +131,12 @@ INTERPOLATION = (
     ),
     _flag("--align-corners", "Corner pixels lie on corner logits, not half inside."),
 )
+TRUTH_SIZE = click.option(
+    "--size",
+    metavar="HxW",
+    callback=_values.parse_size,
+    help="The size of TRUTH, where it is smaller than LOGITS, which are then interpolated down.",
+)
 SIZE = (
     click.option(
         "--size",

@@ -40,6 +40,10 @@ def input_line(logits: Path, found: Summary) -> str:
         kind = ",".join(found.interpolation) if len(kinds) > 1 else next(iter(kinds))
         own = found.source_shape[len(found.shape) - len(found.interpolation) :]
         coarse = f" from {' × '.join(map(str, own))} ({kind})"
+        if found.truth is not None:
+            fine = found.shape[len(found.shape) - len(own) :]
+            sides = f"{' × '.join(map(str, own))} to the truth's {' × '.join(map(str, fine))}"
+            coarse = f", interpolated from {sides} ({kind})"
     name = click.format_filename(logits)
     return f"{name}: {found.classes} classes, {size} pixels{coarse}, {found.dtype}"
 

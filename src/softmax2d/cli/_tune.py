@@ -27,6 +27,7 @@ from softmax2d.stream import Results
     _options.axis(),
     *_options.MEANING,
     _options.IGNORE_PLACE,
+    _options.TRUTH_SIZE,
     *_options.INTERPOLATION,
     _options.key(),
     _options.TRUTH_KEY,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from softmax2d._gate import arrays, losses, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import Interpolation, Resampling, Window
+from softmax2d._gate.truth_size import truth_size
 from softmax2d._native import core
 from softmax2d._statistics.evaluate import count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
@@ -101,6 +103,12 @@ def evaluate(
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
     plan = plan_call(where, logits, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)
+    if size is None and window is None:
+        shape = _labelled.target_shape(plan, target)
+        own = truth_size(plan.array.shape, plan.axis, shape, spatial_dims)
+        if own is not None and all(isinstance(n, int) for n in own):
+            how = replace(how, size=own)
+            plan = plan_call(where, logits, axis, temperature, bias, how)
     truth = _labelled.target_data(plan, target)
     _check_target(plan, truth, ignore_index)
     if not plan.lazy and not isinstance(truth, da.Array):

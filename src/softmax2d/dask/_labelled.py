@@ -76,6 +76,20 @@ def label_result(plan: Plan, result: Any, new: str | None = None) -> Any:
     return xarray.DataArray(result, coords, dims, frame.name, frame.attrs)
 
 
+def target_shape(plan: Plan, target: Any) -> tuple[Any, ...]:
+    """The shape of a target, its axes in the order of those of the result."""
+    dims = pixel_dims(plan) if is_data_array(target) and plan.frame is not None else None
+    if dims is not None and set(dims) == set(target.dims):
+        return tuple(target.sizes[dim] for dim in dims)
+    shape = getattr(target, "shape", None)
+    if shape is not None:
+        return tuple(shape)
+    try:
+        return np.shape(target)
+    except ValueError:  # ragged: refused where it is read
+        return ()
+
+
 def target_data(plan: Plan, target: Any) -> Any:
     """The array in a target, its axes in the order of those of the result."""
     if not is_data_array(target):

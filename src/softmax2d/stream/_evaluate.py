@@ -69,8 +69,11 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     temperature, bias, key, memory, workers
         As in :func:`segment_file`.
     target : path, or anything with ``shape``, ``dtype`` and ``__getitem__``
-        The true class of every pixel, integers. Where it has another size than the logits, these
-        are interpolated to it on the way.
+        The true class of every pixel, integers. Where it is larger than the logits, these are
+        interpolated to it on the way.
+    size : int or one per spatial axis, optional
+        Size of the target, which is taken from it if None. A target that is smaller than the logits
+        needs it: they are then interpolated down.
     ignore_index : int, optional
         Pixels with this target count nowhere.
     bins : int
@@ -147,7 +150,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             logits,
             truth,
             axis=options["axis"],
-            how=Resampling(None, options["interpolation"], options["align_corners"]),
+            how=Resampling(options["size"], options["interpolation"], options["align_corners"]),
             ignore_index=options["ignore_index"],
             nodata=options["nodata"],
             memory=room,

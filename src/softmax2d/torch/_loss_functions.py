@@ -334,6 +334,27 @@ def _run_eagerly(function: Callable[P, Result]) -> Callable[P, Result]:
 
 
 @_run_eagerly
+def evaluate_labels(
+    labels: Tensor,
+    target: Tensor,
+    *,
+    classes: int | None = None,
+    ignore_index: int | None = None,
+    spatial_dims: int = 2,
+) -> Statistics:
+    """Judge labels by a target: :func:`softmax2d.evaluate_labels` for tensors.
+
+    Counts are made on the CPU: tensors on another device are copied there first.
+    """
+    where = "evaluate_labels"
+    given = tensors.tensor(where, "labels", labels)
+    truth = tensors.companion(where, "target", target, ("labels", given))
+    arrays = array_of(given.detach().cpu()), array_of(truth.detach().cpu())
+    how: Any = {"classes": classes, "ignore_index": ignore_index, "spatial_dims": spatial_dims}
+    return numpy_functions.evaluate_labels(*arrays, **how)
+
+
+@_run_eagerly
 def evaluate(
     logits: Tensor,
     target: Tensor,
@@ -360,7 +381,7 @@ def evaluate(
         Whole counts, which add up to the same bits over batches and processes in any order.
     """
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    logits, target, source = arguments.problem("evaluate", logits, target, given)
+    logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
     arrays = array_of(logits.cpu()), array_of(target.cpu())
     options = keywords(source) | {"window": window}
     return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)

@@ -26,7 +26,7 @@ from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.alignment import show_truth
-from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize
+from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize, size_of
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import budget_left, cache_chunks, decoded_bytes
 from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
@@ -215,6 +215,37 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
     raise Refused(truth.path, f"has {shapes} need labels of shape {own}, or of another size.")
 
 
+def _size_asked(
+    where: str, truth: Source, logits: Source, geometry: Geometry, how: Resampling
+) -> tuple[int, ...] | None:
+    """The size of the pixels: the truth's, which a size that is given must be."""
+    size = truth_size(truth, logits, geometry)
+    known = geometry.own[geometry.batch :] if size is None else size
+    own = geometry.own[len(geometry.own) - len(known) :]
+    _check_asked(where, truth, (own, known, known), how)
+    return size
+
+
+def _check_asked(
+    where: str, truth: Source, sizes: tuple[tuple[int, ...], ...], how: Resampling
+) -> None:
+    """Refuse a size that is not the truth's, and a truth coarser than the logits without a size.
+
+    ``sizes`` are those of the logits, of these in the truth's pixels, and of the truth.
+    """
+    own, fine, known = sizes
+    asked = size_of(how.size)
+    given = (asked,) * len(known) if isinstance(asked, int) else asked
+    if given not in (None, known):
+        cause = f"size {how.size} is not that of the target, {truth.shape}"
+        raise Unusable(f"{where}: {cause}. Leave size (--size) out: it is the target's.")
+    if given is None and any(m < n for n, m in zip(own, fine, strict=True)):
+        shown, option = (mark.join(map(str, known)) for mark in (" × ", "x"))
+        cause = f"is smaller than the logits, {shown} pixels where they have "
+        cause += f"{' × '.join(map(str, own))}. Give size={known} (--size {option}) to "
+        raise Refused(truth.path, f"{cause}interpolate the logits down to it.")
+
+
 def _check_bomb(truth: Source, geometry: Geometry) -> None:
     """Refuse a truth far larger, unpacked, than its file and the logits make plausible."""
     size, own = prod(truth.shape) * truth.dtype.itemsize, geometry.own[geometry.batch :]
@@ -270,14 +301,11 @@ def _lie_under(
     region, notes = None, list[str]()
     if not ignore_place:
         region, notes = show_truth(truth, logits, geometry.axis)
-    size = truth_size(truth.source, logits, geometry)
-    known = size or geometry.own[geometry.batch :]
-    given = (how.size,) * len(known) if isinstance(how.size, int) else how.size
-    if given not in (None, known):
-        shape = truth.source.shape
-        raise Unusable(f"{where}: size {how.size} is not that of the target, {shape}.")
     if region is None:
+        size = _size_asked(where, truth.source, logits, geometry, how)
         return replace(how, size=size), notes
+    known, own = truth.source.shape[-len(region.whole) :], geometry.own[-len(region.whole) :]
+    _check_asked(where, truth.source, (own, region.whole, known), how)
     return replace(how, size=region.whole, window=region.window), notes
 
 

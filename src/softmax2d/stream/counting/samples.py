@@ -28,7 +28,7 @@ from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, ma
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.options import SizedPairs
+from softmax2d.stream.plan.options import Pairs
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.workers import threads
 
@@ -100,7 +100,7 @@ class Samples:
         no target.
     """
 
-    @spell_out(SizedPairs)
+    @spell_out(Pairs)
     def __init__(
         self,
         where: str,
@@ -109,7 +109,7 @@ class Samples:
         *,
         truth: bool = True,
         whole: bool = False,
-        **options: Unpack[SizedPairs],
+        **options: Unpack[Pairs],
     ) -> None:
         self._where, self._logits, self._target, self._truth = where, logits, target, truth
         self._keys, self._whole = (options["key"], options["target_key"]), whole

@@ -85,7 +85,7 @@ class Labels(Result, total=False):
     preview: Annotated[str | os.PathLike[str] | None, None]
 
 
-class Evaluated(Lying, Meant, Mapped, Run, total=False):
+class Evaluated(Sized, Meant, Mapped, Run, total=False):
     """What an evaluation is asked for."""
 
     ignore_index: Annotated[int | None, None]
@@ -129,28 +129,16 @@ class Prediction(Mapped, total=False):
     summary: Annotated[str | os.PathLike[str] | None, None]
 
 
-class Scores(Lying, Meant, Budget, total=False):
+class Scores(Sized, Meant, Budget, total=False):
     """How logits are read, and which pixels count."""
 
     ignore_index: Annotated[int | None, None]
-
-
-class SizedScores(Scores, total=False):
-    """The same, and how logits come to a size."""
-
-    size: Annotated[int | Sequence[int] | None, None]
 
 
 class Pairs(Scores, total=False):
     """How pairs of logits and target are read."""
 
     target_key: Annotated[str | None, None]
-
-
-class SizedPairs(Pairs, total=False):
-    """The same, and how logits come to a size."""
-
-    size: Annotated[int | Sequence[int] | None, None]
 
 
 RESULT = (
@@ -164,12 +152,12 @@ LABELS = (
     "missing_as_fill names palette cog progress scheduler summary decode preview account"
 )
 EVALUATED = (
-    "axis input binary ignore_place interpolation align_corners temperature bias ignore_index "
+    "axis input binary size ignore_place interpolation align_corners temperature bias ignore_index "
     "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
     "checkpoint resume names report overwrite account"
 )
 PAIRS = (
-    "ignore_index axis input binary ignore_place interpolation align_corners key target_key "
+    "ignore_index axis input binary size ignore_place interpolation align_corners key target_key "
     "memory workers"
 )
 PREDICTION = (

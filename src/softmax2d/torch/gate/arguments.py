@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import checks, grids, maps
+from softmax2d._gate.truth_size import truth_size
 from softmax2d.torch.gate import tensors
 from softmax2d.torch.gate.options import LossOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
@@ -75,10 +76,20 @@ def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
         ) from None
 
 
-def problem(where: str, logits: Any, target: Any, given: Source) -> tuple[Tensor, Tensor, Source]:
-    """Check logits and target, and return them with their source."""
+def problem(
+    where: str, logits: Any, target: Any, given: Source, whole: bool = True
+) -> tuple[Tensor, Tensor, Source]:
+    """Check logits and target, and return them with their source.
+
+    The size is the target's unless one is given; ``whole`` says that the target is no window.
+    """
     logits = tensors.floats(where, "logits", logits)
     target = tensors.companion(where, "target", target, ("logits", logits))
+    if given.size is None and whole:
+        dim = tensors.class_dim(where, "logits", logits, given.dim)
+        dims = given.spatial_dims
+        size = truth_size(logits.shape, logits.ndim + dim, target.shape, dims)
+        given = given._replace(size=size)
     return logits, target, source_of(where, logits, given)
 
 
@@ -101,7 +112,9 @@ def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
     return RegionOptions(weight, ignore_index, smooth, where, factors)
 
 
-def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[Any, ...] | None:
+def target_size(
+    where: str, logits: Tensor, target: Tensor, dim: int, spatial_dims: int | None = None
+) -> tuple[Any, ...] | None:
     """The target's size where it is larger than the logits' along some dimension, smaller in none.
 
     Raises
@@ -111,17 +124,17 @@ def target_size(where: str, logits: Tensor, target: Tensor, dim: int) -> tuple[A
     """
     logits = tensors.floats(where, "logits", logits)
     target = tensors.tensor(where, "target", target)
-    dim = tensors.class_dim(where, "logits", logits, dim)
-    count = -dim - 1 if dim != -1 else min(2, logits.ndim - 1)
-    if target.is_floating_point() or not count or target.ndim != logits.ndim - 1:
-        return None
-    first = logits.ndim - count - (dim == -1)
-    own, wanted = logits.shape[first : first + count], tuple(target.shape[-count:])
-    if own == wanted:
-        return None
-    if any(m < n for n, m in zip(own, wanted, strict=True)):
+    axis = logits.ndim + tensors.class_dim(where, "logits", logits, dim)
+    size = truth_size(logits.shape, axis, target.shape, spatial_dims)
+    pixels = (*logits.shape[:axis], *logits.shape[axis + 1 :])
+    last = axis == len(pixels)
+    first = axis if not last else max(0, axis - (2 if spatial_dims is None else spatial_dims))
+    shape = tuple(target.shape)
+    wanted, own = shape[first:], pixels[first:]
+    alike = len(shape) == len(pixels) > first and shape[:first] == pixels[:first]
+    if size is None and alike and any(m < n for n, m in zip(own, wanted, strict=True)):
         raise ValueError(
-            f"{where}: target must not be smaller than the logits, of size {tuple(own)}; "
+            f"{where}: target must not be smaller than the logits, of size {own}; "
             f"got {wanted}. Pass size={wanted} to the function to make the logits smaller."
         )
-    return wanted
+    return size
