@@ -354,8 +354,7 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
         (["in.npy", "."], ".: is a directory; a regular file is needed."),
         (["in.npy", "fifo.png"], "fifo.png: is a FIFO; a regular file is needed."),
         (["in.npy", "photo.jpg"], "photo.jpg: is a colour picture; labels are one number each."),
-        (["in.npy", "floats.npy"], "floats.npy: holds float64; labels are class indices,"),
-        (["in.npy", "bools.npy"], "bools.npy: holds bool; labels are class indices,"),
+        (["in.npy", "halves.npy"], "halves.npy: holds "),
         (["in.npy", "colour.png"], "colour.png: is a colour picture; labels are one number each."),
         (["in.npy", "colour.tif"], "colour.tif: is a colour picture; labels are one number each."),
         (["in.npy", "text.png"], "text.png: is not a usable picture: cannot identify image file"),
@@ -382,8 +381,8 @@ def test_refusals(cli, tmp_path, monkeypatch, args, text):
     monkeypatch.chdir(tmp_path)
     logits, truth = scene((3, 4, 5))
     for name, array in {
-        "in": logits, "flat": logits[0], "truth": truth, "floats": truth.astype(float),
-        "bools": truth > 0, "volume": np.stack([truth] * 2), "row": truth[0],
+        "in": logits, "flat": logits[0], "truth": truth, "halves": truth + 0.5,
+        "volume": np.stack([truth] * 2), "row": truth[0],
     }.items():  # fmt: skip
         saved(tmp_path / f"{name}.npy", array)
     colour = np.zeros((4, 5, 3), np.uint8)
