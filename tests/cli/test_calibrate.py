@@ -213,7 +213,7 @@ def test_refusals_of_a_calibration(cli, scene, tmp_path, command):
 
 
 def test_separable_data_are_said(cli, tmp_path):
-    np.save(tmp_path / "z.npy", np.stack([np.ones((4, 5)), np.zeros((4, 5))]))
+    np.save(tmp_path / "z.npy", np.stack([np.full((4, 5), 1.5), np.full((4, 5), 0.5)]))
     np.save(tmp_path / "t.npy", np.zeros((4, 5), np.uint8))
     code, _, err = cli(
         "calibrate", tmp_path / "z.npy", tmp_path / "t.npy", "-o", tmp_path / "c.json"

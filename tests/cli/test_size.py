@@ -140,7 +140,7 @@ def test_the_size_of_a_volume(cli, tmp_path, like):
 
 def test_a_large_picture_is_only_looked_at(cli, tmp_path, recwarn):
     Image.fromarray(np.zeros((10_000, 9_999), np.uint8)).save(tmp_path / "large.png")
-    source = saved(tmp_path / "in.npy", (1, 2, 2))
+    source = saved(tmp_path / "in.npy", (2, 2, 2))
     args = ["--like", tmp_path / "large.png", "--outputs", "labels", "--quiet"]
     assert cli(source, "-o", tmp_path / "out.npy", *args) == (0, "", "")
     assert np.load(tmp_path / "out.npy", mmap_mode="r").shape == (10_000, 9_999)

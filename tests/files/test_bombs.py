@@ -402,5 +402,5 @@ def test_what_is_unpacked_as_a_whole_is_so_once_where_signals_come(tmp_path, mon
     assert threads == [threading.main_thread()] * 2
     if suffix != "png":
         with pytest.raises(Refused, match=rf"truth\.{suffix}"):
-            segment_file(path, tmp_path / "out.npy", axis=0, workers=3)
+            segment_file(path, tmp_path / "out.npy", axis=1, input="logits", workers=3)
         assert threads == [threading.main_thread()] * 3

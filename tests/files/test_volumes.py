@@ -326,7 +326,7 @@ def test_results_that_do_not_fit(tmp_path, suffix):
     np.save(tmp_path / "in.npy", z)
     if suffix == "nii":
         with pytest.raises(Refused, match="a NIfTI holds one volume, its classes first"):
-            softmax2d_file(tmp_path / "in.npy", tmp_path / "out.nii")
+            softmax2d_file(tmp_path / "in.npy", tmp_path / "out.nii", axis=-3)
         with pytest.raises(Refused, match="a NIfTI holds no float16"):
             softmax2d_file(tmp_path / "in.npy", tmp_path / "out.nii", axis=0)
     else:

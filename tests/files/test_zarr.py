@@ -412,7 +412,7 @@ def test_results_are_chunked_as_the_source_and_say_what_they_are(tmp_path):
 
 def test_large_tiles_are_shards(tmp_path):
     z = np.zeros((3, 1536, 1536), np.float32)
-    z[1, 700:] = 1
+    z[1, 700:] = 2
     stored(tmp_path / "in.zarr", z, chunks=(3, 1536, 1536))
     softmax2d_file(tmp_path / "in.zarr", tmp_path / "out.zarr", memory="300MB")
     found = zarr.open_array(tmp_path / "out.zarr/probs")

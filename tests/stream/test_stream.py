@@ -187,7 +187,8 @@ def s2d_resampled(values, size):
 def test_every_chunk_is_read_once():
     z = logits((5, 64, 96))
     source = Chunked(z, (5, 16, 32))
-    segment_file(source, np.empty((64, 96), np.uint8), memory="1MB", workers=2)
+    how = {"memory": "1MB", "workers": 2, "input": "logits"}  # nobody looks at a piece first
+    segment_file(source, np.empty((64, 96), np.uint8), **how)
     starts = [tuple((s.start, s.stop) for s in box) for box in source.boxes]
     seen = np.zeros((64, 96), int)
     for _, rows, columns in starts:
@@ -199,7 +200,8 @@ def test_every_chunk_is_read_once():
 def test_resampled_chunks_are_read_once():
     z = logits((5, 64, 96))
     source = Chunked(z, (5, 16, 32))
-    segment_file(source, np.empty((640, 960), np.uint8), size=(640, 960), memory="20MB")
+    how = {"memory": "20MB", "input": "logits"}
+    segment_file(source, np.empty((640, 960), np.uint8), size=(640, 960), **how)
     assert len(source.boxes) == 12
     assert len({str(box) for box in source.boxes}) == 12
 
@@ -300,9 +302,10 @@ def test_no_logit_is_a_nodata_beyond_its_dtype(dtype, nodata):
     z = np.zeros((3, 4, 5), dtype)
     z[1, 2, 3] = -np.inf if z.dtype.kind == "f" else np.array(-99999).astype(dtype)
     labels = np.empty((4, 5), np.uint8)
-    assert segment_file(z, labels, nodata=nodata).counts.ignored == 0
+    known = {"nodata": nodata, "input": "logits"}
+    assert segment_file(z, labels, **known).counts.ignored == 0
     assert (labels == s2d.segment(z).labels).all()
-    found = evaluate_files(z, labels, nodata=nodata)
+    found = evaluate_files(z, labels, **known)
     assert found.confusion.sum() == labels.size
     seen = np.empty((4, 5), np.uint8)
     assert predict(lambda batch: batch, z, seen, window=8, nodata=nodata).counts.ignored == 0

@@ -96,8 +96,8 @@ def fit(
     bit.
 
     What has no answer has a defined one. Data that the labels separate have no best temperature: it
-    ends at the end of ``temperature_range``, and ``at_bound`` says so. Constant logits, or one
-    class, say nothing of a temperature: it stays 1, with a note. Biases are the same up to a
+    ends at the end of ``temperature_range``, and ``at_bound`` says so. Constant logits say
+    nothing of a temperature: it stays 1, with a note. Biases are the same up to a
     constant: their mean is 0. The bias of a class that never occurs in the truth would go to -inf:
     such classes keep bias 0, the mean of the others, and the common temperature, with a note.
     Biases stay within ±30. Pixels without probabilities (NaN) and those whose true class is at -inf

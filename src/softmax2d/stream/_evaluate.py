@@ -26,6 +26,7 @@ from softmax2d.stream.counting.evaluation import (
     header_of,
     job_of,
 )
+from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
@@ -54,6 +55,7 @@ def evaluation(
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
     plan, workers = plan_of(logits, truth, counted=partial(counts_bytes, bins), **how)
+    meaning.check_numbers(logits.source, plan.geometry.axis, how["asked"])
     return counting_of(plan, temperature, bias, bins), workers
 
 
@@ -142,13 +144,16 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         if options["scheduler"] is not None:
             cluster = stack.enter_context(connect(options["scheduler"]))
             room, workers = cluster.share(room), cluster.threads
-        fill, asked = options["missing_as_fill"], workers
+        fill, threads_asked = options["missing_as_fill"], workers
+        asked = meaning.Asked(options["input"], options["binary"], options["nodata"])
+        meaning.check_place(source, asked)
         logits = stack.enter_context(Input(source, options["key"], fill))
         truth = stack.enter_context(Input(target, options["target_key"], fill))
         mapped = {name: options[name] for name in ("temperature", "bias", "bins")}
         counting, workers = evaluation(
             logits,
             truth,
+            asked=asked,
             axis=options["axis"],
             how=Resampling(options["size"], options["interpolation"], options["align_corners"]),
             ignore_index=options["ignore_index"],
@@ -162,7 +167,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         job, keys = None, (options["key"], options["target_key"])
         if cluster is not None:
             job = job_of(counting, logits.opening(), truth.opening(), mapped)
-        header = partial(header_of, counting, keys, fill, mapped, (room, asked))
+        header = partial(header_of, counting, keys, fill, mapped, (room, threads_asked))
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
         run = _Counting(counting, workers, held, cluster, job, options["progress"], names)
         with results:
@@ -227,7 +232,7 @@ def _start(counting: Evaluation, total: int, held: Checkpoint | None) -> Summary
     tiles = len(plan.tiling) if total else 0
     size = plan.geometry.shape, plan.geometry.classes, total, tiles
     summary = Summary(name_of(plan.source.path), {}, *size)
-    summary.describe(plan.source.dtype, plan.geometry.own, plan.geometry.interpolation)
+    summary.describe(plan.source, plan.geometry.own, plan.geometry.interpolation)
     if plan.truth is not None:
         summary.truth = name_of(plan.truth.path)
         if (left_out := describe_nodata(plan.truth, plan.geometry.classes)) is not None:

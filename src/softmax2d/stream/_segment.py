@@ -20,6 +20,7 @@ from softmax2d._pictures import preview
 from softmax2d._pictures.classes import palette
 from softmax2d.stream._run import Finish, Run, split_places
 from softmax2d.stream.counting import image_rules
+from softmax2d.stream.plan import class_axis, meaning
 from softmax2d.stream.plan.alignment import show_under
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, input_files
@@ -54,6 +55,8 @@ def plan_run(
     options: Labels,
 ) -> Iterator[Run]:
     """A run of which everything is checked before anything is written."""
+    asked = meaning.Asked(options["input"], options["binary"], options["nodata"])
+    meaning.check_place(source, asked)
     logits = Input(source, options["key"], options["missing_as_fill"])
     kept = [*logits.files, *input_files(options["like"]), *style.files]
     paths, arrays = split_places(result, names, kept, options["resume"], options["overwrite"])
@@ -66,7 +69,8 @@ def plan_run(
             raise Unusable(refusal)
     pictures = Results(drawings, kept, options["overwrite"])
     with pictures, logits:
-        operation, space, notes = _plan_operation(logits, names, options)
+        planned = _plan_operation(logits, names, options, asked, [*paths.values()])
+        operation, space, notes = planned
         style = check_style(style, operation.geometry.classes)
         for name, array in arrays.items():
             check_array(name, array, operation)
@@ -80,6 +84,7 @@ def plan_run(
         work = _plan_work(cache, operation, tiling, paths, styles, budget, options)
         for path in drawings:
             preview.check_size(path, operation.geometry.shape)
+        meaning.check_numbers(logits.source, operation.geometry.axis, asked)
         execute: Execute = partial(threads.run, workers=workers)
         opening = logits.opening()
         if cluster is not None and work is not None and opening is not None:
@@ -100,20 +105,31 @@ def plan_run(
 
 
 def _plan_operation(
-    logits: Input, names: tuple[str, ...], options: Labels
+    logits: Input,
+    names: tuple[str, ...],
+    options: Labels,
+    asked: meaning.Asked,
+    results: list[Path],
 ) -> tuple[Operation, Space | None, list[str]]:
     """What is computed for each pixel, where the pixels lie in the world, and notes on that."""
-    own = lay_out(logits.source, options["axis"])
-    with name_file(logits.source.path, "segment"):
-        mapping = class_map("segment", options["temperature"], options["bias"], own.classes)
+    axis = options["axis"]
+    meaning.check_kind(logits.source, axis, asked)
+    class_axis.check_volume(logits.source, axis, results)
+    front = meaning.see_binary(logits, axis, asked)
+    own = lay_out(logits.source, front)
     kinds = options["interpolation"], options["align_corners"]
     how, space = resampling_of(options["size"], options["like"], *kinds, own)
+    class_axis.check_channels(logits.source, front, how.size)
+    meaning.check_classes(logits.source, own.axis)
+    with name_file(logits.source.path, "segment"):
+        mapping = class_map("segment", options["temperature"], options["bias"], own.classes)
     notes: list[str] = []
     if options["like"] is not None and not options["ignore_place"]:
         region, notes = show_under(logits, own.axis, options["like"], space)
         if region is not None:
             how = replace(how, size=region.whole, window=region.window)
     geometry = resize(own, logits.source, how)
+    meaning.see_probabilities(logits, geometry.axis, geometry.resampled, asked)
     return _operation(logits.source, geometry, mapping, names, options), space, notes
 
 
@@ -132,7 +148,7 @@ def _operation(
     empty = None
     if nodata is not None and any(n in ("labels", "top_labels") for n in names):
         empty = checks.free_label(geometry.classes, options["nodata_label"], str(source.path))
-    dtype = source.dtype
+    dtype = source.result_dtype or source.dtype
     if nodata is not None and dtype.kind in "iu" and not float(nodata).is_integer():
         nodata = None  # no integer is
     return Operation(

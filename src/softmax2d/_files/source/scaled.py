@@ -36,6 +36,7 @@ class ScaledSource(View):
         super().__init__(stored)
         self._factor, self._offset = np.float64(factor), np.float64(offset)
         self.dtype = _distinct_dtype(stored.dtype, self._factor, self._offset)
+        self.step = float(np.max(np.abs(self._factor))) if stored.dtype.kind in "iu" else 0.0
         self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
 
     def read(self, box: Box) -> Array:

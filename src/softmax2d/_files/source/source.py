@@ -67,6 +67,9 @@ class Source:
     space: Space | None = None  # where the pixels lie
     # What the file says its numbers are: "logits", "probabilities" or "log-probabilities".
     meaning: str | None = None
+    step: float = 0.0  # between neighbouring numbers, where they were rounded to its multiples
+    # Which dtype results take after, where it is not that of the numbers that are read.
+    result_dtype: np.dtype[Any] | None = None
     converted: int = 0  # bytes beside each number read, where these are not the stored ones
     whole_bytes: int = 0  # of decoding at the first reading, where there are no pieces (.png)
     packed_bytes: int = 0  # of a file that is unpacked as a whole, in memory or on the disk

@@ -9,7 +9,7 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 _STATEMENTS = (
     "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette",
     "transparent", "alpha", "bits", "nodata", "nan_is_nodata", "lossy", "space", "meaning",
-    "converted", "whole_bytes", "packed_bytes",
+    "step", "result_dtype", "converted", "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 
@@ -23,6 +23,11 @@ class View(Source):
         for name in _STATEMENTS:
             setattr(self, name, getattr(stored, name))
         self._stored = stored
+
+    @property
+    def stored(self) -> Source:
+        """The source that is seen so."""
+        return self._stored
 
     def prepare(self) -> None:
         """As the source."""

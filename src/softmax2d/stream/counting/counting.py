@@ -24,7 +24,7 @@ from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
-from softmax2d.stream.plan import pixel_counts
+from softmax2d.stream.plan import class_axis, meaning, pixel_counts
 from softmax2d.stream.plan.alignment import show_truth
 from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize, size_of
 from softmax2d.stream.plan.inputs import Input
@@ -205,6 +205,7 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
     own, shape = geometry.own, truth.shape
     if shape == own:
         return None
+    class_axis.check_turned(truth.path, shape, logits.path, own)
     for spatial in (2, 3) if geometry.last else (len(own) - geometry.batch,):
         batch, size = own[: max(0, len(own) - spatial)], shape[len(shape) - spatial :]
         fits = shape[: len(shape) - spatial] == batch
@@ -262,6 +263,7 @@ def plan_of(
     logits: Input,
     truth: Input | None,
     *,
+    asked: meaning.Asked,
     axis: int | None,
     how: Resampling,
     ignore_index: int | None,
@@ -275,15 +277,17 @@ def plan_of(
     """A checked plan, and the number of workers.
 
     ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own, and
-    is brought to the place of the logits. ``counted`` gives the bytes that the counts of so many
+    is brought to the place of the logits. What the logits' numbers are is checked, and ``logits``
+    sees them so from then on. ``counted`` gives the bytes that the counts of so many
     classes take with so many workers.
     """
     losses.class_to_ignore(where, ignore_index)
-    geometry = lay_out(logits.source, axis, where)
+    geometry = _lay_out(logits, truth, axis, how, asked, where)
     notes: list[str] = []
     if truth is not None:
         how, notes = _lie_under(truth, logits.source, geometry, how, ignore_place, where)
     geometry = resize(geometry, logits.source, how, where)
+    meaning.see_probabilities(logits, geometry.axis, geometry.resampled, asked)
     held = None if truth is None else truth.source
     found, workers = _plan_tiles(logits.source, held, geometry, nodata, memory, workers, counted)
     return replace(found, ignore_index=ignore_index, notes=tuple(notes)), workers
@@ -334,6 +338,26 @@ def _plan_tiles(
     costs = Costs(geometry, source, _TRUTH_BYTES + copied)
     tiling, workers = plan_tiles(costs, chunks, False, left, workers)
     return Plan(source, truth, geometry, tiling, None, nodata, blank), workers
+
+
+def _lay_out(
+    logits: Input,
+    truth: Input | None,
+    axis: int | None,
+    how: Resampling,
+    asked: meaning.Asked,
+    where: str,
+) -> Geometry:
+    """The geometry of logits whose class axis and kind of numbers were checked."""
+    meaning.check_kind(logits.source, axis, asked)
+    if truth is not None:
+        axis = class_axis.axis_by_truth(logits.source, axis, truth.source.shape)
+    front = meaning.see_binary(logits, axis, asked)
+    geometry = lay_out(logits.source, front, where)
+    pixels = how.size if truth is None else truth.source.shape
+    class_axis.check_channels(logits.source, front, pixels)
+    meaning.check_classes(logits.source, geometry.axis)
+    return geometry
 
 
 def _leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:

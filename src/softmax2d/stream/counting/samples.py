@@ -25,6 +25,7 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
 from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
+from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
@@ -115,6 +116,7 @@ class Samples:
         self._keys, self._whole = (options["key"], options["target_key"]), whole
         kinds = options["interpolation"], options["align_corners"]
         self._how: dict[str, Any] = {
+            "asked": meaning.Asked(options["input"], options["binary"]),
             "axis": options["axis"],
             "how": Resampling(size_of(options["size"]), *kinds),
             "ignore_index": options["ignore_index"],
@@ -125,6 +127,7 @@ class Samples:
             "ignore_place": options["ignore_place"],
         }
         self._kept: dict[int, _Resident] = {}
+        self._checked: set[int] = set()  # whose numbers were looked at
         first = next(self._plans(), None)
         if first is None:
             raise Unusable(f"{where}: there are no logits.")
@@ -222,13 +225,17 @@ class Samples:
                 yield self._kept[number], 1
                 continue
             with ExitStack() as stack:
-                source = self._open(stack, logits, "logits", self._keys[0])
+                meaning.check_place(logits, self._how["asked"])
+                scores = self._open(stack, logits, "logits", self._keys[0])
                 truth = None
                 if self._truth:
                     truth = self._open(stack, target, "target", self._keys[1])
-                plan, workers = plan_of(source, truth, **self._how)
+                resident = _resident(scores) and (truth is None or _resident(truth))
+                plan, workers = plan_of(scores, truth, **self._how)
+                if number not in self._checked:
+                    meaning.check_numbers(scores.source, plan.geometry.axis, self._how["asked"])
+                    self._checked.add(number)
                 self._check_classes(plan)
-                resident = _resident(source) and (truth is None or _resident(truth))
                 if resident or self._whole:
                     shape = plan.geometry.shape
                     plan = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))

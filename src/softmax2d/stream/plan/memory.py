@@ -88,6 +88,7 @@ class ChunkCache(Source):
         self.chunks, self.axes, self.class_axis = source.chunks, source.axes, source.class_axis
         self.names, self.palette, self.nodata = source.names, source.palette, source.nodata
         self.space, self.converted = source.space, source.converted
+        self.meaning, self.result_dtype = source.meaning, source.result_dtype
         self._kept: OrderedDict[Place, Array] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()

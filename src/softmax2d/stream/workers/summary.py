@@ -65,6 +65,8 @@ class Summary:
         One for each class, as the results hold them.
     notes : list of str
         What should be known of the run beside its results.
+    input : "logits", "probabilities", "log-probabilities" or None
+        What the numbers are, where the caller or the file says it.
     """
 
     source: str
@@ -87,10 +89,15 @@ class Summary:
     dtypes: dict[str, str] = field(default_factory=dict)
     names: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
+    input: str | None = None
 
-    def describe(self, dtype: Any, shape: tuple[int, ...], interpolation: tuple[str, ...]) -> None:
+    def describe(
+        self, source: Source, shape: tuple[int, ...], interpolation: tuple[str, ...]
+    ) -> None:
         """Take down what is read: the dtype, the shape without classes, how it is interpolated."""
-        self.dtype, self.source_shape, self.interpolation = str(dtype), shape, interpolation
+        self.dtype = str(source.result_dtype or source.dtype)
+        self.source_shape, self.interpolation = shape, interpolation
+        self.input = source.meaning
 
     def resumed(self, records: Iterable[Record]) -> None:
         """Count all tiles as those of an earlier run."""
@@ -106,6 +113,7 @@ class Summary:
             "status": self.status,
             "source": self.source,
             **({} if self.truth is None else {"truth": self.truth}),
+            **({} if self.input is None else {"input": self.input}),
             "results": self.results,
             "shape": list(self.shape),
             "classes": self.classes,
@@ -183,7 +191,7 @@ def start_summary(
     geometry = operation.geometry
     size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
     summary = Summary(name_of(source.path), results, *size)
-    summary.describe(source.dtype, geometry.own, geometry.interpolation)
+    summary.describe(source, geometry.own, geometry.interpolation)
     summary.dtypes = {name: str(operation.result_dtype(name)) for name in operation.outputs}
     summary.names = targets[0].look.names if targets else None
     return summary

@@ -1,0 +1,346 @@
+"""What stored numbers are: logits, probabilities, a label map, a picture; known, asked or refused.
+
+An explicit ``input=`` says it, else the file does; else a few pieces are looked at, and what looks
+like something else than logits is refused with what to pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, get_args
+
+import numpy as np
+
+from softmax2d._errors import Refused, StreamError, Unusable
+from softmax2d._files.formats import suffix_of
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.view import View
+from softmax2d.stream.plan.inputs import Input, is_path
+from softmax2d.stream.plan.options import Meaning
+from softmax2d.stream.plan.scores import (
+    PROBABILITIES,
+    Binary,
+    Probabilities,
+    ProbabilitySource,
+    slack_of,
+    top_of,
+)
+
+_PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_COLOURS = (3, 4)  # channels of a picture
+_LEAST = 4  # pixels, below which numbers say nothing
+_PIECE = 1 << 14  # numbers of a piece that is looked at
+_DEAR = 1 << 22  # bytes of chunks that a piece needs, above which few pieces are looked at
+_PLACES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the pieces along every axis
+
+SAY_PROBABILITIES = (
+    "give input='probabilities' (--input probabilities), or input='logits' (--input logits) if "
+    "they are logits."
+)
+SAY_BINARY = "two classes of it, with the scores 0 and z, are made by binary=True (--binary)."
+A_PICTURE = (
+    "a network makes class scores of it: softmax2d predict MODEL IMAGE; give input='logits' "
+    "(--input logits) if these are class scores."
+)
+A_LABEL_MAP = (
+    "is compared with the truth by softmax2d evaluate LABELS TRUTH, and counted by softmax2d "
+    "counts LABELS"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller says of the numbers."""
+
+    input: str | None = None
+    binary: bool = False
+    nodata: float | None = None  # what stands for no data, if not what the file says
+
+    def __post_init__(self) -> None:
+        known = get_args(Meaning)
+        if self.input is not None and self.input not in known:
+            listed = ", ".join(known)
+            raise Unusable(f"input must be one of {listed}, or None; got {self.input!r}.")
+        if not isinstance(self.binary, bool | np.bool_):
+            raise Unusable(f"binary must be True or False; got {self.binary!r}.")
+
+    def meaning(self, source: Source) -> str | None:
+        """What the numbers are said to be: by the caller, else by the file."""
+        return self.input or source.meaning
+
+    def absent(self, source: Source) -> float | None:
+        """What stands for no data."""
+        return source.nodata if self.nodata is None else self.nodata
+
+
+def check_place(place: Any, asked: Asked) -> None:
+    """Refuse a photograph in the place of logits, before it is opened."""
+    picture = is_path(place) and suffix_of(place) in _PICTURES and os.path.isfile(place)
+    if picture and asked.input is None:
+        raise Refused(place, f"is a picture; {A_PICTURE}")
+
+
+def is_label_map(source: Source, axis: int | None = None) -> bool:
+    """Whether a source holds one whole number a pixel: labels, and no scores."""
+    if source.dtype.kind not in "iub":
+        return False
+    if axis is None and source.class_axis is None:
+        if source.axes is not None:
+            return "sample" not in source.axes
+        if len(source.shape) <= 2:
+            return True
+    at = source.class_axis if axis is None else axis
+    at = -3 if at is None else at
+    rank = len(source.shape)
+    return -rank <= at < rank and source.shape[at] == 1
+
+
+def check_kind(source: Source, axis: int | None, asked: Asked) -> None:
+    """Refuse a label map and a picture, where the file's own statements show them."""
+    if asked.input is not None or source.meaning is not None:
+        return
+    shown = " × ".join(map(str, source.shape))
+    if is_label_map(source, axis) and not (asked.binary and source.dtype.kind == "i"):
+        what = f"is a label map, {source.dtype} of shape ({shown.replace(' ×', ',')}): "
+        cause = f"{what}one number a pixel, no class scores. It {A_LABEL_MAP}"
+        raise Refused(source.path, f"{cause}; {_say_scores(source)}")
+    sampled = source.axes is not None and "sample" in source.axes
+    if source.dtype.kind != "u" or source.dtype.itemsize > 2:
+        return
+    if sampled or (_unnamed(source, axis) and source.shape[-1:] in [(n,) for n in _COLOURS]):
+        raise Refused(source.path, f"is a picture, {shown} {source.dtype}; {A_PICTURE}")
+
+
+def _say_scores(source: Source) -> str:
+    """The way on where integers are scores after all."""
+    if len(source.shape) < 3:
+        return "scores have a class axis, (C, H, W)."
+    return "give axis= (--axis) and input='logits' (--input logits) if these are class scores."
+
+
+def _unnamed(source: Source, axis: int | None) -> bool:
+    return axis is None and source.axes is None and source.class_axis is None
+
+
+def see_binary(scores: Input, axis: int | None, asked: Asked) -> int | None:
+    """See one channel as two classes, if that is asked; return the class axis to go on with."""
+    source = scores.source
+    if not asked.binary:
+        return axis
+    at, insert = _channel_axis(source, axis)
+    if not insert and source.shape[at] != 1:
+        cause = f"has {source.shape[at]} channels along axis {at}; binary=True (--binary) takes one"
+        hint = "leave it out for class scores, or name the axis of the one channel (--axis)."
+        raise Refused(source.path, f"{cause}: {hint}")
+    _check_one_channel(source, asked)
+    if asked.meaning(source) == PROBABILITIES:
+        scores.show(Probabilities(at, True, insert, asked.absent(source)))
+    else:
+        if asked.input is None and source.meaning is None:
+            _look_at_channel(source, at, insert, asked)
+        scores.show(Binary(at, insert))
+    return at
+
+
+def _channel_axis(source: Source, axis: int | None) -> tuple[int, bool]:
+    """The axis of the one channel, and whether it is to be inserted."""
+    rank = len(source.shape)
+    if axis is not None and -rank <= axis < rank:
+        return axis % rank, False
+    if axis is not None or rank == 0:
+        raise Refused(source.path, f"has no axis {axis}; its shape is {source.shape}.")
+    if source.class_axis is not None:
+        return source.class_axis, False
+    if source.axes is not None or rank <= 2:
+        return 0, True
+    ones = [d for d in (rank - 3, rank - 1, 0) if source.shape[d] == 1]
+    return (ones[0] if ones else rank - 3), False
+
+
+def _check_one_channel(source: Source, asked: Asked) -> None:
+    """Refuse unsigned numbers of which it is unknown whether they are probabilities."""
+    if source.dtype.kind == "u" and asked.meaning(source) is None:
+        cause = f"holds {source.dtype}, which has no negative logits; give input='probabilities' "
+        cause += f"(--input probabilities) if {top_of(source.dtype):.0f} is 1, or input='logits' "
+        raise Refused(source.path, f"{cause}(--input logits).")
+
+
+def _look_at_channel(source: Source, at: int, insert: bool, asked: Asked) -> None:
+    """Refuse one channel of numbers that all lie in [0, 1], and not only 0."""
+    axis = None if insert else at
+    rows = np.concatenate([np.empty((1, 0)), *look(source, axis, asked.absent(source))], 1)
+    inside = (rows >= 0) & (rows <= 1)
+    if rows.size >= _LEAST and bool(inside.all()) and bool((rows > 0).any()):
+        cause = "its numbers lie in [0, 1], as the probability of the second of two classes does"
+        raise Refused(source.path, f"{cause}; {SAY_PROBABILITIES}")
+
+
+def check_classes(source: Source, axis: int) -> None:
+    """Refuse scores of one class."""
+    if source.shape[axis] == 1:
+        named = source.axes is not None or source.class_axis is not None
+        cause = f"has one channel, shape {source.shape}, class axis {axis}: every pixel would be "
+        hint = f"class 0; {SAY_BINARY}"
+        hint += "" if named else " Or name another class axis with axis= (--axis)."
+        raise Refused(source.path, cause + hint)
+
+
+def see_probabilities(scores: Input, axis: int, interpolated: bool, asked: Asked) -> None:
+    """See probabilities as logits, where they are known to be such."""
+    if any(isinstance(how, Probabilities) for how in scores.shows):
+        if interpolated:
+            _keep_above_zero(scores)
+        return
+    source = scores.source
+    if asked.meaning(source) == PROBABILITIES:
+        absent = asked.absent(source)
+        scores.show(Probabilities(axis, nodata=absent, floor=interpolated))
+
+
+def _keep_above_zero(scores: Input) -> None:
+    """Let the view of one channel's probabilities know that they are interpolated."""
+    each = (replace(h, floor=True) if isinstance(h, Probabilities) else h for h in scores.shows)
+    scores.shows, source = tuple(each), scores.source
+    while isinstance(source, View) and not isinstance(source, ProbabilitySource):
+        source = source.stored
+    if isinstance(source, ProbabilitySource):
+        source.keep_above_zero()
+
+
+def check_numbers(source: Source, axis: int, asked: Asked) -> None:
+    """Look at a few pieces; refuse what looks like something else than it is said to be."""
+    known = asked.meaning(source)
+    if known not in (None, "log-probabilities"):
+        return
+    rows = list(look(source, axis, asked.absent(source)))
+    found = looks_like(np.concatenate(rows, 1), 0, source.step) if rows else None
+    if known is not None:
+        if found == PROBABILITIES:
+            cause = "its numbers look like probabilities (each pixel's classes sum to 1), not like "
+            raise Refused(source.path, f"{cause}their logarithms; {SAY_PROBABILITIES}")
+        return
+    if found == PROBABILITIES:
+        raise Refused(source.path, f"{PROBABILITIES_SEEN}; {SAY_PROBABILITIES}")
+    classes, dtype = source.shape[axis], source.dtype
+    if dtype.kind == "u" and dtype.itemsize <= 2 and classes in _COLOURS:
+        cause = f"has {classes} channels of {dtype}, as a picture has; {A_PICTURE}"
+        raise Refused(source.path, cause)
+    if dtype.kind in "iu" and rows and _looks_like_labels(np.concatenate(rows, 1)):
+        cause = f"looks like label maps, {dtype} of shape {source.shape}: along axis {axis} most "
+        cause += f"pixels have one number throughout. A label map {A_LABEL_MAP}; give "
+        raise Refused(source.path, f"{cause}input='logits' (--input logits) for class scores.")
+
+
+PROBABILITIES_SEEN = "its numbers look like probabilities (each pixel's classes sum to 1)"
+
+
+def looks_like(values: Array, axis: int = -3, step: float = 0.0) -> str | None:
+    """Return "probabilities" if values look like such; None if not, or if they say nothing.
+
+    Parameters
+    ----------
+    values : array, any shape
+        Class scores, floats or integers; in unsigned 8 and 16 bits the largest number may be 1.
+    axis : int
+        The class axis.
+    step : float
+        Between neighbouring numbers, where they were rounded to its multiples.
+
+    Notes
+    -----
+    They do where all pixels without NaN lie in [0, 1] and sum to 1 within the rounding of their
+    dtype; pixels of nothing but 0 say nothing, unless the others hold nothing but 0 and 1. One
+    class and fewer than four pixels say nothing.
+    """
+    rows = np.moveaxis(np.asarray(values), axis, 0)
+    classes, dtype = rows.shape[0], rows.dtype
+    rows = rows.reshape(classes, -1)
+    if classes < 2:
+        return None
+    rows = rows.astype(np.float64)
+    rows = rows[:, ~np.isnan(rows).any(0)]
+    filled = rows.any(0)
+    empty, rows = not filled.all(), rows[:, filled]
+    if rows.shape[1] < _LEAST:
+        return None
+    slack = min(slack_of(dtype, classes, step), 0.25 * top_of(dtype))
+    for top, within in ({1.0: 0.0} | {top_of(dtype): slack}).items():
+        if rows.min() < -1e-3 * within or rows.max() > top + within:
+            continue
+        fits = bool((abs(rows.sum(0) - top) <= within).all())
+        if fits and not (empty and bool(((rows == 0) | (rows == top)).all())):
+            return PROBABILITIES
+    return None
+
+
+def _looks_like_labels(rows: Array) -> bool:
+    """Whether most pixels have one number in all classes, and none is negative."""
+    if rows.shape[0] < 2 or rows.shape[1] < _LEAST or rows.min() < 0 or not rows.any():
+        return False
+    return bool((rows == rows[:1]).all(0).mean() > 0.5)
+
+
+def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Array]:
+    """Yield a few pieces as rows, shape (C, pixels), without pixels that have no data.
+
+    It ends with the first piece that does not look like probabilities: ordinary logits cost one.
+    What cannot be read is left to the run, which says it.
+    """
+    for box in _pieces(source, axis):
+        try:
+            values = source.read(box)
+            lacking = None if absent is None else source.lacks(values, box, absent)
+        except (StreamError, OSError, MemoryError):
+            return
+        rows = _rows(values, axis)
+        if lacking is not None:
+            rows = rows[:, ~_rows(lacking, axis).any(0)]
+        yield rows
+        told = rows.shape[0] > 1 and rows.shape[1] >= _LEAST and bool(rows.any())
+        if told and source.dtype.kind not in "iu" and looks_like(rows, 0, source.step) is None:
+            return
+
+
+def _rows(values: Array, axis: int | None) -> Array:
+    rows = values[None] if axis is None else np.moveaxis(values, axis, 0)
+    return rows.reshape(rows.shape[0], -1)
+
+
+def _pieces(source: Source, axis: int | None) -> list[Box]:
+    """Boxes of all classes, spread over the pixels; few where their chunks are large."""
+    shape, chunks = source.shape, source.chunks
+    if 0 in shape:
+        return []
+    classes = 1 if axis is None else shape[axis]
+    size = source.dtype.itemsize
+    room = max(_PIECE // classes, 16)
+    places: tuple[float, ...] = _PLACES
+    if chunks is not None and not source.bare:
+        cost = prod(chunks) * size * (1 if axis is None else -(-classes // chunks[axis]))
+        places = places[:1] if cost > _DEAR else places[:3]
+    found = {
+        tuple((s.start, s.stop) for s in box): box
+        for box in (_piece(source, axis, room, place) for place in places)
+    }
+    return list(found.values())
+
+
+def _piece(source: Source, axis: int | None, pixels: int, place: float) -> Box:
+    """All classes of about ``pixels``, at a place between 0 and 1, within one chunk an axis."""
+    shape, left = source.shape, pixels
+    chunks = shape if source.chunks is None else source.chunks
+    box = [slice(0, n) for n in shape]
+    for d in reversed(range(len(shape))):
+        if axis is not None and d == axis % len(shape):
+            continue
+        chunk = max(1, min(chunks[d], shape[d]))
+        extent = min(chunk, max(1, left))
+        left //= extent
+        start = int(place * (shape[d] - extent))
+        first = start // chunk * chunk
+        start = max(first, min(start, min(first + chunk, shape[d]) - extent))
+        box[d] = slice(start, min(start + extent, shape[d]))
+    return tuple(box)
