@@ -209,6 +209,48 @@ def test_data_arrays() -> None:
     assert cut == s2d.evaluate(z, truth[:, 3:12], window=part)
 
 
+def test_targets_that_run_the_other_way_are_turned() -> None:
+    """As labels of coordinates have it, and within half a step."""
+    z, truth = logits_of((3, 4, 6)), truth_of((4, 6), 3)
+    axes = {"y": np.arange(4) * 10.0, "x": np.arange(6) * -5.0}
+    logits = xr.DataArray(z, axes, ("class", "y", "x")).chunk({"y": 2})
+    target = xr.DataArray(truth, axes, ("y", "x"))
+    expected = s2d.evaluate(z, truth)
+    near = target.assign_coords(y=axes["y"] + 4.9, x=axes["x"] - 2.4)
+    for known in (target, near, near.chunk({"x": 4})):
+        for step in ({"y": slice(None, None, -1)}, {"x": slice(None, None, -1)}):
+            turned = known.isel(step).transpose("x", "y")
+            assert computed(s2k.evaluate(logits, turned)) == expected
+    finer = truth.repeat(2, 0).repeat(2, 1)
+    axes = {"y": np.arange(8) * 5.0 - 2.5, "x": np.arange(12) * -2.5 + 1.25}
+    fine = xr.DataArray(finer, axes, ("y", "x"))[::-1]
+    found = s2k.evaluate(logits, fine, size=(8, 12))
+    assert computed(found) == s2d.evaluate(z, finer, size=(8, 12))
+    with pytest.raises(ValueError, match=r"'y' than logits: 37\.5 … 2\.5 \(8\); logits: -2\.5"):
+        s2k.evaluate(logits, fine.assign_coords(y=axes["y"][::-1] + 5), size=(8, 12))
+
+
+def test_targets_of_another_coordinate_system() -> None:
+    z, truth = logits_of((3, 4, 6)), truth_of((4, 6), 3)
+
+    systems = pytest.importorskip("rasterio.crs").CRS
+
+    def placed(values: np.ndarray, code: int, version: str) -> xr.DataArray:
+        held = xr.DataArray(values, dims=("class", "y", "x")[-values.ndim :])
+        text = systems.from_epsg(code).to_wkt(version=version)
+        return held.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": text}))
+
+    logits = placed(z, 32633, "WKT2_2019")
+    alike = placed(truth, 32633, "WKT1_ESRI")
+    assert s2k.evaluate(logits, alike) == s2d.evaluate(z, truth)
+    assert refusal(s2k.evaluate, logits, placed(truth, 32733, "WKT2_2019")) == (
+        ValueError,
+        "evaluate: target is in another coordinate system than logits: WGS 84 / UTM zone 33S "
+        "(EPSG:32733); logits: WGS 84 / UTM zone 33N (EPSG:32633). Give target.data to compare "
+        "sizes alone.",
+    )
+
+
 def test_targets_of_other_dimensions_or_coordinates() -> None:
     z, truth = logits_of((3, 4, 6)), truth_of((4, 6), 3)
     logits = xr.DataArray(z, {"y": np.arange(4)}, ("class", "y", "x"))
@@ -220,8 +262,9 @@ def test_targets_of_other_dimensions_or_coordinates() -> None:
     moved = xr.DataArray(truth, {"y": np.arange(4) + 1}, ("y", "x"))
     assert refusal(s2k.evaluate, logits, moved) == (
         ValueError,
-        "evaluate: target has other coordinates along 'y' than logits. "
-        'Align them first, for example with xarray.align(join="inner").',
+        "evaluate: target has other coordinates along 'y' than logits: 1 … 4 (4); logits: 0 … 3 "
+        '(4). Align them first, for example with xarray.align(join="inner"), or give target.data '
+        "to compare sizes alone.",
     )
     assert refusal(s2k.evaluate, logits, other.data[:, :5]) == refusal(
         s2d.evaluate, z, truth[:, :5]

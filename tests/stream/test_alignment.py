@@ -6,13 +6,19 @@ import nibabel
 import numpy as np
 import pytest
 import rasterio
+import tifffile
+import xarray as xr
+from click.testing import CliRunner
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 import softmax2d as s2d
 from softmax2d import balance, calibrate
+from softmax2d.cli import app
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
+from softmax2d.stream.plan.alignment import show_alike
+from softmax2d.stream.plan.inputs import Input
 
 RNG = np.random.default_rng(9)
 Z = RNG.normal(0, 3, (4, 40, 50)).astype(np.float32)
@@ -326,3 +332,159 @@ def test_arrays_say_no_place(tmp_path):
     assert evaluate_files(tmp_path / "z.npy", target) == s2d.evaluate(Z, TRUTH[::-1])
     assert evaluate_files(Z, target) == s2d.evaluate(Z, TRUTH[::-1])
     assert evaluate_files(tif(tmp_path / "z.tif", Z), TRUTH) == s2d.evaluate(Z, TRUTH)
+
+
+def labelled(values, rows, columns, crs=32633):
+    """A DataArray with the coordinates of its pixels."""
+    axes = {"y": rows, "x": columns}
+    held = xr.DataArray(values, axes, ("class", "y", "x")[-values.ndim :], name="held")
+    text = CRS.from_epsg(crs).to_wkt()
+    return held.assign_coords(spatial_ref=xr.DataArray(0, attrs={"crs_wkt": text}))
+
+
+ROWS, COLUMNS = 5_000_000 - 10 * (np.arange(40) + 0.5), 500_000 + 10 * (np.arange(50) + 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("stored", [False, True])
+def test_coordinates(tmp_path, stored):
+    """Of DataArrays and of Zarr, among each other and beside a GeoTIFF."""
+
+    def place(held, name):
+        if not stored:
+            return held
+        held.to_dataset().to_zarr(tmp_path / name)
+        return tmp_path / name
+
+    logits = place(labelled(Z, ROWS, COLUMNS), "z.zarr")
+    south = place(labelled(TRUTH[::-1], ROWS[::-1], COLUMNS), "south.zarr")
+    raster = tif(tmp_path / "t.tif", TRUTH[:, ::-1], flipped(NORTH, False, True))
+    expected = s2d.evaluate(Z, TRUTH)
+    keys = {"key": "held", "target_key": "held"} if stored else {}
+    assert evaluate_files(logits, south, **keys) == expected
+    assert evaluate_files(logits, raster, key=keys.get("key")) == expected
+    options = {**keys, "ignore_place": True}
+    assert evaluate_files(logits, south, **options) == s2d.evaluate(Z, TRUTH[::-1])
+    out = np.empty(TRUTH.shape, np.uint8)
+    segment_file(logits, out, like=raster, key=keys.get("key"))
+    np.testing.assert_array_equal(out, s2d.segment(Z).labels[:, ::-1])
+    away = place(labelled(TRUTH, ROWS - 400, COLUMNS), "away.zarr")
+    with pytest.raises(Refused, match="lies elsewhere than .*first corner"):
+        evaluate_files(logits, away, **keys)
+    zone = place(labelled(TRUTH, ROWS, COLUMNS, 32634), "zone.zarr")
+    with pytest.raises(
+        Refused, match=r"is in another coordinate system than .*zone 34N \(EPSG:32634"
+    ):
+        evaluate_files(logits, zone, **keys)
+
+
+def test_coordinates_without_a_system():
+    """Three axes in any order; uneven ones are the same, reversed, or others."""
+    truth = RNG.integers(0, 3, V.shape[1:])
+    axes = {"z": np.array([0, 1, 3, 4, 5, 9.0]), "y": np.arange(7) * 2.0, "x": np.arange(8) * 3.0}
+    logits = xr.DataArray(V, axes, ("class", "z", "y", "x"))
+    target = xr.DataArray(truth, axes, ("z", "y", "x"))
+    expected = s2d.evaluate(V, truth, axis=0)
+    for turned in (target, target[::-1, :, ::-1], target.transpose("x", "z", "y")[:, ::-1]):
+        assert evaluate_files(logits, turned) == expected
+    with pytest.raises(Refused) as caught:
+        evaluate_files(logits, target.assign_coords(z=np.arange(6.0)))
+    assert str(caught.value) == (
+        "target: has other coordinates along z than logits: z from 0 to 5 (6), y from 0 to 12 (7), "
+        "x from 0 to 21 (8); logits: z from 0 to 9 (6), y from 0 to 12 (7), x from 0 to 21 (8). "
+        f"{OVERRIDE}"
+    )
+    with pytest.raises(Refused, match="target: covers a part of logits: "):
+        evaluate_files(logits, target[:, 2:5])
+
+
+def test_sizes_of_microscopy(tmp_path):
+    """Without a place, extents are compared, to a pixel of the coarser grid."""
+
+    def ome(name, values, spacing, unit="µm"):
+        sizes = {"PhysicalSizeX": spacing, "PhysicalSizeY": spacing}
+        units = {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
+        axes = {"axes": "CYX"[-values.ndim :]}
+        path = tmp_path / f"{name}.ome.tif"
+        tifffile.imwrite(path, values, metadata=axes | sizes | units, photometric="minisblack")
+        return path
+
+    logits = ome("z", Z[:, :13, :13], 4.0)
+    fine = RNG.integers(0, 4, (50, 50)).astype(np.uint8)
+    evaluate_files(logits, ome("ceil", fine, 1.0))
+    evaluate_files(logits, ome("nm", fine, 1000.0, "nm"))
+    evaluate_files(logits, ome("pixels", fine, 1.0, "pixel"))
+    other = ome("other", fine, 2.0)
+    with pytest.raises(Refused) as caught:
+        evaluate_files(logits, other)
+    assert str(caught.value) == (
+        f"{other}: covers another extent than {logits}: pixels of 2 µm × 2 µm, 50 × 50 of them; "
+        f"{logits}: pixels of 4 µm × 4 µm, 13 × 13 of them. {OVERRIDE}"
+    )
+    evaluate_files(logits, other, ignore_place=True)
+
+
+def test_label_maps(tmp_path):
+    labels = RNG.integers(0, 4, (40, 50)).astype(np.uint8)
+    south = tif(tmp_path / "s.tif", labels[::-1], flipped(NORTH, True, False))
+    with Input(south) as moving, Input(tif(tmp_path / "t.tif", TRUTH)) as fixed:
+        notes = show_alike(moving, fixed)
+        np.testing.assert_array_equal(moving.source[:][0], labels)
+        assert len(notes) == 1
+        with moving.opening().open() as again:
+            np.testing.assert_array_equal(again[:, 3:9, 5:7], moving.source[:, 3:9, 5:7])
+    part = tif(tmp_path / "p.tif", labels[:30])
+    for one, other in ((part, south), (south, part)):
+        with Input(one) as moving, Input(other) as fixed, pytest.raises(Refused) as caught:
+            show_alike(moving, fixed)
+        assert str(caught.value).startswith(f"{south}: reaches beyond {part}: ")
+
+
+def test_resumed_runs_and_workers_see_the_same(tmp_path):
+    """A turned and cropped run on a cluster; another place is another input for --resume."""
+    logits = tif(tmp_path / "z.tif", Z, tiled=True, blockxsize=16, blockysize=16)
+    place = flipped(NORTH @ Affine.translation(8, 4), True, True, 20, 30)
+    like = tif(tmp_path / "like.tif", np.zeros((20, 30), np.uint8), place)
+    expected = s2d.segment(Z).labels[4:24, 8:38][::-1, ::-1]
+    segment_file(logits, tmp_path / "o.npy", like=like, scheduler=2)
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), expected)
+    truth = tif(tmp_path / "t.tif", TRUTH[::-1], flipped(NORTH, True, False))
+    assert evaluate_files(logits, truth, scheduler=2) == s2d.evaluate(Z, TRUTH)
+
+    def stop(done, total, seconds):
+        raise KeyboardInterrupt
+
+    run = {"memory": "1MB", "workers": 1}
+    with pytest.raises(KeyboardInterrupt):
+        segment_file(logits, tmp_path / "r.npy", like=like, progress=stop, **run)
+    with pytest.raises(Refused, match="input"):
+        size = {"like": like, "ignore_place": True}
+        segment_file(logits, tmp_path / "r.npy", resume=True, **size, **run)
+    segment_file(logits, tmp_path / "r.npy", like=like, resume=True, **run)
+    np.testing.assert_array_equal(np.load(tmp_path / "r.npy"), expected)
+
+
+def test_commands(tmp_path):
+    logits = tif(tmp_path / "z.tif", Z)
+    south = tif(tmp_path / "t.tif", TRUTH[::-1], flipped(NORTH, True, False))
+    away = tif(tmp_path / "a.tif", TRUTH, NORTH @ Affine.translation(50, 0))
+    out = str(tmp_path / "o.tif")
+    for command in (
+        ["segment", logits, "-o", out, "--overwrite", "--like"],
+        ["probs", logits, "-o", out, "--overwrite", "--like"],
+        ["evaluate", logits],
+        ["calibrate", logits],
+        ["tune", logits],
+    ):
+        words = [str(word) for word in command]
+        more = ["-o", str(tmp_path / "c.json"), "--overwrite"]
+        more = more if words[0] in ("calibrate", "tune") else []
+        found = CliRunner().invoke(app, [*words, str(south), *more])
+        assert found.exit_code == 0, found.output
+        if words[0] in ("segment", "probs", "evaluate"):
+            assert "turned from" in found.stderr
+        found = CliRunner().invoke(app, [*words, str(away), *more])
+        assert found.exit_code == 2
+        assert "lies elsewhere than" in found.stderr
+        found = CliRunner().invoke(app, [*words, str(away), *more, "--ignore-place"])
+        assert found.exit_code == 0, found.output

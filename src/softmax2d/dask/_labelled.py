@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files.coordinate_systems import name_system, same_system
 from softmax2d._gate.arrays import Array
 from softmax2d.dask._plan import Plan, is_data_array
 
@@ -99,13 +100,64 @@ def target_data(plan: Plan, target: Any) -> Any:
     where, dims = plan.where, pixel_dims(plan)
     if set(target.dims) != set(dims):
         raise ValueError(f"{where}: target must have the dimensions {dims}; got {target.dims}.")
-    resampled = {plan.frame.dims[d] for d in plan.layout.axes} if plan.layout.resampled else set()
-    here, there = _coordinates(plan, True).indexes, target.indexes
+    target = target.transpose(*dims)
+    flips = _compare_places(plan, target)
+    if any(flips):
+        target = target[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    return target.data
+
+
+def _compare_places(plan: Plan, target: Any) -> tuple[bool, ...]:
+    """Which axes of a target run the other way; other coordinates than the result's are refused."""
+    where, dims = plan.where, pixel_dims(plan)
+    known = _coordinates(plan, True).coords
+    here, there = known.to_dataset().indexes, target.indexes
+    flips = []
     for dim in dims:
-        both = dim not in resampled and dim in here and dim in there
-        if both and not here[dim].equals(there[dim]):
+        own, other = here.get(dim), there.get(dim)
+        flip = False if own is None or other is None else _direction(own, other)
+        if flip is None:
             raise ValueError(
-                f"{where}: target has other coordinates along {dim!r} than logits. "
-                'Align them first, for example with xarray.align(join="inner").'
+                f"{where}: target has other coordinates along {dim!r} than logits: {_span(other)}; "
+                f"logits: {_span(own)}. Align them first, for example with "
+                'xarray.align(join="inner"), or give target.data to compare sizes alone.'
             )
-    return target.transpose(*dims).data
+        flips.append(flip)
+    system, another = _system_of(known), _system_of(target.coords)
+    if system and another and not same_system(system, another):
+        raise ValueError(
+            f"{where}: target is in another coordinate system than logits: {name_system(another)}; "
+            f"logits: {name_system(system)}. Give target.data to compare sizes alone."
+        )
+    return tuple(flips)
+
+
+def _direction(own: Any, other: Any) -> bool | None:
+    """Whether coordinates run the other way; None where they are others, by half a pixel."""
+    for flip in (False, True):
+        turned = other[::-1] if flip else other
+        if own.equals(turned):
+            return flip
+    values, others = own.to_numpy(), other.to_numpy()
+    numbers = values.dtype.kind in "iuf" and others.dtype.kind in "iuf"
+    if not numbers or len(values) != len(others) or len(values) < 2:
+        return None
+    step = np.abs(np.diff(values.astype(np.float64))).min()
+    flip = (values[0] < values[-1]) != (others[0] < others[-1])
+    gaps = np.abs((others[::-1] if flip else others) - values)
+    return flip if gaps.max() <= (0.5 + _UNEVEN) * step else None
+
+
+def _span(index: Any) -> str:
+    """The first and the last of coordinates, for a message."""
+    return f"{index[0]} … {index[-1]} ({len(index)})" if len(index) else "none"
+
+
+def _system_of(coords: Any) -> str | None:
+    """The coordinate system that a grid mapping says, as well-known text."""
+    for name in ("spatial_ref", "crs"):
+        said = coords[name].attrs if name in coords else {}
+        text = said.get("crs_wkt") or said.get("spatial_ref")
+        if isinstance(text, str):
+            return text
+    return None

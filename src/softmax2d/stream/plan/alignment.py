@@ -10,13 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softmax2d._errors import Path, Refused, name_of
-from softmax2d._files.places import (
-    Relation,
-    describe_place,
-    half_pixel,
-    orientation_of,
-    relate,
-)
+from softmax2d._files.place_words import describe_place, orientation_of
+from softmax2d._files.places import relate
+from softmax2d._files.relations import Relation, half_pixel
 from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.turned import Cut, Turn
@@ -124,7 +120,10 @@ def show_truth(truth: Input, logits: Source, axis: int) -> tuple[Region | None, 
     under = _axes_of(logits, axis, own)
     if relation is None or where is None or under is None or space is None or own is None:
         return None, []
-    here, there = Placed(truth.source.path, space), Placed(logits.path, own)
+    names = truth.source.path, logits.path
+    if names[0] == names[1]:  # two arrays
+        names = "target", "logits"
+    here, there = Placed(names[0], space), Placed(names[1], own)
     _refuse(here, relation.apart, there)
     edges, sizes = relation.inverse_edges(), (relation.fixed, relation.size)
     _refuse(here, _lies_outside(edges, *sizes) or _leaves_cells(edges, *sizes), there)
@@ -195,7 +194,8 @@ def _turn(
         return []
     turning.show(Turn(tuple(axes), tuple(flips)))
     before, after = orientation_of(here.space), orientation_of(there.space)
-    how = f"from {before} to {after}" if before != after else "to the same axes"
+    named = before and after and before != after
+    how = f"from {before} to {after}" if named else "to the same axes"
     return [f"{name_of(here.path)}: turned {how}, as {name_of(there.path)} lies."]
 
 
