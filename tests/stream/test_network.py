@@ -99,6 +99,8 @@ def test_the_output_that_is_named(model, output):
         (lambda b: {"a": network(b), "b": network(b)}, "returned a, b; say which", {}),
         (lambda b: {"out": network(b), "logits": b}, "returned out, logits; say which", {}),
         (lambda b: {}, "returned nothing", {}),
+        (lambda b: {"masks": network(b), "queries": b[..., 0]}, "returned masks, queries; say", {}),
+        (lambda b: (b[..., 0], network(b)), r"\(1, 3, 16\), \(1, 4, 16, 16\); say which", {}),
         (lambda b: {"a": network(b)}, "no output 'c'; it returned a", {"output": "c"}),
         (lambda b: (network(b),), "no output 3; it returned a sequence of 1", {"output": 3}),
         (network, "no output 'c'; it returned one ndarray: leave out output=", {"output": "c"}),

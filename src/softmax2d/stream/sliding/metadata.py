@@ -19,8 +19,9 @@ from math import isfinite
 from typing import Any
 
 _LONGEST = 1 << 20  # characters of a value that is parsed
-_OTHER_TASKS = ("detect", "detector", "classify", "pose", "obb", "regressor", "superresolution",
-                "recognition", "segment")  # fmt: skip
+_OTHER_TASKS = (
+    "detect", "detector", "classify", "pose", "obb", "regressor", "superresolution", "recognition",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

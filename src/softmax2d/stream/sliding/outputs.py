@@ -7,7 +7,7 @@ one does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Array
 
 KNOWN = ("logits", "out", "output", "scores", "seg_logits", "semantic_logits")
+_VECTORS = 2  # axes of one vector an image
 _WAY = "say which holds the class scores with output= (--output)"
 
 
@@ -38,15 +39,20 @@ def choose_declared(
         raise Unusable(f"{where}: has no output {asked!r}; it has {', '.join(names)}.")
     if len(names) == 1:
         return names[0]
-    known = [name for name in names if name.lower() in KNOWN]
+    known = [name for name in names if _is_known(name)]
     if len(known) == 1:
         return known[0]
     # Vectors of one entry an image (a class, a count) are no scores of pixels.
-    spatial = [n for n, r in zip(names, ranks, strict=True) if r is None or r > 2]
+    spatial = [n for n, r in zip(names, ranks, strict=True) if r is None or r > _VECTORS]
     fits = [n for n, r in zip(names, ranks, strict=True) if r == rank]
     if len(spatial) == len(fits) == 1:
         return fits[0]
     raise Unusable(f"{where}: has {len(names)} outputs, {', '.join(names)}; {_WAY}.")
+
+
+def _is_known(name: str) -> bool:
+    """Whether a name says scores; TensorFlow's come with a scope and a number."""
+    return name.lower().split(":")[0].rsplit("/", 1)[-1] in KNOWN
 
 
 def _number(asked: Any) -> int | None:
@@ -107,11 +113,11 @@ def _one_of(found: Any, rank: int) -> Any:
     """The one output among several; arrays as they are."""
     named = _named(found)
     if named is not None:
-        known = [name for name in named if name.lower() in KNOWN]
+        known = [name for name in named if _is_known(name)]
         if len(known) == 1:
             return _one_of(named[known[0]], rank)
         fits = [name for name in named if _rank(named[name]) == rank]
-        if not known and len(fits) == 1:
+        if not known and len(fits) == 1 and _alone(named.values()):
             return named[fits[0]]
         raise Unusable(f"the model returned {', '.join(named) or 'nothing'}; {_WAY}.")
     if not isinstance(found, tuple | list) or not found:
@@ -127,7 +133,7 @@ def _first_of(found: Sequence[Any], rank: int) -> Any:
     Deep supervision gives the same classes again at coarser cells; those are passed over.
     """
     fits = [entry for entry in found if _rank(entry) == rank]
-    if len(fits) == 1 and all(_rank(entry) is not None for entry in found):
+    if len(fits) == 1 and _alone(found):
         return fits[0]
     if not fits:
         nested = [entry for entry in found if isinstance(entry, tuple | list | Mapping) and entry]
@@ -139,6 +145,12 @@ def _first_of(found: Sequence[Any], rank: int) -> Any:
         return first
     shapes = ", ".join(str(tuple(e.shape)) if is_array(e) else type(e).__name__ for e in found)
     raise Unusable(f"the model returned {len(found)} outputs, {shapes}; {_WAY}, counted from 0.")
+
+
+def _alone(found: Iterable[Any]) -> bool:
+    """Whether all but one are numbers of an image (losses, classes of the whole), no maps."""
+    ranks = [_rank(entry) for entry in found]
+    return sum(rank is None or rank > _VECTORS for rank in ranks) == 1
 
 
 def is_array(value: Any) -> bool:
