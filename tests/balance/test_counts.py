@@ -275,7 +275,7 @@ def test_classes_without_pixels_are_finite(method: Any, normalize: Any) -> None:
         ({"beta": 1.0}, ValueError, "beta must be finite and between 0 and"),
         ({"beta": math.nan}, ValueError, "beta must be"),
         ({"offset": 1.0}, ValueError, "offset must be"),
-        ({"counts": [1, 2]}, TypeError, "counts must be a ClassCounts"),
+        ({"counts": "1,2"}, TypeError, "counts must be a ClassCounts"),
         ({"counts": counts_of([0, 0])}, ValueError, "at least one pixel"),
     ],
 )
@@ -350,3 +350,37 @@ def test_reports(tmp_path: Any, suffix: str) -> None:
         assert b"a&lt;b" in data and b"a<b" not in data
     with pytest.raises(ValueError, match="path must end in one of"):
         counts.save_report(tmp_path / "r.pdf")
+
+
+def test_plain_counts() -> None:
+    plain = ClassCounts.of_pixels([100, 20.0, 0], "road,car,sign")
+    assert plain.pixels.tolist() == [100, 20, 0]
+    assert (plain.names, plain.images, plain.total) == (("road", "car", "sign"), 0, 120)
+    assert (plain + plain).pixels.tolist() == [200, 40, 0]
+    assert balance.class_weights(plain).tolist() == [1.2, 6.0, 0.0]
+    for method in ("inverse", "enet", "effective"):
+        counted = balance.class_counts(np.array([[0] * 30 + [1] * 10]))
+        want = balance.class_weights(counted, method)
+        for each in ([30, 10], np.array([30, 10], np.uint8), (30.0, 10.0)):
+            assert np.array_equal(balance.class_weights(each, method), want)
+
+
+@pytest.mark.parametrize(
+    ("plain", "method", "text"),
+    [
+        ([3, 1], "median", "class_weights: method 'median' needs the pixels of the images that"),
+        ([3, -1], "inverse", "class_weights: counts must be whole numbers, at least 0, one for"),
+        ([0.5, 0.5], "inverse", "class_weights: counts must be whole numbers"),
+        ([[3, 1]], "inverse", "class_weights: counts must be whole numbers"),
+        ([0, 0], "inverse", "class_weights: counts must hold at least one pixel; got none."),
+        ([], "inverse", "class_weights: counts must "),
+        (["a"], "inverse", "class_weights: counts must be whole numbers"),
+        ([float("nan")], "inverse", "class_weights: counts must be whole numbers"),
+        ("3,1", "inverse", "class_weights: counts must be a ClassCounts, as from class_counts, or"),
+        (3, "inverse", "class_weights: counts must be a ClassCounts, as from class_counts, or"),
+    ],
+)
+def test_what_is_no_plain_counts(plain: Any, method: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        balance.class_weights(plain, method)
+    assert str(caught.value).startswith(text)

@@ -152,3 +152,60 @@ def test_refusals_are_one_line(cli: Any, labels: Any, tmp_path: Any, args: Any, 
     code, out, err = cli(*(a.format(labels=labels[0], tmp=tmp_path) for a in args))
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+PLAIN = {
+    "counts.json": ("[100, 20, 5]", None),
+    "named.json": ('{"road": 100, "car": 20, "sign": 5}', ["road", "car", "sign"]),
+    "line.csv": ("100,20,5\n", None),
+    "table.csv": ("class,pixels\nroad,100\ncar,20\nsign,5\n", ["road", "car", "sign"]),
+    "column.csv": ("100\n20\n5\n", None),
+    "counts.npy": ("", None),
+}
+
+
+@pytest.mark.parametrize("name", [None, *PLAIN])
+def test_weights_of_plain_counts(cli: Any, tmp_path: Any, name: str | None) -> None:
+    given, out, names = "100,20,5", tmp_path / "w.json", None
+    if name is not None:
+        given, (text, names) = tmp_path / name, PLAIN[name]
+        given.write_text(text)
+        if given.suffix == ".npy":
+            np.save(given, np.array([100, 20, 5]))
+    code, told, err = cli("weights", given, "-o", out)
+    assert (code, err) == (0, "")
+    assert json.loads(out.read_text()) == balance.class_weights([100, 20, 5]).tolist()
+    assert all(word in told for word in names or ())
+    code, told, _ = cli("weights", given, "--classes", "a1,b2,c3")
+    assert code == 0
+    assert "b2" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "text"),
+    [
+        ("100,20", ("--method", "median"), "plain counts do not tell"),
+        ("100,20", ("--classes", "a,b,c"), "names must be one string for each of 2 classes"),
+        ("100,20", ("--classes", "3"), "--classes 3: there are counts of 2 classes."),
+        ("0,0", (), "counts must hold at least one pixel"),
+        ("bad.csv", (), "bad.csv: expected counts in one line, or a line `name,count` for each"),
+        ("bad.json", (), "bad.json: "),
+    ],
+)
+def test_plain_counts_are_refused(
+    cli: Any, tmp_path: Any, monkeypatch: Any, given: str, options: Any, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.csv").write_text("road,1.5\ncar,x\n")
+    (tmp_path / "bad.json").write_text('["a", 1]')
+    code, out, err = cli("weights", given, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert text in err
+
+
+def test_a_row_of_labels_is_no_counts_where_one_axis_is_asked_for(cli: Any, tmp_path: Any) -> None:
+    np.save(tmp_path / "row.npy", np.array([0, 0, 0, 1]))
+    code, out, _ = cli("weights", tmp_path / "row.npy", "--spatial-dims", 1, "--quiet")
+    assert (code, out) == (0, "")
+    cli("weights", tmp_path / "row.npy", "--spatial-dims", 1, "-o", tmp_path / "w.json")
+    assert len(json.loads((tmp_path / "w.json").read_text())) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,11 +84,20 @@ def test_info_names_versions_builds_and_threads(cli, monkeypatch):
     assert "click" in rows
 
 
-def test_info_says_what_is_not_installed(cli, monkeypatch):
+def test_info_lists_every_optional_package(cli, monkeypatch):
+    from softmax2d import extras
     from softmax2d.cli import _info
 
-    monkeypatch.setattr(_info, "_OPTIONAL", (("no-such-package", "nothing"),))
-    assert "no-such-package   not installed (nothing)" in cli("info")[1]
+    lines = cli("info")[1].splitlines()
+    listed = {line.split()[0] for line in lines}
+    every = extras.requirements()
+    assert {p for e in every if e not in ("test", "dev") for p in every[e]} <= listed
+    assert any(re.fullmatch(r"rasterio +\S+ \(geotiff\)", line) for line in lines)
+    assert any(re.fullmatch(r"tifffile +\S+ \(cli, demo, tiff\)", line) for line in lines)
+    monkeypatch.setattr(_info, "version_of", lambda name: None if name == "zarr" else "1.0")
+    out = cli("info")[1].splitlines()
+    assert f"{'zarr':<18}missing (zarr)" in out
+    assert f"{'h5py':<18}1.0 (hdf5)" in out
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_eight_bits_of_confidence(cli, tmp_path, suffix):
     code, text, _ = cli(saved(tmp_path / "in.npy", scores), *args)
     assert code == 0
     assert "255 is log C" in text
-    assert "1 pixels have no probabilities" in text
+    assert "1 pixel without probabilities" in text
     expected = s2d.segment(scores, outputs=ALL)
     for name in ALL[1:]:
         found = read(tmp_path / f"out.{name}.{suffix}")
@@ -263,7 +263,7 @@ def test_names_and_areas_in_the_summary(cli, tmp_path, as_file):
     assert "3 classes, 4 × 5 pixels, float64" in text
     lines = [line.split() for line in text.splitlines()]
     assert ["1", "wide", "sky", "19", "pixels", "95.00", "%"] in lines
-    assert ["0", "road", "1", "pixels", "5.00", "%"] in lines
+    assert ["0", "road", "1", "pixel", "5.00", "%"] in lines
     assert "tree" not in text
 
 

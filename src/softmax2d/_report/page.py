@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from softmax2d._report.charts import Array, Bars, Chart, Confusion, Curve, Reliability
-from softmax2d._report.text import Rows
+from softmax2d._report.text import Rows, quantity
 
 _SIDE, _LOW, _LEFT = 360, 70, 50  # diagram's side, height of the histogram below, left margin
 _NAMED = 60  # classes, at most, whose names are written beside the matrix
@@ -72,7 +72,7 @@ def _reliability(chart: Reliability) -> str:
     for i in np.flatnonzero(count).tolist():
         mean, right, left = confidence[i] * _SIDE, accuracy[i] * _SIDE, edges[i] * _SIDE
         title = (
-            f"{edges[i]:.3f} to {edges[i + 1]:.3f}: {count[i]} pixels, mean confidence "
+            f"{edges[i]:.3f} to {edges[i + 1]:.3f}: {quantity(count[i], 'pixel')}, mean confidence "
             f"{confidence[i]:.4f}, accuracy {accuracy[i]:.4f}"
         )
         parts.append(_rect("bar", left, _SIDE - right, wide * 0.94, right, title))
@@ -92,8 +92,9 @@ def _cells(chart: Confusion, step: float) -> list[str]:
     parts, names, shares = [], chart.names, chart.shares
     for truth, label in np.argwhere(chart.pixels).tolist():
         x, y, share = label * step, truth * step, shares[truth, label]
+        pixels = quantity(chart.pixels[truth, label], "pixel")
         title = (
-            f"truth {names[truth]}, label {names[label]}: {chart.pixels[truth, label]} pixels, "
+            f"truth {names[truth]}, label {names[label]}: {pixels}, "
             f"{100 * share:.2f} % of the truth"
         )
         opacity = f' fill-opacity="{0.06 + 0.94 * share:.3f}"'

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from softmax2d._gate.arrays import Array
+from softmax2d._gate.arrays import Array, as_array, describe
+from softmax2d._pictures.classes import read_names
 from softmax2d._records.fields import Field, class_names, count, counts, optional, read_only, texts
 from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars
@@ -81,6 +83,38 @@ class ClassCounts(Reported, Saved):
         if (self.pixels_with < self.pixels).any():
             raise ValueError(f"{where}: pixels_with must not be below pixels.")
         set_field(self, "names", class_names(where, self.names, self.classes))
+
+    @classmethod
+    def of_pixels(
+        cls, pixels: Any, names: str | os.PathLike[str] | Sequence[str] | None = None
+    ) -> Self:
+        """Plain counts, one for each class, of which no image is known.
+
+        Parameters
+        ----------
+        pixels : array, shape (C,)
+            Whole numbers, at least 0.
+        names : sequence of str, path or str, optional
+            One for each class; also ``"a,b,c"``, or a text file with one a line.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not as above.
+        """
+        where = "ClassCounts"
+        array = as_array(where, "pixels", pixels, "0")
+        whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and (array % 1 == 0).all())
+        if array.ndim != 1 or not whole or (array < 0).any() or (array >= 2**63).any():
+            raise ValueError(
+                f"{where}: pixels must be whole numbers, at least 0, one for each class, shape "
+                f"(C,); got {describe(array)}."
+            )
+        counts = array.astype(np.int64)
+        if isinstance(names, str | os.PathLike):
+            names = read_names(names)
+        listed = None if names is None else tuple(names)
+        return cls(counts, np.zeros_like(counts), counts, 0, 0, listed)
 
     @property
     def classes(self) -> int:

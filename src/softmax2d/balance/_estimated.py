@@ -107,9 +107,10 @@ class EstimatedPrior(Reported, Saved):
         """The report before it has a format: shares by class, likelihood, warnings."""
         names = printable(self.names, len(self.prior))
         state = "converged" if self.converged else "not converged"
+        steps, passes = quantity(self.iterations, "step"), quantity(self.passes, "pass")
         lines = [
-            f"{quantity(self.pixels, 'pixel')}, {state} after {self.iterations} steps, "
-            f"{self.passes} passes; log-likelihood {self.log_likelihoods[-1]:.6g} nats a pixel",
+            f"{quantity(self.pixels, 'pixel')}, {state} after {steps}, {passes}; "
+            f"log-likelihood {self.log_likelihoods[-1]:.6g} nats a pixel",
             *(f"beware: {warning}" for warning in self.warnings),
         ]
         rows = [["class", "source", "estimate", "mean probability", "bias"]]
@@ -117,8 +118,8 @@ class EstimatedPrior(Reported, Saved):
             values = map(share, (self.source_prior[c], self.prior[c], self.mean_posterior[c]))
             rows.append([name, *values, f"{self.bias[c]:+.4f}"])
         series = [("source", self.source_prior.tolist()), ("estimate", self.prior.tolist())]
-        steps = list(map(float, range(len(self.log_likelihoods))))
-        course = [("log-likelihood", steps, self.log_likelihoods)]
+        count = list(map(float, range(len(self.log_likelihoods))))
+        course = [("log-likelihood", count, self.log_likelihoods)]
         charts = (
             Bars("Share of each class", names, series),
             Curve("Convergence", "step", "log-likelihood (nats a pixel)", course),

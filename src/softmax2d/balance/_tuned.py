@@ -195,7 +195,8 @@ class TunedBias(Reported, Saved):
         rows = [["", "before", "after", "change"]]
         for name in ("accuracy", "mean_accuracy", "mean_iou"):
             pair = getattr(self.before, name), getattr(self.after, name)
-            rows.append([name.replace("_", " "), *change(*pair)])
+            words = name.replace("_", " ").replace("iou", "IoU")
+            rows.append([words, *change(*pair)])
         return [*rows, ["negative log-likelihood", *change(*self.nll)]]
 
     def _class_rows(self, names: list[str]) -> Rows:

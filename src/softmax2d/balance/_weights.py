@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
@@ -52,8 +53,24 @@ _FORMULAS: dict[str, Callable[[ClassCounts, float], Array]] = {
 }
 
 
+def _counts_of(where: str, given: Any) -> ClassCounts:
+    """Counts, also from a plain number for each class."""
+    if isinstance(given, ClassCounts):
+        return given
+    if isinstance(given, str | bytes) or not hasattr(given, "__len__"):
+        raise TypeError(
+            f"{where}: counts must be a ClassCounts, as from class_counts, or a count for each "
+            f"class; got {type(given).__name__}."
+        )
+    try:
+        return ClassCounts.of_pixels(given)
+    except (TypeError, ValueError) as error:
+        text = str(error).removeprefix("ClassCounts: ").replace("pixels", "counts", 1)
+        raise type(error)(f"{where}: {text}") from None
+
+
 def class_weights(
-    counts: ClassCounts,
+    counts: ClassCounts | ArrayLike,
     method: Method = "inverse",
     *,
     normalize: Normalize = "none",
@@ -64,12 +81,13 @@ def class_weights(
 
     Parameters
     ----------
-    counts : ClassCounts
+    counts : ClassCounts, or array, shape (C,)
         Of the training labels, N pixels, n[c] of class c.
     method : "inverse" | "median" | "enet" | "effective"
         ``"inverse"``: inverse frequency, N / n[c].
         ``"median"``: median frequency balancing [1]_, median(f) / f[c], where f[c] is n[c] over the
-        pixels of the images that contain c, and the median is over the classes that occur.
+        pixels of the images that contain c, and the median is over the classes that occur. Plain
+        counts say nothing of images.
         ``"enet"``: 1 / ln(offset + n[c] / N) [2]_; between 1.42 and 50.5 with the paper's offset.
         ``"effective"``: inverse effective number of samples [3]_, (1 - beta) / (1 - beta^n[c]).
     normalize : "none" | "mean" | "sum"
@@ -91,9 +109,10 @@ def class_weights(
     Raises
     ------
     TypeError
-        ``counts`` is no ClassCounts; ``beta`` or ``offset`` no number.
+        ``counts`` is neither of the two; ``beta`` or ``offset`` no number.
     ValueError
-        Another method or normalisation; ``beta`` or ``offset`` out of range; no pixel at all.
+        Another method or normalisation; ``"median"`` of plain counts; ``beta`` or ``offset`` out of
+        range; no pixel at all.
 
     References
     ----------
@@ -112,19 +131,22 @@ def class_weights(
     [1.3333, 4.0]
     >>> balance.class_weights(counts, "median", normalize="mean").tolist()
     [0.5, 1.5]
+    >>> balance.class_weights([30, 10]).round(4).tolist()
+    [1.3333, 4.0]
     """
     where = "class_weights"
-    if not isinstance(counts, ClassCounts):
-        raise TypeError(
-            f"{where}: counts must be a ClassCounts, as from class_counts; "
-            f"got {type(counts).__name__}."
-        )
+    counts = _counts_of(where, counts)
     one_of(where, "method", method, METHODS)
     one_of(where, "normalize", normalize, NORMALIZATIONS)
     beta = number_between(where, "beta", beta, 0, math.nextafter(1, 0))
     offset = number_between(where, "offset", offset, math.nextafter(1, 2))
     if not counts.total:
         raise ValueError(f"{where}: counts must hold at least one pixel; got none.")
+    if method == "median" and not counts.images:
+        raise ValueError(
+            f"{where}: method 'median' needs the pixels of the images that hold each class, which "
+            "plain counts do not tell: take a ClassCounts, as from class_counts, or another method."
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = _FORMULAS[method](counts, offset if method == "enet" else beta)
     weights = np.where(np.isfinite(weights), weights, 0.0)

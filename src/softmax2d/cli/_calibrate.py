@@ -106,11 +106,11 @@ def _say(measured: Assessment) -> None:
     """Print the map and its measures before and after; warnings on standard error."""
     found, figure = measured.calibration, measured.figure()
     click.echo(measured.before.figure().lines[0])
-    scale = found.temperature
+    scale, passes = found.temperature, _results.quantity(found.iterations, "pass")
     if isinstance(scale, float) and found.bias is None:
-        click.echo(f"temperature {scale:.6g}, {found.iterations} passes")
+        click.echo(f"temperature {scale:.6g}, {passes}")
     else:
-        click.echo(f"{found.method}, {found.iterations} passes\n")
+        click.echo(f"{found.method}, {passes}\n")
         click.echo(replace(figure, tables=figure.tables[1:]).text(_LISTED))
     if found.at_bound:
         low, high = found.bounds
@@ -118,7 +118,8 @@ def _say(measured: Assessment) -> None:
     if not found.converged:
         click.echo("not converged: the best map seen is kept", err=True)
     if found.left_out:
-        click.echo(f"{found.left_out} pixels were left out: no finite loss", err=True)
+        left_out = _results.quantity(found.left_out, "pixel")
+        click.echo(f"{left_out} left out: no finite loss", err=True)
     if found.note:
         click.echo(found.note, err=True)
     changed = np.ptp(scale) > 0 or found.bias is not None

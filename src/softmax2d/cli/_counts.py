@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, class_counts, class_weights, weights_figure
-from softmax2d.cli import _options, _paths, _results
+from softmax2d.cli import _options, _paths, _plain_counts, _results
 from softmax2d.stream import Results, Unusable
 
 _COUNTING = (
@@ -77,23 +77,28 @@ def weights(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    """Weights of the classes for a loss, from counts.json or from LABELS.
+    """Weights of the classes for a loss, from counts or from LABELS.
 
-    LABELS is a file that `softmax2d counts -o` wrote, or what `counts` takes. OUT is a list of
-    numbers for the weight= of a loss.
+    LABELS is a file that `softmax2d counts -o` wrote, or what `counts` takes; or plain counts, one
+    for each class: 100,20,5 itself, a .json with [100, 20, 5] or {"road": 100, "car": 20}, a .csv
+    with such a line or with a line `road,100` for each class, a .npy of shape (C,). OUT is a list
+    of numbers for the weight= of a loss.
 
     \b
     Examples:
       softmax2d weights counts.json --method median -o weights.json
       softmax2d weights train/*.png --ignore-index 255 --method enet
+      softmax2d weights 4120,310,57 --classes road,car,sign
 
     \b
     Exit codes: as of `softmax2d counts`.
     """
     _paths.check_json(out)
-    files = _paths.files_of(labels)
+    text = _plain_counts.written(labels)
+    files = [] if text else _paths.files_of(labels)
     results = Results([] if out is None else [out], files, overwrite, report=report)
-    found = _load_or_count(files, **rest)
+    plain = _plain_counts.of_text(labels[0].name) if text else _plain_counts.of_files(files, **rest)
+    found = _named(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
     made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )
@@ -122,6 +127,20 @@ def _count(labels: list[Path], classes: str | None, **asked: Any) -> ClassCounts
     found: ClassCounts = _results.plainly(
         lambda: class_counts(labels, **known, **asked), "class_counts"
     )
+    return found
+
+
+def _named(pixels: Any, names: Any, classes: str | None) -> ClassCounts:
+    """Plain counts with names of the classes, those of --classes before those of the file."""
+
+    def make() -> ClassCounts:
+        count = len(pixels)
+        if classes is not None and classes.isdecimal() and int(classes) != count:
+            raise Unusable(f"--classes {classes}: there are counts of {count} classes.")
+        listed = classes is not None and not classes.isdecimal()
+        return ClassCounts.of_pixels(pixels, classes if listed else names)
+
+    found: ClassCounts = _results.plainly(make, "ClassCounts")
     return found
 
 

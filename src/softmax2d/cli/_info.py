@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 
 import click
 import numpy as np
 
 import softmax2d
+from softmax2d.extras import requirements, version_of
 
-# Package, and what it is for here.
-_OPTIONAL = (
-    ("click", "command line"),
-    ("pillow", "PNG"),
-    ("tifffile", "TIFF"),
-    ("ml_dtypes", "bfloat16"),
-    ("scikit-image", "demo"),
-    ("matplotlib", "demo"),
-    ("scipy", "compared with in the demo"),
-    ("torch", "compared with in the demo"),
-)
+# Extras that hold others, or that users do not need.
+_LEFT_OUT = ("all", "test", "dev")
+# What is used where it is there, and belongs to no extra that is listed.
+_OTHERS = {"xarray": "DataArrays", "threadpoolctl": "threads"}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _optional() -> list[tuple[str, str]]:
+    """Every optional package: its version or ``missing``, and the extras that hold it."""
+    holders: dict[str, list[str]] = {}
+    for extra, packages in requirements().items():
+        for package in packages if extra not in _LEFT_OUT else ():
+            holders.setdefault(package, []).append(extra)
+    known = {package: ", ".join(extras) for package, extras in holders.items()} | _OTHERS
+    order = sorted(known, key=str.lower)
+    return [(name, f"{version_of(name) or 'missing'} ({known[name]})") for name in order]
 
 
 def _threads_from() -> str:
@@ -42,7 +39,8 @@ def _threads_from() -> str:
 def info() -> None:
     """Print versions, instruction sets, threads.
 
-    The lines that a bug report needs.
+    The lines that a bug report needs; of each optional package its version or `missing`, and the
+    extras that hold it.
 
     \b
     Examples:
@@ -63,6 +61,6 @@ def info() -> None:
         ("Python", f"{platform.python_version()} ({platform.system()}, {platform.machine()})"),
         ("NumPy", np.__version__),
     ]
-    rows += [(name, f"{_version(name) or 'not installed'} ({use})") for name, use in _OPTIONAL]
+    rows += _optional()
     for name, text in rows:
         click.echo(f"{name:<18}{text}")

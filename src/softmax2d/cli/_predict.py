@@ -10,6 +10,7 @@ import click
 from softmax2d.cli import _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import LISTED, say_notes
+from softmax2d.cli._results import quantity
 from softmax2d.cli._segment import WORDS
 from softmax2d.stream import predict as predict_file
 
@@ -93,16 +94,19 @@ def predict(
     if quiet:
         return
     size = " × ".join(map(str, found.shape))
-    click.echo(f"{click.format_filename(image)}: {size} pixels, {found.classes} classes")
+    click.echo(f"{click.format_filename(image)}: {size} pixels, {quantity(found.classes, 'class')}")
     for name, path in paths.items():
         click.echo(f"  {name:<10}  {click.format_filename(path)}")
     areas = sorted(found.counts.areas.items(), key=lambda pair: (-pair[1], pair[0]))
     for label, area in areas[:LISTED]:
         name = found.names[label] if found.names else ""
-        click.echo(f"  {label:>5}  {name}  {area} pixels  {100 * area / found.pixels:.2f} %")
+        click.echo(
+            f"  {label:>5}  {name}  {quantity(area, 'pixel')}  {100 * area / found.pixels:.2f} %"
+        )
     if found.counts.ignored:
-        click.echo(f"  {found.counts.ignored} pixels are no data")
+        click.echo(f"  {quantity(found.counts.ignored, 'pixel')} without data")
     without = found.counts.nan + found.counts.minus_inf
     if without:
-        click.echo(f"  {without} pixels have no probabilities (NaN, +inf or only -inf): NaN there")
+        lacking = f"{quantity(without, 'pixel')} without probabilities"
+        click.echo(f"  {lacking} (NaN, +inf or only -inf): NaN there")
     click.echo(f"  {found.seconds:.2f} s")

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from softmax2d.calibrate import Calibration
+from softmax2d.cli._results import quantity
 from softmax2d.stream import Summary
 
 LISTED = 20
@@ -45,7 +46,7 @@ def input_line(logits: Path, found: Summary) -> str:
             sides = f"{' × '.join(map(str, own))} to the truth's {' × '.join(map(str, fine))}"
             coarse = f", interpolated from {sides} ({kind})"
     name = click.format_filename(logits)
-    return f"{name}: {found.classes} classes, {size} pixels{coarse}, {found.dtype}"
+    return f"{name}: {quantity(found.classes, 'class')}, {size} pixels{coarse}, {found.dtype}"
 
 
 def summary(
@@ -59,10 +60,11 @@ def summary(
         _areas(found)
     counts = found.counts
     if counts.ignored:
-        click.echo(f"  {counts.ignored} pixels are no data")
+        click.echo(f"  {quantity(counts.ignored, 'pixel')} without data")
     without = counts.nan + counts.minus_inf
     if without:
-        click.echo(f"  {without} pixels have no probabilities (NaN, +inf or only -inf): NaN there")
+        lacking = f"{quantity(without, 'pixel')} without probabilities"
+        click.echo(f"  {lacking} (NaN, +inf or only -inf): NaN there")
     resumed = f", {found.tiles_resumed} of {found.tiles} tiles were there"
     click.echo(f"  {found.seconds:.2f} s{resumed if found.tiles_resumed else ''}")
 
@@ -85,6 +87,7 @@ def _areas(found: Summary) -> None:
     total = max(1, found.pixels)
     for c in order[:LISTED]:
         share = 100 * areas[c] / total
-        click.echo(f"  {c:>5}  {listed[c]:<{width}}  {areas[c]:>12} pixels  {share:6.2f} %")
+        noun = "pixel " if areas[c] == 1 else "pixels"
+        click.echo(f"  {c:>5}  {listed[c]:<{width}}  {areas[c]:>12} {noun}  {share:6.2f} %")
     if len(order) > LISTED:
-        click.echo(f"         and {len(order) - LISTED} smaller classes")
+        click.echo(f"         and {quantity(len(order) - LISTED, 'smaller class')}")

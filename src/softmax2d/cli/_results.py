@@ -13,6 +13,11 @@ from softmax2d.stream import StreamError, Unusable
 LISTED = 30
 
 
+def quantity(count: int, noun: str) -> str:
+    """``1 pixel``, ``2 pixels``, ``3 classes``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' * noun.endswith('s') or 's'}"
+
+
 def plainly(call: Callable[[], Any], where: str) -> Any:
     """Call a function of the library, and turn its TypeError and ValueError into Unusable."""
     try:
