@@ -13,7 +13,7 @@ import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require
 from softmax2d._files.source.bombs import refuse_bomb
-from softmax2d._files.source.presentation import Look
+from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source
@@ -68,7 +68,7 @@ class Hdf5Source(Source):
         self.class_axis = class_axis_of(self.axes)
         names = found.attrs.get("class_names")
         self.names = None if names is None else tuple(str(name) for name in names)
-        self.nodata = _nodata(found.attrs)
+        self.nodata, self.meaning = _nodata(found.attrs), meaning_in(found.attrs)
         fill = _number(found.attrs, "_FillValue")
         self.nan_is_nodata = fill is not None and isnan(fill)
         factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
@@ -294,8 +294,9 @@ def _fill_dataset(file: Any, staged: Any, look: Look) -> None:
     found = file.create_dataset(look.what, shape, dtype, track_times=False, **packed)
     if look.names is not None:
         found.attrs["class_names"] = list(look.names)
-    for name, value in (("nodata", look.nodata), ("scale", look.scale)):
-        if value is not None:
+    said = {"nodata": look.nodata, "scale": look.scale, "scale_factor": look.scale}
+    for name, value in (said | {"meaning": meaning_of(look)}).items():
+        if value is not None and value == value:  # NaN says itself that there is nothing
             found.attrs[name] = value
     whole = tuple(slice(0, n) for n in shape)
     for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):

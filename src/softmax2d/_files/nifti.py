@@ -23,12 +23,11 @@ from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.nifti_headers import (
     KINDS,
-    PROBABILITIES,
     affine_of,
     extensions_in,
     header_in,
+    meaning_said,
     result_header,
-    says_probabilities,
 )
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space
@@ -68,7 +67,7 @@ class _Head:
             shape = tuple(int(n) for n in header["dim"][1 : int(header["dim"][0]) + 1])
             self.affine = affine_of(header, shape).tolist()
             self.unit = _UNITS.get(int(header["xyzt_units"]) & 7, "")
-            self.meaning = PROBABILITIES if says_probabilities(header) else None
+            self.meaning = meaning_said(header)
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
         except Exception as error:  # any type: nibabel on damaged bytes

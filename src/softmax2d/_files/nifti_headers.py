@@ -22,7 +22,7 @@ from softmax2d._errors import require
 from softmax2d._files.source.presentation import Look, Space
 
 KINDS = {348: "Nifti1Header", 540: "Nifti2Header"}  # nibabel's names, by length in bytes
-PROBABILITIES = "probabilities"  # intent_name of a volume of them
+_NAMED = {"probs": "probabilities", "logits": "logits"}  # intent_name of such results
 _LABEL, _ESTIMATE = 1002, 1001  # intent codes: an index into names; an estimate of intent_name
 _COMMENT, _CIFTI = 6, 32  # codes of extensions: a text; axes that a result no longer has
 _PACKED = 1 << 15  # extents that NIfTI-1 no longer holds
@@ -142,15 +142,16 @@ def result_header(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> b
 def _state_intent(header: Any, what: str) -> None:
     """Say what the numbers are."""
     header["intent_code"] = _LABEL if what in ("labels", "top_labels") else _ESTIMATE
-    header["intent_name"] = (PROBABILITIES if what == "probs" else what).encode()
+    header["intent_name"] = (_NAMED.get(what) or what).encode()
     for name in ("intent_p1", "intent_p2", "intent_p3"):
         header[name] = 0
 
 
-def says_probabilities(header: Any) -> bool:
-    """Return whether a header says, as our results do, that its numbers are probabilities."""
-    name = bytes(header["intent_name"]).strip(b" \0")
-    return int(header["intent_code"]) == _ESTIMATE and name == PROBABILITIES.encode()
+def meaning_said(header: Any) -> str | None:
+    """Return what a header says, as our results do, that its numbers are; None of any other."""
+    name = bytes(header["intent_name"]).strip(b" \0").decode("latin-1")
+    known = int(header["intent_code"]) == _ESTIMATE and name in _NAMED.values()
+    return name if known else None
 
 
 def _header_at(space: Space) -> tuple[Any, Extensions]:

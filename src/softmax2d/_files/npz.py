@@ -34,6 +34,8 @@ from softmax2d._files.source.regular import choose_name, open_regular
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
+_OURS = "probs"  # the member of our results
+_NNUNET = ("probabilities", "softmax")  # of version 2 and 1
 # Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -87,10 +89,21 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
         if info.compress_type != zipfile.ZIP_STORED:
             _check_ratio(path, header, info.compress_size)
             unpack = partial(_unpack, path, key, header)
-            return PackedSource(path, file, header.shape, header.dtype, unpack)
+            packed = PackedSource(path, file, header.shape, header.dtype, unpack)
+            return _describe(packed, info.filename)
         start = _find_start(path, file, info) + header.length
         check_size(path, header, size - start)
-        return source_in(path, os.dup(file.fileno()), header, start)
+        return _describe(source_in(path, os.dup(file.fileno()), header, start), info.filename)
+
+
+def _describe(source: Source, member: str) -> Source:
+    """State what a member's name says of its numbers: ours, and nnU-Net's with classes first."""
+    name = member.removesuffix(".npy")
+    if name in (_OURS, *_NNUNET) and source.dtype.kind == "f":
+        source.meaning = "probabilities"
+        if name in _NNUNET and len(source.shape) > 2:
+            source.class_axis = 0
+    return source
 
 
 def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:

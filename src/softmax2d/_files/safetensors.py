@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, unicode
-from softmax2d._files.source.presentation import Look
+from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
 from softmax2d.extras import install_command
@@ -119,6 +119,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
     told = header.get("__metadata__")
     names = told.get(_NAMES) if isinstance(told, dict) else None
     source.names = tuple(map(unicode, names.split("\n"))) if isinstance(names, str) else None
+    if dtype.kind == "f" or dtype.name == "bfloat16":
+        source.meaning = meaning_in(told if isinstance(told, dict) else {})
     return source
 
 
@@ -136,8 +138,11 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     if look.names is not None:
         told[_NAMES] = "\n".join(look.names)
     for name, value in (("nodata", look.nodata), ("scale", look.scale)):
-        if value is not None:
+        if value is not None and value == value:  # NaN says itself that there is nothing
             told[name] = repr(value)
+    meaning = meaning_of(look)
+    if meaning is not None and look.scale is None:  # numbers that a factor makes so are none
+        told["meaning"] = meaning
     entry = {"dtype": code, "shape": list(staged.shape), "data_offsets": [0, size]}
     header = json.dumps(({"__metadata__": told} if told else {}) | {look.what: entry}).encode()
     header += b" " * (-len(header) % 8)

@@ -186,7 +186,9 @@ def _plan_results(
     bare = Source()  # the image's place without its bands' names, which are no classes
     bare.path, bare.shape, bare.dtype = source.path, source.shape, source.dtype
     bare.space, bare.chunks = source.space, None
-    styles = looks(plan.operation, bare, None, style)
+    # Results of pixels without data are NaN, whatever the image says of them.
+    operation = replace(plan.operation, nodata=0.0 if plan.blend.channels.masks else None)
+    styles = looks(operation, bare, None, style)
     made = targets(plan.operation, paths, tiling, styles)
     made = [replace(target, chunks=None) for target in made]  # bands are no chunks
     head = run_header(source, plan.operation, tiling, made)

@@ -104,6 +104,9 @@ def turn_space(space: Space, orientation: int) -> Space:
     for name in ("spacing", "units"):
         if len(fields.get(name, ())) == len(space.size):
             fields[name] = list(turn_sizes(tuple(fields[name]), orientation, rows))
+    if "resolution" in fields:  # along rows and columns, and the unit
+        down, across, unit = fields["resolution"]
+        fields["resolution"] = [*turn_sizes((down, across), orientation, 0), unit]
     return replace(space, size=turn_sizes(space.size, orientation, rows), fields=fields)
 
 

@@ -22,7 +22,7 @@ from softmax2d._files.source.orientation import TAG, known_orientation
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
 
-_PLACE_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, transformation, keys
+_PLACE_TAGS = (33550, 33922, 34264, 34735, 50844)  # scale, tie points, transform, keys, RPCs
 _METADATA, _NODATA = 42112, 42113  # text, in XML; a number, as text
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 

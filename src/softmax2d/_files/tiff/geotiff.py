@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import isnan, prod
+from math import inf, isnan, prod
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import numpy as np
 from softmax2d._errors import Failed, Path, Refused, StreamError, require
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
-from softmax2d._files.source.presentation import Look, Space
+from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
 
 _BLOCK = 512  # pixels: side of a result's tiles by default
-_NAMES = "softmax2d_class_names"
+_NAMES, _MEANING = "softmax2d_class_names", "softmax2d_meaning"
+_POINT = "AREA_OR_POINT"
+_RESOLUTION = ("TIFFTAG_YRESOLUTION", "TIFFTAG_XRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 _ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # closes .aux.xml, .ovr, .msk and world files
     "GDAL_PAM_ENABLED": "NO",
@@ -101,6 +104,7 @@ class GeoSource(Source):
             self.names = _names(file)
             self.palette, self.transparent = _palette(file)
             self.alpha, self.bits = _alpha(file), _bits(file)
+            self.meaning = meaning_in({"meaning": _tags(file).get(_MEANING)})
         size = prod(self.shape) * self.dtype.itemsize
         refuse_bomb(path, size, os.path.getsize(path))
         if not fill:
@@ -153,7 +157,33 @@ def _space(file: Any) -> Space:
     }
     if points:
         fields["points"] = [[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]
+    with suppress(KeyError, ValueError, TypeError):  # incomplete ones
+        if file.rpcs is not None:
+            fields["rpcs"] = file.rpcs.to_gdal()
+    tags = _tags(file)
+    if tags.get(_POINT) == "Point":
+        fields["point"] = True
+    fields |= _resolution(tags)
     return Space("geotiff", file.shape, fields)
+
+
+def _tags(file: Any) -> dict[str, str]:
+    """Return the metadata of a file; none where they are Latin-1 of older programs."""
+    try:
+        return dict(file.tags())
+    except UnicodeDecodeError:
+        return {}
+
+
+def _resolution(tags: dict[str, str]) -> dict[str, Any]:
+    """Return pixels per unit along rows and columns, and TIFF's number of the unit."""
+    said = [re.match(r"[0-9.eE+-]{1,30}", tags.get(name, "")) for name in _RESOLUTION]
+    try:
+        down, across, unit = (float(found[0]) if found else 0.0 for found in said)
+    except ValueError:
+        return {}
+    known = 0 < down < inf and 0 < across < inf and unit in (1, 2, 3)
+    return {"resolution": [down, across, int(unit)]} if known else {}
 
 
 def _names(file: Any) -> tuple[str, ...] | None:
@@ -277,6 +307,8 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
         profile["gcps"] = points
     elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # the identity means no place
         profile["transform"] = rasterio.Affine(*fields["transform"])
+    if "rpcs" in fields:
+        profile["rpcs"] = rasterio.rpc.RPC.from_gdal(fields["rpcs"])
     step = (1,) * (len(shape) - 2) + (profile.get("blockysize", shape[-2]),)
     with rasterio.open(draft, "w", **profile) as file:
         for number in range(profile["count"]):
@@ -291,7 +323,16 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
 
 
 def _write_tags(file: Any, look: Look, count: int) -> None:
-    """Write names, colours and scale."""
+    """Write names, colours, scale, and what the numbers are."""
+    fields = {} if look.space is None else look.space.fields
+    if fields.get("point"):  # the transform stays: GDAL moves it by half a pixel in the file
+        file.update_tags(**{_POINT: "Point"})
+    if "resolution" in fields:
+        file.update_tags(**dict(zip(_RESOLUTION, map(str, fields["resolution"]), strict=True)))
+    if meaning_of(look) is not None:
+        file.update_tags(**{_MEANING: meaning_of(look)})
+    if count == 1:
+        file.descriptions = (look.what,)
     if look.names is not None:
         file.update_tags(**{_NAMES: "\n".join(look.names)})
         if look.class_axis is not None and count == len(look.names):

@@ -24,7 +24,7 @@ from softmax2d._files.source.presentation import Look, Space, check_palette
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.tiff import ome
+from softmax2d._files.tiff import ome, resolution
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 
 # Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
@@ -203,6 +203,7 @@ def _set_axes(source: Source, series: Any) -> None:
         source.palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
     if page.bitspersample in range(9, 16):
         source.bits = page.bitspersample
+    source.meaning = resolution.meaning_of_page(page)
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
         return  # I, Q: pages without a meaning
@@ -216,9 +217,10 @@ def _set_axes(source: Source, series: Any) -> None:
 
 
 def _space(series: Any) -> Space | None:
-    """Return the sizes of pixels in an OME-TIFF; None where it has none."""
-    xml = series.keyframe.parent.ome_metadata
-    return ome.space_of(xml, series.axes, tuple(int(n) for n in series.shape))
+    """Return the sizes of pixels; None where the file has none."""
+    xml, shape = series.keyframe.parent.ome_metadata, tuple(int(n) for n in series.shape)
+    found = ome.space_of(xml, series.axes, shape)
+    return resolution.space_of(series, shape) if found is None else found
 
 
 def _declares_bomb(page: Any, data: bytes, plane: int) -> bool:
@@ -326,7 +328,7 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     shape, dtype = staged.shape, staged.dtype
     presented: dict[str, Any] = {"photometric": "minisblack"}
     told = ome.description(path, shape, dtype, look)
-    about: dict[str, Any] = {}
+    about: dict[str, Any] = resolution.tags_of(shape, dtype, look)
     if told is not None:
         about = {"description": told.encode(), "metadata": None}
     if look.palette is not None:

@@ -125,11 +125,16 @@ def looks(
             common,
             what=name,
             palette=style.palette if name == "labels" else None,
-            nodata=operation.empty if label else None,
+            nodata=operation.empty if label else _float_nodata(stored, operation.nodata),
             class_axis=None if operation.depth(name) is None else geometry.axis,
             scale=top / 255 if eight else None,
         )
     return found
+
+
+def _float_nodata(stored: np.dtype[Any], nodata: float | None) -> float | None:
+    """The number of pixels without data in a result that is no label: NaN where it holds one."""
+    return float("nan") if nodata is not None and stored.kind == "f" else None
 
 
 def targets(
