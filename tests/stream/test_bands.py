@@ -203,6 +203,14 @@ def test_integers_that_no_file_explains(tmp_path, net, dtype, capsys):
     assert err.startswith("softmax2d: the image's ")
 
 
+def test_bytes_that_are_stored_as_floats(net):
+    image = np.moveaxis(RGB, -1, 0).astype(np.float32)
+    summary = run(net, image)[1]
+    assert "float32 numbers are whole, up to 255, and went to the network as" in summary.notes[0]
+    assert not check(net, image, scale=1 / 255).notes
+    assert not check(net, image / 255).notes
+
+
 def test_a_full_range_of_16_bits(net):
     image = np.moveaxis(RGB, -1, 0).astype(np.uint16) * 257
     summary = check(net, image)

@@ -204,6 +204,12 @@ def test_probabilities_keep_their_confidence(dtype, blend):
     assert not summary.notes
 
 
+def test_a_sigmoid_for_each_class_is_noted():
+    summary = run(lambda b: sigmoid(network(b)))[2]
+    assert "do not add up to 1, as after a sigmoid for each class" in summary.notes[0]
+    assert not run(lambda b: sigmoid(network(b)), input="logits")[2].notes
+
+
 def test_probabilities_where_the_middle_is_no_data():
     image = IMAGE.copy()
     image[:, 8:32, 8:42] = -1
@@ -248,7 +254,9 @@ def test_channels_last_in_onnx_files(tmp_path, shape):
     check(path, window=32)
     path = write(tmp_path / "free.onnx", nodes, ["scores"], shape=("N", "a", "b", "c"))
     check(path, layout="channels-last")
-    refused(path, r"layout= \(--layout\)")
+    check(path, window=(16, 24))
+    text = r"It was shown 3 channels, first; .* with --bands \(bands=\), their order with --layout"
+    refused(path, text, layout="channels-first")
 
 
 def test_a_layout_that_may_be_either(tmp_path):
@@ -329,14 +337,35 @@ def test_inputs_of_other_types(tmp_path, takes):
 
 
 def test_inputs_that_are_no_images(tmp_path):
-    path = write(tmp_path / "a.onnx", [conv()], ["scores"], shape=(3, "H", "W"))
-    with pytest.raises(Refused, match="a.onnx: "):
+    nodes = [("Unsqueeze", ["image", "x"], ["u"], {}), conv("scores", "u")]
+    path = write(tmp_path / "a.onnx", nodes, ["scores"], shape=(3, "H", "W"), held={"x": [0]})
+    with pytest.raises(Refused, match=r"takes 3 axes, \(3, \?, \?\); an image of 2 spatial"):
         run(path)
     path = write(tmp_path / "b.onnx", [conv()], ["scores"])
     volume = rng.random((3, 20, 20, 20), np.float32)
     text = r"takes 4 axes, \(\?, 3, \?, \?\); an image of 3 spatial axes needs 5, \(N, channels, D"
     with pytest.raises(Refused, match=text):
         predict(path, volume, np.empty((20, 20, 20), np.uint8), window=8)
+
+
+def test_an_axis_that_the_network_decides(tmp_path):
+    labels = np.empty((40, 50), np.uint8)
+    for shape in (("N", 3, "H", "W"), (1, 3, 32, 32)):
+        path = write(tmp_path / "a.onnx", [conv()], ["scores"], shape=shape)
+        predict(path, np.moveaxis(IMAGE, 0, -1), labels)
+        np.testing.assert_array_equal(labels, TRUE.labels)
+    with pytest.raises(Refused, match="may have its channels first or last"):
+        predict(path, np.moveaxis(IMAGE, 0, -1)[..., :1], labels)
+
+
+def test_volumes_without_channels(tmp_path):
+    held = {"w": WEIGHT[:, :1, None, None, None]}
+    path = write(tmp_path / "a.onnx", [conv()], ["scores"], shape=("N", 1, "D", "H", "W"),
+                 held=held)  # fmt: skip
+    volume, labels = rng.random((12, 20, 17), np.float32), np.empty((12, 20, 17), np.uint8)
+    predict(path, volume, labels, window=8)
+    wanted = WEIGHT[:, 0, None, None, None] * volume + OFFSET[:, None, None, None]
+    np.testing.assert_array_equal(labels, wanted.argmax(0))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
 from softmax2d.stream._run import Run, run_here, split_places
@@ -160,7 +161,12 @@ def _output_names(outputs: Any, encoding: str) -> tuple[str, ...]:
     """The names of the outputs, of those with a class axis too."""
     listed = (outputs,) if isinstance(outputs, str) else outputs
     if not isinstance(listed, Iterable) or all(name not in CLASSWISE for name in listed):
-        return output_names(listed, None, encoding)
+        try:
+            return output_names(listed, None, encoding)
+        except Unusable as error:
+            error.message = error.message.replace("entropy;", "entropy, probs, logits;")
+            error.message = error.message.removeprefix("segment_file: ")
+            raise
     plain = [name for name in listed if name not in CLASSWISE]
     output_names(plain or ("labels",), None, encoding)
     return tuple(dict.fromkeys(listed))

@@ -103,6 +103,11 @@ class Scorer:
                     "softmax: they were taken as probabilities. If they are scores, say --input "
                     "logits (input=).")  # fmt: skip
             return replace(self, input="probabilities"), (note,)
+        if self.input is None and not self.binary and _is_inside(found):
+            note = (f"{self.network.where} returns numbers in [0, 1] that do not add up to 1, as "
+                    "after a sigmoid for each class: they were taken as scores, whose confidence "
+                    "says little. See --input (input=).")  # fmt: skip
+            return self, (note,)
         return self, ()
 
     def _check(self, found: Array) -> None:
@@ -123,11 +128,14 @@ class Scorer:
                            "scores (input=).")  # fmt: skip
 
 
+def _is_inside(found: Array) -> bool:
+    """Whether all numbers lie in [0, 1]."""
+    return bool(np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1 + _ROUNDING)
+
+
 def looks_like_probabilities(found: Array, axis: int) -> bool:
     """Whether all numbers lie in [0, 1] and add up to 1 over the classes, within rounding."""
-    if found.shape[axis] < 2 or not np.isfinite(found).all():
-        return False
-    if found.min() < 0 or found.max() > 1 + _ROUNDING:
+    if found.shape[axis] < 2 or not _is_inside(found):
         return False
     return bool(np.abs(found.sum(axis, dtype=np.float64) - 1).max() <= _ROUNDING)
 
@@ -185,15 +193,16 @@ def ask(scorer: Scorer, shape: tuple[int, ...]) -> Array:
     except Exception as error:
         cause: Any = error.__cause__ if isinstance(error, StreamError) else error
         cause = error if cause is None else cause
-        network, size = scorer.network, "x".join(map(str, scorer.window))
+        network = scorer.network
         text = f"the model failed on a window of shape {shape}: "
         text += f"{type(cause).__name__}: {plain_words(cause)}."
         if (works := _one_that_runs(scorer, shape)) is not None:
             other = "x".join(map(str, works))
             text += f" Windows of {other} pixels work: window={works} (--window {other})."
-        elif network.shape is None or network.shape[1:] == (None,) * (len(shape) - 1):
-            text += f" It was given {'channels last' if scorer.takes_last else 'channels first'}"
-            text += f" ({shape[1]} channels, {size} pixels): see layout= (--layout) and bands=."
+        elif network.shape is None or None in (network.shape[1], network.shape[-1]):
+            count, order = shape[1], "last" if scorer.takes_last else "first"
+            text += f" It was shown {count} channel{'s' if count > 1 else ''}, {order}; others are "
+            text += "named with --bands (bands=), their order with --layout (layout=)."
         raise Unusable(f"{_of(network.where)}{text}") from error
 
 

@@ -16,6 +16,7 @@ from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.source import Array, Source
 from softmax2d.stream.sliding.channels import Channels
 
+_BYTE = 255
 _FULL = 1 << 15  # a 16-bit image that reaches it fills its type
 
 
@@ -133,16 +134,21 @@ def auto_scale(image: Source, seen: Channels, takes: np.dtype[Any]) -> tuple[flo
         return _as_it_is(image, dtype, takes)
     if dtype.name == "uint8":
         return 1 / 255, None
-    if dtype.kind not in "iu":
+    if dtype.kind == "b":
         return 1.0, None
+    low, high, whole = seen.extremes(image)
+    if dtype.kind not in "iu":
+        if not whole or low < 0 or not 1 < high <= _BYTE:
+            return 1.0, None
+        text = f"the image's {dtype} numbers are whole, up to {high:g}, and went to the network as "
+        return 1.0, f"{text}they are; if it was trained on 0…1, say --scale 1/255 (scale=)."
     if image.bits is not None and 8 < image.bits < 8 * dtype.itemsize:
         top = (1 << image.bits) - 1
         return 1 / top, f"the image has {image.bits} bits: its numbers were divided by {top}."
-    low, high = seen.extremes(image)
     if dtype.name == "uint16" and high >= _FULL:
-        return 1 / 65535, (f"the image's uint16 numbers reach {high}: they were divided by 65535; "
-                           "another factor is given with --scale (scale=).")  # fmt: skip
-    span = f"up to {high}" if low >= 0 else f"from {low} to {high}"
+        return 1 / 65535, (f"the image's uint16 numbers reach {high:.0f}: they were divided by "
+                           "65535; another factor is given with --scale (scale=).")  # fmt: skip
+    span = f"up to {high:.0f}" if low >= 0 else f"from {low:.0f} to {high:.0f}"
     return 1.0, (f"the image's {dtype} numbers, {span} where it was looked at, went to the network "
                  "as they are: nothing says what they mean. Scale them with --scale (scale=), "
                  "as in --scale 1/10000.")  # fmt: skip

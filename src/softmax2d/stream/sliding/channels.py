@@ -75,23 +75,26 @@ class Channels:
         where, read = self._read(image, box)
         return self._gone(image, where, read)
 
-    def extremes(self, image: Source) -> tuple[int, int]:
-        """The least and the largest number of a first look at a few places, 0 among them.
+    def extremes(self, image: Source) -> tuple[float, float, bool]:
+        """The least and the largest number of a first look at a few places; whether all are whole.
 
-        Of integers; pixels without data are left out.
+        0 is among them; NaN and pixels without data are left out.
         """
         sizes = [n for d, n in enumerate(image.shape) if d != self.axis]
         side, steps = _LOOK[len(sizes)], range(_LOOKS)
         starts = [sorted({i * max(0, n - side) // (_LOOKS - 1) for i in steps}) for n in sizes]
-        low, high = 0, 0
+        low, high, whole = 0.0, 0.0, True
         for place in product(*starts):
             pairs = zip(place, sizes, strict=True)
             where, read = self._read(image, tuple(slice(s, min(n, s + side)) for s, n in pairs))
             kept, gone = self._pick(read), self._gone(image, where, read)
             kept = kept if gone is None else kept[:, ~gone]
+            kept = kept.astype(np.float64)
+            kept = kept[np.isfinite(kept)]
             if kept.size:
-                low, high = min(low, int(kept.min())), max(high, int(kept.max()))
-        return low, high
+                low, high = min(low, float(kept.min())), max(high, float(kept.max()))
+                whole = whole and bool((kept == np.rint(kept)).all())
+        return low, high, whole
 
     def _read(self, image: Source, box: Box) -> tuple[Box, Array]:
         """The box of the image, and its numbers: the bands between the first and the last."""
@@ -145,8 +148,13 @@ class Channels:
         return gone
 
 
-def spatial_sizes(image: Source, axis: int | None) -> tuple[int | None, tuple[int, ...]]:
-    """The channel axis and the sizes of the others."""
+def spatial_sizes(
+    image: Source, axis: int | None, takes: int | None = None, spatial: int | None = None
+) -> tuple[int | None, tuple[int, ...]]:
+    """The channel axis and the sizes of the others.
+
+    ``takes`` channels and ``spatial`` axes are those of the network, where that is known.
+    """
     rank = len(image.shape)
     if axis is not None:
         if not -rank <= axis < rank:
@@ -157,13 +165,29 @@ def spatial_sizes(image: Source, axis: int | None) -> tuple[int | None, tuple[in
     elif image.axes is not None:
         counting = [d for d, name in enumerate(image.axes) if name == "sample"]
         channels = counting[0] if counting else None
+    elif rank < 3 or rank == spatial:
+        channels = None
     else:
-        channels = 0 if rank > 2 else None
-        if rank > 2 and image.shape[-1] in COLOURS and image.shape[0] not in COLOURS:
-            text = f"may have its channels first or last: shape {image.shape}; "
-            raise Refused(image.path, f"{text}say which with axis= (--axis), -1 for last.")
+        channels = _guessed_axis(image, takes)
     sizes = tuple(n for d, n in enumerate(image.shape) if d != channels)
     if len(sizes) not in (2, 3) or 0 in sizes:
         text = f"is no image of two or three spatial axes: shape {image.shape}, channel axis "
         raise Refused(image.path, f"{text}{channels}; say which it is with axis= (--axis).")
     return channels, sizes
+
+
+def _guessed_axis(image: Source, takes: int | None) -> int:
+    """The axis of channels where no axis has a name: the one that the network takes, or the first.
+
+    Raises
+    ------
+    Refused
+        The last axis may count colours.
+    """
+    first, last = image.shape[0], image.shape[-1]
+    if takes is not None and (first == takes) != (last == takes):
+        return 0 if first == takes else len(image.shape) - 1
+    if last in COLOURS and first not in COLOURS:
+        text = f"may have its channels first or last: shape {image.shape}; "
+        raise Refused(image.path, f"{text}say which with axis= (--axis), -1 for last.")
+    return 0

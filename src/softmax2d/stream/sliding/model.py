@@ -14,7 +14,7 @@ from softmax2d.stream.sliding.network import Network
 from softmax2d.stream.sliding.onnx_file import load_onnx
 
 
-def load_model(model: Any, rank: int, output: Any = None) -> Network:
+def load_model(model: Any, output: Any = None) -> Network:
     """The network as a function.
 
     A module runs on its own device, without gradients, and must be in evaluation mode.
@@ -23,13 +23,11 @@ def load_model(model: Any, rank: int, output: Any = None) -> Network:
     ----------
     model : callable, ``torch.nn.Module`` or path of an ONNX file
         The network.
-    rank : int
-        Axes of a batch: two more than the image has in space.
     output : str or int, optional
         Which of several outputs holds the scores.
     """
     if isinstance(model, str | os.PathLike):
-        return load_onnx(model, rank, output)
+        return load_onnx(model, output)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         identity = {"model": type(model).__qualname__, "model_weights": _weights(torch, model)}

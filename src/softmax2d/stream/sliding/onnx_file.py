@@ -23,8 +23,8 @@ _TAKES = {
 }  # fmt: skip
 
 
-def load_onnx(path: Any, rank: int, output: Any) -> Network:
-    """The network in an ONNX file, which takes batches of ``rank`` axes.
+def load_onnx(path: Any, output: Any) -> Network:
+    """The network in an ONNX file.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def load_onnx(path: Any, rank: int, output: Any) -> Network:
     if len(inputs) != 1:
         names = ", ".join(given.name for given in inputs)
         raise Refused(path, f"has {len(inputs)} inputs, {names}; one, the image, is needed.")
-    takes, shape = _input_of(path, inputs[0], rank)
+    takes, shape = _input_of(path, inputs[0])
+    rank = None if shape is None else len(shape)
     ranks = [len(found.shape) if found.shape else None for found in outputs]
     chosen = choose_declared([o.name for o in outputs], ranks, rank, output, name_of(path))
     batch = _Session(path, session, inputs[0].name, chosen, shape[0] if shape else None)
@@ -64,7 +65,7 @@ def _open_session(path: Any) -> Any:
         raise Refused(path, f"is not a usable ONNX model: {_one_line(error)}.") from error
 
 
-def _input_of(path: Any, given: Any, rank: int) -> tuple[np.dtype[Any], Any]:
+def _input_of(path: Any, given: Any) -> tuple[np.dtype[Any], tuple[int | None, ...] | None]:
     """The dtype and the shape of the batches that a graph declares; None for free sizes."""
     kind = str(given.type).removeprefix("tensor(").removesuffix(")")
     if kind not in _TAKES:
@@ -73,11 +74,6 @@ def _input_of(path: Any, given: Any, rank: int) -> tuple[np.dtype[Any], Any]:
     shape = None
     if given.shape:
         shape = tuple(n if isinstance(n, int) and n > 0 else None for n in given.shape)
-        if len(shape) != rank:
-            said = ", ".join("?" if n is None else str(n) for n in shape)
-            wanted = "(N, channels, H, W)" if rank == 4 else "(N, channels, D, H, W)"
-            cause = f"takes {len(shape)} axes, ({said}); an image of {rank - 2} spatial axes needs "
-            raise Refused(path, f"{cause}{rank}, {wanted}.")
     return np.dtype(_TAKES[kind]), shape
 
 

@@ -21,9 +21,9 @@ _WAY = "say which holds the class scores with output= (--output)"
 
 
 def choose_declared(
-    names: Sequence[str], ranks: Sequence[int | None], rank: int, asked: Any, where: str
+    names: Sequence[str], ranks: Sequence[int | None], rank: int | None, asked: Any, where: str
 ) -> str:
-    """The output of a graph that holds the scores, of ``rank`` axes; ``ranks`` None where unknown.
+    """The output of a graph that holds the scores, of ``rank`` axes; ranks are None where unknown.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def choose_declared(
         return known[0]
     # Vectors of one entry an image (a class, a count) are no scores of pixels.
     spatial = [n for n, r in zip(names, ranks, strict=True) if r is None or r > _VECTORS]
-    fits = [n for n, r in zip(names, ranks, strict=True) if r == rank]
+    fits = [n for n, r in zip(names, ranks, strict=True) if r is not None and r == rank]
     if len(spatial) == len(fits) == 1:
         return fits[0]
     raise Unusable(f"{where}: has {len(names)} outputs, {', '.join(names)}; {_WAY}.")

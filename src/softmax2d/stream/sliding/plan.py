@@ -18,13 +18,13 @@ from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.sliding.blend import Axis, Blend, lay_windows, softmax_of
-from softmax2d.stream.sliding.channels import spatial_sizes
 from softmax2d.stream.sliding.model import load_model
 from softmax2d.stream.sliding.request import (
     Sliding,
     check_choices,
     check_task,
     compared,
+    image_axes,
     meet,
     takes_last,
     window_of,
@@ -70,10 +70,10 @@ def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
     """Check everything, ask the model for two windows, and plan."""
     if image.dtype.kind not in "fiub" and image.dtype.name != "bfloat16":
         raise Refused(image.path, f"holds {image.dtype}; an image holds real numbers.")
-    channels, sizes = spatial_sizes(image, asked.axis)
     check_choices(asked)
-    network = load_model(model, len(sizes) + 2, asked.output)
+    network = load_model(model, asked.output)
     check_task(network, asked)
+    channels, sizes = image_axes(network, image, asked.axis)
     last = takes_last(network, image, channels, asked)
     window = window_of(asked, network, len(sizes), last)
     scorer, seen, (classes, *strides) = meet(network, image, channels, window, asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from softmax2d.stream.sliding.answer import (
 )
 from softmax2d.stream.sliding.bands import auto_scale, choose_bands, numbers_of
 from softmax2d.stream.sliding.blend import check_windows
-from softmax2d.stream.sliding.channels import Channels
+from softmax2d.stream.sliding.channels import Channels, spatial_sizes
 from softmax2d.stream.sliding.network import Network
 
 _WINDOW = 512  # pixels along each axis, where nothing says another size
@@ -79,17 +80,20 @@ def meet(
     """The scorer, what of the image it sees, and its classes and strides."""
     last = takes_last(network, image, axis, asked)
     takes = None if network.shape is None else network.shape[-1 if last else 1]
-    ways = choose_bands(image, axis, asked.bands, takes, network.where)
-    scorer = Scorer(network, window, last, input=asked.input, binary=asked.binary)
-    for number, way in enumerate(ways, 1):
+    shown = choose_bands(image, axis, asked.bands, takes, network.where)
+    # Where an ONNX file leaves all sizes open, the layout on which it runs is the one it takes.
+    free = network.shape is not None and network.shape[1] is network.shape[-1] is None
+    layouts = (False, True) if free and asked.layout is None else (last,)
+    failure: Unusable | None = None
+    for way, layout in product(shown, layouts):
+        scorer = Scorer(network, window, layout, input=asked.input, binary=asked.binary)
         try:
             found, shape = first_answer(scorer, way.depth(image), asked.layout)
-        except Unusable:
-            if number == len(ways):
-                raise
+        except Unusable as error:
+            failure = failure or error
             continue
         return found, _normalised(way, image, network, asked), shape
-    raise Refused(image.path, "has no bands.")
+    raise failure or Refused(image.path, "has no bands.")
 
 
 def takes_last(network: Network, image: Source, axis: int | None, asked: Sliding) -> bool:
@@ -178,6 +182,32 @@ def window_of(asked: Sliding, network: Network, rank: int, last: bool) -> tuple[
                                      f"{text} only; give window={sizes} (--window {text}), or "
                                      "none.")  # fmt: skip
     return window
+
+
+def image_axes(
+    network: Network, image: Source, axis: int | None
+) -> tuple[int | None, tuple[int, ...]]:
+    """The image's channel axis and the sizes of the others, as the network takes them.
+
+    Raises
+    ------
+    Refused
+        No image, one that may have its channels first or last, or another number of axes than the
+        network takes.
+    """
+    rank, takes = None, None
+    if network.shape is not None:
+        rank = len(network.shape)
+        known = {n for n in (network.shape[1:2] + network.shape[-1:]) if n is not None}
+        # Of two fixed sizes the channels are few, and the other is a window.
+        takes = min(known) if len(known) == 1 or (known and max(known) >= 4 * min(known)) else None
+    channels, sizes = spatial_sizes(image, axis, takes, None if rank is None else rank - 2)
+    if rank is not None and rank != len(sizes) + 2:
+        said = ", ".join("?" if n is None else str(n) for n in network.shape or ())
+        wanted = "(N, channels, H, W)" if len(sizes) < 3 else "(N, channels, D, H, W)"
+        cause = f"takes {rank} axes, ({said}); an image of {len(sizes)} spatial axes needs "
+        raise Refused(network.where, f"{cause}{len(sizes) + 2}, {wanted}.")
+    return channels, sizes
 
 
 def check_choices(asked: Sliding) -> None:
