@@ -27,6 +27,21 @@ def brief(value: Any, most: int = 60) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 3]}…"
 
 
+_LONGEST = 1000  # characters of another library's words; none that is known says more
+
+
+def words_of(error: object) -> str:
+    """What another library says, in one line and whole, without the stop at its end.
+
+    What a damaged file makes endless ends with a sentence, or at least a word.
+    """
+    text = " ".join(one_line(str(error)).split()).rstrip(". ") or type(error).__name__
+    if len(text) <= _LONGEST:
+        return text
+    start = text[:_LONGEST]
+    return start[: start.rfind(". ")] if ". " in start else f"{start.rpartition(' ')[0] or start} …"
+
+
 def name_of(path: Path) -> str:
     """A file's name as it can be printed: bytes that are no Unicode are replaced."""
     return os.fsdecode(path).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require
+from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require, words_of
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
@@ -36,12 +36,12 @@ def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
     except MemoryError:
         raise Failed(path, "not enough memory.") from None
     except Exception as error:  # any type: HDF5 on a damaged file or a full disk
-        said = " ".join(str(error).split())
+        said = words_of(error)
         number = getattr(error, "errno", None)
         if number or kind is Failed:
-            text = os.strerror(number) if number else said[:160]
+            text = os.strerror(number) if number else said
             raise Failed(path, f"{text}.") from error
-        raise Refused(path, f"is not a usable HDF5 file: {said[:160]}.") from error
+        raise Refused(path, f"is not a usable HDF5 file: {said}.") from error
 
 
 class Hdf5Source(Source):

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, require
+from softmax2d._errors import Path, Refused, failing, require, words_of
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.nifti_headers import (
     KINDS,
@@ -71,7 +71,7 @@ class _Head:
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
         except Exception as error:  # any type: nibabel on damaged bytes
-            said = " ".join(str(error).split())[:120]
+            said = words_of(error)
             raise Refused(path, f"is damaged: its NIfTI header cannot be read: {said}.") from error
         if not magic.startswith((b"n+1", b"n+2")):
             raise Refused(path, "is half of a .hdr/.img pair; save it as one .nii.")

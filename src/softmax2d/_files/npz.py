@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, failing
+from softmax2d._errors import Failed, Path, Refused, StreamError, failing, words_of
 from softmax2d._files.npy import (
     MAX_HEADER,
     Header,
@@ -126,7 +126,7 @@ def _refuse_damage(path: Path) -> Iterator[None]:
     except StreamError:
         raise
     except _BAD_ZIP as error:
-        raise Refused(path, f"is not a usable .npz file: {str(error)[:120]}.") from error
+        raise Refused(path, f"is not a usable .npz file: {words_of(error)}.") from error
     except OSError as error:
         raise Failed(path, f"cannot be read: {error.strerror or error}.") from error
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from softmax2d._errors import Missing, Path, Refused, brief, failing, one_line
+from softmax2d._errors import Missing, Path, Refused, brief, failing, words_of
 from softmax2d._files.source.regular import open_regular
 from softmax2d._records.fields import Field
 from softmax2d._whole_file import write_whole
@@ -150,7 +150,7 @@ class Saved:
             cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
             if cause.startswith("Exceeds the limit"):  # Python's, of digits in an integer
                 cause = "an integer has thousands of digits"
-            raise Refused(path, f"is no JSON that can be read: {one_line(cause)[:120]}.") from None
+            raise Refused(path, f"is no JSON that can be read: {words_of(cause)}.") from None
         try:
             return cls.from_dict(plain)
         except (TypeError, ValueError) as error:

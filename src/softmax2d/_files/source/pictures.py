@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, require
+from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.orientation import TAG, known_orientation
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
 
@@ -116,4 +116,4 @@ def decoding_error(path: Path, kind: str, error: Exception) -> StreamError:
         return Failed(path, f"{error.strerror or error}.")
     if isinstance(error, MemoryError):
         return Failed(path, "not enough memory.")
-    return Refused(path, f"is not a usable {kind}: {str(error)[:120]}.")
+    return Refused(path, f"is not a usable {kind}: {words_of(error)}.")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, require
+from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
@@ -54,13 +54,13 @@ def _open_alone(path: Path, doing: str) -> Iterator[Any]:
         while error.__cause__ is not None:
             error = error.__cause__  # type: ignore[assignment]
             causes.append(str(error))
-        said = " ".join(" ".join(causes[::-1]).split())
+        said = words_of(" ".join(causes[::-1]))
         full = "No space left" in said or "not enough space" in said.lower()
         full |= doing == "written" and _is_full(path)  # GDAL may omit the cause
         if full:
             raise Failed(path, "No space left on device.") from error
         kind = Failed if doing == "written" else Refused
-        raise kind(path, f"cannot be {doing}: {said[:200]}.") from error
+        raise kind(path, f"cannot be {doing}: {said}.") from error
 
 
 def _is_full(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Path, Refused, StreamError, require
+from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d._files.source.presentation import meaning_in
 from softmax2d._files.source.raw import RawSource, read_runs
@@ -227,10 +227,9 @@ class ZarrSource(Source):
             try:
                 self._values(box)
             except Exception as cause:  # noqa: BLE001 - the damaged one
-                said = " ".join(str(cause).split())[:120]
+                said = words_of(cause)
                 return Refused(self.path, f"chunk {self._found.key(place)} is damaged: {said}.")
-        said = " ".join(str(error).split())[:120]
-        return Refused(self.path, f"cannot be read: {said}.")
+        return Refused(self.path, f"cannot be read: {words_of(error)}.")
 
 
 class _Open(threading.local):
@@ -250,7 +249,7 @@ def name_errors(path: Path, kind: type[StreamError] = Refused) -> Iterator[None]
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             raise Failed(path, f"{error.strerror or error}.") from error
-        said = " ".join(str(error).split())[:160]
+        said = words_of(error)
         if kind is Failed:
             raise Failed(path, f"{said}.") from error
         raise Refused(path, f"is not a usable Zarr array: {said}.") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Failed, Refused, failing, name_of, require
+from softmax2d._errors import Failed, Refused, failing, name_of, require, words_of
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array
 from softmax2d.stream.sliding.metadata import read_metadata
@@ -62,7 +62,7 @@ def _open_session(path: Any) -> Any:
         real, providers = os.path.realpath(path), ["CPUExecutionProvider"]
         return runtime.InferenceSession(real, options, providers=providers)
     except Exception as error:  # of any kind, where the model is damaged
-        raise Refused(path, f"is not a usable ONNX model: {_one_line(error)}.") from error
+        raise Refused(path, f"is not a usable ONNX model: {words_of(error)}.") from error
 
 
 def _input_of(path: Any, given: Any) -> tuple[np.dtype[Any], tuple[int | None, ...] | None]:
@@ -117,8 +117,4 @@ def _files_of(path: Any) -> list[str]:
 
 def plain_words(error: Exception) -> str:
     """The words of an error in one line, whole, without ONNX Runtime's codes before them."""
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", _one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).removesuffix(".")
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", words_of(error))

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from softmax2d import _runtime
-from softmax2d._errors import Failed, StreamError, Unusable, require
+from softmax2d._errors import Failed, StreamError, Unusable, require, words_of
 from softmax2d.stream.plan.inputs import Opening
 from softmax2d.stream.plan.tile_results import Operation
 from softmax2d.stream.plan.tiles import Tiling
@@ -100,8 +100,7 @@ class Cluster:
             self.client = self._stack.enter_context(client)
         except (OSError, ValueError) as error:
             self._stack.close()
-            cause = str(error).split("\n")[0][:120]
-            raise Unusable(f"no scheduler answers at {address}: {cause}") from error
+            raise Unusable(f"no scheduler answers at {address}: {words_of(error)}.") from error
         except BaseException:
             self._stack.close()
             raise
