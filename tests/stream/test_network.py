@@ -173,8 +173,8 @@ def test_one_channel_is_two_classes(squeezed, blend):
 def test_one_channel_is_refused_without_a_word():
     text = r"returns one channel\. If it is the score of the foreground, say --binary \(binary=True"
     refused(one_channel, text)
-    text = r"one channel of numbers in \[0, 1\].*sigmoid; say --input probabilities, or --input "
-    refused(lambda b: sigmoid(one_channel(b)), text + "logits", binary=True)
+    text = r"one channel of numbers in \[0, 1\].*sigmoid; give input='probabilities' \(--input prob"
+    refused(lambda b: sigmoid(one_channel(b)), text, binary=True)
     refused(network, "returns 4 channels; --binary .* is for one", binary=True)
     labels = run(lambda b: sigmoid(one_channel(b)), binary=True, input="logits")[0]
     assert (labels == 1).all()
@@ -224,7 +224,27 @@ def test_numbers_that_are_not_what_is_said():
     refused(network, text, input="probabilities")
     text = "which are no logarithms of probabilities; leave out --input"
     refused(network, text, input="log-probabilities")
-    refused(network, "input must be one of None, logits, prob", input="softmax")
+    refused(network, "input must be one of logits, probabilities, .* or None", input="softmax")
+
+    text = r"the classes of a pixel sum to \d\.\d+; leave out --input"
+    refused(lambda b: sigmoid(network(b)), text, input="probabilities")
+
+
+@pytest.mark.parametrize("blend", ["logits", "probabilities"])
+def test_windows_that_are_sure_of_other_classes(blend):
+    """Each rules out what the other says."""
+    turn = []
+
+    def model(batch):
+        turn.append(1)
+        found = np.zeros((len(batch), 2, *batch.shape[2:]), np.float32)
+        found[:, len(turn) % 2] = 1
+        return found
+
+    labels, confidence, summary = run(model, input="probabilities", blend=blend)
+    assert not summary.counts.nan + summary.counts.minus_inf
+    assert np.isfinite(confidence).all()
+    assert set(labels.flat) == {0, 1}
 
 
 def last(batch):

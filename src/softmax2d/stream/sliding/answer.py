@@ -16,13 +16,14 @@ import numpy as np
 
 from softmax2d._errors import Refused, StreamError, Unusable
 from softmax2d._files.source.source import Array
+from softmax2d.stream.plan.meaning import SAY_PROBABILITIES, looks_like
 from softmax2d.stream.sliding.network import Network
 from softmax2d.stream.sliding.onnx_file import plain_words
 from softmax2d.stream.sliding.outputs import choose_returned
 
 FIRST, LAST = "channels-first", "channels-last"
-MEANINGS = ("logits", "probabilities", "log-probabilities")
 _ROUNDING = 4e-3  # how far from 1 probabilities in float16 or bfloat16 add up
+_LEAST = np.finfo(np.float32).smallest_subnormal
 _MULTIPLES = (32, 16, 64)  # of windows that deep networks take
 
 
@@ -73,14 +74,12 @@ class Scorer:
 
         One channel z is the classes 0 and z; as a probability p it is log(1 - p) and log p.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if not self.binary:
-                return np.log(found) if self.input == "probabilities" else found
-            if self.input == "probabilities":
-                return np.concatenate([np.log1p(-found), np.log(found)], axis=1)
-            if self.input == "log-probabilities":
-                return np.concatenate([np.log(-np.expm1(found)), found], axis=1)
-        return np.concatenate([np.zeros_like(found), found], axis=1)
+        if self.binary and self.input in (None, "logits"):
+            return np.concatenate([np.zeros_like(found), found], axis=1)
+        if self.binary:
+            found = np.exp(found) if self.input == "log-probabilities" else found
+            return _logarithms(np.concatenate([1 - found, found], axis=1))
+        return _logarithms(found) if self.input == "probabilities" else found
 
     def look(self, window: Array | None) -> tuple[Scorer, tuple[str, ...]]:
         """The scorer that knows what the network's numbers are, and what should be said of it.
@@ -98,15 +97,18 @@ class Scorer:
         except Exception:  # noqa: BLE001 - of any network
             return self, ()
         self._check(found)
-        if self.input is None and looks_like_probabilities(found, 1):
-            note = (f"{self.network.where} returns rows in [0, 1] that add up to 1, as after a "
-                    "softmax: they were taken as probabilities. If they are scores, say --input "
-                    "logits (input=).")  # fmt: skip
+        if self.input is not None or self.binary:
+            return self, ()
+        where = self.network.where
+        if looks_like(found, 1) == "probabilities":
+            note = (f"{where} returns rows in [0, 1] that add up to 1, as after a softmax: they "
+                    "were taken as probabilities. If they are scores, say --input logits "
+                    "(input=).")  # fmt: skip
             return replace(self, input="probabilities"), (note,)
-        if self.input is None and not self.binary and _is_inside(found):
-            note = (f"{self.network.where} returns numbers in [0, 1] that do not add up to 1, as "
-                    "after a sigmoid for each class: they were taken as scores, whose confidence "
-                    "says little. See --input (input=).")  # fmt: skip
+        if _is_inside(found):
+            note = (f"{where} returns numbers in [0, 1] that do not add up to 1, as after a "
+                    "sigmoid for each class: they were taken as scores, whose confidence says "
+                    "little.")  # fmt: skip
             return self, (note,)
         return self, ()
 
@@ -115,29 +117,39 @@ class Scorer:
         where, plain = self.network.where, found[np.isfinite(found)]
         if not plain.size:
             return
-        inside = plain.min() >= 0 and plain.max() <= 1 + _ROUNDING
+        low, high, inside = plain.min(), plain.max(), _is_inside(found)
+        text = None
         if self.input == "probabilities" and not inside:
-            raise Unusable(f"{where}: returns numbers from {plain.min():g} to {plain.max():g}, "
-                           "which are no probabilities; leave out --input (input=).")  # fmt: skip
-        if self.input == "log-probabilities" and plain.max() > _ROUNDING:
-            raise Unusable(f"{where}: returns numbers up to {plain.max():g}, which are no "
-                           "logarithms of probabilities; leave out --input (input=).")  # fmt: skip
+            text = f"returns numbers from {low:g} to {high:g}, which are no probabilities"
+        elif self.input == "probabilities" and not self.binary:
+            sums = found.sum(1)
+            if looks_like(found, 1) is None and (abs(sums - 1) > _ROUNDING).any():
+                worst = sums.flat[np.nanargmax(abs(sums - 1))]
+                text = f"returns no probabilities: the classes of a pixel sum to {worst:g}"
+        elif self.input == "log-probabilities" and high > _ROUNDING:
+            text = f"returns numbers up to {high:g}, which are no logarithms of probabilities"
+        if text is not None:
+            raise Unusable(f"{where}: {text}; leave out --input (input=).")
         if self.input is None and self.binary and inside:
             raise Unusable(f"{where}: returns one channel of numbers in [0, 1], as after a "
-                           "sigmoid; say --input probabilities, or --input logits if they are "
-                           "scores (input=).")  # fmt: skip
+                           f"sigmoid; {SAY_PROBABILITIES}")  # fmt: skip
 
 
 def _is_inside(found: Array) -> bool:
-    """Whether all numbers lie in [0, 1]."""
-    return bool(np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1 + _ROUNDING)
+    """Whether all finite numbers, of which there are some, lie in [0, 1]."""
+    plain = found[np.isfinite(found)]
+    return bool(plain.size and plain.min() >= 0 and plain.max() <= 1 + _ROUNDING)
 
 
-def looks_like_probabilities(found: Array, axis: int) -> bool:
-    """Whether all numbers lie in [0, 1] and add up to 1 over the classes, within rounding."""
-    if found.shape[axis] < 2 or not _is_inside(found):
-        return False
-    return bool(np.abs(found.sum(axis, dtype=np.float64) - 1).max() <= _ROUNDING)
+def _logarithms(found: Array) -> Array:
+    """Logarithms of probabilities (N, C, ...), that of 0 as of the smallest positive number.
+
+    -inf of one window would rule out a class, and two windows that contradict each other all of
+    them. A pixel of nothing but 0 has no logarithms.
+    """
+    some = found.max(1, keepdims=True) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(np.where(some & (found == 0), _LEAST, found)))
 
 
 def first_answer(

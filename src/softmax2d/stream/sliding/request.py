@@ -10,11 +10,11 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.source import Source
+from softmax2d.stream.plan.meaning import Asked
 from softmax2d.stream.plan.tile_results import ClassMap
 from softmax2d.stream.sliding.answer import (
     FIRST,
     LAST,
-    MEANINGS,
     Scorer,
     declared_layout,
     first_answer,
@@ -30,7 +30,6 @@ _CHOICES = {
     "test_time": ("none", "flips"),
     "blend": ("logits", "probabilities"),
     "layout": (None, FIRST, LAST),
-    "input": (None, *MEANINGS),
 }
 _COMPARED = (
     "overlap", "weighting", "test_time", "blend", "batch", "pad", "nodata", "nodata_label",
@@ -220,6 +219,7 @@ def check_choices(asked: Sliding) -> None:
             raise Unusable(f"{name} must be one of {listed}; got {value!r}.")
     if type(asked.batch) is not int or asked.batch < 1:
         raise Unusable(f"batch must be a positive number; got {asked.batch!r}.")
+    Asked(asked.input, asked.binary)
     if "logits" in asked.outputs and asked.encoding == "uint8":
         raise Unusable("logits are stored as float, float32 or float16 (encoding=, --as), not in "
                        "8 bits.")  # fmt: skip
