@@ -55,7 +55,7 @@ def turned_affine(flips: tuple[int, ...], order: tuple[int, ...]) -> tuple[Any, 
 SAME = {
     "equal": {},
     "within half a pixel": {"transform": PLACE @ Affine.translation(0.4, -0.4)},
-    "the same CRS in other words": {"crs": rasterio.CRS.from_epsg(32633).to_wkt("WKT1_ESRI")},
+    "the same CRS in other words": {"crs": rasterio.CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI")},
 }
 APART = {
     "another zone": {"crs": "EPSG:32733"},
