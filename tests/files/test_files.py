@@ -60,8 +60,8 @@ HOSTILE = {
         saved_objects(),
         "holds pickled Python objects, which are never loaded; save an array of",
     ),
-    "magic only": (b"\x93NUMPY", "has version ? of the .npy format; 1 to 3 are known."),
-    "version 9": (npy(version=(9, 0)), "has version 09 of the .npy format; 1 to 3 are known."),
+    "magic only": (b"\x93NUMPY", "has version ? of the .npy format; 1.0 to 3.0 are known."),
+    "version 9": (npy(version=(9, 0)), "has version 9.0 of the .npy format; 1.0 to 3.0 are known."),
     "cut in the header": (npy()[:40], "is truncated inside its .npy header."),
     "cut after the length": (npy()[:10], "is truncated inside its .npy header."),
     "cut in the data": (

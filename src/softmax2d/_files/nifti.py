@@ -24,6 +24,7 @@ from softmax2d._files.formats import suffix_of
 from softmax2d._files.nifti_headers import (
     KINDS,
     affine_of,
+    check_loadable,
     extensions_in,
     header_in,
     meaning_said,
@@ -70,6 +71,7 @@ class _Head:
             self.meaning = meaning_said(header)
             slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
             magic = bytes(header["magic"])
+            check_loadable(header)
         except Exception as error:  # any type: nibabel on damaged bytes
             said = words_of(error)
             raise Refused(path, f"is damaged: its NIfTI header cannot be read: {said}.") from error

@@ -12,6 +12,7 @@ References
 from __future__ import annotations
 
 import base64
+import logging
 import struct
 from typing import Any
 
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from softmax2d._errors import require
 from softmax2d._files.source.presentation import Look, Space
 
+_ERROR = 40  # from this level on nibabel refuses a header ...
+_SILENT = logging.Logger("nibabel", 100)  # noqa: LOG001 - ... and of others it says here
 KINDS = {348: "Nifti1Header", 540: "Nifti2Header"}  # nibabel's names, by length in bytes
 _NAMED = {"probs": "probabilities", "logits": "logits"}  # intent_name of such results
 _LABEL, _ESTIMATE = 1002, 1001  # intent codes: an index into names; an estimate of intent_name
@@ -68,6 +71,11 @@ def header_in(raw: bytes) -> Any:
     with np.errstate(all="ignore"):
         _mend_qform(header)
     return header
+
+
+def check_loadable(header: Any) -> None:
+    """Raise nibabel's error where it does not load a file with such a header."""
+    header.copy().check_fix(logger=_SILENT, error_level=_ERROR)
 
 
 def _mend_qform(header: Any) -> None:

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._errors import Path, Refused, failing
+from softmax2d._errors import Path, Refused, brief, failing
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d.extras import install_command
@@ -43,6 +43,8 @@ class Header(NamedTuple):
 def _header_fields(path: Path, text: bytes) -> tuple[Any, Any, Any]:
     try:
         fields = ast.literal_eval(text.decode("utf-8").strip())
+        if set(fields) != {"descr", "fortran_order", "shape"}:
+            raise KeyError
         return fields["descr"], fields["fortran_order"], fields["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
         raise Refused(path, "is damaged: its .npy header cannot be read.") from None
@@ -90,10 +92,9 @@ def read_header(path: Path, file: IO[bytes]) -> Header:
     if start[:6] != _MAGIC:
         what = "a pickle, which is never loaded" if start[:1] == b"\x80" else "not a .npy file"
         raise Refused(path, f"is {what}; save the logits with numpy.save.")
-    if start[6:7] not in (b"\1", b"\2", b"\3"):
-        raise Refused(
-            path, f"has version {start[6:7].hex() or '?'} of the .npy format; 1 to 3 are known."
-        )
+    if start[6:8] not in (b"\1\0", b"\2\0", b"\3\0"):
+        version = ".".join(map(str, start[6:8])) or "?"
+        raise Refused(path, f"has version {version} of the .npy format; 1.0 to 3.0 are known.")
     lead, code = (10, "<H") if start[6] == 1 else (12, "<I")
     if len(start) < 12:
         raise Refused(path, "is truncated inside its .npy header.")
@@ -106,7 +107,10 @@ def read_header(path: Path, file: IO[bytes]) -> Header:
     if len(text) < length:
         raise Refused(path, "is truncated inside its .npy header.")
     descr, fortran, shape = _header_fields(path, text)
-    return Header(_dtype(path, descr), _shape(path, shape), bool(fortran), lead + length)
+    if not isinstance(fortran, bool):
+        cause = f"its .npy header says fortran_order {brief(fortran)}, neither True nor False"
+        raise Refused(path, f"is damaged: {cause}.")
+    return Header(_dtype(path, descr), _shape(path, shape), fortran, lead + length)
 
 
 def check_size(path: Path, header: Header, held: int) -> None:

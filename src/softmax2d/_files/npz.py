@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import os
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -31,11 +32,13 @@ from softmax2d._files.source.bombs import BOMB_BYTES, BOMB_RATIO
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
-from softmax2d._files.source.source import Source
+from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 
 _OURS = "probs"  # the member of our results
 _NNUNET = ("probabilities", "softmax")  # of version 2 and 1
+_BLOCK = 1 << 22  # bytes of which a checksum is taken at a time
+_TAIL = 1 << 20  # bytes that may follow the numbers of a member
 # Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
     zipfile.BadZipFile,
@@ -91,9 +94,12 @@ def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
             unpack = partial(_unpack, path, key, header)
             packed = PackedSource(path, file, header.shape, header.dtype, unpack)
             return _describe(packed, info.filename)
-        start = _find_start(path, file, info) + header.length
-        check_size(path, header, size - start)
-        return _describe(source_in(path, os.dup(file.fileno()), header, start), info.filename)
+        start = _find_start(path, file, info)
+        check_size(path, header, size - start - header.length)
+        if info.compress_size != info.file_size or start + info.file_size > size:
+            raise Refused(path, "is damaged: its .npz directory gives a member two sizes.")
+        stored = StoredSource(path, os.dup(file.fileno()), header, start, info)
+        return _describe(stored, info.filename)
 
 
 def _describe(source: Source, member: str) -> Source:
@@ -106,6 +112,39 @@ def _describe(source: Source, member: str) -> Source:
     return source
 
 
+class StoredSource(RawSource):
+    """A member that is not compressed; the first reading compares it with the checksum of zip."""
+
+    def __init__(
+        self, path: Path, number: int, header: Header, start: int, info: zipfile.ZipInfo
+    ) -> None:
+        fortran = header.fortran and len(header.shape) > 1
+        first = start + header.length
+        super().__init__(path, number, first, header.shape, header.dtype, fortran=fortran)
+        self._member = start, info.file_size, info.CRC
+        self._checked, self._turn = False, threading.Lock()
+
+    def prepare(self) -> None:
+        """Compare the checksum."""
+        with self._turn:
+            if self._checked:
+                return
+            start, size, expected = self._member
+            found = 0
+            for at in range(start, start + size, _BLOCK):
+                with failing(self.path):
+                    data = os.pread(self._number, min(_BLOCK, start + size - at), at)
+                found = zlib.crc32(data, found)
+            if found != expected:
+                raise Refused(self.path, "is damaged: its numbers do not have zip's checksum.")
+            self._checked = True
+
+    def _fill(self, shape: tuple[int, ...], box: Box, found: Array) -> None:
+        if not self._checked:
+            self.prepare()
+        super()._fill(shape, box, found)
+
+
 def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> RawSource:
     """Unpack a compressed member, whose header must be the one read before."""
     with (
@@ -115,7 +154,14 @@ def _unpack(path: Path, key: str | None, header: Header, file: IO[bytes]) -> Raw
     ):
         if read_header(path, source) != header:
             raise Refused(path, "changed while it was open.")
-        return source_in(path, copy_to_scratch(path, source, header.nbytes), header, 0)
+        found = source_in(path, copy_to_scratch(path, source, header.nbytes), header, 0)
+        try:  # zip compares its checksum at the end; only a few bytes may precede it
+            if len(source.read(_TAIL + 1)) > _TAIL:
+                raise Refused(path, "holds more than its .npy header claims; unpack it.")
+        except BaseException:
+            found.close()
+            raise
+        return found
 
 
 @contextmanager

@@ -14,7 +14,9 @@ import numpy as np
 from softmax2d._errors import Path, Refused, failing, require
 from softmax2d._files.source.orientation import turn, turn_sizes
 from softmax2d._files.source.pictures import decoding_error, open_image, orientation_of
+from softmax2d._files.source.png_rows import check_rows
 from softmax2d._files.source.presentation import Look, check_palette
+from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
 
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -75,6 +77,9 @@ class PictureSource(Source):
         with open_image(self.path) as image:
             if (image.mode, image.size, orientation_of(image)) != self._declared:
                 raise Refused(self.path, "changed while it was open.")
+            if image.format == "PNG":
+                with open_regular(self.path) as file:
+                    check_rows(self.path, file)
             step = max(1, _STRIP // max(1, found[:1].nbytes))
             try:
                 for top in range(0, image.height, step):

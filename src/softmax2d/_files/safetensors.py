@@ -11,7 +11,7 @@ import os
 import struct
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -37,6 +37,10 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
     """Return the header, and where the data begin."""
     with failing(path):
@@ -51,10 +55,14 @@ def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
     with failing(path):
         text = os.pread(number, length, 8)
     try:
-        found = json.loads(text, object_pairs_hook=_object_of)
+        found = json.loads(
+            text.decode(), object_pairs_hook=_object_of, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict):
+    told = found.get("__metadata__", {}) if isinstance(found, dict) else None
+    texts = isinstance(told, dict) and all(isinstance(v, str) for v in told.values())
+    if not isinstance(found, dict) or not texts:
         raise Refused(path, "is damaged: its header cannot be read.")
     return found, 8 + length
 
@@ -76,12 +84,21 @@ def _dtype(path: Path, code: Any) -> np.dtype[Any]:
     return np.dtype(_DTYPES[code])
 
 
-def _overlaps(header: dict[str, Any]) -> bool:
-    """Return whether two tensors claim the same bytes."""
-    claimed = [e.get("data_offsets") for e in header.values() if isinstance(e, dict)]
+def _check_places(path: Path, header: dict[str, Any], held: int) -> None:
+    """Refuse tensors that do not fill the ``held`` bytes one after the other, as they must."""
+    tensors = [e for name, e in header.items() if name != "__metadata__"]
+    claimed = [e.get("data_offsets") if isinstance(e, dict) else None for e in tensors]
     pairs = [p for p in claimed if isinstance(p, list) and [type(n) for n in p] == [int, int]]
+    if len(pairs) < len(claimed) or any(not 0 <= p[0] <= p[1] for p in pairs):
+        raise Refused(path, "is damaged: a tensor has no place.")
     spans = sorted(p for p in pairs if p[0] < p[1])
-    return any(after[0] < before[1] for before, after in pairwise(spans))
+    if any(after[0] < before[1] for before, after in pairwise(spans)):
+        raise Refused(path, "is damaged: its tensors lie over one another.")
+    end = spans[-1][1] if spans else 0
+    if end > held:
+        raise Refused(path, f"is truncated: {end} bytes of tensors are claimed, {held} are there.")
+    if end < held or any(a[1] < b[0] for a, b in pairwise([[0, 0], *spans])):
+        raise Refused(path, "is damaged: it has bytes that belong to none of its tensors.")
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
@@ -109,12 +126,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
             whole = False
         if not whole or len(shape) > 32 or last - first != prod(shape) * dtype.itemsize:
             raise Refused(path, "is damaged: a tensor's shape and place do not agree.")
-        if _overlaps(header):
-            raise Refused(path, "is damaged: its tensors lie over one another.")
-        if start + last > size:
-            raise Refused(
-                path, f"is truncated: {start + last} bytes are claimed, {size} are there."
-            )
+        _check_places(path, header, size - start)
         source = RawSource(path, os.dup(number), start + first, shape, dtype)
     told = header.get("__metadata__")
     names = told.get(_NAMES) if isinstance(told, dict) else None

@@ -21,6 +21,7 @@ from softmax2d._errors import Path, Refused
 from softmax2d._files.source.orientation import TAG, known_orientation
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
+from softmax2d._files.tiff.chain import check_chain
 
 _PLACE_TAGS = (33550, 33922, 34264, 34735, 50844)  # scale, tie points, transform, keys, RPCs
 _METADATA, _NODATA = 42112, 42113  # text, in XML; a number, as text
@@ -40,6 +41,7 @@ def is_raster(path: Path) -> bool:
         Several pages of which the first lies on Earth; metadata that are no text.
     """
     with open_regular(path) as file, use_tifffile(path, logging.ERROR) as tifffile:
+        check_chain(path, file)
         held = tifffile.TiffFile(file, name=os.path.basename(path))
         tags = held.pages[0].tags
         placed = any(code in tags for code in _PLACE_TAGS)

@@ -18,8 +18,10 @@ from softmax2d._errors import Failed, Path, Refused, StreamError, require, words
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
+from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.tiff.segments import Segments, first_bad_place
 
 _BLOCK = 512  # pixels: side of a result's tiles by default
 _NAMES, _MEANING = "softmax2d_class_names", "softmax2d_meaning"
@@ -107,18 +109,31 @@ class GeoSource(Source):
             self.meaning = meaning_in({"meaning": _tags(file).get(_MEANING)})
         size = prod(self.shape) * self.dtype.itemsize
         refuse_bomb(path, size, os.path.getsize(path))
-        if not fill:
+        self._file = open_regular(path)
+        try:
             self._check_blocks()
+        except BaseException:
+            self.close()
+            raise
 
     def _check_blocks(self) -> None:
-        """Refuse blocks that were never written: GDAL reads them as zeros or as nodata."""
-        with open(self.path, "rb") as file, use_tifffile(self.path, logging.CRITICAL) as tifffile:
-            page = tifffile.TiffFile(file, name=os.path.basename(self.path)).pages[0]
-            counts = np.asarray(page.databytecounts)
+        """Refuse blocks that were never written, which GDAL reads as zeros, or lie nowhere."""
+        name = os.path.basename(self.path)
+        with use_tifffile(self.path, logging.CRITICAL) as tifffile:
+            page = tifffile.TiffFile(self._file, name=name).pages[0]
+            self._segments = Segments(self.path, page)
+            starts, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
+        if not starts.size == counts.size == self._segments.count:
+            found = f"{counts.size} of {self._segments.count} blocks"
+            raise Refused(self.path, f"is damaged: it gives the places of {found}.")
         gone = np.flatnonzero(counts == 0)
-        if gone.size:
+        if gone.size and not self._fill:
             raise Refused(self.path, f"block {int(gone[0])} is missing, of {counts.size}; "
                                      "--missing-as-fill takes such as no data.")  # fmt: skip
+        beyond = first_bad_place(starts, counts, os.fstat(self._file.fileno()).st_size)
+        if beyond is not None:
+            raise Refused(self.path, f"is truncated: block {beyond} lies beyond its end.")
+        self._starts, self._counts = starts, counts
 
     def _handle(self) -> Any:
         rasterio = require("rasterio", "geotiff")
@@ -138,12 +153,29 @@ class GeoSource(Source):
             window = rasterio.windows.Window.from_slices(rows, columns)
             listed = list(range(box[0].start + 1, box[0].stop + 1))
             found: Array = self._handle().read(listed, window=window)
+        self._check(box, found)
         return found
+
+    def _check(self, box: Box, found: Array) -> None:
+        """Refuse damaged blocks that GDAL decoded nonetheless."""
+        for segment in self._segments.touched(*box):
+            start, count = int(self._starts[segment]), int(self._counts[segment])
+            if not count:  # no data
+                continue
+            decoded, whole = None, self._segments.whole(segment, *box)
+            if whole is not None:
+                own = [
+                    slice(w.start - b.start, w.stop - b.start)
+                    for w, b in zip(whole, box, strict=True)
+                ]
+                decoded = found[tuple(own)].transpose(1, 2, 0)
+            self._segments.check(self._file.fileno(), 0, segment, start, count, decoded)
 
     def close(self) -> None:
         """Close every thread's handle."""
         with self._lock:
             handles, self._handles = self._handles, []
+        self._file.close()
         for file in handles:
             file.close()
 

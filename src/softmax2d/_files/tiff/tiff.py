@@ -25,7 +25,9 @@ from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.tiff import ome, resolution
+from softmax2d._files.tiff.chain import check_chain
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
+from softmax2d._files.tiff.segments import Segments
 
 # Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
 # Pictures declare a size of their own: JPEG, JPEG 2000, PNG.
@@ -75,6 +77,7 @@ class TiffSource(Source):
             )
         if min(self._cut) < 1:
             raise Refused(path, f"is damaged: its strips or tiles are {self._cut} pixels.")
+        self._segments = Segments(path, self._page)
         packed = sum(sum(page.databytecounts) for page in self._pages())
         refuse_bomb(path, prod(self.shape) * self.dtype.itemsize, packed)
         self.chunks = self._chunk_shape()
@@ -111,10 +114,10 @@ class TiffSource(Source):
             page = self._pages()[number]
             if page is None:
                 raise ValueError(f"page {number} is missing")
-        for segment in self._segments(box):
+        for segment in self._touched(box):
             self._decode(number, segment, page, found, box)
 
-    def _segments(self, box: Box) -> list[int]:
+    def _touched(self, box: Box) -> list[int]:
         """Return the strips or tiles that a box of a page touches."""
         plane = self._plane()
         rows, columns = self._cut
@@ -150,6 +153,8 @@ class TiffSource(Source):
                 raise ValueError(f"{what}: {error}") from error
         if values is None:
             raise Refused(self.path, f"is damaged: {what} is missing.")
+        place_of = number, segment, starts[segment], counts[segment]
+        self._segments.check(self._file.fileno(), *place_of, values)
         if self._inverted:
             values = np.asarray(values) == 0
         self._paste(values, place, found, box)
@@ -278,6 +283,7 @@ def _orientation(series: Any) -> tuple[int, int]:
 def size_of(path: Path) -> tuple[int, ...]:
     """Return the spatial size, without decoding a pixel."""
     with open_regular(path) as file:
+        check_chain(path, file)
         series = open_series(path, file)
         shape = tuple(series.shape)
         if not is_raster(path):  # GDAL shows rasters as they are stored
