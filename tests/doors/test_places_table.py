@@ -16,6 +16,7 @@ from softmax2d.cli import app
 from tests.doors.formats import PLACE, write_geotiff
 
 C, H, W = 4, 24, 36
+WKT1 = rasterio.CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI")
 LOGITS = np.random.default_rng(1).normal(0, 3, (C, H, W)).astype(np.float32)
 LABELS = LOGITS.argmax(0).astype(np.uint8)
 SCAN = np.random.default_rng(2).normal(0, 3, (10, 12, 14, C)).astype(np.float32)  # i, j, k, class
@@ -55,7 +56,7 @@ def turned_affine(flips: tuple[int, ...], order: tuple[int, ...]) -> tuple[Any, 
 SAME = {
     "equal": {},
     "within half a pixel": {"transform": PLACE @ Affine.translation(0.4, -0.4)},
-    "the same CRS in other words": {"crs": rasterio.CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI")},
+    "the same CRS in other words": {"crs": WKT1},
 }
 APART = {
     "another zone": {"crs": "EPSG:32733"},

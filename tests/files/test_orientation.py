@@ -54,7 +54,7 @@ def save_tiff(path, seen, value, **how):
 def size_like(path):
     """The size of labels that are made like a file."""
     z, out = np.zeros((2, 3, 4), np.float32), path.with_name("out.npy")
-    segment_file(z, out, like=path, overwrite=True)
+    segment_file(z, out, axis=-3, like=path, overwrite=True)
     return np.load(out).shape
 
 
