@@ -58,6 +58,7 @@ class StreamError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
+        message = one_line(message)  # texts of libraries and of files stand in it
         super().__init__(message)
         self.message = message
 

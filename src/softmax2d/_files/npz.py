@@ -38,6 +38,7 @@ from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
 _OURS = "probs"  # the member of our results
 _NNUNET = ("probabilities", "softmax")  # of version 2 and 1
 _BLOCK = 1 << 22  # bytes of which a checksum is taken at a time
+_BEGINNINGS = (b"PK\3\4", b"PK\5\6")  # what numpy.load takes for an archive; the second is empty
 _TAIL = 1 << 20  # bytes that may follow the numbers of a member
 # Errors of zipfile for archives that are damaged, hostile or of an unknown kind.
 _BAD_ZIP = (
@@ -82,6 +83,8 @@ def _check_ratio(path: Path, header: Header, packed: int) -> None:
 
 def _open_member(path: Path, file: IO[bytes], key: str | None) -> Source:
     size = os.fstat(file.fileno()).st_size
+    if file.read(4) not in _BEGINNINGS:
+        raise Refused(path, "is not a usable .npz file: File is not a zip file.")
     with zipfile.ZipFile(file) as archive:
         info = _member(path, archive, key)
         if info.flag_bits & 1:

@@ -21,7 +21,7 @@ from softmax2d._files.source.presentation import Look, Space, meaning_in, meanin
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.tiff.segments import Segments, first_bad_place
+from softmax2d._files.tiff.segments import Segments, first_bad_place, whole_numbers
 
 _BLOCK = 512  # pixels: side of a result's tiles by default
 _NAMES, _MEANING = "softmax2d_class_names", "softmax2d_meaning"
@@ -122,7 +122,7 @@ class GeoSource(Source):
         with use_tifffile(self.path, logging.CRITICAL) as tifffile:
             page = tifffile.TiffFile(self._file, name=name).pages[0]
             self._segments = Segments(self.path, page)
-            starts, counts = np.asarray(page.dataoffsets), np.asarray(page.databytecounts)
+            starts, counts = whole_numbers(page.dataoffsets), whole_numbers(page.databytecounts)
         if not starts.size == counts.size == self._segments.count:
             found = f"{counts.size} of {self._segments.count} blocks"
             raise Refused(self.path, f"is damaged: it gives the places of {found}.")

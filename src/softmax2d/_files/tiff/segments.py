@@ -26,6 +26,7 @@ _NONE, _LZMA = 1, 34925
 _DEFLATE = (8, 32946, 50013)
 _ZSTD = (50000, 34926)
 _YCBCR, _PLANAR = 6, 2
+_FAR = 1 << 62
 _SUM = 4  # bytes of the Adler-32 at the end of a stream
 _OUT = 1 << 20  # bytes unpacked at a time
 
@@ -178,9 +179,15 @@ def _unpacked_size(codec: int, data: bytes, most: int) -> int:
     return size
 
 
-def first_bad_place(starts: Any, counts: Any, size: int) -> int | None:
+def whole_numbers(values: Any) -> Array:
+    """Return places or lengths of a tag as int64, no more than 2^62; others raise a ValueError."""
+    found = np.asarray(values)
+    if found.size and found.dtype.kind not in "iuO":
+        raise ValueError("places of strips or tiles that are no numbers")
+    return np.asarray(np.minimum(found, _FAR), np.int64).reshape(-1)
+
+
+def first_bad_place(starts: Array, counts: Array, size: int) -> int | None:
     """Return the first strip or tile that is said to lie beyond the file's ``size`` bytes."""
-    first, length = np.asarray(starts, np.int64), np.asarray(counts, np.int64)
-    stored = length > 0
-    bad = np.flatnonzero(stored & ((first <= 0) | (first > size - length)))
+    bad = np.flatnonzero((counts < 0) | ((counts > 0) & ((starts <= 0) | (starts > size - counts))))
     return int(bad[0]) if bad.size else None

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from math import prod
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -68,7 +68,9 @@ class TiffSource(Source):
         self.lossy = "TIFF compressed by JPEG" if int(codec) in _JPEG else None
         # One bit where 0 is white: as in .png, 1 is what is seen white.
         self._inverted = self.dtype.kind == "b" and int(self._page.photometric) == _WHITE_IS_ZERO
-        self._inner = tuple(int(n) for n in self._page.shape)
+        self._inner, self._samples = _inner_shape(self._series)
+        if self.shape[len(self.shape) - len(self._inner) :] != self._inner:
+            raise Refused(path, f"is damaged: its images are {self.shape}, a page {self._inner}.")
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
             self._cut = (
@@ -87,7 +89,7 @@ class TiffSource(Source):
 
     def _plane(self) -> int:
         """Return the axis of a page that counts rows."""
-        return len(self._inner) - (3 if self._page.axes.endswith("S") else 2)
+        return len(self._inner) - (3 if self._samples else 2)
 
     def _chunk_shape(self) -> tuple[int, ...]:
         inner = list(self._inner)
@@ -140,7 +142,9 @@ class TiffSource(Source):
         if segment >= len(starts) or not counts[segment] or not starts[segment]:
             raise Refused(self.path, f"is damaged: {what} is missing.")
         with failing(self.path):
-            data = os.pread(self._file.fileno(), counts[segment], starts[segment])
+            size = os.fstat(self._file.fileno()).st_size
+            inside = 0 < starts[segment] <= size - counts[segment]
+            data = os.pread(self._file.fileno(), counts[segment] * inside, starts[segment] * inside)
         if len(data) < counts[segment]:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
         self._check_bomb(what, data)
@@ -157,7 +161,19 @@ class TiffSource(Source):
         self._segments.check(self._file.fileno(), *place_of, values)
         if self._inverted:
             values = np.asarray(values) == 0
+        self._check_extents(what, values, place)
         self._paste(values, place, found, box)
+
+    def _check_extents(self, what: str, values: Array, place: Any) -> None:
+        """Refuse a strip or tile that a decoder made smaller than its part of the page."""
+        plane = self._plane()
+        each = zip(self._cut, self._inner[plane:], place[2:4], strict=False)
+        needed = tuple(min(c, n - at) for c, n, at in each)
+        samples = self._inner[-1] if self._samples and not plane else 1
+        held = values.shape[1:3]
+        if any(h < n for h, n in zip(held, needed, strict=True)) or values.shape[3] < samples:
+            shown = " × ".join(map(str, values.shape[1:]))
+            raise Refused(self.path, f"is damaged: {what} decodes to {shown} samples.")
 
     def _check_bomb(self, what: str, data: bytes) -> None:
         if int(self._page.compression) in _PICTURES and picture_size(data) is None:
@@ -174,10 +190,9 @@ class TiffSource(Source):
             here.append(slice(first - box[d].start, last - box[d].start))
             there.append(slice(first - at, last - at))
         piece = values[0, there[0], there[1], :]
-        samples = self._page.axes.endswith("S")
         if plane:
             found[(place[0] - box[0].start, *here)] = piece[..., 0]
-        elif samples:
+        elif self._samples:
             found[tuple(here)] = piece[..., box[-1]]
         else:
             found[tuple(here)] = piece[..., 0]
@@ -197,6 +212,14 @@ def _require_decoder(path: Path, codec: Any) -> None:
         except Unusable as error:
             name = getattr(codec, "name", codec)
             raise Refused(path, f"is compressed by {name}; {error}") from None
+
+
+def _inner_shape(series: Any) -> tuple[tuple[int, ...], bool]:
+    """Return the shape of a page as a series has it, and whether its last axis is of samples."""
+    shape, axes = tuple(int(n) for n in series.keyframe.shape), series.keyframe.axes
+    if axes.endswith("S") and shape[-1] == 1 and not series.axes.endswith("S"):
+        return shape[:-1], False  # the one sample is no axis of the series
+    return shape, axes.endswith("S")
 
 
 def _set_axes(source: Source, series: Any) -> None:
@@ -254,19 +277,25 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
         return geotiff.open_source(path, fill=fill)
     with open_regular(path) as file:
         series = open_series(path, file)
-        if series.dataoffset is None:  # compressed, or scattered
-            source: Source = TiffSource(path)
-            return upright(source, *_orientation(series))
-        order = series.keyframe.parent.byteorder
-        dtype = np.dtype(series.dtype).newbyteorder(order)
-        shape = tuple(int(n) for n in series.shape)
-        start, claimed = int(series.dataoffset), prod(shape) * dtype.itemsize
-        held = os.fstat(file.fileno()).st_size - start
-        if claimed > held:
-            raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
-        source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
-        _set_axes(source, series)
+        with use_tifffile(path, logging.CRITICAL):  # damaged tags raise any type
+            return _open(path, file, series)
+
+
+def _open(path: Path, file: IO[bytes], series: Any) -> Source:
+    """Return the source of a series: of its pages, or of bare numbers where they lie in a row."""
+    if series.dataoffset is None:  # compressed, or scattered
+        source: Source = TiffSource(path)
         return upright(source, *_orientation(series))
+    order = series.keyframe.parent.byteorder
+    dtype = np.dtype(series.dtype).newbyteorder(order)
+    shape = tuple(int(n) for n in series.shape)
+    start, claimed = int(series.dataoffset), prod(shape) * dtype.itemsize
+    held = os.fstat(file.fileno()).st_size - start
+    if claimed > held:
+        raise Refused(path, f"is truncated: {claimed} bytes are claimed, {held} are there.")
+    source = RawSource(path, os.dup(file.fileno()), start, shape, dtype)
+    _set_axes(source, series)
+    return upright(source, *_orientation(series))
 
 
 def _orientation(series: Any) -> tuple[int, int]:
@@ -285,9 +314,10 @@ def size_of(path: Path) -> tuple[int, ...]:
     with open_regular(path) as file:
         check_chain(path, file)
         series = open_series(path, file)
-        shape = tuple(series.shape)
-        if not is_raster(path):  # GDAL shows rasters as they are stored
-            shape = turn_sizes(shape, *_orientation(series))
+        with use_tifffile(path, logging.CRITICAL):
+            shape = tuple(series.shape)
+            if not is_raster(path):  # GDAL shows rasters as they are stored
+                shape = turn_sizes(shape, *_orientation(series))
         pairs = zip(series.axes, shape, strict=True)
         return tuple(int(n) for name, n in pairs if name not in "SC")
 

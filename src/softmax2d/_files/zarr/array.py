@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -43,7 +44,8 @@ class ZarrSource(Source):
     def __init__(self, path: Path, found: Metadata, *, fill: bool) -> None:
         zarr = require("zarr", "zarr")
         self.path, self._found, self._fill = path, found, fill
-        with name_errors(path):
+        with name_errors(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what zarr says of metadata that it reads nonetheless
             store = zarr.storage.LocalStore(os.path.realpath(found.folder), read_only=True)
             self._array = zarr.open_array(store, mode="r", zarr_format=found.version)
         self.shape = tuple(int(n) for n in self._array.shape)
