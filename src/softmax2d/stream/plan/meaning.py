@@ -237,6 +237,7 @@ def check_numbers(source: Source, axis: int, asked: Asked) -> None:
 PROBABILITIES_SEEN = "its numbers look like probabilities (each pixel's classes sum to 1)"
 
 
+@np.errstate(invalid="ignore")
 def looks_like(values: Array, axis: int = -3, step: float = 0.0) -> str | None:
     """Return "probabilities" if values look like such; None if not, or if they say nothing.
 
@@ -299,7 +300,8 @@ def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Arr
         if lacking is not None:
             rows = rows[:, ~_rows(lacking, axis).any(0)]
         yield rows
-        told = rows.shape[0] > 1 and rows.shape[1] >= _LEAST and bool(rows.any())
+        with np.errstate(invalid="ignore"):  # NaN of the kind that signals, in damaged files
+            told = rows.shape[0] > 1 and rows.shape[1] >= _LEAST and bool(rows.any())
         if told and source.dtype.kind not in "iu" and looks_like(rows, 0, source.step) is None:
             return
 
