@@ -46,7 +46,8 @@ def input_line(logits: Path, found: Summary) -> str:
             sides = f"{' × '.join(map(str, own))} to the truth's {' × '.join(map(str, fine))}"
             coarse = f", interpolated from {sides} ({kind})"
     name = click.format_filename(logits)
-    return f"{name}: {quantity(found.classes, 'class')}, {size} pixels{coarse}, {found.dtype}"
+    what = found.dtype if found.input in (None, "logits") else f"{found.dtype} {found.input}"
+    return f"{name}: {quantity(found.classes, 'class')}, {size} pixels{coarse}, {what}"
 
 
 def summary(

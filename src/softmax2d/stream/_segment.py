@@ -23,7 +23,7 @@ from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan import class_axis, meaning
 from softmax2d.stream.plan.alignment import show_under
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
-from softmax2d.stream.plan.inputs import Input, input_files
+from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
 from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
 from softmax2d.stream.plan.pixel_counts import Counts
@@ -120,6 +120,9 @@ def _plan_operation(
     kinds = options["interpolation"], options["align_corners"]
     how, space = resampling_of(options["size"], options["like"], *kinds, own)
     class_axis.check_channels(logits.source, front, how.size)
+    if is_path(options["like"]) and space is None and isinstance(how.size, tuple):
+        pixels = own.own[own.batch :]
+        class_axis.check_turned(options["like"], how.size, logits.source.path, pixels)
     meaning.check_classes(logits.source, own.axis)
     with name_file(logits.source.path, "segment"):
         mapping = class_map("segment", options["temperature"], options["bias"], own.classes)

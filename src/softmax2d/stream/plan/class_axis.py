@@ -71,7 +71,8 @@ def check_channels(source: Source, axis: int | None, pixels: Any = None) -> None
     if doubt:
         rank = "N, " if len(shape) == _VOLUMES else ""
         either = f"{shape[-3]} classes of {shape[-2]} × {shape[-1]} pixels"
-        other = f"{shape[-1]} classes of {shape[-3]} × {shape[-2]} pixels"
+        many = "class" if shape[-1] == 1 else "classes"
+        other = f"{shape[-1]} {many} of {shape[-3]} × {shape[-2]} pixels"
         cause = f"has shape {shape} and names no axis: {other}, or {either}? Give axis=-1 "
         hint = f"(--axis -1) for ({rank}H, W, C), or axis=-3 (--axis -3) for ({rank}C, H, W)."
         raise Refused(source.path, cause + hint)

@@ -114,7 +114,8 @@ def class_axis(source: Source, axis: int | None) -> int | None:
     rank = len(source.shape)
     if source.axes is not None:
         named = ", ".join(source.axes)
-        cause = f"none of its axes, {named}, counts classes; say which does with axis= (--axis)."
+        cause = f"none of its axes, {named}, counts classes; say which does with axis= (--axis)"
+        cause += ", or that there is one channel with binary=True (--binary)."
         raise Refused(source.path, cause)
     if rank >= _DEEP:
         cause = f"has {rank} axes, shape {source.shape}; say which counts classes with axis="

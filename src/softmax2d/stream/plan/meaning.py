@@ -18,6 +18,7 @@ from softmax2d._errors import Refused, StreamError, Unusable
 from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.source.view import View
+from softmax2d.stream.plan.class_axis import is_unnamed
 from softmax2d.stream.plan.inputs import Input, is_path
 from softmax2d.stream.plan.options import Meaning
 from softmax2d.stream.plan.scores import (
@@ -100,29 +101,40 @@ def is_label_map(source: Source, axis: int | None = None) -> bool:
 
 def check_kind(source: Source, axis: int | None, asked: Asked) -> None:
     """Refuse a label map and a picture, where the file's own statements show them."""
+    _check_rank(source, axis, asked)
     if asked.input is not None or source.meaning is not None:
         return
-    shown = " × ".join(map(str, source.shape))
-    if is_label_map(source, axis) and not (asked.binary and source.dtype.kind == "i"):
-        what = f"is a label map, {source.dtype} of shape ({shown.replace(' ×', ',')}): "
-        cause = f"{what}one number a pixel, no class scores. It {A_LABEL_MAP}"
-        raise Refused(source.path, f"{cause}; {_say_scores(source)}")
-    sampled = source.axes is not None and "sample" in source.axes
+    if is_label_map(source, axis):
+        cause = f"is a label map, {source.dtype} of shape {source.shape}: one number a pixel, no "
+        cause += f"class scores. It {A_LABEL_MAP}; "
+        raise Refused(source.path, cause + _say_scores(source, asked))
     if source.dtype.kind != "u" or source.dtype.itemsize > 2:
         return
-    if sampled or (_unnamed(source, axis) and source.shape[-1:] in [(n,) for n in _COLOURS]):
+    sampled = source.axes is not None and "sample" in source.axes
+    last = source.shape[-1:] in [(n,) for n in _COLOURS]
+    if sampled or (is_unnamed(source, axis) and last):
+        shown = " × ".join(map(str, source.shape))
         raise Refused(source.path, f"is a picture, {shown} {source.dtype}; {A_PICTURE}")
 
 
-def _say_scores(source: Source) -> str:
+def _check_rank(source: Source, axis: int | None, asked: Asked) -> None:
+    """Refuse floats of one channel that have no class axis."""
+    flat = len(source.shape) == 2 and source.dtype.kind == "f"
+    if flat and is_unnamed(source, axis) and not asked.binary:
+        cause = f"needs a class axis, shape (..., C, H, W); got shape {source.shape} and dtype "
+        cause += f"{source.dtype}. Name it with axis= (--axis). If there is one channel, "
+        raise Refused(source.path, cause + SAY_BINARY)
+
+
+def _say_scores(source: Source, asked: Asked) -> str:
     """The way on where integers are scores after all."""
+    if asked.binary:
+        cause = "with binary=True (--binary), give input='logits' (--input logits) if they are "
+        one = f"{top_of(source.dtype):.0f} is 1"
+        return f"{cause}scores, or input='probabilities' (--input probabilities) if {one}."
     if len(source.shape) < 3:
         return "scores have a class axis, (C, H, W)."
     return "give axis= (--axis) and input='logits' (--input logits) if these are class scores."
-
-
-def _unnamed(source: Source, axis: int | None) -> bool:
-    return axis is None and source.axes is None and source.class_axis is None
 
 
 def see_binary(scores: Input, axis: int | None, asked: Asked) -> int | None:
@@ -135,12 +147,10 @@ def see_binary(scores: Input, axis: int | None, asked: Asked) -> int | None:
         cause = f"has {source.shape[at]} channels along axis {at}; binary=True (--binary) takes one"
         hint = "leave it out for class scores, or name the axis of the one channel (--axis)."
         raise Refused(source.path, f"{cause}: {hint}")
-    _check_one_channel(source, asked)
+    _look_at_channel(source, None if insert else at, asked)
     if asked.meaning(source) == PROBABILITIES:
         scores.show(Probabilities(at, True, insert, asked.absent(source)))
     else:
-        if asked.input is None and source.meaning is None:
-            _look_at_channel(source, at, insert, asked)
         scores.show(Binary(at, insert))
     return at
 
@@ -160,22 +170,20 @@ def _channel_axis(source: Source, axis: int | None) -> tuple[int, bool]:
     return (ones[0] if ones else rank - 3), False
 
 
-def _check_one_channel(source: Source, asked: Asked) -> None:
-    """Refuse unsigned numbers of which it is unknown whether they are probabilities."""
-    if source.dtype.kind == "u" and asked.meaning(source) is None:
-        cause = f"holds {source.dtype}, which has no negative logits; give input='probabilities' "
-        cause += f"(--input probabilities) if {top_of(source.dtype):.0f} is 1, or input='logits' "
-        raise Refused(source.path, f"{cause}(--input logits).")
-
-
-def _look_at_channel(source: Source, at: int, insert: bool, asked: Asked) -> None:
-    """Refuse one channel of numbers that all lie in [0, 1], and not only 0."""
-    axis = None if insert else at
+def _look_at_channel(source: Source, axis: int | None, asked: Asked) -> None:
+    """Refuse one channel of numbers that look like something else than they are said to be."""
+    said, small = asked.meaning(source), top_of(source.dtype) > 1
+    if said is not None and not (said == PROBABILITIES and small):
+        return
     rows = np.concatenate([np.empty((1, 0)), *look(source, axis, asked.absent(source))], 1)
-    inside = (rows >= 0) & (rows <= 1)
-    if rows.size >= _LEAST and bool(inside.all()) and bool((rows > 0).any()):
-        cause = "its numbers lie in [0, 1], as the probability of the second of two classes does"
-        raise Refused(source.path, f"{cause}; {SAY_PROBABILITIES}")
+    inside = bool(((rows >= 0) & (rows <= 1)).all())
+    if rows.size < _LEAST or not inside or not rows.any():
+        return
+    if small:
+        cause = f"holds only 0 and 1, of which {top_of(source.dtype):.0f} would be 1: a label map "
+        raise Refused(source.path, f"{cause}of two classes, which {A_LABEL_MAP}.")
+    cause = "its numbers lie in [0, 1], as the probability of the second of two classes does"
+    raise Refused(source.path, f"{cause}; {SAY_PROBABILITIES}")
 
 
 def check_classes(source: Source, axis: int) -> None:
@@ -195,6 +203,8 @@ def see_probabilities(scores: Input, axis: int, interpolated: bool, asked: Asked
             _keep_above_zero(scores)
         return
     source = scores.source
+    if asked.input is not None:
+        source.meaning = asked.input  # whatever the file says
     if asked.meaning(source) == PROBABILITIES:
         absent = asked.absent(source)
         scores.show(Probabilities(axis, nodata=absent, floor=interpolated))
@@ -229,8 +239,8 @@ def check_numbers(source: Source, axis: int, asked: Asked) -> None:
         cause = f"has {classes} channels of {dtype}, as a picture has; {A_PICTURE}"
         raise Refused(source.path, cause)
     if dtype.kind in "iu" and rows and _looks_like_labels(np.concatenate(rows, 1)):
-        cause = f"looks like label maps, {dtype} of shape {source.shape}: along axis {axis} most "
-        cause += f"pixels have one number throughout. A label map {A_LABEL_MAP}; give "
+        cause = f"looks like label maps, {dtype} of shape {source.shape}: in most pixels "
+        cause += f"several share the largest number. A label map {A_LABEL_MAP}; give "
         raise Refused(source.path, f"{cause}input='logits' (--input logits) for class scores.")
 
 
@@ -278,10 +288,10 @@ def looks_like(values: Array, axis: int = -3, step: float = 0.0) -> str | None:
 
 
 def _looks_like_labels(rows: Array) -> bool:
-    """Whether most pixels have one number in all classes, and none is negative."""
+    """Whether in most pixels several classes share the largest number, and none is negative."""
     if rows.shape[0] < 2 or rows.shape[1] < _LEAST or rows.min() < 0 or not rows.any():
         return False
-    return bool((rows == rows[:1]).all(0).mean() > 0.5)
+    return bool(((rows == rows.max(0)).sum(0) > 1).mean() > 0.5)
 
 
 def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Array]:

@@ -154,7 +154,7 @@ class ProbabilitySource(_TwoClasses):
         self._how = how
         self.dtype, self.result_dtype = _wide(stored.dtype), _own(stored.dtype)
         self.meaning = PROBABILITIES
-        self.converted = stored.converted + stored.dtype.itemsize + 2 * self.dtype.itemsize
+        self.converted = stored.converted + stored.dtype.itemsize
         if self.chunks is not None:  # a logarithm needs the whole pixel
             at = how.axis
             self.chunks = (*self.chunks[:at], self.shape[at], *self.chunks[at + 1 :])
