@@ -121,7 +121,9 @@ def _check_rank(source: Source, axis: int | None, asked: Asked) -> None:
     """Refuse floats of one channel that have no class axis."""
     flat = len(source.shape) == 2 and source.dtype.kind == "f"
     if flat and is_unnamed(source, axis) and not asked.binary:
-        cause = f"needs a class axis, shape (..., C, H, W); got shape {source.shape} and dtype "
+        cause = (
+            f"logits needs a class axis, shape (..., C, H, W); got shape {source.shape} and dtype "
+        )
         cause += f"{source.dtype}. Name it with axis= (--axis). If there is one channel, "
         raise Refused(source.path, cause + SAY_BINARY)
 
