@@ -6,17 +6,17 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isnan, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require, words_of
+from softmax2d._files.source.attributes import axis_names, said_of, tell
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
 
 _BLOCK = 1 << 24  # bytes written at a time
@@ -64,15 +64,10 @@ class Hdf5Source(Source):
         found = self._dataset
         self.shape, self.dtype = found.shape, found.dtype
         self.chunks = found.chunks
-        self.axes = _axis_names(found)
+        self.axes = axis_names(found)
         self.class_axis = class_axis_of(self.axes)
-        names = found.attrs.get("class_names")
-        self.names = None if names is None else tuple(str(name) for name in names)
-        self.nodata, self.meaning = _nodata(found.attrs), meaning_in(found.attrs)
-        fill = _number(found.attrs, "_FillValue")
-        self.nan_is_nodata = fill is not None and isnan(fill)
-        factor, offset = (_number(found.attrs, name) for name in ("scale_factor", "add_offset"))
-        self.scale = 1.0 if factor is None else factor, 0.0 if offset is None else offset
+        self.meaning = meaning_in(found.attrs)
+        self.said = said_of(found, self.path)
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
@@ -121,49 +116,6 @@ class Hdf5Source(Source):
             number, self._number = self._number, -1
             if number >= 0:
                 os.close(number)
-
-
-def _axis_names(found: Any) -> tuple[str, ...] | None:
-    """Return the names of the axes, from labels or scales; None where an axis has none.
-
-    The attributes are read here because HDF5's own functions allocate one entry an axis and fill in
-    as many as the file stores.
-    """
-    names = [""] * len(found.shape)
-    if _is_one_per_axis(found, "DIMENSION_LABELS"):
-        names = [_text(label) for label in found.attrs["DIMENSION_LABELS"]]
-    if _is_one_per_axis(found, "DIMENSION_LIST"):
-        names = [name or _scale_of(found.dims[d]) for d, name in enumerate(names)]
-    return tuple(names) if names and all(names) else None
-
-
-def _is_one_per_axis(found: Any, name: str) -> bool:
-    return name in found.attrs and found.attrs.get_id(name).shape == (len(found.shape),)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-
-
-def _scale_of(dim: Any) -> str:
-    """Return the name of the scale attached to an axis, as netCDF-4 names its dimensions."""
-    held = dim.values()
-    return os.path.basename(held[0].name or "") if held else ""
-
-
-def _number(attributes: Any, name: str) -> float | None:
-    """Return an attribute that is one number, alone or in an array; None for any other."""
-    value = np.asarray(attributes.get(name, ""))
-    return float(value.reshape(-1)[0]) if value.size == 1 and value.dtype.kind in "fiu" else None
-
-
-def _nodata(attributes: Any) -> float | None:
-    """Return the number for no data: ours, or CF's unless that is NaN, the default."""
-    value = _number(attributes, "nodata")
-    if value is not None:
-        return value
-    value = _number(attributes, "_FillValue")
-    return None if value is None or isnan(value) else value
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:
@@ -228,7 +180,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """
     with open_regular(path):
         source = Hdf5Source(path, key, fill=fill)
-        return scale_source(source, *source.scale)
+        return tell(source, source.said)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001

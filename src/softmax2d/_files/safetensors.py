@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import os
 import struct
+from contextlib import suppress
 from itertools import pairwise
 from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, failing, unicode
+from softmax2d._errors import Path, Refused, failing
+from softmax2d._files.source.attributes import RESULTS, Said, read_attributes, tell
 from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
+from softmax2d._files.source.source import Source
 from softmax2d.extras import install_command
 
 _MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
@@ -101,7 +104,7 @@ def _check_places(path: Path, header: dict[str, Any], held: int) -> None:
         raise Refused(path, "is damaged: it has bytes that belong to none of its tensors.")
 
 
-def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource:  # noqa: ARG001
+def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  # noqa: ARG001
     """Open a tensor of a .safetensors file: the only one, or the one named ``key``.
 
     Raises
@@ -114,7 +117,8 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
         size = os.fstat(number).st_size
         header, start = _header(path, number, size)
         tensors = [name for name in header if name != "__metadata__"]
-        entry = header[choose_name(path, tensors, key, "tensor")]
+        name = choose_name(path, tensors, key, "tensor")
+        entry = header[name]
         try:
             dtype = _dtype(path, entry["dtype"])
             shape = tuple(entry["shape"])
@@ -129,11 +133,18 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> RawSource
         _check_places(path, header, size - start)
         source = RawSource(path, os.dup(number), start + first, shape, dtype)
     told = header.get("__metadata__")
-    names = told.get(_NAMES) if isinstance(told, dict) else None
-    source.names = tuple(map(unicode, names.split("\n"))) if isinstance(names, str) else None
-    if dtype.kind == "f" or dtype.name == "bfloat16":
-        source.meaning = meaning_in(told if isinstance(told, dict) else {})
-    return source
+    told = told if isinstance(told, dict) else {}
+    source.meaning = meaning_in(told)
+    return tell(source, _said(told, name, dtype))
+
+
+def _said(told: dict[str, Any], name: str, dtype: np.dtype[Any]) -> Said:
+    """Return what the metadata say, all of them texts; those of numbers only of our results."""
+    given: dict[str, Any] = {"class_names": told.get(_NAMES), "what": name}
+    for field in ("nodata", "scale"):
+        with suppress(ValueError, TypeError):
+            given[field] = float(told[field]) if name in RESULTS and field in told else None
+    return read_attributes({k: v for k, v in given.items() if v is not None}, dtype=dtype)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001

@@ -45,6 +45,12 @@ class ScaledSource(View):
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
         """Return where ``values``, read from ``box``, were stored as ``nodata``."""
+        found = self._equal(values, box, nodata)
+        for other in self.others(nodata):
+            found |= self._equal(values, box, other)
+        return found
+
+    def _equal(self, values: Array, box: Box, nodata: float) -> Mask:
         value = convert_nodata(nodata, self._stored.dtype)
         if value is None:
             return np.zeros(values.shape, bool)

@@ -62,6 +62,7 @@ class Source:
     alpha: int | None = None  # the band that says how opaque pixels are
     bits: int | None = None  # that integers take, where the file says that these are fewer
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
+    missing: tuple[float, ...] = ()  # further numbers that the file has for no data
     nan_is_nodata: bool = False  # whether the file says so: labels of NaN are none, scores are NaN
     lossy: str | None = None  # the name of a compression that changes numbers
     space: Space | None = None  # where the pixels lie
@@ -97,8 +98,18 @@ class Source:
         return self.read(box)
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
-        """Return where ``values``, read from ``box``, are stored as ``nodata``."""
-        return equal(values, nodata)
+        """Return where ``values``, read from ``box``, are stored as ``nodata``.
+
+        With the file's own number come those that it has besides.
+        """
+        found = equal(values, nodata)
+        for other in self.others(nodata):
+            found |= equal(values, other)
+        return found
+
+    def others(self, nodata: float) -> tuple[float, ...]:
+        """Return further numbers for no data: the file's, if ``nodata`` is its own."""
+        return self.missing if nodata == self.nodata else ()
 
     def close(self) -> None:
         """Close open files, also after an error."""

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
+from softmax2d._files.source.attributes import tell
 from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d._files.source.presentation import meaning_in
 from softmax2d._files.source.raw import RawSource, read_runs
-from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_empty, class_axis_of
 from softmax2d._files.zarr.chunks import chunk_numbers
 from softmax2d._files.zarr.coordinates import space_of
@@ -51,9 +51,9 @@ class ZarrSource(Source):
         self.shape = tuple(int(n) for n in self._array.shape)
         self.dtype = np.dtype(self._array.dtype)
         self.chunks = tuple(map(int, self._array.shards or self._array.chunks))
-        self.axes, self.names = found.axes, found.names
+        self.axes = found.axes
         self.class_axis = class_axis_of(self.axes)
-        self.nodata, self.meaning = found.nodata, meaning_in(found.attributes)
+        self.meaning = meaning_in(found.attributes)
         self.bare = found.direct
         self._scratch, self._chunk, self._packed = Scratch(), Scratch(), Scratch()
         self._open = _Open()
@@ -270,7 +270,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     within = os.path.basename(os.path.realpath(found.folder))
     where = source.axes, source.class_axis, source.shape
     source.space = space_of(*where, found.attributes, within, partial(_read_beside, path, found))
-    return scale_source(source, *found.scale)
+    return tell(source, found.said)
 
 
 def _read_beside(path: Path, found: Metadata, name: str) -> tuple[Array, dict[str, Any]] | None:

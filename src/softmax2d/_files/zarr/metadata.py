@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import struct
 import sys
 from dataclasses import dataclass
-from math import isnan, prod
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Path, Refused, unicode
+from softmax2d._errors import Path, Refused
+from softmax2d._files.source.attributes import Said, read_attributes
 from softmax2d._files.zarr.chunks import Packing
 from softmax2d._files.zarr.groups import STORES, find_array, has_file, read_json
 
@@ -32,16 +31,14 @@ _NUMBERS_3 = (
 
 @dataclass(frozen=True)
 class Metadata:
-    """The metadata of an array; axes, names and nodata as a source has them."""
+    """The metadata of an array; axes as a source has them."""
 
     folder: str  # where it lies
     version: int  # 2 or 3
     separator: str  # between the numbers of a chunk's name
     prefix: str  # before them
     axes: tuple[str, ...] | None
-    names: tuple[str, ...] | None
-    nodata: float | None
-    scale: tuple[float, float]  # factor of stored numbers, and what is added then (CF)
+    said: Said  # of the numbers: factor, offset, no data; names of the classes
     bare: int | None  # bytes of every chunk's file, where nothing shrinks them
     direct: bool  # whether those bytes are the numbers, in C order and the array's byte order
     zstd: bool  # whether they are such numbers packed by zstd
@@ -129,9 +126,7 @@ def _version_3(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         separator=separator,
         prefix="c" if default else "",
         axes=_axes(dimensions or _ome_axes(attributes), len(shape)),
-        names=_names(attributes),
-        nodata=_nodata(attributes),
-        scale=_scale(attributes),
+        said=read_attributes(attributes, dtype=np.dtype(dtype)),
         bare=size if names == ["bytes"] else None,
         direct=names == ["bytes"] and (itemsize == 1 or _native(codecs[0])),
         zstd=names == ["bytes", "zstd"] and (itemsize == 1 or _native(codecs[0])),
@@ -208,9 +203,7 @@ def _version_2(path: Path, folder: str, root: str, outer: dict[str, Any]) -> Met
         separator=said.get("dimension_separator", "."),
         prefix="",
         axes=_axes(attributes.get("_ARRAY_DIMENSIONS") or _ome_axes(attributes), len(shape)),
-        names=_names(attributes),
-        nodata=_nodata(attributes, said.get("fill_value")),
-        scale=_scale(attributes),
+        said=read_attributes(attributes, fill=said.get("fill_value"), dtype=dtype),
         bare=None if used else size,
         direct=not used and said.get("order", "C") == "C",
         zstd=[c["id"] for c in used] == ["zstd"] and said.get("order", "C") == "C",
@@ -247,42 +240,3 @@ def _axes(names: Any, rank: int) -> tuple[str, ...] | None:
     if not isinstance(names, list) or len(names) != rank or not all(names):
         return None
     return tuple(str(name)[:40] for name in names)
-
-
-def _names(attributes: dict[str, Any]) -> tuple[str, ...] | None:
-    names = attributes.get("class_names")
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        return None
-    return tuple(map(unicode, names))
-
-
-def _number(value: Any) -> float | None:
-    """Return a JSON number, or a float64 in the bytes that xarray writes to Zarr 3."""
-    if isinstance(value, str):
-        try:
-            (value,) = struct.unpack("<d", base64.b64decode(value, validate=True))
-        except (ValueError, struct.error):
-            return None
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known else None
-
-
-def _nodata(attributes: dict[str, Any], fill: Any = None) -> float | None:
-    """Return the number for no data: ours, or CF's ``_FillValue``; None without one.
-
-    xarray's default for ``_FillValue`` is NaN. In Zarr 2 xarray keeps it as the array's
-    ``fill_value``, whose default is 0.
-    """
-    if "nodata" in attributes:
-        return _number(attributes["nodata"])
-    if "_FillValue" not in attributes and "_ARRAY_DIMENSIONS" in attributes:
-        value = _number(fill) or None
-    else:
-        value = _number(attributes.get("_FillValue"))
-    return None if value is None or isnan(value) else value
-
-
-def _scale(attributes: dict[str, Any]) -> tuple[float, float]:
-    """Return CF's ``scale_factor`` and ``add_offset``."""
-    factor, offset = (_number(attributes.get(n)) for n in ("scale_factor", "add_offset"))
-    return 1.0 if factor is None else factor, 0.0 if offset is None else offset

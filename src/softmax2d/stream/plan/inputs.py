@@ -14,6 +14,7 @@ import numpy as np
 from softmax2d._errors import Unusable
 from softmax2d._files.formats import format_of
 from softmax2d._files.labelled_arrays import space_of_array
+from softmax2d._files.source.attributes import describe_axes, said_of, tell
 from softmax2d._files.source.source import ArraySource, Source
 from softmax2d._gate.arrays import as_array
 
@@ -71,11 +72,11 @@ def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Sour
         raise Unusable("key names an array of a file; the source is an array itself.")
     held = numpy_view(source)
     name = _mapped_file(held)
-    if name and os.path.exists(name):
-        return _MappedSource(held, name)
-    found = ArraySource(held)
+    mapped = name and os.path.exists(name)
+    found = _MappedSource(held, name) if name and mapped else ArraySource(held)
+    describe_axes(found)
     found.space = space_of_array(held, found.class_axis)
-    return found
+    return tell(found, said_of(held, found.path))
 
 
 def file_of_array(held: Any) -> str | None:
