@@ -11,6 +11,10 @@ A format is a module or package in this room with some of these functions:
         Write the complete file ``target``, a temporary name beside ``path``, from a staged array
         with ``shape``, ``dtype`` and ``staged[box]``. Messages and the suffix use ``path``.
 
+    companions(path, look), left_over(path)
+        The small files beside a result that say its names and colours, and what is in them; those
+        that an earlier result of this name left.
+
 Every claim of a file about itself is checked, only the named driver opens it, and no pickle is ever
 loaded.
 """

@@ -9,7 +9,7 @@ import click
 
 from softmax2d.cli import _options, _paths, _values
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._report import LISTED, say_notes
+from softmax2d.cli._report import LISTED, say_companions, say_notes
 from softmax2d.cli._results import quantity
 from softmax2d.cli._segment import WORDS
 from softmax2d.stream import predict as predict_file
@@ -97,6 +97,7 @@ def predict(
     click.echo(f"{click.format_filename(image)}: {size} pixels, {quantity(found.classes, 'class')}")
     for name, path in paths.items():
         click.echo(f"  {name:<10}  {click.format_filename(path)}")
+    say_companions(found)
     areas = sorted(found.counts.areas.items(), key=lambda pair: (-pair[1], pair[0]))
     for label, area in areas[:LISTED]:
         name = found.names[label] if found.names else ""

@@ -57,6 +57,7 @@ def summary(
     click.echo(f"{input_line(logits, found)}{_map(scale)}")
     for name, path, kind in results:
         click.echo(f"  {name:<10}  {click.format_filename(path)}  ({kind})")
+    say_companions(found)
     if "labels" in found.dtypes:
         _areas(found)
     counts = found.counts
@@ -68,6 +69,14 @@ def summary(
         click.echo(f"  {lacking} (NaN, +inf or only -inf): NaN there")
     resumed = f", {found.tiles_resumed} of {found.tiles} tiles were there"
     click.echo(f"  {found.seconds:.2f} s{resumed if found.tiles_resumed else ''}")
+
+
+def say_companions(found: Summary) -> None:
+    """Print a line for each file beside the labels that says their names and colours."""
+    for kind in ("qml", "xml"):
+        if kind in found.results:
+            shown = click.format_filename(found.results[kind])
+            click.echo(f"  {'':<10}  {shown}  (names and colours, for GIS programs)")
 
 
 def _map(scale: Any) -> str:

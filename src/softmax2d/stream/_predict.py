@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
-from softmax2d.stream._run import Run, run_here, split_places
+from softmax2d.stream._run import Run, check_companions, run_here, split_places
 from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import budget_left, parse_memory
 from softmax2d.stream.plan.options import PREDICTION, Prediction
@@ -151,10 +151,13 @@ def predict(model: Any, image: Any, result: Any, **options: Unpack[Prediction]) 
         style = check_style(style, plan.operation.geometry.classes)
         head, made = _plan_results(picture.source, plan, paths, style)
         work = Work(made, head, resume, overwrite) if made else None
+        if work is not None:
+            check_companions(work, kept)
         task = partial(Bands, plan)
         run = Run(picture.source, plan.operation, plan.bands, task, run_here, work, arrays, True)
         run.progress, run.account = progress, partial(_note, plan)
-        return run(account_path(summary, [image, *paths.values()]))
+        beside = [] if work is None else work.companions
+        return run(account_path(summary, [image, *paths.values(), *beside]))
 
 
 def _output_names(outputs: Any, encoding: str) -> tuple[str, ...]:

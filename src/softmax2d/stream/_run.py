@@ -109,6 +109,12 @@ def run_here(task: Task, tiles: Iterable[int], report: Callable[[Record], None])
         report(task(tile))
 
 
+def check_companions(work: Work, held: list[Path]) -> None:
+    """Refuse files beside results whose names are those of what a run reads or writes."""
+    results = [target.path for target in work.targets]
+    check_paths([*results, *work.companions], held, True)
+
+
 def split_places(
     result: Any, names: tuple[str, ...], inputs: list[Path], resume: bool, overwrite: bool
 ) -> tuple[dict[str, Path], dict[str, Any]]:

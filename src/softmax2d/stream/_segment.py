@@ -18,7 +18,7 @@ from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._pictures import preview
 from softmax2d._pictures.classes import palette
-from softmax2d.stream._run import Finish, Run, split_places
+from softmax2d.stream._run import Finish, Run, check_companions, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan import class_axis, meaning
 from softmax2d.stream.plan.alignment import show_under
@@ -82,6 +82,8 @@ def plan_run(
         tiling, workers = tile_for_results(cache, operation, places, left, budget[1])
         styles = looks(operation, cache, space, style)
         work = _plan_work(cache, operation, tiling, paths, styles, budget, options)
+        if work is not None:
+            check_companions(work, [*kept, *drawings])
         for path in drawings:
             preview.check_size(path, operation.geometry.shape)
         meaning.check_numbers(logits.source, operation.geometry.axis, asked)
@@ -246,7 +248,8 @@ def _write(
         if scheduler is not None:
             cluster = stack.enter_context(connect(scheduler))
         run = stack.enter_context(plan_run(source, result, names, style, cluster, options))
-        results = [] if run.work is None else [target.path for target in run.work.targets]
+        work = run.work
+        results = [] if work is None else [*(t.path for t in work.targets), *work.companions]
         return run(account_path(path, [source, *results]))
 
 

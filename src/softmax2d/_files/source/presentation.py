@@ -129,6 +129,8 @@ class Look:
     classes: int = 0
     names: tuple[str, ...] | None = None  # of the classes
     palette: Array | None = None  # their colours, for labels: shape (classes, 3), uint8
+    # Colours of labels for programs that need some: the palette, or one made for the names.
+    colours: Array | None = None
     nodata: float | None = None  # the number that stands for "nothing here"
     space: Space | None = None  # where the pixels lie
     block: tuple[int, ...] | None = None  # rows and columns of the tiles of the file

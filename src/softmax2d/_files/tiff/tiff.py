@@ -338,7 +338,8 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
     if len(shape) < 2 or not prod(shape):
         size = " × ".join(map(str, shape))
         raise Refused(path, f"a TIFF holds images of rows × columns; got {size}. Use .npy.")
-    check_palette(path, look)
+    if not _is_geotiff(look):
+        check_palette(path, look)
     if _is_geotiff(look):
         from softmax2d._files.tiff import geotiff
 

@@ -13,7 +13,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.formats import format_of, suffix_of
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
-from softmax2d._pictures.classes import check_names, check_palette
+from softmax2d._pictures.classes import check_names, check_palette, palette
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.inputs import is_path, numpy_view
 from softmax2d.stream.plan.tile_results import Operation
@@ -34,6 +34,20 @@ class Target:
     # tasks write something else: such a result, too, is assembled at the end.
     chunks: tuple[int, ...] | None
     look: Look  # how it is presented
+
+    def companions(self) -> dict[Path, bytes]:
+        """The small files beside it that say its names and colours, and what is in them."""
+        made: dict[Path, bytes] = {}
+        if suffix_of(self.path) in (".tif", ".tiff"):
+            made = format_of(self.path, "companions").companions(self.path, self.look)
+        return made
+
+    def left_over(self) -> list[Path]:
+        """Such files of an earlier result of this name, other than its own."""
+        if suffix_of(self.path) not in (".tif", ".tiff"):
+            return []
+        found = format_of(self.path, "left_over").left_over(self.path)
+        return [path for path in found if path not in self.companions()]
 
 
 @dataclass(frozen=True)
@@ -108,10 +122,13 @@ def looks(
     axes = None  # names of a result's axes without the one of classes
     if source.axes is not None and len(source.axes) == len(geometry.source):
         axes = (*source.axes[: geometry.axis], *source.axes[geometry.axis + 1 :])
+    names, colours = style.names or names, style.palette
+    if colours is None and names is not None:
+        colours = palette(None, geometry.classes)
     common = Look(
         axes=axes,
         classes=geometry.classes,
-        names=style.names or names,
+        names=names,
         space=space,
         block=chunk[-2:] if chunk else None,
         cog=style.cog,
@@ -125,6 +142,7 @@ def looks(
             common,
             what=name,
             palette=style.palette if name == "labels" else None,
+            colours=colours if name == "labels" else None,
             nodata=operation.empty if label else _float_nodata(stored, operation.nodata),
             class_axis=None if operation.depth(name) is None else geometry.axis,
             scale=top / 255 if eight else None,

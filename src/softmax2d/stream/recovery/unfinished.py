@@ -24,7 +24,7 @@ from softmax2d._errors import Failed, Refused, failing
 from softmax2d._files.formats import format_of
 from softmax2d._files.source.presentation import Look
 from softmax2d._files.source.source import Source
-from softmax2d._whole_file import sync_folder
+from softmax2d._whole_file import sync_folder, write_whole
 from softmax2d.stream.plan.places import check_new, check_same, chunked_format
 from softmax2d.stream.plan.results import Target
 from softmax2d.stream.plan.tile_results import Operation
@@ -70,7 +70,8 @@ class Work:
             self._compared = self.resume and anew and not self.overwrite
             if not self._compared and not (self.resume and complete):
                 for target in self.targets:  # before anything is computed
-                    check_new(target.path, self.overwrite)
+                    for path in (target.path, *target.companions()):
+                        check_new(path, self.overwrite)
             if self.resume and records:
                 self._go_on(records)
             else:
@@ -133,13 +134,15 @@ class Work:
                     check_same(target.path, part)
                     same.append((target.path, part))
                 else:
-                    check_new(target.path, self.overwrite)
+                    for path in (target.path, *target.companions()):
+                        check_new(path, self.overwrite)
                 place.check()
             self._journal.append({"commit": [str(p) for p in parts]}, sync=True)
             self._keep = True
             for path, part in same:  # a run killed before this renames it: the same bytes
                 remove(part, path)
                 self.notes.append(f"{path}: was there, complete, and is the same.")
+        self._write_companions()
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
                 if os.path.lexists(place.result) and not self.overwrite:
@@ -150,6 +153,25 @@ class Work:
         for folder in {place.result.parent for place in self._places}:
             sync_folder(folder)
         self._finished = True
+
+    def _write_companions(self) -> None:
+        """Write the files beside results, before these get their names; a repetition is harmless.
+
+        Of a result that was there already its companions stay as they are: others may have changed
+        them since, as QGIS and GDAL do.
+        """
+        for target in self.targets:
+            for path, content in target.companions().items():
+                if not (self._compared and os.path.lexists(path)):
+                    write_whole(path, content)
+            for path in target.left_over() if self.overwrite else ():
+                remove(path, target.path)
+                self.notes.append(f"{path}: belonged to the replaced result, and was removed.")
+
+    @property
+    def companions(self) -> list[Path]:
+        """The files beside the results that say names and colours."""
+        return [path for target in self.targets for path in target.companions()]
 
     def _parts(self) -> list[Path]:
         each = zip(self.targets, self._places, self.stages(), strict=True)

@@ -34,7 +34,8 @@ class Summary:
     source : str
         The logits or image that were read.
     results : dict of str to str
-        Place of each result.
+        Place of each result; under "qml" and "xml" the files beside a GeoTIFF of labels that say
+        names and colours to QGIS and GDAL.
     shape : tuple of int
         Of a result with one entry a pixel.
     classes : int
@@ -187,6 +188,8 @@ def start_summary(
     """The account of a run that has done nothing yet."""
     targets = [] if work is None else work.targets
     results = {t.name: name_of(t.path) for t in targets}
+    beside = [] if work is None else work.companions
+    results |= {path.name.rpartition(".")[2]: name_of(path) for path in beside}
     results |= {name: type(held).__name__ for name, held in arrays.items()}
     geometry = operation.geometry
     size = geometry.shape, geometry.classes, prod(geometry.shape), tiles
