@@ -11,7 +11,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.cli import app
-from softmax2d.stream import Failed, Refused, StreamError, Unusable, predict
+from softmax2d.stream import Failed, Refused, StreamError, Unusable, predict, segment_file
 from tests.stream.networks import OFFSET, WEIGHT, conv, scores_of, write
 
 rng = np.random.default_rng(5)
@@ -462,6 +462,16 @@ def test_scores_as_files(tmp_path, capsys):
     assert "not in 8 bits" in err
     code, err = command("-o", tmp_path / "y.npy", "--output", "aux")
     assert (code, "has no output 'aux'; it has scores" in err) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "h5", "npy", "safetensors"])
+@pytest.mark.parametrize("name", ["logits", "probs"])
+def test_scores_go_on_to_segment(tmp_path, name, suffix):
+    made, labels = tmp_path / f"o.{suffix}", np.empty((40, 50), np.uint8)
+    predict(network, IMAGE, made, outputs=name, window=16)
+    said = {"input": "probabilities"} if name == "probs" and suffix == "npy" else {}
+    segment_file(made, labels, **said)
+    np.testing.assert_array_equal(labels, TRUE.labels)
 
 
 def test_a_changed_reading_is_another_run(tmp_path):

@@ -33,7 +33,8 @@ def choose_bands(
         No way; the message names both numbers, and ``bands=``.
     """
     plain = Channels(axis)
-    if image.palette is not None and (axis is None or image.shape[axis] == 1):
+    whole = image.dtype.kind in "iu"
+    if image.palette is not None and whole and (axis is None or image.shape[axis] == 1):
         plain = Channels(axis, colours=image.palette, transparent=image.transparent)
     depth = plain.depth(image)
     alpha = image.alpha if axis is not None and image.alpha is not None else None
