@@ -126,6 +126,12 @@ def files(path: os.PathLike[str], z: NDArray[np.float32]) -> None:
         memory=10**9, workers=None, resume=False, overwrite=False, nodata=None, cog=False,
         missing_as_fill=False, names=None, progress=None, scheduler="tcp://host:1", summary=path,
     )  # fmt: skip
+    stream.evaluate_label_files(
+        [path], [path], classes=3, ignore_index=255, spatial_dims=2, nodata=255, names="a,b,c",
+        target_key="t", ignore_place=True, report="r.html", overwrite=True, summary=path,
+    )  # fmt: skip
+    assert_type(stream.evaluate_label_files(z, z), s2d.Statistics)
+    assert_type(stream.holds_labels(path, z, key=None), bool)
     counted = stream.evaluate_files(
         path, z, axis=None, interpolation="linear", align_corners=False, temperature=1, bias=None,
         ignore_index=255, bins=15, key="a", target_key="b", memory="1GB", workers=1, nodata=0.0,

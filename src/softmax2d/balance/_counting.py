@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
-from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from softmax2d._errors import Refused
+from softmax2d._files.source.boxes import boxes
 from softmax2d._files.source.labels import check_labels, leave_out, read_labels
-from softmax2d._files.source.source import Box, Mask, Source, bands
+from softmax2d._files.source.source import Mask, Source
 from softmax2d._gate import arrays, checks, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
@@ -206,7 +206,7 @@ def _of_file(path: Any, asked: _Request) -> _Part:
 def _of_source(source: Source, asked: _Request) -> _Part:
     batch = max(0, len(source.shape) - asked.spatial_dims)
     images = _Images(asked, prod(source.shape[batch:]))
-    for box in _boxes(source, asked.piece):
+    for box in boxes(source.shape, source.chunks, asked.piece):
         piece, lacking = read_labels(source, box)
         for index in np.ndindex(piece.shape[:batch]):
             image = tuple(s.start + i for s, i in zip(box, index, strict=False))
@@ -217,24 +217,6 @@ def _of_source(source: Source, asked: _Request) -> _Part:
                 place = tuple(map(sum, zip(corner, (*index, *bad.place), strict=True)))
                 raise Refused(source.path, bad.describe(place)) from None
     return images.total
-
-
-def _boxes(source: Source, piece: int) -> Iterator[Box]:
-    """Boxes of whole chunks where there are some, of about ``piece`` pixels."""
-    shape, chunks = source.shape, source.chunks
-    if 0 in shape:
-        return
-    if chunks is None:
-        yield from bands(tuple(slice(0, n) for n in shape), piece)
-        return
-    steps, room = list(chunks), max(1, piece // max(1, prod(chunks)))
-    for d in reversed(range(len(shape))):
-        more = max(1, min(room, -(-shape[d] // steps[d])))
-        steps[d], room = steps[d] * more, room // more
-    starts = (range(0, n, step) for n, step in zip(shape, steps, strict=True))
-    for corner in product(*starts):
-        ends = (min(c + s, n) for c, s, n in zip(corner, steps, shape, strict=True))
-        yield tuple(map(slice, corner, ends))
 
 
 class _Bad(ValueError):  # noqa: N818 - carries a label and its place

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths, _values
-from softmax2d.cli._progress import Progress
-from softmax2d.cli._report import input_line, say_notes
-from softmax2d.stream import Summary, Unusable, evaluate_files
-
-_LISTED = 30
+from softmax2d.cli import _judge, _options, _paths, _values
+from softmax2d.stream import Unusable, holds_labels
 
 
 @click.command()
@@ -23,8 +17,9 @@ _LISTED = 30
     _options.TRUTH,
     _options.ignore_index(),
     _options.report("Write everything to FILE: .html, .txt, .png or .json."),
-    _options.classes(),
+    _options.classes("Class names: a,b,c or a text file, one a line; or how many there are."),
     _options.axis(),
+    _options.FILE_SPATIAL_DIMS,
     *_options.MEANING,
     _options.IGNORE_PLACE,
     *_options.MAP,
@@ -39,11 +34,15 @@ _LISTED = 30
     _options.quiet("Print nothing, no progress bar."),
 )
 def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest: Any) -> None:
-    """Compare LOGITS with the TRUTH: IoU, Dice, accuracy, calibration.
+    """Compare LOGITS, or labels, with the TRUTH: IoU, Dice, accuracy, calibration.
 
-    LOGITS holds class scores as for `softmax2d segment`. TRUTH holds the class of every pixel as an
-    integer, in one of the same formats or as .png (grey or palette). Where TRUTH has another size
-    than LOGITS, the logits are interpolated to it on the fly.
+    LOGITS holds class scores as for `softmax2d segment`, or one label a pixel: the label map that
+    `segment`, `predict` or any other program wrote. What it holds decides, and is said first. Of
+    labels alone there is no calibration. TRUTH holds the class of every pixel as an integer, in
+    one of the same formats or as .png (grey or palette). Where TRUTH is larger than LOGITS, the
+    logits are interpolated to it on the fly; where it is smaller, --size must say so.
+
+    Both may be folders, whose files pair by their names without suffix: all are added up.
 
     Both are read tile by tile within --memory, so that they may be larger than memory (a .png is
     read whole).
@@ -62,6 +61,8 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     \b
     Examples:
       softmax2d evaluate scores.npy truth.png --ignore-index 255
+      softmax2d evaluate labels.png truth.png --ignore-index 255
+      softmax2d evaluate labels/ truth/ --classes road,car,sky --report out.html
       softmax2d evaluate coarse.npz truth.tif --classes road,car,sky --report out.html
 
     \b
@@ -71,24 +72,18 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       3  reading or writing failed; nothing half-written remains
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    started, report = perf_counter(), rest["report"]
-    if rest["resume"] and report is None and rest["summary"] is None:
+    if rest["resume"] and rest["report"] is None and rest["summary"] is None:
         raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
-    _paths.check_apart([report], rest["calibration"])
+    _paths.check_apart([rest["report"]], rest["calibration"])
+    scores, labels, _ = _paths.pairs_of(logits, truth)
+    if not isinstance(scores, list):
+        scores, labels = [scores], [labels]
+    keys = {"key": rest["key"], "target_key": rest["target_key"]}
+    given = scores, labels, (logits, truth), classes, quiet, rest
+    scored = rest["axis"] is not None or rest["input"] is not None or rest["binary"]
+    if not scored and holds_labels(scores[0], labels[0], **keys):
+        _judge.judge_labels(*given)
+        return
     _values.take_map(rest)
     _values.take_scheduler(rest)
-    accounts: list[Summary] = []
-    with _values.option_words({"names ": "--classes "}), Progress("evaluate", quiet) as progress:
-        rest |= {"progress": progress, "account": accounts.append, "names": classes}
-        found = evaluate_files(logits, truth, **rest)
-    account = accounts[-1]
-    say_notes(account)
-    if quiet:
-        return
-    click.echo(input_line(logits, account))
-    figure = found.figure(account.names)
-    shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
-    click.echo(f"{click.format_filename(truth)}: {shown}")
-    if report is not None:
-        click.echo(f"\n{click.format_filename(report)}")
-    click.echo(f"{perf_counter() - started:.2f} s")
+    _judge.judge_scores(*given)

@@ -90,6 +90,12 @@ NODATA_LABEL = click.option(
     help="Label of pixels without data, no class.  [default: the largest that labels hold]",
 )
 MISSING_AS_FILL = _flag("--missing-as-fill", "Missing chunks are the fill value, no error.")
+FILE_SPATIAL_DIMS = click.option(
+    "--spatial-dims",
+    type=int,
+    metavar="N",
+    help="Of label maps: 2 for pictures, 3 for volumes.  [default: what the file says, else 2]",
+)
 SPATIAL_DIMS = click.option(
     "--spatial-dims", default=2, show_default=True, help="3 for volumes, 2 for pictures."
 )
@@ -157,6 +163,14 @@ SIZE = (
 def out(words: str, required: bool = False) -> Decorator:
     """Where the result goes."""
     return _file("-o", "--out", metavar="OUT", help=words, required=required)
+
+
+FORMAT = click.option(
+    "--format",
+    "folder_format",
+    metavar="SUFFIX",
+    help="Of a folder's results: png, tif, npy, nii.gz, …  [default: as the files; pictures png]",
+)
 
 
 def report(

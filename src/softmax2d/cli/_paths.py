@@ -11,6 +11,11 @@ import click
 
 from softmax2d.stream import Failed, Refused
 
+_BESIDE = (
+    ".aux", ".clr", ".csv", ".db", ".ini", ".j2w", ".jgw", ".json", ".md", ".ovr", ".pgw", ".prj",
+    ".qml", ".tfw", ".tfwx", ".txt", ".wld", ".xml",
+)  # fmt: skip
+_SECOND = ("confidence", "margin", "entropy", "top_probs", "preview")
 _FLOATS = ("confidence", "margin", "entropy")
 _CLASSWISE = ("probs", "logits")
 
@@ -52,7 +57,7 @@ def check_apart(results: Iterable[Path | None], held: Path | None) -> None:
             raise Refused(path, f"is the input {held} itself; choose another name.")
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
     """Whether it is a folder of files, and no store such as .zarr."""
     return path.is_dir() and not path.suffix
 
@@ -69,24 +74,31 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     """Files as they are, folders as the label files in them."""
     found: list[Path] = []
     for path in paths:
-        inside = _visible(path) if _is_folder(path) else [path]
+        inside = _visible(path) if is_folder(path) else [path]
         if not inside:
             raise Refused(path, "has no files.")
         found += inside
     return found
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their names without suffix."""
+def by_stem(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names without suffix; what lies beside pictures left out."""
     found: dict[str, Path] = {}
     for path in _visible(folder):
-        if _is_folder(path):
+        suffix = suffix_of(path)
+        if is_folder(path) or suffix.lower() in _BESIDE:
             continue
-        stem = path.name.removesuffix(suffix_of(path))
+        stem = path.name.removesuffix(suffix)
         if stem in found:
             raise Refused(folder, f"has two files for {stem}: {found[stem].name} and {path.name}.")
         found[stem] = path
-    return found
+    return {s: path for s, path in found.items() if not _is_second(s, found)}
+
+
+def _is_second(stem: str, found: dict[str, Path]) -> bool:
+    """Whether a file is the confidence or another result beside the labels of that stem."""
+    base, dot, name = stem.rpartition(".")
+    return bool(dot) and name in _SECOND and base in found
 
 
 def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
@@ -97,7 +109,7 @@ def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
     Refused
         A folder beside a file, an empty folder, or files without a partner of the same stem.
     """
-    kinds = _is_folder(logits), _is_folder(truth)
+    kinds = is_folder(logits), is_folder(truth)
     if not any(kinds):
         return logits, truth, [logits, truth]
     for path in (logits, truth):
@@ -105,7 +117,7 @@ def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
             raise Refused(path, "no such file.")
     if not all(kinds):
         raise Refused(truth if kinds[0] else logits, "is a file; LOGITS and TRUTH are two folders.")
-    scores, labels = _by_stem(logits), _by_stem(truth)
+    scores, labels = by_stem(logits), by_stem(truth)
     if not scores:
         raise Refused(logits, "has no files.")
     if missing := [path for stem, path in scores.items() if stem not in labels]:

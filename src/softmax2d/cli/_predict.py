@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths, _values
+from softmax2d.cli import _folders, _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import LISTED, say_companions, say_notes
 from softmax2d.cli._results import quantity
@@ -38,6 +38,7 @@ from softmax2d.stream import predict as predict_file
     _options.COG,
     _options.resume("Go on with a run that was stopped or killed."),
     _options.summary("Account for every band and pixel in FILE, as JSON."),
+    _options.FORMAT,
     _options.overwrite(),
     _options.quiet("No summary, no progress bar."),
 )
@@ -68,6 +69,8 @@ def predict(
     What MODEL returns is looked at before anything is written: labels, one channel, probabilities
     and several outputs are refused with the option that says what they are.
 
+    IMAGE may be a folder; OUT is then one, too, and every result has the name of its file.
+
     OUT takes the labels, or without them probabilities or logits; other outputs go beside it.
 
     \b
@@ -84,6 +87,9 @@ def predict(
       3  reading, writing or the network failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
+    if _folders.run_each(image, "image"):
+        return
+    _folders.refuse_format(rest)
     paths = _paths.paths_of(out, outputs, encoding)
     _paths.check_apart(paths.values(), rest["calibration"])
     _values.take_map(rest)

@@ -16,6 +16,11 @@ class Progress:
         self._hidden = quiet or not sys.stderr.isatty()
         self._bar: Any = None
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is a bar."""
+        return self._bar is not None
+
     def __enter__(self) -> Progress:
         return self
 
@@ -23,8 +28,8 @@ class Progress:
         if self._bar is not None:
             self._bar.__exit__(*error)
 
-    def __call__(self, done: int, total: int, seconds: float) -> None:
-        """Draw the bar at ``done`` of ``total`` pixels after ``seconds``."""
+    def __call__(self, done: int, total: int, seconds: float, unit: str = "") -> None:
+        """Draw the bar at ``done`` of ``total`` pixels, or of another unit, after ``seconds``."""
         if self._hidden:
             return
         if self._bar is None:  # no bar stands before a refusal
@@ -37,5 +42,6 @@ class Progress:
             )
             self._bar.__enter__()
         rate = done / seconds / 1e6 if seconds > 0 else 0.0
-        self._bar.update(done - self._done, current_item=f"{rate:.1f} Mpixel/s")
+        shown = f"{done} of {total} {unit}" if unit else f"{rate:.1f} Mpixel/s"
+        self._bar.update(done - self._done, current_item=shown)
         self._done = done

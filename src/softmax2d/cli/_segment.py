@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _options, _paths, _report, _values
+from softmax2d.cli import _folders, _options, _paths, _report, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.stream import Refused, segment_file, softmax2d_file
 
@@ -34,6 +34,7 @@ WORDS = {"segment_file: ": "--outputs: ", "names ": "--classes "}
     *_options.BUDGET,
     _options.NODATA_LABEL,
     *_options.RUN,
+    _options.FORMAT,
     _options.overwrite(),
     _options.quiet("No summary, no progress bar."),
 )
@@ -78,6 +79,9 @@ def segment(
     The preview is a coloured picture of at most 2048 pixels a side, with a legend if there are
     --classes.
 
+    LOGITS may be a folder; OUT is then one, too, and every result has the name of its file. A file
+    that fails is named, and the others are done: exit code 3. --resume does what is missing.
+
     Results appear under their names complete or not at all. A run that was stopped, killed or that
     failed keeps its finished tiles in a hidden folder beside OUT: the same command with --resume
     goes on, to the same bytes.
@@ -99,6 +103,9 @@ def segment(
       3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
+    if _folders.run_each(logits, "logits"):
+        return
+    _folders.refuse_format(rest)
     paths = _paths.paths_of(out, outputs, encoding)
     if (
         palette is not None
@@ -136,6 +143,7 @@ def segment(
     _options.COG,
     *_options.BUDGET,
     *_options.RUN,
+    _options.FORMAT,
     _options.overwrite(),
     _options.quiet("No summary, no progress bar."),
 )
@@ -159,6 +167,9 @@ def probs(logits: Path, out: Path, top_k: int | None, quiet: bool, **rest: Any) 
       3  reading or writing failed; nothing half-written has a result's name
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
+    if _folders.run_each(logits, "logits"):
+        return
+    _folders.refuse_format(rest)
     paths = {"probs": out}
     if top_k is not None:
         paths = {"top_labels": out, "top_probs": _paths.neighbour_of(out, "top_probs")}

@@ -79,6 +79,13 @@ def check_positive(context: Any, option: Any, value: int | None) -> int | None:
     return value
 
 
+def count_or_names(text: str | None) -> tuple[int | None, str | None]:
+    """A number of classes, or their names."""
+    if text is not None and text.isdecimal():
+        return int(text), None
+    return None, text
+
+
 def parse_names(context: Any, option: Any, text: str) -> list[str]:
     """Names with commas between them, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -2,6 +2,7 @@
 
 from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
+from softmax2d.stream._evaluate_labels import evaluate_label_files, holds_labels
 from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
 from softmax2d.stream.plan import tiles as _tiles  # noqa: F401 - tests set sizes
@@ -16,6 +17,8 @@ __all__ = [
     "Summary",
     "Unusable",
     "evaluate_files",
+    "evaluate_label_files",
+    "holds_labels",
     "predict",
     "segment_file",
     "softmax2d_file",

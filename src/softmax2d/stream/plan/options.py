@@ -95,6 +95,24 @@ class Evaluated(Sized, Meant, Mapped, Run, total=False):
     report: Annotated[str | os.PathLike[str] | None, None]
 
 
+class EvaluatedLabels(Budget, total=False):
+    """What an evaluation of label maps is asked for."""
+
+    classes: Annotated[int | None, None]
+    ignore_index: Annotated[int | None, None]
+    spatial_dims: Annotated[int | None, None]
+    nodata: Annotated[float | None, None]
+    target_key: Annotated[str | None, None]
+    ignore_place: Annotated[bool, False]
+    missing_as_fill: Annotated[bool, False]
+    names: Annotated[str | os.PathLike[str] | Sequence[str] | None, None]
+    report: Annotated[str | os.PathLike[str] | None, None]
+    overwrite: Annotated[bool, False]
+    progress: Annotated[Progress | None, None]
+    summary: Annotated[str | os.PathLike[str] | None, None]
+    account: Annotated[Callable[[Any], None] | None, None]
+
+
 class Prediction(Mapped, total=False):
     """How a network slides over an image, and the results that are asked for."""
 
@@ -155,6 +173,10 @@ EVALUATED = (
     "axis input binary size ignore_place interpolation align_corners temperature bias ignore_index "
     "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
     "checkpoint resume names report overwrite account"
+)
+EVALUATED_LABELS = (
+    "classes ignore_index spatial_dims nodata ignore_place key target_key memory workers "
+    "missing_as_fill progress summary names report overwrite account"
 )
 PAIRS = (
     "ignore_index axis input binary size ignore_place interpolation align_corners key target_key "

@@ -1,0 +1,126 @@
+"""What ``softmax2d evaluate`` does: label maps or scores, one pair of files or two folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+
+from softmax2d.cli import _values
+from softmax2d.cli._progress import Progress
+from softmax2d.cli._report import input_line, say_notes
+from softmax2d.stream import Results, Summary, Unusable, evaluate_files, evaluate_label_files
+
+_LISTED = 30
+# Options of label maps; all others of the command are about scores, and with their defaults.
+_OF_LABELS = (
+    *("ignore_index", "report", "key", "target_key", "memory", "nodata", "missing_as_fill"),
+    *("summary", "overwrite", "ignore_place", "spatial_dims"),
+)
+_OF_SCORES = {
+    "axis": None, "input": None, "binary": False, "temperature": None, "calibration": None,
+    "bins": 15, "size": None, "interpolation": "linear", "align_corners": False,
+    "decode": "argmax", "resume": False, "workers": None, "scheduler": None,
+}  # fmt: skip
+_WORDS = {"names ": "--classes "}
+
+
+def judge_labels(
+    labels: list[Path],
+    truth: list[Path],
+    named: tuple[Path, Path],
+    classes: str | None,
+    quiet: bool,
+    rest: dict[str, Any],
+) -> None:
+    """Compare label maps with the truth, and print what was found."""
+    started = perf_counter()
+    for name, default in _OF_SCORES.items():
+        if rest.get(name, default) != default:
+            option = "--" + name.replace("_", "-")
+            cause = f"{click.format_filename(labels[0])}: is a label map; {option} is of scores"
+            raise Unusable(f"{cause}: leave it out, or say with --axis which axis counts classes.")
+    count, names = _values.count_or_names(classes)
+    asked = {name: rest[name] for name in _OF_LABELS if name in rest}
+    accounts: list[Summary] = []
+    with _values.option_words(_WORDS), Progress("evaluate", quiet) as progress:
+        asked |= {"account": accounts.append, "progress": progress}
+        given = (labels[0], truth[0]) if len(labels) == 1 else (labels, truth)
+        found = evaluate_label_files(*given, classes=count, names=names, **asked)
+    for account in accounts:
+        say_notes(account)
+    if quiet:
+        return
+    shape = " × ".join(map(str, accounts[0].shape)) or "1"
+    what = f"a label map, {shape} pixels, {accounts[0].dtype}"
+    if len(labels) > 1:
+        what = f"{len(labels)} label maps"
+    click.echo(f"{click.format_filename(named[0])}: {what}")
+    shown = accounts[0].names if names is None else names
+    if shown is not None and len(shown) != found.classes:
+        shown = None
+    _say(found, shown, named[1], rest["report"], started)
+
+
+def judge_scores(
+    logits: list[Path],
+    truth: list[Path],
+    named: tuple[Path, Path],
+    classes: str | None,
+    quiet: bool,
+    rest: dict[str, Any],
+) -> None:
+    """Compare scores with the truth, and print what was found."""
+    started, report = perf_counter(), rest["report"]
+    spatial_dims = rest.pop("spatial_dims")
+    if spatial_dims is not None:
+        raise Unusable(
+            "--spatial-dims is of label maps; --axis says where the classes of scores are."
+        )
+    count, names = _values.count_or_names(classes)
+    accounts: list[Summary] = []
+    several = len(logits) > 1
+    if several:
+        for option in ("resume", "summary"):
+            if rest[option]:
+                raise Unusable(f"--{option} is of one pair of files; {named[0]} is a folder.")
+        rest["report"] = None
+    inputs = [*logits, *truth] if several else []
+    results = Results([], inputs, rest["overwrite"], report=report if several else None)
+    found: Any = 0
+    with results:
+        for number, pair in enumerate(zip(logits, truth, strict=True)):
+            label = f"evaluate {number + 1}/{len(logits)}" if several else "evaluate"
+            with _values.option_words(_WORDS), Progress(label, quiet) as progress:
+                own = rest | {"progress": progress, "account": accounts.append}
+                found = found + evaluate_files(*pair, names=names, **own)
+            say_notes(accounts[-1])
+            _check_count(count, accounts[-1].classes)
+        if several and report is not None:
+            title = f"{named[0].name} and {named[1].name}"
+            shown = accounts[0].names
+            results.save(report, lambda path: found.save_report(path, shown, title))
+    if quiet:
+        return
+    line = input_line(logits[0], accounts[0])
+    if several:
+        line = f"{click.format_filename(named[0])}: {len(logits)} files, {found.classes} classes"
+    click.echo(line)
+    _say(found, accounts[0].names, named[1], report, started)
+
+
+def _check_count(count: int | None, classes: int) -> None:
+    if count is not None and count != classes:
+        raise Unusable(f"--classes {count}: the scores have {classes} classes.")
+
+
+def _say(found: Any, names: Any, truth: Path, report: Path | None, started: float) -> None:
+    figure = found.figure(names)
+    shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
+    click.echo(f"{click.format_filename(truth)}: {shown}")
+    if report is not None:
+        click.echo(f"\n{click.format_filename(report)}")
+    click.echo(f"{perf_counter() - started:.2f} s")

@@ -1,0 +1,260 @@
+"""``evaluate_label_files``: label maps against the truth, counted piece by piece."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, Unpack
+
+from softmax2d._errors import Refused, Unusable, name_of
+from softmax2d._files.source.labels import describe_nodata
+from softmax2d._files.source.source import Source
+from softmax2d._files.source.view import View
+from softmax2d._gate import checks
+from softmax2d._gate.signatures import spell_out
+from softmax2d._pictures.classes import check_names, read_names
+from softmax2d._report.text import quantity
+from softmax2d._statistics.labelled import Allowed, Pairs
+from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting.label_maps import (
+    LabelMaps,
+    Tally,
+    matching,
+    plan_pieces,
+    spatial_axes,
+)
+from softmax2d.stream.counting.samples import is_list_of_numbers
+from softmax2d.stream.plan.alignment import show_alike
+from softmax2d.stream.plan.inputs import Input, input_files, is_path
+from softmax2d.stream.plan.memory import parse_memory, workers_of
+from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels
+from softmax2d.stream.plan.places import account_path
+from softmax2d.stream.plan.results import Style
+from softmax2d.stream.recovery.whole_files import Results
+from softmax2d.stream.workers import threads
+from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
+
+_WHERE = "evaluate_labels"
+
+
+@spell_out(EvaluatedLabels, EVALUATED_LABELS)
+def evaluate_label_files(
+    labels: Any, target: Any, **options: Unpack[EvaluatedLabels]
+) -> Statistics:
+    """Compare label maps with the truth, neither of which need fit in memory.
+
+    :func:`softmax2d.evaluate_labels` on files: the same counts, whatever the pieces.
+
+    Parameters
+    ----------
+    labels : path, array, or list of either
+        The class that every pixel was given: what ``segment_file`` and ``predict`` write, or any
+        model, in any format that holds a truth.
+    target : path, array, or list of either
+        The true class of every pixel, of the same size. With lists, one for each.
+    classes : int, optional
+        How many there are; if None, as many as there are ``names``, or one more than the largest.
+    ignore_index : int, optional
+        Pixels with this target count nowhere.
+    spatial_dims : int, optional
+        2 for pictures, 3 for volumes; if None what the file says, else 2. Every entry over the axes
+        before them is one image.
+    nodata : float, optional
+        The label of pixels without one: they count nowhere, and a note says how many they are. The
+        file's own if None.
+    ignore_place, key, memory, workers, missing_as_fill, progress, account
+        As in :func:`evaluate_files`.
+    target_key : str, optional
+        Which array of a target with several.
+    summary : path, optional
+        As in :func:`evaluate_files`; of one pair.
+    names : sequence of str, path or str, optional
+        Class names, in the report; those of the first label map if None.
+    report : path, optional
+        Write everything there: .html, .txt, .png or .json, as ``Statistics.save_report``.
+    overwrite : bool
+        Replace an existing report, when the new one is complete.
+
+    Returns
+    -------
+    Statistics
+        Counts of a fixed size; what needs probabilities is NaN in them.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be used, maps of other sizes or places, or what is no class; the message
+        names the place.
+    Unusable
+        Arguments that cannot be used.
+    Failed
+        Reading failed.
+
+    Examples
+    --------
+    >>> import numpy as np, softmax2d.stream
+    >>> labels, truth = np.array([[0, 1, 1]]), np.array([[0, 1, 9]])
+    >>> softmax2d.stream.evaluate_label_files(labels, truth, ignore_index=9).accuracy
+    1.0
+    """
+    pairs = _pairs(labels, target)
+    classes, names = options["classes"], _names_of(options["names"])
+    if names is not None and classes is None:
+        classes = len(names)
+    allowed = Allowed.of(_WHERE, classes, options["ignore_index"])
+    read = [*(p for pair in pairs for p in input_files(*pair)), *Style(options["names"]).files]
+    report = options["report"]
+    made = [] if report is None else [report]
+    account = account_path(options["summary"], [*read, *made])
+    if account is not None and len(pairs) > 1:
+        raise Unusable("summary accounts for one pair of files (--summary).")
+    results, tally = Results([], read, options["overwrite"], report=report), Tally()
+    held = names
+    with results:
+        for each in pairs:
+            own = _count(each, allowed, tally, options, account)
+            held = own if held is None and own is not None else held
+        known = len(held) if held is not None and allowed.classes is None else 0
+        found = tally.statistics(max(allowed.classes or 1, known))
+        shown = None if held is None or len(held) != found.classes else held
+        if names is not None:
+            shown = list(check_names(names, found.classes) or ())
+        if report is not None:
+            title = " and ".join(_title(given) for given in (labels, target))
+            results.save(report, lambda path: found.save_report(path, shown, title))
+    return found
+
+
+def holds_labels(
+    source: Any, target: Any, *, key: str | None = None, target_key: str | None = None
+) -> bool:
+    """Whether a file holds a label map for its truth, rather than class scores.
+
+    Parameters
+    ----------
+    source, target : path or array
+        What may be either, and the truth.
+    key, target_key : str, optional
+        Which array of a file with several.
+
+    Returns
+    -------
+    bool
+        True where it has one number a pixel, which may be a class: integers without a class axis of
+        several, or numbers of any type of just the truth's shape.
+
+    Raises
+    ------
+    Refused
+        A file that cannot be read.
+    """
+    with Input(source, key) as first, Input(target, target_key) as second:
+        one, two = first.source, second.source
+        whole = one.dtype.kind in "iub"
+        if one.class_axis is not None and one.shape[one.class_axis] > 1:
+            return False
+        if one.shape == two.shape:
+            return whole or one.class_axis is None
+        shapes = [tuple(n for n in source.shape if n != 1) for source in (one, two)]
+        return whole and (len(shapes[0]) <= len(shapes[1]) or one.axes is not None)
+
+
+def _names_of(given: Any) -> list[str] | None:
+    """The names of the classes, listed."""
+    if given is None:
+        return None
+    return read_names(given) if is_path(given) else list(given)
+
+
+def _pairs(labels: Any, target: Any) -> list[tuple[Any, Any]]:
+    """Labels and target, each one thing."""
+    several = [_several(labels), _several(target)]
+    if several[0] != several[1]:
+        raise Unusable("give one target for one label map, or a list for a list.")
+    if not several[0]:
+        return [(labels, target)]
+    if len(labels) != len(target) or not labels:
+        raise Unusable(f"give one target for each of {len(labels)} label maps; got {len(target)}.")
+    return list(zip(labels, target, strict=True))
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, list | tuple) and not is_list_of_numbers(value)
+
+
+def _title(given: Any) -> str:
+    if _several(given):
+        return f"{_title(given[0])} … {_title(given[-1])}"
+    return Path(given).name if is_path(given) else type(given).__name__
+
+
+def _count(
+    pair: tuple[Any, Any],
+    allowed: Allowed,
+    tally: Tally,
+    options: EvaluatedLabels,
+    path: Path | None,
+) -> list[str] | None:
+    """Count one pair of maps; the names that the label map has."""
+    fill, room = options["missing_as_fill"], parse_memory(options["memory"])
+    with ExitStack() as stack:
+        labels = stack.enter_context(Input(pair[0], options["key"], fill))
+        truth = stack.enter_context(Input(pair[1], options["target_key"], fill))
+        notes = [] if options["ignore_place"] else show_alike(labels, truth)
+        own = _with_nodata(labels.source, options["nodata"])
+        dims = _spatial_dims(own, options["spatial_dims"])
+        one, two = matching(own, truth.source)
+        batch = max(0, len(one.shape) - dims)
+        task = LabelMaps(one, two, allowed, tally, batch)
+        workers = plan_pieces(task, room, workers_of(options["workers"]))
+        summary = _start(task, truth.source, notes)
+        before = tally.pairs.unlabelled if tally.pairs else 0
+        with account_for(summary, None, path, options["account"]):
+            execute = partial(threads.run, workers=workers)
+            do_tiles(execute, task, range(summary.tiles), summary, options["progress"])
+            summary.classes = max(allowed.classes or 1, len((tally.pairs or _NONE).confusion))
+            without = (tally.pairs or _NONE).unlabelled - before
+            if without:
+                some = f"{quantity(without, 'pixel')} without a label, {one.nodata:g}"
+                summary.notes.append(f"{name_of(one.path)}: {some}: counted nowhere.")
+        return None if own.names is None else list(own.names)
+
+
+_NONE = Pairs(Tally().statistics(1).confusion, 0, 0)
+
+
+def _with_nodata(source: Source, nodata: float | None) -> Source:
+    """The label map with the number of no label that an option says."""
+    if nodata is None:
+        return source
+    seen = View(source)
+    seen.nodata = nodata
+    return seen
+
+
+def _spatial_dims(labels: Source, spatial_dims: Any) -> int:
+    """How many axes are spatial; those before them count images."""
+    if spatial_dims is not None:
+        spatial_dims = checks.whole(_WHERE, "spatial_dims", spatial_dims)
+        if spatial_dims not in (1, 2, 3):
+            raise Unusable(f"spatial_dims must be 1, 2 or 3; got {spatial_dims}.")
+    if labels.class_axis is not None and labels.shape[labels.class_axis] != 1:
+        cause = f"holds {labels.shape[labels.class_axis]} channels a pixel; a label map has one."
+        raise Refused(labels.path, cause)
+    return spatial_axes(labels) if spatial_dims is None else int(spatial_dims)
+
+
+def _start(task: LabelMaps, truth: Source, notes: list[str]) -> Summary:
+    """The account of an evaluation that has counted nothing yet."""
+    shape = task.labels.shape
+    size = shape, task.allowed.classes or 0, prod(shape), len(task.pieces)
+    summary = Summary(name_of(task.labels.path), {}, *size)
+    summary.describe(task.labels, shape, ())
+    summary.truth, summary.names = name_of(truth.path), task.labels.names
+    summary.notes += notes
+    said = describe_nodata(truth)
+    if said is not None:
+        summary.notes.append(f"{summary.truth}: {said}")
+    return summary

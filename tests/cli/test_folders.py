@@ -1,0 +1,179 @@
+"""Commands over folders, and ``evaluate`` of label maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import softmax2d as s2d
+from softmax2d.cli import app
+
+RNG = np.random.default_rng(11)
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Width and height of a picture."""
+    with Image.open(path) as picture:
+        return picture.size
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run ``softmax2d`` in this process; returns exit code, output, error output."""
+
+    def run(*args: Any) -> tuple[Any, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            app.main([*map(str, args)])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """Three files of scores in z/, their truth in t/."""
+    monkeypatch.chdir(tmp_path)
+    truth = RNG.integers(0, 4, (3, 20, 30)).astype(np.uint8)
+    logits = RNG.normal(size=(3, 4, 20, 30)).astype(np.float32)
+    for name in ("z", "t"):
+        (tmp_path / name).mkdir()
+    for i in range(3):
+        np.save(f"z/im{i}.npy", logits[i])
+        Image.fromarray(truth[i]).save(f"t/im{i}.png")
+    return logits, truth
+
+
+def test_segment_then_evaluate(cli: Any, folders: Any) -> None:
+    logits, truth = folders
+    code, out, err = cli("segment", "z", "-o", "out", "--format", "png", "--summary", "all.json")
+    assert (code, err) == (0, "")
+    assert out.startswith("z/im0.npy  out/im0.png\n")
+    assert "3 files, " in out
+    labels = np.stack([np.asarray(Image.open(f"out/im{i}.png")) for i in range(3)])
+    assert np.array_equal(labels, s2d.segment(logits).labels)
+    assert [f["status"] for f in json.loads(Path("all.json").read_text())["files"]] == ["done"] * 3
+    assert not list(Path("out").glob(".*"))
+    code, out, err = cli("evaluate", "out", "t", "--report", "r.json")
+    assert (code, err) == (0, "")
+    assert out.startswith("out: 3 label maps\nt: 1800 pixels in 3 images, 4 classes; labels alone")
+    plain = json.loads(Path("r.json").read_text())
+    want = s2d.evaluate_labels(labels, truth)
+    assert s2d.Statistics.from_dict(plain["statistics"]) == want
+
+
+def test_evaluate_scores_of_a_folder(cli: Any, folders: Any) -> None:
+    logits, truth = folders
+    code, out, _ = cli("evaluate", "z", "t", "--report", "r.json", "--classes", "a,b,c,d")
+    assert code == 0
+    assert out.startswith("z: 3 files, 4 classes\nt: 1800 pixels in 3 images, 4 classes\n")
+    plain = json.loads(Path("r.json").read_text())
+    assert s2d.Statistics.from_dict(plain["statistics"]) == s2d.evaluate(logits, truth)
+    assert plain["classes"] == ["a", "b", "c", "d"]
+
+
+def test_the_format_of_results(cli: Any, folders: Any) -> None:
+    assert cli("segment", "z", "-o", "same", "--quiet") == (0, "", "")
+    assert sorted(p.name for p in Path("same").iterdir() if "confidence" not in p.name) == [
+        "im0.npy", "im1.npy", "im2.npy",
+    ]  # fmt: skip
+    assert cli("probs", "z", "-o", "p", "--format", "zarr", "--quiet") == (0, "", "")
+    assert Path("p/im2.zarr").is_dir()
+
+
+def test_like_of_a_folder(cli: Any, folders: Any) -> None:
+    Path("p").mkdir()
+    for i in range(3):
+        Image.fromarray(np.zeros((40 + i, 60, 3), np.uint8)).save(f"p/im{i}.jpg")
+    assert cli("segment", "z", "-o", "out", "--like", "p", "--format", "png", "--quiet")[0] == 0
+    assert size_of("out/im2.png") == (60, 42)
+
+
+def test_a_file_that_fails_leaves_the_others(cli: Any, folders: Any) -> None:
+    Path("z/im1.npy").write_bytes(b"no array")
+    code, _, err = cli("segment", "z", "-o", "out")
+    assert code == 3
+    assert "z/im1.npy: is not a .npy file" in err
+    assert "z: 1 of 3 files failed, as said above; the others are done" in err
+    made = sorted(p.name for p in Path("out").iterdir() if "confidence" not in p.name)
+    assert made == [".softmax2d-folder.json", "im0.npy", "im2.npy"]
+    before = Path("out/im0.npy").stat().st_mtime_ns
+    np.save("z/im1.npy", folders[0][1])
+    code, _, err = cli("segment", "z", "-o", "out")
+    assert code == 2
+    assert "out/im0.npy: exists; --resume goes on with the others, --overwrite replaces it." in err
+    code, _, err = cli("segment", "z", "-o", "out", "--resume", "--temperature", "2")
+    assert code == 2
+    assert "out: results were begun with other options" in err
+    assert cli("segment", "z", "-o", "out", "--resume", "--quiet")[0] == 0
+    assert Path("out/im0.npy").stat().st_mtime_ns == before
+    assert not Path("out/.softmax2d-folder.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["segment", "z", "-o", "x.png"], 2, "x.png: names a file; LOGITS is a folder"),
+        (["segment", "z", "-o", "t/im0"], 2, ""),
+        (["segment", "z", "-o", "o", "--preview", "p.png"], 2, "--preview is of one file; LOGITS"),
+        (["segment", "empty", "-o", "o"], 2, "empty: has no files."),
+        (["segment", "z/im0.npy", "-o", "o.npy", "--format", "npy"], 2, "--format is for folders"),
+        (["segment", "bad", "-o", "o"], 2, "bad: none of 1 files can be used."),
+        (["evaluate", "z", "t", "--summary", "s.json"], 2, "--summary is of one pair of files"),
+        (["evaluate", "z", "t/im0.png"], 2, "t/im0.png: is a file; LOGITS and TRUTH are two"),
+        (["evaluate", "t/im0.png", "t/im1.png", "--temperature", "2"], 2, "--temperature is of sc"),
+        (["evaluate", "z/im0.npy", "t/im1.png", "--spatial-dims", "2"], 2, "--spatial-dims is of"),
+        (["evaluate", "z/im0.npy", "t/im1.png", "--classes", "9"], 2, "--classes 9: the scores"),
+    ],
+)
+def test_refusals(cli: Any, folders: Any, args: list[str], code: int, text: str) -> None:
+    Path("empty").mkdir()
+    Path("bad").mkdir()
+    Path("bad/a.npy").write_text("words")
+    Path("t/im0").write_text("a file")
+    if args[-1] != "t/im0":
+        Path("t/im0").unlink()
+    found, _, err = cli(*args)
+    assert (found, text in err) == (code, True), err
+
+
+def test_labels_of_one_pair(cli: Any, folders: Any) -> None:
+    _, truth = folders
+    labels = np.roll(truth[0], 1, axis=1)
+    labels[:2] = 255
+    np.save("labels.npy", labels)
+    code, out, err = cli("evaluate", "labels.npy", "t/im0.png", "--nodata", "255", "--classes", "4")
+    assert code == 0
+    assert out.startswith(
+        "labels.npy: a label map, 20 × 30 pixels, uint8\nt/im0.png: 540 pixels in"
+    )
+    assert "labels.npy: 60 pixels without a label, 255: counted nowhere." in err
+    assert "calibration" not in out
+    code, _, err = cli("evaluate", "labels.npy", "t/im0.png")
+    assert code == 2
+    assert "Give nodata=255 (--nodata 255) of a file" in err
+
+
+def test_predict_a_folder(cli: Any, folders: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    shape = [1, 3, "h", "w"]
+    given, made = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in "xy")
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [given], [made])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, "net.onnx")
+    Path("p").mkdir()
+    for i in range(2):
+        picture = RNG.integers(0, 255, (20, 30, 3)).astype(np.uint8)
+        Image.fromarray(picture).save(f"p/im{i}.png")
+    code, out, err = cli("predict", "net.onnx", "p", "-o", "out")
+    assert code == 0, err
+    assert "p/im0.png  out/im0.png\n" in out
+    assert size_of("out/im1.png") == (30, 20)
