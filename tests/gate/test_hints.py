@@ -241,3 +241,17 @@ def test_names_of_dimensions() -> None:
     first = xarray.DataArray(Z, dims=("n", "band", "y", "x"))
     assert np.array_equal(s2d.segment(first).labels, want)
     assert np.array_equal(s2d.segment(xarray.DataArray(Z)).labels, want)
+
+
+def test_shapes_of_files(tmp_path: pathlib.Path) -> None:
+    np.save(tmp_path / "z.npy", Z)
+    cases = {
+        "Save target[:, 0].": T[:, None],
+        "If it is one-hot, save target.argmax(1).": np.moveaxis(ONE_HOT, -1, 1),
+        "If it is one-hot, save target.argmax(-1).": ONE_HOT,
+    }
+    for way, target in cases.items():
+        np.save(tmp_path / "t.npy", target)
+        text = said(evaluate_files, tmp_path / "z.npy", tmp_path / "t.npy", axis=1)
+        assert "need labels of shape (2, 4, 6), or of another size. " in text
+        assert text.endswith(way)

@@ -19,7 +19,7 @@ from softmax2d._errors import Refused, Unusable
 from softmax2d._files.source.bombs import HARMLESS
 from softmax2d._files.source.labels import check_labels, leave_out, read_labels
 from softmax2d._files.source.source import Array, Box, Mask, Source
-from softmax2d._gate import losses, maps, targets
+from softmax2d._gate import hints, losses, maps, targets
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
@@ -213,7 +213,10 @@ def truth_size(truth: Source, logits: Source, geometry: Geometry) -> tuple[int, 
         if len(size) == spatial and (fits or alone):
             return None if batch + size == own else size
     shapes = f"shape {shape}; logits of shape {logits.shape}, class axis {geometry.axis},"
-    raise Refused(truth.path, f"has {shapes} need labels of shape {own}, or of another size.")
+    hint = hints.of_shape(shape, own, logits.shape, geometry.axis, geometry.batch)
+    hint = hint.replace("pass target", "save target").replace("Pass target", "Save target")
+    cause = f"has {shapes} need labels of shape {own}, or of another size.{hint}"
+    raise Refused(truth.path, cause)
 
 
 def _size_asked(
