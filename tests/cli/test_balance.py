@@ -190,6 +190,9 @@ def test_weights_of_plain_counts(cli: Any, tmp_path: Any, name: str | None) -> N
         ("0,0", (), "counts must hold at least one pixel"),
         ("bad.csv", (), "bad.csv: expected counts in one line, or a line `name,count` for each"),
         ("bad.json", (), "bad.json: "),
+        ("long.csv", (), "long.csv: has entries of more than 400 characters"),
+        ("huge.json", (), "pixels must be whole numbers"),
+        ("endless.json", (), "pixels must be whole numbers"),
     ],
 )
 def test_plain_counts_are_refused(
@@ -198,6 +201,9 @@ def test_plain_counts_are_refused(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.csv").write_text("road,1.5\ncar,x\n")
     (tmp_path / "bad.json").write_text('["a", 1]')
+    (tmp_path / "long.csv").write_text(f"{'1' * 5000},5\n")
+    (tmp_path / "huge.json").write_text(f"[{'1' * 400}, 5]")
+    (tmp_path / "endless.json").write_text("[1e999, 5]")
     code, out, err = cli("weights", given, *options)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert text in err

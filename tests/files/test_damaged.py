@@ -67,6 +67,7 @@ def test_logits_without_pixels(tmp_path, suffix, shape):
         (b"False", b"'yes'", "fortran_order 'yes'"),
         (b"'fortran_order'", b"'fortran-order'", "its .npy header cannot be read"),
         (b"}", b"'a':1}", "its .npy header cannot be read"),
+        (b" \n", b" \v", "its .npy header cannot be read"),
         (b"NUMPY\1\0", b"NUMPY\1\3", "has version 1.3 of the .npy format"),
     ],
 )

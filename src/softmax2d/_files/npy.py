@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 def _header_fields(path: Path, text: bytes) -> tuple[Any, Any, Any]:
     try:
-        fields = ast.literal_eval(text.decode("utf-8").strip())
+        fields = ast.literal_eval(text.decode("utf-8"))
         if set(fields) != {"descr", "fortran_order", "shape"}:
             raise KeyError
         return fields["descr"], fields["fortran_order"], fields["shape"]

@@ -104,7 +104,9 @@ class ClassCounts(Reported, Saved):
         """
         where = "ClassCounts"
         array = as_array(where, "pixels", pixels, "0")
-        whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and (array % 1 == 0).all())
+        whole = array.dtype.kind in "iu" or (
+            array.dtype.kind == "f" and np.isfinite(array).all() and (array % 1 == 0).all()
+        )
         if array.ndim != 1 or not whole or (array < 0).any() or (array >= 2**63).any():
             raise ValueError(
                 f"{where}: pixels must be whole numbers, at least 0, one for each class, shape "

@@ -15,6 +15,7 @@ from softmax2d.stream import Refused
 
 # The counts, and names of the classes where they are said.
 Plain = tuple[Any, list[str] | None]
+_DIGITS = 400  # a count has fewer, and so has a name
 _MOST = 4096  # a longer row of numbers is no counts of classes
 _NUMBERS = re.compile(r"\s*\d+(\s*,\s*\d+)+\s*,?\s*", re.ASCII)
 
@@ -62,6 +63,8 @@ def _of_csv(path: Path) -> Plain:
         rows = [row for row in csv.reader(path.read_text("utf-8-sig").splitlines()) if any(row)]
     except (csv.Error, UnicodeDecodeError) as error:
         raise Refused(path, f"is no text of comma-separated values: {error}.") from None
+    if any(len(part) > _DIGITS for row in rows for part in row):
+        raise Refused(path, f"has entries of more than {_DIGITS} characters, which are no counts.")
     if len(rows) == 1 and all(part.strip().isdecimal() for part in rows[0]):
         return [int(part) for part in rows[0]], None
     if rows and len(rows[0]) == 2 and not rows[0][1].strip().isdecimal():
