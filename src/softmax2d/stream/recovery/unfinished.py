@@ -8,6 +8,7 @@ the process, the same command with ``resume`` finds out how far the run came.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -32,6 +33,8 @@ from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Journal, Record, check_request
 from softmax2d.stream.recovery.lock import Place, remove, sync_tree
 from softmax2d.stream.recovery.stage import RawStage, StageAt
+
+_LONG = 4096  # characters of a place that a journal holds; of longer ones it holds a checksum
 
 
 @dataclass
@@ -294,8 +297,12 @@ def run_header(source: Source, operation: Operation, tiling: Tiling, made: list[
 
 def _presentation(look: Look) -> Record:
     palette = None if look.palette is None else np.asarray(look.palette).tolist()
-    # As text: a place may hold NaN, which equals nothing.
-    space = None if look.space is None else [look.space.kind, json.dumps(look.space.fields)]
+    space = None
+    if look.space is not None:
+        text = json.dumps(look.space.fields)  # a place may hold NaN, which equals nothing
+        if len(text) > _LONG:
+            text = hashlib.sha256(text.encode()).hexdigest()
+        space = [look.space.kind, text]
     return {
         "names": None if look.names is None else list(look.names),
         "palette": palette,
