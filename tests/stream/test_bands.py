@@ -246,6 +246,18 @@ def test_mean_and_deviation(net, tmp_path, capsys):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "o.png")), wanted.argmax(0))
 
 
+def test_a_mean_of_other_numbers(net):
+    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    text = r"go up to 123.675, and the image's numbers are brought to 0…1, by a factor of 1/255; "
+    with pytest.raises(Unusable, match=text + r"say --scale 1 \(scale=1\)"):
+        run(net, RGB, axis=-1, mean=mean, std=std)
+    plain = np.moveaxis(RGB, -1, 0).astype(float)
+    wanted = scores_of((plain - mean[:, None, None]) / std[:, None, None])
+    check(net, RGB, wanted, axis=-1, mean=mean, std=std, scale=1)
+    wide = np.moveaxis(RGB, -1, 0).astype(np.int16)
+    assert not check(net, wide, wanted, mean=mean, std=std).notes  # which say what they are
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -175,6 +175,8 @@ def test_one_channel_is_refused_without_a_word():
     refused(one_channel, text)
     text = r"one channel of numbers in \[0, 1\].*sigmoid; give input='probabilities' \(--input prob"
     refused(lambda b: sigmoid(one_channel(b)), text, binary=True)
+    text = "returns whole numbers, 0 to 3: labels, no scores; export it without its argmax"
+    refused(lambda b: network(b).argmax(1).astype("f4"), text, binary=True)
     refused(network, "returns 4 channels; --binary .* is for one", binary=True)
     labels = run(lambda b: sigmoid(one_channel(b)), binary=True, input="logits")[0]
     assert (labels == 1).all()

@@ -130,7 +130,13 @@ class Scorer:
             text = f"returns numbers up to {high:g}, which are no logarithms of probabilities"
         if text is not None:
             raise Unusable(f"{where}: {text}; leave out --input (input=).")
-        if self.input is None and self.binary and inside:
+        if self.input is not None or not self.binary or not high > 0:
+            return
+        if low >= 0 and high > 1 and bool((plain == np.rint(plain)).all()):
+            raise Unusable(f"{where}: returns whole numbers, {low:g} to {high:g}: labels, no "
+                           "scores; export it without its argmax, or give input='logits' "
+                           "(--input logits) if they are scores.")  # fmt: skip
+        if inside:
             raise Unusable(f"{where}: returns one channel of numbers in [0, 1], as after a "
                            f"sigmoid; {SAY_PROBABILITIES}")  # fmt: skip
 

@@ -124,19 +124,34 @@ def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) 
     if integers and (mean is not None or std is not None):
         raise Unusable(f"{network.where}: takes {network.takes}, an image as it is; leave out "
                        "--mean and --std (mean=, std=).")  # fmt: skip
-    if isinstance(asked.scale, str) and asked.scale == "auto":
-        factor, note = auto_scale(image, way, network.takes)
-        scale: tuple[float, ...] = (factor,)
-        notes += [] if note is None else [note]
-    else:
-        scale = numbers_of("scale", 1.0 if asked.scale is None else asked.scale, depth)
-    return replace(
+    way = replace(
         way,
-        scale=scale,
         mean=numbers_of("mean", 0.0 if mean is None else mean, depth),
         std=numbers_of("std", 1.0 if std is None else std, depth),
-        notes=tuple(notes),
     )
+    if isinstance(asked.scale, str) and asked.scale == "auto":
+        scale, noted = _scaled(way, image, network)
+        notes += noted
+    else:
+        scale = numbers_of("scale", 1.0 if asked.scale is None else asked.scale, depth)
+    return replace(way, scale=scale, notes=tuple(notes))
+
+
+def _scaled(way: Channels, image: Source, network: Network) -> tuple[tuple[float, ...], list[str]]:
+    """The factor of numbers without one, and what should be said of it.
+
+    Means above 1 are those of the image's own numbers: they say what it holds, and are none of
+    numbers from 0 to 1.
+    """
+    factor, note = auto_scale(image, way, network.takes)
+    most = max(map(abs, (*way.mean, *way.std)))
+    if most <= 1:
+        return (factor,), [] if note is None else [note]
+    if factor == 1:
+        return (factor,), []
+    raise Unusable(f"mean and std (--mean, --std) go up to {most:g}, and the image's numbers are "
+                   f"brought to 0…1, by a factor of 1/{1 / factor:.0f}; say --scale 1 (scale=1) "
+                   "if they are those of its own numbers, else the factor.")  # fmt: skip
 
 
 def _listed(numbers: tuple[float, ...] | None) -> str:
