@@ -226,6 +226,10 @@ def test_targets_that_run_the_other_way_are_turned() -> None:
     fine = xr.DataArray(finer, axes, ("y", "x"))[::-1]
     found = s2k.evaluate(logits, fine, size=(8, 12))
     assert computed(found) == s2d.evaluate(z, finer, size=(8, 12))
+    numbered = fine[::-1].assign_coords(y=np.arange(8), x=np.arange(12))
+    plain = logits.assign_coords(y=np.arange(4), x=np.arange(6))  # no place either
+    found = s2k.evaluate(plain, numbered, size=(8, 12))
+    assert computed(found) == s2d.evaluate(z, finer, size=(8, 12))
     with pytest.raises(ValueError, match=r"'y' than logits: 37\.5 … 2\.5 \(8\); logits: -2\.5"):
         s2k.evaluate(logits, fine.assign_coords(y=axes["y"][::-1] + 5), size=(8, 12))
 

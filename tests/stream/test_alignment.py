@@ -11,6 +11,7 @@ import xarray as xr
 from click.testing import CliRunner
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 import softmax2d as s2d
@@ -106,6 +107,16 @@ def test_fits_see_the_truth_as_the_logits_lie(tmp_path):
             count(logits, away)
     with pytest.raises(Refused, match="lies elsewhere than"):
         calibrate.assess([logits], [away], calibration=calibrate.fit(Z, truth))
+
+
+def test_rasters_whose_rows_run_along_x(tmp_path):
+    logits = tif(tmp_path / "z.tif", Z)
+    place = Affine(0, 10, 500000, -10, 0, 5_000_000)
+    truth = tif(tmp_path / "t.tif", np.ascontiguousarray(TRUTH.T), place)
+    assert evaluate_files(logits, truth) == s2d.evaluate(Z, TRUTH)
+    found, notes = labels_of(logits, truth)
+    np.testing.assert_array_equal(found, s2d.segment(Z).labels.T)
+    assert notes == [f"{logits}: turned from north up to rows along x, as {truth} lies."]
 
 
 def spun(values, axes, flips):
@@ -326,6 +337,36 @@ def test_control_points(tmp_path):
         evaluate_files(logits, elsewhere)
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_rational_polynomials(tmp_path):
+    def told(shape, row=20.0, latitude=45.0):
+        rows, columns = shape[0] / 40, shape[1] / 50
+        terms = [1.0, 0.5, -0.25, *[0.0] * 17]
+        return RPC(
+            height_off=100.0, height_scale=500.0, lat_off=latitude, lat_scale=0.1, long_off=13.0,
+            long_scale=0.1, line_off=(row + 0.5) * rows - 0.5, line_scale=20.0 * rows,
+            samp_off=25.5 * columns - 0.5, samp_scale=25.0 * columns, line_num_coeff=terms,
+            line_den_coeff=terms, samp_num_coeff=terms, samp_den_coeff=terms,
+            err_bias=0.0, err_rand=0.0,
+        )  # fmt: skip
+
+    place = {"transform": None, "crs": None}
+    logits = tif(tmp_path / "z.tif", Z, rpcs=told(TRUTH.shape), **place)
+    evaluate_files(logits, tif(tmp_path / "a.tif", FINE, rpcs=told(FINE.shape), **place))
+    near = told(TRUTH.shape, row=20.4)
+    evaluate_files(logits, tif(tmp_path / "b.tif", TRUTH, rpcs=near, **place))
+    evaluate_files(logits, tif(tmp_path / "c.tif", TRUTH))
+    words = "rational polynomials about longitude and latitude 13.0, 45.0, 40 × 50 pixels"
+    for name, other in (("d", {"row": 21.0}), ("e", {"latitude": 45.1})):
+        away = tif(tmp_path / f"{name}.tif", TRUTH, rpcs=told(TRUTH.shape, **other), **place)
+        with pytest.raises(Refused) as caught:
+            evaluate_files(logits, away)
+        assert str(caught.value).startswith(
+            f"{away}: has other rational polynomials than {logits}:"
+        )
+        assert f"{logits}: {words}. {OVERRIDE}" in str(caught.value)
+
+
 def test_arrays_say_no_place(tmp_path):
     target = tif(tmp_path / "t.tif", TRUTH[::-1], flipped(NORTH, True, False))
     np.save(tmp_path / "z.npy", Z)
@@ -394,6 +435,9 @@ def test_coordinates_without_a_system():
         "x from 0 to 21 (8); logits: z from 0 to 9 (6), y from 0 to 12 (7), x from 0 to 21 (8). "
         f"{OVERRIDE}"
     )
+    coarse = xr.DataArray(Z, {"y": np.arange(40), "x": np.arange(50)}, ("class", "y", "x"))
+    fine = xr.DataArray(FINE, {"y": np.arange(120), "x": np.arange(150)}, ("y", "x"))
+    assert evaluate_files(coarse, fine) == s2d.evaluate(Z, FINE, size=FINE.shape)
     with pytest.raises(Refused, match="target: covers a part of logits: "):
         evaluate_files(logits, target[:, 2:5])
 

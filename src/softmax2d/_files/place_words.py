@@ -8,7 +8,7 @@ import numpy as np
 
 from softmax2d._files.coordinate_systems import name_system
 from softmax2d._files.source.coordinates import values_of
-from softmax2d._files.source.presentation import Space
+from softmax2d._files.source.presentation import NOWHERE, Space
 
 
 def describe_place(space: Space) -> str:
@@ -32,6 +32,10 @@ def describe_place(space: Space) -> str:
     system = name_system(fields["crs"]) if fields.get("crs") else "no coordinate system"
     if fields.get("points"):
         return f"{system}, {len(fields['points'])} ground control points, {size} pixels"
+    if fields.get("rpcs") and fields["transform"] == NOWHERE:
+        known = fields["rpcs"]
+        middle = f"{known['LONG_OFF']}, {known['LAT_OFF']}"
+        return f"rational polynomials about longitude and latitude {middle}, {size} pixels"
     a, b, c, d, e, f = fields["transform"]
     side = _numbers([np.hypot(a, d), np.hypot(b, e)], " × ")
     far = [c + a * space.size[1] + b * space.size[0], f + d * space.size[1] + e * space.size[0]]

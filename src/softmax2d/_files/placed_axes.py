@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softmax2d._files.relations import Relation, whole
-from softmax2d._files.source.coordinates import Coordinate, even_steps, values_of
+from softmax2d._files.source.coordinates import (
+    Coordinate,
+    are_pixel_numbers,
+    even_steps,
+    values_of,
+)
 from softmax2d._files.source.presentation import Space
 
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "µm": 1e-6, "μm": 1e-6, "um": 1e-6, "nm": 1e-9,
@@ -60,6 +65,8 @@ def _relate_axis(moving: Coordinate, fixed: Coordinate) -> tuple[bool, Edges] | 
         return False, (0.0, size)
     if _equal(values[::-1], own):
         return True, (0.0, size)
+    if are_pixel_numbers(values) and are_pixel_numbers(own):
+        return False, (0.0, size)  # of grids of other sizes
     steps, others = (even_steps(one) if _counts(one) else None for one in (moving, fixed))
     if steps is None or others is None:
         return None

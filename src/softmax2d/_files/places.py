@@ -18,7 +18,7 @@ from softmax2d._files.nifti_headers import header_in
 from softmax2d._files.placed_axes import relate_coordinates, relate_sizes
 from softmax2d._files.relations import HALF, Relation, half_pixel, whole
 from softmax2d._files.source.coordinates import transform_of
-from softmax2d._files.source.presentation import Space
+from softmax2d._files.source.presentation import NOWHERE, Space
 
 _FLAT_DET = 1e-9  # the volume of a pixel by the product of its sides: below this it is none
 
@@ -37,15 +37,15 @@ def relate(moving: Space | None, fixed: Space | None) -> Relation | None:
         return relate_sizes(moving, fixed)
     if moving.kind == "zarr":
         return relate_coordinates(moving, fixed)
-    if not _says_place(moving) or not _says_place(fixed):
+    how, other = _told_by(moving), _told_by(fixed)
+    if how is None or how != other:
         return None
-    points = bool(moving.fields.get("points"))
-    if points != bool(fixed.fields.get("points")):
-        return None
+    if how == "rpcs":
+        return _relate_polynomials(moving, fixed)
     system, own = moving.fields.get("crs"), fixed.fields.get("crs")
     if system and own and not same_system(system, own):
         return Relation("is in another coordinate system than")
-    return _relate_points(moving, fixed) if points else _relate_grids(moving, fixed)
+    return _relate_points(moving, fixed) if how == "points" else _relate_grids(moving, fixed)
 
 
 def _as_raster(space: Space) -> Space:
@@ -56,9 +56,13 @@ def _as_raster(space: Space) -> Space:
     return Space("geotiff", space.size[-2:], {"crs": None, "transform": transform})
 
 
-def _says_place(space: Space) -> bool:
-    """Whether the fields say a place."""
-    return bool(space.fields.get("points")) or _grid_of(space) is not None
+def _told_by(space: Space) -> str | None:
+    """Return which fields say a place: control points, a grid, or rational polynomials."""
+    if space.fields.get("points"):
+        return "points"
+    if _grid_of(space) is not None:
+        return "grid"
+    return "rpcs" if space.fields.get("rpcs") else None
 
 
 _Grid = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -68,7 +72,7 @@ def _grid_of(space: Space) -> _Grid | None:
     """Return a step along each axis as a column, and the outer corner of the first pixel."""
     if space.kind == "geotiff":
         transform = [float(v) for v in space.fields["transform"]]
-        if transform == [1, 0, 0, 0, 1, 0]:  # what files without a place have
+        if transform == NOWHERE:
             return None
         a, b, c, d, e, f = transform
         steps, corner = np.array([[b, a], [e, d]]), np.array([c, f])
@@ -139,3 +143,16 @@ def _relate_points(moving: Space, fixed: Space) -> Relation:
     if not same:
         return Relation("has other ground control points than")
     return whole(moving, fixed)
+
+
+def _relate_polynomials(moving: Space, fixed: Space) -> Relation:
+    """Compare rational polynomials, which must be the same ones within half a pixel."""
+    scaled, own = moving.resize(fixed.size).fields["rpcs"], fixed.fields["rpcs"]
+    finer = [max(1.0, k / n) for n, k in zip(moving.size, fixed.size, strict=True)]
+    same = True
+    for name in (set(scaled) | set(own)) - {"ERR_BIAS", "ERR_RAND"}:
+        texts = scaled.get(name, ""), own.get(name, "")
+        one, other = (np.fromstring(text, sep=" ") for text in texts)
+        near = HALF * finer[name.startswith("SAMP")] if name in ("LINE_OFF", "SAMP_OFF") else 0.0
+        same &= one.shape == other.shape and bool(np.allclose(one, other, 1e-6, near))
+    return whole(moving, fixed) if same else Relation("has other rational polynomials than")

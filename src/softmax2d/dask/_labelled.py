@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.coordinate_systems import name_system, same_system
+from softmax2d._files.source.coordinates import are_pixel_numbers
 from softmax2d._gate.arrays import Array
 from softmax2d.dask._plan import Plan, is_data_array
 
@@ -111,11 +112,15 @@ def _compare_places(plan: Plan, target: Any) -> tuple[bool, ...]:
     """Which axes of a target run the other way; other coordinates than the result's are refused."""
     where, dims = plan.where, pixel_dims(plan)
     known = _coordinates(plan, True).coords
-    here, there = known.to_dataset().indexes, target.indexes
+    here, there, before = known.to_dataset().indexes, target.indexes, plan.frame.indexes
     flips = []
     for dim in dims:
         own, other = here.get(dim), there.get(dim)
-        flip = False if own is None or other is None else _direction(own, other)
+        flip: bool | None = False
+        counted = plan.layout.resampled and own is not None and other is not None
+        counted = counted and _only_count(before[dim], other)
+        if own is not None and other is not None and not counted:
+            flip = _direction(own, other)
         if flip is None:
             raise ValueError(
                 f"{where}: target has other coordinates along {dim!r} than logits: {_span(other)}; "
@@ -130,6 +135,12 @@ def _compare_places(plan: Plan, target: Any) -> tuple[bool, ...]:
             f"logits: {name_system(system)}. Give target.data to compare sizes alone."
         )
     return tuple(flips)
+
+
+def _only_count(own: Any, other: Any) -> bool:
+    """Whether the coordinates of two grids of other sizes are but numbers of pixels."""
+    numbers = are_pixel_numbers(own.to_numpy()) and are_pixel_numbers(other.to_numpy())
+    return numbers and len(own) != len(other)
 
 
 def _direction(own: Any, other: Any) -> bool | None:

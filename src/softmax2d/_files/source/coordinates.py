@@ -47,6 +47,14 @@ def even_steps(held: Coordinate) -> tuple[float, float] | None:
     return (first, step) if step and bool(even.all()) else None
 
 
+def are_pixel_numbers(values: NDArray[Any]) -> bool:
+    """Return whether coordinates count pixels from 0, or their centres: they say no place."""
+    if values.dtype.kind not in "iuf" or not values.size:
+        return False
+    counted = np.arange(values.size)
+    return bool((values == counted).all() or (values == counted + 0.5).all())
+
+
 def resize(held: list[Coordinate], old: tuple[int, ...], new: tuple[int, ...]) -> list[Coordinate]:
     """Return coordinates of the same extents in other numbers of pixels, without uneven ones."""
     found = []

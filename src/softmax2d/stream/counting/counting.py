@@ -311,6 +311,7 @@ def _lie_under(
     if region is None:
         size = _size_asked(where, truth.source, logits, geometry, how)
         return replace(how, size=size), notes
+    truth_size(truth.source, logits, geometry)
     known, own = truth.source.shape[-len(region.whole) :], geometry.own[-len(region.whole) :]
     _check_asked(where, truth.source, (own, region.whole, known), how)
     return replace(how, size=region.whole, window=region.window), notes
