@@ -283,3 +283,26 @@ def test_workers_that_always_die_are_reported(cluster, monkeypatch):
         _cluster.Cluster._collect(None, Dead(), 4, job, None)
     assert isinstance(error.value.__cause__, Failed)
     assert "every worker that took tile 4 died" in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_workers_see_the_same_numbers(cluster, tmp_path, monkeypatch, binary):
+    cut(monkeypatch, 4800)
+    p = np.exp(Z.astype(np.float64))
+    p = (p / p.sum(0)).astype(np.float32)[: 1 if binary else None]
+    truth = (p[0] > 0.5).astype(np.uint8) if binary else Z.argmax(0).astype(np.uint8)
+    np.save(tmp_path / "in.npy", p)
+    np.save(tmp_path / "t.npy", truth)
+    how = {"input": "probabilities", "binary": binary}
+    folders = tmp_path / "one", tmp_path / "many"
+    counts = []
+    for folder, address in zip(folders, (None, cluster.scheduler_address), strict=True):
+        folder.mkdir()
+        asked = how | {"scheduler": address}
+        segment_file(
+            tmp_path / "in.npy", folder / "o.npy", outputs=OUTPUTS, size=(200, 130), **asked
+        )
+        counts.append(evaluate_files(tmp_path / "in.npy", tmp_path / "t.npy", **asked))
+    assert files(folders[0]) == files(folders[1])
+    assert counts[0] == counts[1]
+    assert counts[0].accuracy == 1
