@@ -221,6 +221,17 @@ def test_probabilities_where_the_middle_is_no_data():
     np.testing.assert_allclose(found[1][kept], TRUE.confidence[kept], rtol=1e-5)
 
 
+def test_probabilities_of_an_island():
+    """The windows that are looked at have no data."""
+    image = np.full((3, 200, 200), -1, np.float32)
+    image[:, 22:30, 61:69] = IMAGE[:, :8, :8]
+    confidence = np.empty((200, 200), np.float32)
+    given = {"window": 8, "nodata": -1, "overlap": 0}
+    summary = predict(soft, image, confidence, outputs="confidence", **given)
+    assert "taken as probabilities" in summary.notes[0]
+    np.testing.assert_allclose(confidence[22:30, 61:69], TRUE.confidence[:8, :8], rtol=1e-5)
+
+
 def test_numbers_that_are_not_what_is_said():
     text = "which are no probabilities; leave out --input"
     refused(network, text, input="probabilities")

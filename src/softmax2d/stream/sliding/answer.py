@@ -81,15 +81,12 @@ class Scorer:
             return _logarithms(np.concatenate([1 - found, found], axis=1))
         return _logarithms(found) if self.input == "probabilities" else found
 
-    def look(self, window: Array | None) -> tuple[Scorer, tuple[str, ...]]:
+    def look(self, window: Array) -> tuple[Scorer, tuple[str, ...]]:
         """The scorer that knows what the network's numbers are, and what should be said of it.
 
-        ``window`` is one of the image, or None where all are without data. Rows of it that lie in
-        [0, 1] and add up to 1 are probabilities. A failure is left to the run, which meets it again
-        and knows what to keep.
+        ``window`` is one of the image. Rows of it that lie in [0, 1] and add up to 1 are
+        probabilities. A failure is left to the run, which meets it again and knows what to keep.
         """
-        if window is None:
-            return self, ()
         try:
             found = self.answer(window[None])
         except Unusable:
@@ -123,6 +120,7 @@ class Scorer:
             text = f"returns numbers from {low:g} to {high:g}, which are no probabilities"
         elif self.input == "probabilities" and not self.binary:
             sums = found.sum(1)
+            sums = np.where(sums == 0, 1, sums)  # nothing but 0 says nothing
             if looks_like(found, 1) is None and (abs(sums - 1) > _ROUNDING).any():
                 worst = sums.flat[np.nanargmax(abs(sums - 1))]
                 text = f"returns no probabilities: the classes of a pixel sum to {worst:g}"

@@ -88,7 +88,11 @@ def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
         scorer, image, seen, axes, classes, asked.weighting, asked.test_time == "flips",
         probabilities, asked.batch, asked.pad,
     )  # fmt: skip
-    scorer, notes = scorer.look(blend.window_to_look_at())
+    look = blend.window_to_look_at()
+    if look is None:  # without data wherever it was looked
+        top = 1 if network.takes.kind == "f" else 100
+        look = top * np.random.default_rng(0).random((seen.depth(image), *window), np.float32)
+    scorer, notes = scorer.look(look)
     blend, request = replace(blend, model=scorer), request | {"input": repr(scorer.input)}
     empty = None
     if seen.masks and "labels" in asked.outputs:
