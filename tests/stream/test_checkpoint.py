@@ -135,8 +135,8 @@ def test_images_in_parts_and_another_size(files, tmp_path, size, monkeypatch):
     np.save(files[1], np.random.default_rng(1).integers(0, 5, (3, *size)).astype(np.uint8))
     beside = tmp_path / "kept"
     for after in (1, 5, 3):
-        interrupted(files, beside, after, resume=True)
-    found = whole(files, checkpoint=beside, resume=True)
+        interrupted(files, beside, after, resume=True, size=size)
+    found = whole(files, checkpoint=beside, resume=True, size=size)
     assert found == s2d.evaluate(np.load(files[0]), np.load(files[1]), size=size)
     assert found.images == 3
 

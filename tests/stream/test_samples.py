@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
+from softmax2d import stream
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d.stream.counting.samples import Samples, names_of
 
@@ -189,3 +190,19 @@ def test_names_of_a_file_that_are_not_one_a_class(data, tmp_path):
         assert names_of("f", "names", None, samples) == (None if wrong else tuple(names))
         with pytest.raises(ValueError, match=f"names must be one for each of {count} classes; got"):
             names_of("f", "names", ["one", "two"], samples)
+
+
+def test_passes_are_watched(data, tmp_path):
+    logits, target = data
+    for name, array in (("z", logits), ("t", target)):
+        np.save(tmp_path / f"{name}.npy", array)
+    for pair in ((logits, target), (tmp_path / "z.npy", tmp_path / "t.npy")):
+        seen = []
+        samples = Samples("fit", *pair, ignore_index=255)
+        with stream.watched(lambda pixels, seconds, seen=seen: seen.append((pixels, seconds))):
+            for _ in range(2):
+                samples.total(COUNT)
+        assert seen[-1][0] == 2 * target.size
+        assert seen == sorted(seen)
+        samples.total(COUNT)
+        assert seen[-1][0] == 2 * target.size

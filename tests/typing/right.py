@@ -130,6 +130,8 @@ def files(path: os.PathLike[str], z: NDArray[np.float32]) -> None:
         [path], [path], classes=3, ignore_index=255, spatial_dims=2, nodata=255, names="a,b,c",
         target_key="t", ignore_place=True, report="r.html", overwrite=True, summary=path,
     )  # fmt: skip
+    with stream.watched(lambda pixels, seconds: None):
+        stream.evaluate_files(z, z, decode="iou")
     assert_type(stream.evaluate_label_files(z, z), s2d.Statistics)
     assert_type(stream.holds_labels(path, z, key=None), bool)
     counted = stream.evaluate_files(

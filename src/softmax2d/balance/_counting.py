@@ -26,6 +26,7 @@ from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.inputs import is_path, open_any
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
+from softmax2d.stream.workers.watching import note_pixels
 
 _MOST = 4096  # the largest number of classes without classes=
 _PIXEL = 24  # bytes of a pixel while it is counted: as read, as the core takes it, and room
@@ -129,6 +130,7 @@ def class_counts(
         total += part
         images += seen
         ignored += left_out
+        note_pixels(int(part[0].sum()) + left_out)
     if classes is None:
         total = total[:, : 1 + int(np.flatnonzero(total[0]).max(initial=0))]
     listed = None if names is None else tuple(map(str, checks.names_of(where, "names", names)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from softmax2d.calibrate import Assessment, Calibration, assess, fit
 from softmax2d.cli import _options, _paths, _results, _values
+from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
 
 _LISTED = 30
@@ -86,11 +87,11 @@ def calibrate(
     named = [] if classes is None else [Path(classes)]
     results = Results([out], [*read, *named], overwrite, report=report)
     asked = {"method": method, "weight": weight, "data_date": data_date, "class_names": classes}
-    with _values.option_words({"names ": "--classes "}):
+    with _values.option_words({"names ": "--classes "}), passes("calibrate", quiet):
         found: Calibration = _results.plainly(
             lambda: fit(scores, labels, **asked, **rest), "calibrate.fit"
         )
-    measured = assess(scores, labels, calibration=found, bins=bins, **rest)
+        measured = assess(scores, labels, calibration=found, bins=bins, **rest)
     with results:
         results.save(out, found.save)
         if report is not None:

@@ -10,6 +10,7 @@ import click
 
 from softmax2d.balance import ClassCounts, class_counts, class_weights, weights_figure
 from softmax2d.cli import _options, _paths, _plain_counts, _results
+from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
 
 _COUNTING = (
@@ -54,7 +55,8 @@ def counts(
     _paths.check_json(out)
     files = _paths.files_of(labels)
     results = Results([] if out is None else [out], files, overwrite, report=report)
-    found = _count(files, **rest)
+    with passes("counts", quiet):
+        found = _count(files, **rest)
     _finish(results, out, report, found.to_dict(), found.figure(), quiet)
 
 
@@ -98,7 +100,8 @@ def weights(
     files = [] if text else _paths.files_of(labels)
     results = Results([] if out is None else [out], files, overwrite, report=report)
     plain = _plain_counts.of_text(labels[0].name) if text else _plain_counts.of_files(files, **rest)
-    found = _named(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
+    with passes("weights", quiet):
+        found = _named(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
     made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )

@@ -23,6 +23,7 @@ from softmax2d.stream import Unusable, holds_labels
     *_options.MEANING,
     _options.IGNORE_PLACE,
     *_options.MAP,
+    _options.DECODE,
     _options.BINS,
     _options.TRUTH_SIZE,
     *_options.INTERPOLATION,

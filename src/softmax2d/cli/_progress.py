@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from softmax2d.stream import watched
+
+_LONG = 2.0  # seconds, from which on a sign is given
+_OFTEN = 0.2  # seconds between two signs
+
+
+@contextmanager
+def passes(label: str, quiet: bool) -> Iterator[None]:
+    """On a terminal, a line with the pixels that a fit or a count has gone through, after 2 s."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    last, shown = _LONG - _OFTEN, False
+
+    def show(pixels: int, seconds: float) -> None:
+        nonlocal last, shown
+        if seconds - last >= _OFTEN:
+            last, shown = seconds, True
+            rate = pixels / seconds / 1e6
+            line = f"{label}: {pixels / 1e6:.0f} Mpixel in {seconds:.0f} s, {rate:.1f} Mpixel/s"
+            click.echo(f"\r\x1b[K{line}", file=sys.stderr, nl=False)
+
+    try:
+        with watched(show):
+            yield
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", file=sys.stderr, nl=False)
 
 
 class Progress:

@@ -11,6 +11,7 @@ import click
 
 from softmax2d.balance import ClassCounts, TunedBias, tune_bias
 from softmax2d.cli import _options, _paths, _results, _values
+from softmax2d.cli._progress import passes
 from softmax2d.stream import Results
 
 
@@ -78,7 +79,7 @@ def tune(
     results = Results([out], [*read, *beside, *named], overwrite, report=report)
     prior = None if counts is None else ClassCounts.load(counts)
     _values.take_map(rest)
-    with _values.option_words({"names ": "--classes "}):
+    with _values.option_words({"names ": "--classes "}), passes("tune", quiet):
         found: TunedBias = _results.plainly(
             lambda: tune_bias(scores, labels, prior=prior, names=classes, **rest), "tune_bias"
         )

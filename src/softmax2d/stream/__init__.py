@@ -8,6 +8,7 @@ from softmax2d.stream._segment import segment_file, softmax2d_file
 from softmax2d.stream.plan import tiles as _tiles  # noqa: F401 - tests set sizes
 from softmax2d.stream.recovery.whole_files import Results
 from softmax2d.stream.workers.summary import Summary
+from softmax2d.stream.workers.watching import watched
 
 __all__ = [
     "Failed",
@@ -22,4 +23,5 @@ __all__ = [
     "predict",
     "segment_file",
     "softmax2d_file",
+    "watched",
 ]

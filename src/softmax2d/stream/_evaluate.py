@@ -17,6 +17,7 @@ from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting import image_rules
 from softmax2d.stream.counting.counting import plan_of
 from softmax2d.stream.counting.evaluation import (
     Counted,
@@ -47,6 +48,7 @@ def evaluation(
     temperature: Any,
     bias: Any,
     bins: int,
+    decode: str,
     **how: Any,
 ) -> tuple[Evaluation, int]:
     """Check everything, and plan; also the number of workers. ``how`` as :func:`plan_of`."""
@@ -54,7 +56,12 @@ def evaluation(
         bins = number_of_bins("evaluate", bins)
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
-    plan, workers = plan_of(logits, truth, counted=partial(counts_bytes, bins), **how)
+
+    def held(classes: int, workers: int) -> int:
+        rules = image_rules.histogram_bytes(decode, classes, workers)
+        return counts_bytes(bins, classes, workers) + rules
+
+    plan, workers = plan_of(logits, truth, counted=held, **how)
     meaning.check_numbers(logits.source, plan.geometry.axis, how["asked"])
     return counting_of(plan, temperature, bias, bins), workers
 
@@ -80,6 +87,10 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         Pixels with this target count nowhere.
     bins : int
         Of the confidence.
+    decode : "argmax", "dice", "iou"
+        How labels are chosen, image by image, as in :func:`segment_file`: ``confusion`` and what
+        follows from it is of these labels, all else of the probabilities. All but "argmax" read the
+        logits twice.
     target_key : str, optional
         Which array of a target with several.
     nodata : float, optional
@@ -130,6 +141,9 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     """
     report, resume, style = options["report"], options["resume"], Style(options["names"])
     made = [] if report is None else [report]
+    decode = image_rules.check_decode(options["decode"], "evaluate_files")
+    if decode != "argmax" and options["scheduler"] is not None:
+        raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
     kept = [options[n] for n in ("checkpoint", "report", "summary")]
     beside = next((path for path in kept if path is not None), None)
     if resume and beside is None:
@@ -161,14 +175,16 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             memory=room,
             workers=workers,
             ignore_place=options["ignore_place"],
+            decode=decode,
             **mapped,
         )
         names = check_style(style, counting.plan.geometry.classes).names
         job, keys = None, (options["key"], options["target_key"])
         if cluster is not None:
             job = job_of(counting, logits.opening(), truth.opening(), mapped)
-        header = partial(header_of, counting, keys, fill, mapped, (room, threads_asked))
+        header = partial(header_of, counting, keys, fill, mapped, (room, threads_asked), decode)
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
+        counting = image_rules.decoded(counting, decode, mapped["bins"], workers)
         run = _Counting(counting, workers, held, cluster, job, options["progress"], names)
         with results:
             found = run(account, options["account"])

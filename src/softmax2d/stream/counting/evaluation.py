@@ -108,7 +108,7 @@ class Evaluation(Counting):
 
     def __init__(self, mapped: Mapped, bins: int) -> None:
         super().__init__(mapped, mapped.plan)
-        self._bins = bins
+        self._bins, self.mapped = bins, mapped
         self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
         self.tiles: set[int] = set()  # numbers of the tiles in the sum
         self.counts = pixel_counts.Counts()
@@ -230,7 +230,12 @@ def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int) -> Evaluatio
 
 
 def header_of(
-    counting: Evaluation, keys: Any, fill: bool, mapped: dict[str, Any], budget: tuple[int, int]
+    counting: Evaluation,
+    keys: Any,
+    fill: bool,
+    mapped: dict[str, Any],
+    budget: tuple[int, int],
+    decode: str,
 ) -> Record:
     """What a resumed evaluation compares; JSON values."""
     plan, geometry = counting.plan, counting.plan.geometry
@@ -248,6 +253,7 @@ def header_of(
             "ignore_index": None if plan.ignore_index is None else int(plan.ignore_index),
             "nodata": repr(plan.nodata),
             "bins": int(mapped["bins"]),
+            **({} if decode == "argmax" else {"decode": decode}),
             "key": keys[0],
             "target_key": keys[1],
             "missing_as_fill": fill,

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from softmax2d import _runtime
 from softmax2d._errors import Unusable
-from softmax2d._files.source.source import Source
+from softmax2d._files.source.source import Box, Source
 from softmax2d._gate import checks
 from softmax2d._native import core
-from softmax2d._ops.decode import Histogram, histogram, rule
+from softmax2d._ops.decode import Histogram, Rule, decide_images, histogram, rule
+from softmax2d._statistics.labelled import Allowed, count_pairs
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
+from softmax2d.stream.counting.evaluation import Evaluation, Found
 from softmax2d.stream.plan.tile_results import Operation
-from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.plan.tiles import Tiling, shape_of
 from softmax2d.stream.workers import threads
 
 _CELL_BYTES = 16  # of a bin's count and sum
 
 
-def check_decode(decode: Any) -> str:
+def check_decode(decode: Any, where: str = "segment_file") -> str:
     """The name of a way to choose labels."""
     try:
-        return checks.decoding("segment_file", decode)
+        return checks.decoding(where, decode)
     except ValueError as error:
-        raise Unusable(str(error).removeprefix("segment_file: ")) from None
+        raise Unusable(str(error).removeprefix(f"{where}: ")) from None
 
 
 def histogram_bytes(decode: str, classes: int, workers: int) -> int:
@@ -37,17 +42,54 @@ def histogram_bytes(decode: str, classes: int, workers: int) -> int:
 
 def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int) -> tuple[Any, ...]:
     """The rule of each image, in order; the same whatever the tiles."""
-    geometry = operation.geometry
-    plan = Plan(source, None, geometry, tiling, None, operation.nodata)
+    plan = Plan(source, None, operation.geometry, tiling, None, operation.nodata)
+    return _rules(Mapped(plan, operation.affine, histogram), operation.decode, workers)
+
+
+def _rules(counted: Mapped, decode: str, workers: int) -> tuple[Any, ...]:
+    """The numbers of each image's rule, in order."""
+    plan = counted.plan
 
     def make(found: Histogram) -> Any:
-        return rule(found, operation.decode).numbers
+        return rule(found, decode).numbers
 
-    counted = Mapped(plan, operation.affine, histogram)
     counting = Counting(counted, plan, apart=True, make=make)
-    tiles = range(len(tiling)) if prod(geometry.shape) else range(0)
+    tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
     try:
         threads.run(counting, tiles, threads.ignore_record, workers)
     except threads.TileError as error:
-        raise threads.first_error(error, source.path) from None
+        raise threads.first_error(error, plan.source.path) from None
     return tuple(counting.images[index] for index in sorted(counting.images))
+
+
+@dataclass(frozen=True)
+class Decoded(Mapped):
+    """A count whose labels are decided by each image's rule; all else is of the probabilities."""
+
+    rules: tuple[Any, ...] = ()
+
+    def __call__(self, box: Box) -> Any:
+        """The count of a box."""
+        scores, target = self.plan.read(box)
+        scores, batch = scores._replace(map=self.affine), self.plan.geometry.batch
+        shape = shape_of(box)
+        found: Found = self.count(scores, target, prod(shape[:batch]))
+        if target is None or scores.empty:
+            return found
+        every = np.arange(len(self.rules)).reshape(self.plan.geometry.shape[:batch])
+        rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
+        labels = decide_images(scores, rules, ("labels",))["labels"]
+        allowed = Allowed(scores.classes, target.ignore)
+        pairs = count_pairs(labels, target.array.reshape(shape), allowed)
+        statistics = replace(found.statistics, confusion=pairs.confusion)
+        return replace(found, statistics=statistics)
+
+
+def decoded(counting: Evaluation, decode: str, bins: int, workers: int) -> Evaluation:
+    """The same evaluation with labels decoded image by image; reads the logits once for that."""
+    if decode == "argmax":
+        return counting
+    mapped: Mapped = counting.mapped
+    alone = replace(mapped.plan, truth=None, ignore_index=None)
+    rules = _rules(Mapped(alone, mapped.affine, histogram), decode, workers)
+    return Evaluation(Decoded(mapped.plan, mapped.affine, mapped.count, rules), bins)

@@ -31,7 +31,9 @@ from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import Pairs
 from softmax2d.stream.plan.tiles import Tiling
+from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.workers import threads
+from softmax2d.stream.workers.watching import note_pixels
 
 
 def _several(value: Any) -> bool:
@@ -169,11 +171,11 @@ class Samples:
             tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
             if isinstance(plan, _Resident):
                 for tile in tiles:
-                    counting(tile)
+                    note_pixels(counting(tile)["pixels"])
                 yield counting
                 continue
             try:
-                threads.run(counting, tiles, threads.ignore_record, workers)
+                threads.run(counting, tiles, _note, workers)
             except threads.TileError as error:
                 raise threads.first_error(error, plan.source.path) from None
             yield counting
@@ -281,6 +283,10 @@ def names_of(
             f"got {len(names)}."
         )
     return tuple(map(str, names))
+
+
+def _note(record: Record) -> None:
+    note_pixels(record["pixels"])
 
 
 def _resident(opened: Input) -> bool:

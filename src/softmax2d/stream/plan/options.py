@@ -90,6 +90,7 @@ class Evaluated(Sized, Meant, Mapped, Run, total=False):
 
     ignore_index: Annotated[int | None, None]
     bins: Annotated[int, 15]
+    decode: Annotated[Decode, "argmax"]
     target_key: Annotated[str | None, None]
     checkpoint: Annotated[str | os.PathLike[str] | None, None]
     report: Annotated[str | os.PathLike[str] | None, None]
@@ -172,7 +173,7 @@ LABELS = (
 EVALUATED = (
     "axis input binary size ignore_place interpolation align_corners temperature bias ignore_index "
     "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
-    "checkpoint resume names report overwrite account"
+    "checkpoint resume names report overwrite decode account"
 )
 EVALUATED_LABELS = (
     "classes ignore_index spatial_dims nodata ignore_place key target_key memory workers "
