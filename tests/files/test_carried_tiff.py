@@ -8,10 +8,11 @@ import pytest
 import rasterio
 import safetensors
 import tifffile
+import xarray
 from rasterio.rpc import RPC
 
 import softmax2d as s2d
-from softmax2d.stream import predict, segment_file, softmax2d_file
+from softmax2d.stream import Refused, predict, segment_file, softmax2d_file
 from softmax2d.stream.plan.inputs import open_any
 
 Z = np.random.default_rng(3).normal(0, 3, (4, 40, 50)).astype(np.float32)
@@ -182,6 +183,46 @@ def test_probabilities_say_that_they_are(tmp_path):
         assert file["probs"].attrs["meaning"] == "probabilities"
     with safetensors.safe_open(tmp_path / "in.npy.float.safetensors", "np") as file:
         assert file.metadata()["meaning"] == "probabilities"
+
+
+def test_ome_tiff_says_what_it_holds(tmp_path):
+    np.save(tmp_path / "in.npy", Z)
+    softmax2d_file(tmp_path / "in.npy", tmp_path / "probs.ome.tif")
+    segment_file(tmp_path / "in.npy", tmp_path / "c.ome.tif", outputs=("confidence",))
+    for name, meaning in {"probs.ome.tif": "probabilities", "c.ome.tif": None}.items():
+        with open_any(tmp_path / name) as source:
+            assert source.meaning == meaning
+    tifffile.imwrite(tmp_path / "dots.tif", Z, resolution=(300, 150), photometric="minisblack")
+    segment_file(tmp_path / "dots.tif", tmp_path / "dots.ome.tif")
+    with tifffile.TiffFile(tmp_path / "dots.ome.tif") as file:
+        assert file.is_ome and file.pages[0].get_resolution() == (300, 150)
+
+
+def test_coordinate_systems_that_nobody_knows(tmp_path):
+    """They are refused before anything is computed; an authority's code is as good as a text."""
+    place = {"y": np.arange(40.0)[::-1] * 10, "x": np.arange(50.0) * 10}
+    for number, said in enumerate(("EPSG:32633", "the moon's")):
+        found = xarray.Dataset({"scores": (("class", "y", "x"), Z)}, place)
+        found = found.assign_coords(spatial_ref=((), 0, {"spatial_ref": said}))
+        found.to_zarr(tmp_path / f"{number}.zarr", zarr_format=3, consolidated=False)
+    segment_file(tmp_path / "0.zarr", tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as made:
+        assert made.crs.to_epsg() == 32633 and made.transform[0] == 10
+    with pytest.raises(
+        Refused, match=r"does not hold the coordinate system \"the moon's\"; choose"
+    ):
+        segment_file(tmp_path / "1.zarr", tmp_path / "no.tif")
+    segment_file(tmp_path / "1.zarr", tmp_path / "out.zarr")
+    with xarray.open_zarr(tmp_path / "out.zarr") as made:
+        assert made["spatial_ref"].attrs["spatial_ref"] == "the moon's"
+
+
+def test_names_of_axes_of_predictions(tmp_path):
+    found = xarray.Dataset({"image": (("band", "lat", "lon"), Z)})
+    found.to_zarr(tmp_path / "in.zarr", zarr_format=3, consolidated=False)
+    predict(lambda batch: batch, tmp_path / "in.zarr", tmp_path / "out.zarr", window=16)
+    with xarray.open_zarr(tmp_path / "out.zarr") as made:
+        assert made["labels"].dims == ("lat", "lon")
 
 
 def test_probabilities_of_nnunet(tmp_path):

@@ -195,6 +195,9 @@ def _plan_results(
     bare = Source()  # the image's place without its bands' names, which are no classes
     bare.path, bare.shape, bare.dtype = source.path, source.shape, source.dtype
     bare.space, bare.chunks = source.space, None
+    names = [n for d, n in enumerate(source.axes or ()) if d != source.class_axis]
+    if len(names) == len(shape):
+        bare.axes = ("class", *names)
     # Results of pixels without data are NaN, whatever the image says of them.
     operation = replace(plan.operation, nodata=0.0 if plan.blend.channels.masks else None)
     styles = looks(operation, bare, None, style)

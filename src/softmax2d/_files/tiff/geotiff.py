@@ -17,7 +17,7 @@ import numpy as np
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
-from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
+from softmax2d._files.source.presentation import NOWHERE, Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
@@ -280,8 +280,29 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
         raise Refused(path, f"a GeoTIFF holds 65535 bands; got {_planes(shape)}.")
     if dtype.name not in ("uint8", "uint16", "uint32", "float32", "float64"):
         raise Refused(path, f"a GeoTIFF holds no {dtype}; use float32 or uint8.")
+    _system_of(path, look)
     if look.cog and look.what != "labels" and dtype.kind not in "uf":
         raise Refused(path, f"a Cloud Optimized GeoTIFF holds no {dtype}.")
+
+
+def _system_of(path: Path, look: Look) -> Any:
+    """Return the coordinate system of a result; None without one.
+
+    Raises
+    ------
+    Refused
+        PROJ does not know it; a Zarr or HDF5 file may say anything.
+    """
+    said = None if look.space is None else look.space.fields.get("crs")
+    if not said:
+        return None
+    rasterio = require("rasterio", "geotiff")
+    try:
+        with rasterio.Env(**_ALONE):
+            return rasterio.crs.CRS.from_user_input(said)
+    except rasterio.errors.CRSError:
+        raise Refused(path, f"a GeoTIFF does not hold the coordinate system {str(said)[:60]!r}; "
+                            "choose .zarr or .npy.") from None  # fmt: skip
 
 
 def _profile(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> dict[str, Any]:
@@ -332,12 +353,13 @@ def _fill(rasterio: Any, draft: str, staged: Any, look: Look) -> None:
     shape, dtype = staged.shape, staged.dtype
     profile = _profile(shape, dtype, look)
     fields = {} if look.space is None else look.space.fields
-    if fields.get("crs"):
-        profile["crs"] = rasterio.crs.CRS.from_wkt(fields["crs"])
+    system = _system_of(draft, look)
+    if system is not None:
+        profile["crs"] = system
     points = [rasterio.control.GroundControlPoint(*p) for p in fields.get("points", ())]
     if points:
         profile["gcps"] = points
-    elif fields and fields["transform"] != [1, 0, 0, 0, 1, 0]:  # the identity means no place
+    elif fields and fields["transform"] != NOWHERE:  # the identity means no place
         profile["transform"] = rasterio.Affine(*fields["transform"])
     if "rpcs" in fields:
         profile["rpcs"] = rasterio.rpc.RPC.from_gdal(fields["rpcs"])

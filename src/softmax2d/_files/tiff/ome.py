@@ -41,6 +41,14 @@ def space_of(xml: str | None, axes: str, shape: tuple[int, ...]) -> Space | None
     return Space("ome", tuple(n for _, n in spatial), {"spacing": spacing, "units": units})
 
 
+def what_of(xml: str | None) -> str | None:
+    """Return what the XML of one of our results says it is, as "probs"; None of any other."""
+    if xml is None or 'Creator="softmax2d"' not in xml[:400]:
+        return None
+    found = re.search(r'<Image ID="Image:0" Name="(\w{1,20})"', xml[:1000])
+    return None if found is None else found[1]
+
+
 def _positive(text: str | None) -> float | None:
     try:
         value = float(text or "")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
+from softmax2d._files.tiff import ome
 
 _SPATIAL = "ZYX"
 _NO_UNIT = 1  # TIFF's number of a resolution in no unit
@@ -64,11 +65,14 @@ def _stack(said: dict[str, Any] | None) -> dict[str, Any]:
 
 def meaning_of_page(page: Any) -> str | None:
     """Return what the description of a page says its numbers are; None where it does not."""
+    floats = page.dtype is not None and page.dtype.kind == "f"
+    described = ome.what_of(page.parent.ome_metadata) if floats else None
+    if described is not None:
+        return meaning_of(Look(described))
     try:
         said = json.loads(page.shaped_description or "{}")
     except (ValueError, RecursionError):
         return None
-    floats = page.dtype is not None and page.dtype.kind == "f"
     return meaning_in(said) if isinstance(said, dict) and floats else None
 
 

@@ -367,7 +367,8 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     told = ome.description(path, shape, dtype, look)
     about: dict[str, Any] = resolution.tags_of(shape, dtype, look)
     if told is not None:
-        about = {"description": told.encode(), "metadata": None}
+        kept = {n: v for n, v in about.items() if n.startswith("resolution")}
+        about = {**kept, "description": told.encode(), "metadata": None}
     if look.palette is not None:
         colours = np.zeros((3, 1 << (8 * dtype.itemsize)), np.uint16)
         colours[:, : len(look.palette)] = np.asarray(look.palette).T.astype(np.uint16) * 257
