@@ -190,7 +190,7 @@ def test_datasets_and_lazy_maps_are_refused() -> None:
     assert refusal(s2k.segment, z.to_dataset(name="z")) == (
         TypeError,
         "segment: logits must be a dask array or a DataArray; got Dataset. "
-        "Choose one of its variables.",
+        "It holds 'z': pass one, as logits['z'].",
     )
     kind, text = refusal(s2k.segment, z, temperature=xr.DataArray(da.ones(3)))
     assert kind is TypeError and text == (

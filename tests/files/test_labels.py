@@ -190,6 +190,10 @@ def test_no_data_hides_no_wrong_label(dtype, wrong):
     truth[20, 20] = wrong
     with pytest.raises(Refused, match=rf"got {min(wrong, 2**63 - 1)} at \(20, 20\)"):
         evaluate_files(scores, truth, nodata=-9999)
+    truth[21, 21], truth[22, 22] = 60, 61
+    with pytest.raises(Refused) as said:
+        evaluate_files(scores, truth, nodata=-9999)
+    assert "922337203685477580" not in str(said.value).replace(str(2**63 - 1), "")
 
 
 def test_nan_is_no_label_where_the_file_says_so(tmp_path):

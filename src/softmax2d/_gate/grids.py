@@ -243,3 +243,13 @@ def check_extents(where: str, own: tuple[int, ...], sizes: tuple[int, ...]) -> N
             f"{where}: logits can be resampled along one to three spatial axes; "
             f"got {len(own)}, {own} to {sizes}. Name the class axis with axis=."
         )
+
+
+def spread_mask(mask: Array, tables: Tables | None, batch: int) -> Array:
+    """A mask of the result's pixels in which a marked pixel of the source has weight."""
+    for d, (lower, weight) in enumerate(tables or (), batch):
+        last = mask.shape[d] - 1
+        above = np.take(mask, np.minimum(lower + 1, last), d)
+        counts = (weight > 0).reshape((-1,) + (1,) * (mask.ndim - d - 1))
+        mask = np.take(mask, lower, d) | (above & counts)
+    return mask

@@ -20,6 +20,7 @@ from softmax2d._native import core
 from softmax2d._statistics.evaluate import count_pixels, number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _labelled
+from softmax2d.dask._meant import Meant, labels_of, without_data
 from softmax2d.dask._pieces import Block, pieces
 from softmax2d.dask._plan import (
     Delayed,
@@ -27,6 +28,7 @@ from softmax2d.dask._plan import (
     Lazy,
     Plan,
     da,
+    is_data_array,
     optimize,
     plan_call,
     stand_in,
@@ -109,31 +111,43 @@ def evaluate(
         if own is not None and all(isinstance(n, int) for n in own):
             how = replace(how, size=own)
             plan = plan_call(where, logits, axis, temperature, bias, how)
-    truth = _labelled.target_data(plan, target)
-    _check_target(plan, truth, ignore_index)
+    truth, empties = _labelled.target_data(plan, target)
+    _check_target(plan, truth, ignore_index, is_data_array(target))
     if not plan.lazy and not isinstance(truth, da.Array):
         source = plan.in_memory()
-        found = targets.labels(where, truth, source, ignore_index)
+        mask = without_data(source, plan.empties)
+        if is_data_array(target) or mask is not None:
+            labels, starts = np.asarray(truth), [0] * len(source.shape)
+            given, marked = labels_of(where, labels, empties, mask, ignore_index, tuple(starts))
+            found, _ = _counts(where, given, source.classes, marked, 1, starts, ignore_index)
+        else:
+            found = targets.labels(where, truth, source, ignore_index)
         return count_pixels(source, found, prod(source.shape[: source.batch]), bins)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
-    return _lazy(plan, truth, ignore_index, bins)
+    return _lazy(plan, Meant(truth, empties), ignore_index, bins)
 
 
-def _check_target(plan: Plan, truth: Any, ignore_index: Any) -> None:
-    """Refuse a target by its shape and type, in the words of the NumPy function."""
+def _check_target(plan: Plan, truth: Any, ignore_index: Any, labelled: bool) -> None:
+    """Refuse a target by its shape and type, in the words of the NumPy function.
+
+    A DataArray (``labelled``) may hold whole numbers as floats, which xarray makes of integers
+    that have a number for no data, or true and false.
+    """
     alike = stand_in(plan.where, "target", truth, "255")
     losses.class_to_ignore(plan.where, ignore_index)
     shape, batch = plan.layout.shape, plan.layout.batch
+    if labelled and alike.dtype.kind in "fb":
+        alike = np.broadcast_to(np.empty((), np.uint8), alike.shape)
     if alike.dtype.kind not in "iu" or alike.shape != shape:
         # It refuses these before it reads the target, of which there is none.
         source = Logits(plan.alike, plan.axis, plan.affine, None, shape, batch)
         targets.labels(plan.where, alike, source, ignore_index)
 
 
-def _lazy(plan: Plan, truth: Any, ignore_index: Any, bins: int) -> Any:
+def _lazy(plan: Plan, target: Meant, ignore_index: Any, bins: int) -> Any:
     """A tree of sums: over the pieces of the same images first, then over images."""
-    cut = pieces(plan)
+    cut, truth = pieces(plan), target.array
     if not isinstance(truth, da.Array):
         truth = da.from_array(np.asarray(truth), chunks=cut.chunks)
     pixels = tuple(range(truth.ndim))
@@ -143,6 +157,7 @@ def _lazy(plan: Plan, truth: Any, ignore_index: Any, bins: int) -> Any:
         others.append((da.from_array(starts, chunks=1), (i,)))
     batch = plan.layout.batch
     options = {"tables": len(cut.tables), "ignore": ignore_index, "bins": bins, "batch": batch}
+    options["lacking"] = target.empties
     parts = cut.each(count_part, others, prefix="evaluate", dtype=object, **options)
     return _sum(parts, batch)
 
@@ -187,6 +202,7 @@ def count_part(
     ignore: int | None,
     bins: int,
     batch: int,
+    lacking: tuple[Any, ...] = (),
 ) -> Part:
     """Counts of a piece; ``others`` are its tables, its target, and where this begins."""
     source, where = block.read(piece, others[:tables]), block.where
@@ -197,7 +213,9 @@ def count_part(
             f"expected; got {arrays.describe(target)}."
         )
     images, first = prod(source.shape[:batch]), [int(s[0]) for s in starts]
-    truth, occurs = _counts(where, target, source.classes, ignore, images, first)
+    mask = without_data(source, block.empties)
+    given, marked = labels_of(where, target, lacking, mask, ignore, tuple(first))
+    truth, occurs = _counts(where, given, source.classes, marked, images, first, ignore)
     found = count_pixels(source, truth, 1, bins)
     none = np.zeros(source.classes, np.int64)
     sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
@@ -205,7 +223,13 @@ def count_part(
 
 
 def _counts(
-    where: str, given: Any, classes: int, ignore: int | None, images: int, starts: list[int]
+    where: str,
+    given: Any,
+    classes: int,
+    ignore: int | None,
+    images: int,
+    starts: list[int],
+    asked: int | None,
 ) -> tuple[targets.Target, Array]:
     """A target that holds classes only, and which of them occur in each image."""
     given = arrays.as_array(where, "target", given, "255")
@@ -217,7 +241,8 @@ def _counts(
         if bad >= 0:
             first = np.unravel_index(number * image.size + bad, given.shape)
             place = tuple(a + int(b) for a, b in zip(starts, first, strict=True))
-            said = targets.no_class(given, given[first], place, classes, ignore)
+            shown = given if ignore == asked else given[given != ignore]
+            said = targets.no_class(shown, given[first], place, classes, asked)
             raise ValueError(f"{where}: target {said}")
         valid += image.size - ignored
     return truth._replace(counts=counts.sum(0), valid=valid), counts > 0

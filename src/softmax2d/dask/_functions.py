@@ -14,6 +14,7 @@ from softmax2d._gate.signatures import function_of
 from softmax2d._ops.probs import fill_probs
 from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d.dask import _labelled, _pieces
+from softmax2d.dask._meant import blank, blank_probs
 from softmax2d.dask._pieces import Pieces, pieces
 from softmax2d.dask._plan import Plan, da, plan_call
 
@@ -39,7 +40,9 @@ def segment(
     ----------
     logits : dask array or DataArray, shape (..., C, H, W)
         Class scores, of the dtypes of :func:`softmax2d.segment`. All classes in one chunk; where
-        they are not, their chunks are put together first.
+        they are not, their chunks are put together first. Of a DataArray ``scale_factor``,
+        ``add_offset``, ``_FillValue`` and ``missing_value`` among its attributes are applied; pixels
+        without data get the largest number that labels hold, and NaN.
     axis : int or str
         The class axis. Of a DataArray, the name of its dimension or its number, where the default
         stands for the dimension "class".
@@ -59,7 +62,8 @@ def segment(
         Of lazy dask arrays, in the chunks of the pixels of ``logits``. Those that are computed
         together, for example by ``dask.compute(*found[:2])``, take one pass over the logits.
         Of a DataArray with its other dimensions, the coordinates without the class dimension, its
-        name and attributes; the best classes lie along a dimension "rank". Where such an axis is
+        name and the attributes that are not of the logits' numbers (units, ranges, factors); the
+        best classes lie along a dimension "rank". Where such an axis is
         resampled, its evenly spaced coordinate is given for the new pixels (the outer edges stay,
         or the outer centres with ``align_corners``), and others along it are left out. Results of a
         DataArray that is in memory are in memory.
@@ -99,17 +103,24 @@ def segment(
     if plan.lazy:
         found = _lazy(pieces(plan), names, best)
     else:
-        found = segment_logits(plan.in_memory(), names, best)
+        source = plan.in_memory()
+        found = segment_logits(source, names, best)
+        found = blank(found, source, plan.empties, plan.empty)
     if plan.frame is None:
         return found
     new = _labelled.RANK
-    return Segmentation(*(t if t is None else _labelled.label_result(plan, t, new) for t in found))
+    made = {}
+    for name, held in zip(Segmentation._fields, found, strict=True):
+        empty = plan.empty if name.endswith("labels") else None
+        if held is not None:
+            made[name] = _labelled.label_result(plan, held, new, empty)
+    return Segmentation(**made)
 
 
 def _lazy(cut: Pieces, names: tuple[str, ...], best: int) -> Segmentation:
     """All results from one task a piece, then a task for each of them."""
     plan = cut.plan
-    labels = np.min_scalar_type(plan.classes - 1)
+    labels = checks.label_dtype(plan.classes, plan.empty)
     values = np.dtype(np.float64 if plan.alike.dtype.itemsize == 8 else np.float32)
     found = cut.each(_pieces.find, prefix="segment", dtype=object, names=names, best=best)
     wanted = [n for n in Segmentation._fields if n in names or (best and n.startswith("top_"))]
@@ -167,7 +178,7 @@ def softmax2d() -> None:
     -------
     dask array or DataArray, dtype of ``logits``, shape of ``logits`` or (..., C, *size)
         In the chunks of the pixels of ``logits``, all classes in one. A DataArray keeps dimensions,
-        coordinates (those of resampled axes as in :func:`segment`), name and attributes.
+        coordinates (those of resampled axes as in :func:`segment`), name, and attributes as there.
 
     Raises
     ------
@@ -209,5 +220,6 @@ def _probabilities(plan: Plan, *, logs: bool) -> Any:
             _pieces.probabilities, prefix=where, dtype=dtype, with_classes=True, logs=logs
         )
     else:
-        result = fill_probs(where, plan.in_memory(), logs)
+        source = plan.in_memory()
+        result = blank_probs(fill_probs(where, source, logs), source, plan.empties)
     return result if plan.frame is None else _labelled.label_result(plan, result)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.coordinate_systems import name_system, same_system
+from softmax2d._files.source.attributes import OF_GRIDS, OF_NUMBERS
 from softmax2d._files.source.coordinates import are_pixel_numbers
 from softmax2d._gate.arrays import Array
+from softmax2d.dask._meant import Meant, meant
 from softmax2d.dask._plan import Plan, is_data_array
 
 RANK = "rank"
@@ -47,6 +49,16 @@ def _coordinates(plan: Plan, without_classes: bool) -> Any:
             if values is not None and new is not None:
                 known = known.assign_coords({dim: (dim, new, values.attrs)})
         known = known.isel({dim: part}, missing_dims="ignore")
+    return _without_grids(known) if _is_moved(plan) else known
+
+
+def _without_grids(known: Any) -> Any:
+    """Coordinates of moved pixels without the transform that a grid mapping says besides."""
+    for name, values in known.coords.items():
+        if OF_GRIDS & {*values.attrs}:
+            told = {key: value for key, value in values.attrs.items() if key not in OF_GRIDS}
+            known = known.assign_coords({name: values.variable.copy()})
+            known[name].attrs = told
     return known
 
 
@@ -61,10 +73,11 @@ def pixel_dims(plan: Plan) -> tuple[Any, ...]:
     return (*dims[: plan.axis], *dims[plan.axis + 1 :])
 
 
-def label_result(plan: Plan, result: Any, new: str | None = None) -> Any:
+def label_result(plan: Plan, result: Any, new: str | None = None, empty: int | None = None) -> Any:
     """``result`` as a DataArray; with the class axis, another in its place (``new``), or none.
 
-    Its name and attributes are those of the logits, its encoding is not.
+    Its name is that of the logits, and so are the attributes that are still true; ``empty`` labels
+    pixels without data.
     """
     import xarray
 
@@ -75,7 +88,18 @@ def label_result(plan: Plan, result: Any, new: str | None = None) -> Any:
         dims = (*dims[: plan.axis], name, *dims[plan.axis :])
     without = result.ndim != frame.ndim or new is not None
     coords = _coordinates(plan, without).coords
-    return xarray.DataArray(result, coords, dims, frame.name, frame.attrs)
+    gone = OF_NUMBERS | (OF_GRIDS if _is_moved(plan) else frozenset())
+    attrs = {name: value for name, value in frame.attrs.items() if name not in gone}
+    if empty is not None:
+        attrs["_FillValue"] = result.dtype.type(empty)
+    return xarray.DataArray(result, coords, dims, frame.name, attrs)
+
+
+def _is_moved(plan: Plan) -> bool:
+    """Whether the pixels of a result are not those of the logits."""
+    layout = plan.layout
+    own = layout.logits[: layout.axis] + layout.logits[layout.axis + 1 :]
+    return layout.resampled or layout.shape != own
 
 
 def target_shape(plan: Plan, target: Any) -> tuple[Any, ...]:
@@ -92,12 +116,12 @@ def target_shape(plan: Plan, target: Any) -> tuple[Any, ...]:
         return ()
 
 
-def target_data(plan: Plan, target: Any) -> Any:
+def target_data(plan: Plan, target: Any) -> Meant:
     """The array in a target, its axes in the order of those of the result."""
     if not is_data_array(target):
-        return target
+        return Meant(target)
     if plan.frame is None:
-        return target.data
+        return meant(plan.where, "target", target, labels=True)
     where, dims = plan.where, pixel_dims(plan)
     if set(target.dims) != set(dims):
         raise ValueError(f"{where}: target must have the dimensions {dims}; got {target.dims}.")
@@ -105,7 +129,7 @@ def target_data(plan: Plan, target: Any) -> Any:
     flips = _compare_places(plan, target)
     if any(flips):
         target = target[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    return target.data
+    return meant(plan.where, "target", target, labels=True)
 
 
 def _compare_places(plan: Plan, target: Any) -> tuple[bool, ...]:

@@ -20,6 +20,7 @@ from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._ops import probs, segment
 from softmax2d._ops.segment import Segmentation
+from softmax2d.dask._meant import blank, blank_probs
 from softmax2d.dask._plan import Lazy, Plan, da
 
 _CLASSES = -1  # the name of the class axis among the indices of dask.array.blockwise
@@ -33,6 +34,8 @@ class Block(NamedTuple):
     axis: int
     classes: int
     affine: Map | None
+    empties: tuple[Any, ...] = ()  # what the logits have where there is no data
+    empty: int | None = None  # the label of such pixels
 
     def read(self, piece: Any, tables: tuple[Array, ...]) -> Logits:
         """A piece of logits, a block or a list of one, as the core takes it.
@@ -64,7 +67,9 @@ def find(
     piece: Any, *tables: Array, block: Block, names: tuple[str, ...], best: int
 ) -> Segmentation:
     """All results of a piece, from one pass over its logits."""
-    return segment.segment_logits(block.read(piece, tables), names, best)
+    source = block.read(piece, tables)
+    found = segment.segment_logits(source, names, best)
+    return blank(found, source, block.empties, block.empty)
 
 
 def field(found: Segmentation, name_of_field: str) -> Any:
@@ -74,7 +79,8 @@ def field(found: Segmentation, name_of_field: str) -> Any:
 
 def probabilities(piece: Any, *tables: Array, block: Block, logs: bool) -> Array:
     """Probabilities of a piece, or their logarithms."""
-    return probs.fill_probs(block.where, block.read(piece, tables), logs)
+    source = block.read(piece, tables)
+    return blank_probs(probs.fill_probs(block.where, source, logs), source, block.empties)
 
 
 class Pieces(NamedTuple):
@@ -110,7 +116,10 @@ class Pieces(NamedTuple):
         for other, axes in others:
             arguments += [other, axes]
         out = classes if with_classes else pixels
-        block = Block(plan.where, self.logits.ndim, plan.axis, plan.classes, plan.affine)
+        block = Block(
+            plan.where, self.logits.ndim, plan.axis, plan.classes, plan.affine,
+            plan.empties, plan.empty,
+        )  # fmt: skip
         return da.blockwise(
             function,
             out,

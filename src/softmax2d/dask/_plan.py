@@ -16,6 +16,7 @@ from softmax2d._gate.grids import Layout
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
+from softmax2d.dask._meant import Meant, meant
 
 # Most functions of Dask have no types.
 da: Any = import_module("dask.array")
@@ -33,12 +34,13 @@ def is_data_array(value: Any) -> bool:
     return xarray is not None and isinstance(value, xarray.DataArray)
 
 
-def take_logits(where: str, logits: Any, axis: Any) -> tuple[Any, Any, Any]:
+def take_logits(where: str, logits: Any, axis: Any) -> tuple[Meant, Any, Any]:
     """The array in ``logits``, its class axis, and the DataArray that names its axes, or None."""
     if is_data_array(logits):
-        return logits.data, _class_dimension(where, logits.dims, axis), logits
+        axis = _class_dimension(where, logits.dims, axis)
+        return meant(where, "logits", logits), axis, logits
     if isinstance(logits, da.Array):
-        return logits, axis, None
+        return Meant(logits), axis, None
     kind = type(logits).__name__
     hint = f"Use softmax2d.{where} for arrays in memory."
     if kind == "Dataset":
@@ -71,6 +73,7 @@ class Plan(NamedTuple):
     frame: Any  # the DataArray that names the axes, or None
     affine: Map | None  # temperature and bias as the core takes them
     layout: Layout  # where the pixels of the result lie
+    empties: tuple[Any, ...] = ()  # what the logits have where there is no data
 
     @property
     def lazy(self) -> bool:
@@ -86,6 +89,11 @@ class Plan(NamedTuple):
     def classes(self) -> int:
         """The number of classes."""
         return int(self.alike.shape[self.axis])
+
+    @property
+    def empty(self) -> int | None:
+        """The label of pixels without data; None where the logits have no number for that."""
+        return checks.free_label(self.classes, None, self.where) if self.empties else None
 
     def in_memory(self) -> Logits:
         """The logits as the core takes them, where they are in memory."""
@@ -131,7 +139,7 @@ def plan_call(
     where: str, logits: Any, axis: Any, temperature: Any, bias: Any, how: Resampling
 ) -> Plan:
     """The plan of a call, or the refusal that the NumPy function gives."""
-    array, axis, frame = take_logits(where, logits, axis)
+    (array, empties), axis, frame = take_logits(where, logits, axis)
     alike = _floats(where, stand_in(where, "logits", array))
     axis = checks.class_axis(where, "logits", alike, axis)
     if where in ("segment", "evaluate"):
@@ -139,4 +147,4 @@ def plan_call(
     pair = _refuse_lazy(where, "temperature", temperature), _refuse_lazy(where, "bias", bias)
     affine = maps.affine(where, *pair, alike.shape[axis])
     layout = grids.lay_out(where, partial(arrays.describe, alike), alike.shape, axis, how)
-    return Plan(where, array, alike, frame, affine, layout)
+    return Plan(where, array, alike, frame, affine, layout, empties)

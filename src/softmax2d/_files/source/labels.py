@@ -44,7 +44,7 @@ def read_labels(truth: Source, box: Box) -> tuple[Array, Mask | None]:
         return values, lacking
     if values.dtype.kind == "b":
         return (values.view(np.uint8) != 0).view(np.uint8), lacking
-    return _whole(truth.path, values, box, lacking), lacking
+    return whole_labels(truth.path, values, box, lacking), lacking
 
 
 def _without_data(truth: Source, values: Array, box: Box) -> Mask | None:
@@ -57,8 +57,8 @@ def _without_data(truth: Source, values: Array, box: Box) -> Mask | None:
     return found if found is not None and found.any() else None
 
 
-def _whole(path: Path, values: Array, box: Box, lacking: Mask | None) -> Array:
-    """Return floats as the integers that they are."""
+def whole_labels(path: Path, values: Array, box: Box, lacking: Mask | None) -> Array:
+    """Return floats in ``box`` of an array as the integers that they are, or refuse them."""
     if values.dtype.itemsize == np.dtype(np.float16).itemsize:  # or bfloat16
         values = values.astype(np.float32)
     with np.errstate(invalid="ignore"):

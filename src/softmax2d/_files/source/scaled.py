@@ -35,7 +35,7 @@ class ScaledSource(View):
     def __init__(self, stored: Source, factor: Any, offset: Any) -> None:
         super().__init__(stored)
         self._factor, self._offset = np.float64(factor), np.float64(offset)
-        self.dtype = _distinct_dtype(stored.dtype, self._factor, self._offset)
+        self.dtype = distinct_dtype(stored.dtype, self._factor, self._offset)
         self.step = float(np.max(np.abs(self._factor))) if stored.dtype.kind in "iu" else 0.0
         self.converted = np.dtype(np.float64).itemsize + stored.dtype.itemsize
 
@@ -63,19 +63,25 @@ class ScaledSource(View):
 
     def _scale(self, held: Array, box: Box) -> Array:
         """Return stored numbers of ``box``, or one for each band, scaled."""
-        found = held.astype(np.float64)
-        most = np.finfo(self.dtype).max
-        with np.errstate(over="ignore", invalid="ignore"):
-            found *= self._values_at(self._factor, box)
-            found += self._values_at(self._offset, box)
-            np.clip(found, -most, most, out=found, where=np.isfinite(held))
-        return found.astype(self.dtype)
+        factor, offset = self._values_at(self._factor, box), self._values_at(self._offset, box)
+        return scale_values(held, factor, offset, self.dtype)
 
     def _values_at(self, values: Any, box: Box) -> Any:
         return values[box[0]] if np.ndim(values) else values
 
 
-def _distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
+def scale_values(held: Array, factor: Any, offset: Any, dtype: np.dtype[Any]) -> Array:
+    """Return stored numbers scaled, rounded once to ``dtype``."""
+    found = held.astype(np.float64)
+    most = np.finfo(dtype).max
+    with np.errstate(over="ignore", invalid="ignore"):
+        found *= factor
+        found += offset
+        np.clip(found, -most, most, out=found, where=np.isfinite(held))
+    return found.astype(dtype)
+
+
+def distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
     """Return float32 or float64: the dtype that keeps stored integers distinct."""
     found = np.result_type(stored, np.float32).newbyteorder("=")
     if stored.kind in "iu":

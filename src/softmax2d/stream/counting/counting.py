@@ -100,7 +100,8 @@ class Plan:
         first = np.unravel_index(bad.argmax(), truth.shape)
         value = int(truth[first])
         place = tuple(s.start + int(at) for s, at in zip(box, first, strict=True))
-        cause = targets.no_class(truth, value, place, classes, ignore, True)
+        shown = truth if ignored == ignore else truth[truth != ignored]
+        cause = targets.no_class(shown, value, place, classes, ignore, True)
         return Refused(self.truth.path if self.truth else "truth", cause)
 
 

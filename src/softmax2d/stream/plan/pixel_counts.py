@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.source.source import Array, Box, Mask, Source
+from softmax2d._gate import grids
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.maps import Map
 from softmax2d._native import core
@@ -112,16 +113,6 @@ def minus_inf(
     return int(place[0].size)
 
 
-def spread_mask(mask: Mask, tables: Tables | None, batch: int) -> Mask:
-    """A mask of the result's pixels in which a marked pixel of the source has weight."""
-    for d, (lower, weight) in enumerate(tables or (), batch):
-        last = mask.shape[d] - 1
-        above = np.take(mask, np.minimum(lower + 1, last), d)
-        counts = (weight > 0).reshape((-1,) + (1,) * (mask.ndim - d - 1))
-        mask = np.take(mask, lower, d) | (above & counts)
-    return mask
-
-
 def pixels_without_data(
     source: Source,
     geometry: Geometry,
@@ -138,4 +129,4 @@ def pixels_without_data(
         return None
     lacking = source.lacks(logits, geometry.reads(box)[0], nodata)
     mask = np.asarray(lacking.any(geometry.axis))
-    return spread_mask(mask, tables, geometry.batch) if mask.any() else None
+    return grids.spread_mask(mask, tables, geometry.batch) if mask.any() else None
