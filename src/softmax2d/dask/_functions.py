@@ -41,7 +41,7 @@ def segment(
     logits : dask array or DataArray, shape (..., C, H, W)
         Class scores, of the dtypes of :func:`softmax2d.segment`. All classes in one chunk; where
         they are not, their chunks are put together first. Of a DataArray ``scale_factor``,
-        ``add_offset``, ``_FillValue`` and ``missing_value`` among its attributes are applied; pixels
+        ``add_offset``, ``_FillValue`` and ``missing_value`` among its attributes apply; pixels
         without data get the largest number that labels hold, and NaN.
     axis : int or str
         The class axis. Of a DataArray, the name of its dimension or its number, where the default
