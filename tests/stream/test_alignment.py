@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
@@ -417,6 +418,54 @@ def test_coordinates(tmp_path, stored):
         Refused, match=r"is in another coordinate system than .*zone 34N \(EPSG:32634"
     ):
         evaluate_files(logits, zone, **keys)
+
+
+def hdf5(path, values, rows, columns, crs=32633):
+    """A dataset with dimension scales and a grid mapping, as netCDF-4 has them."""
+    with h5py.File(path, "w") as file:
+        held = file.create_dataset("held", data=values)
+        for axis, (name, steps) in enumerate((("y", rows), ("x", columns)), values.ndim - 2):
+            file[name] = steps
+            file[name].make_scale(name)
+            held.dims[axis].attach_scale(file[name])
+        if values.ndim == 3:
+            held.dims[0].label = "class"
+        file["spatial_ref"] = 0
+        file["spatial_ref"].attrs["crs_wkt"] = CRS.from_epsg(crs).to_wkt()
+        held.attrs["grid_mapping"] = "spatial_ref"
+    return path
+
+
+def test_coordinates_in_hdf5(tmp_path):
+    logits = hdf5(tmp_path / "z.h5", Z, ROWS, COLUMNS)
+    south = hdf5(tmp_path / "s.h5", TRUTH[::-1], ROWS[::-1], COLUMNS)
+    raster = tif(tmp_path / "t.tif", TRUTH)
+    keys = {"key": "held", "target_key": "held"}
+    assert evaluate_files(logits, south, **keys) == s2d.evaluate(Z, TRUTH)
+    assert evaluate_files(logits, raster, key="held") == s2d.evaluate(Z, TRUTH)
+    away = hdf5(tmp_path / "a.h5", TRUTH, ROWS, COLUMNS + 30)
+    with pytest.raises(Refused, match="reaches beyond"):
+        evaluate_files(logits, away, **keys)
+    zone = hdf5(tmp_path / "o.h5", TRUTH, ROWS, COLUMNS, 32634)
+    with pytest.raises(Refused, match="is in another coordinate system than"):
+        evaluate_files(logits, zone, **keys)
+    with h5py.File(logits, "r+") as file:  # a link out of the file is not followed
+        del file["spatial_ref"]
+        file["spatial_ref"] = h5py.ExternalLink("o.h5", "spatial_ref")
+    assert evaluate_files(logits, raster, key="held") == s2d.evaluate(Z, TRUTH)
+
+
+def test_arrays_as_references():
+    out = np.empty((20, 50), np.uint8)
+    like = labelled(TRUTH[5:25][::-1], ROWS[5:25][::-1], COLUMNS)
+    found = segment_file(labelled(Z, ROWS, COLUMNS), out, like=like)
+    np.testing.assert_array_equal(out, s2d.segment(Z).labels[5:25][::-1])
+    assert found.notes == [
+        "source: turned from north up to south up, as like lies.",
+        "source: cropped to like.",
+    ]
+    with pytest.raises(Refused, match="like: lies elsewhere than source: "):
+        segment_file(labelled(Z, ROWS + 900, COLUMNS), out, like=like)
 
 
 def test_coordinates_without_a_system():

@@ -14,15 +14,18 @@ import numpy as np
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require, words_of
 from softmax2d._files.source.attributes import axis_names, said_of, tell
 from softmax2d._files.source.bombs import refuse_bomb
-from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
+from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
+from softmax2d._files.zarr.coordinates import space_of
 
 _BLOCK = 1 << 24  # bytes written at a time
 _CHUNK = 1 << 20  # bytes of a chunk of a result, roughly
 _FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
 _LISTED = 8
+_MOST = 1 << 18  # values of a coordinate
+_SAID = ("crs_wkt", "spatial_ref", "units", "axis", "standard_name", "long_name")
 
 
 @contextmanager
@@ -68,6 +71,7 @@ class Hdf5Source(Source):
         self.class_axis = class_axis_of(self.axes)
         self.meaning = meaning_in(found.attrs)
         self.said = said_of(found, self.path)
+        self.space = _space(found, self.axes, self.class_axis)
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()
         if self.chunks is None and held < size and not self._fill:
@@ -116,6 +120,31 @@ class Hdf5Source(Source):
             number, self._number = self._number, -1
             if number >= 0:
                 os.close(number)
+
+
+def _space(found: Any, axes: tuple[str, ...] | None, counting: int | None) -> Space | None:
+    """Return the place that the datasets beside one say: coordinates and a grid mapping."""
+
+    def read(name: str) -> tuple[Array, dict[str, Any]] | None:
+        group = found.parent
+        link = group.get(name, getlink=True) if "/" not in name and name in group else None
+        held: Any = group[name] if type(link).__name__ == "HardLink" else None
+        if not hasattr(held, "is_virtual") or held.is_virtual or held.external:
+            return None
+        said = {key: _text_in(value) for key, value in held.attrs.items() if key in _SAID}
+        if held.ndim > 1 or held.size > _MOST or held.dtype.kind not in "iufS":
+            return None
+        # netCDF's mark of a dimension that has no coordinate.
+        bare = str(_text_in(held.attrs.get("NAME", ""))).startswith("This is a netCDF dimension")
+        return None if bare else (np.asarray(held[()]), said)
+
+    mapping = _text_in(found.attrs.get("grid_mapping"))
+    return space_of(axes, counting, found.shape, {"grid_mapping": mapping}, "", read)
+
+
+def _text_in(value: Any) -> Any:
+    """Return a text of an attribute, which may be bytes; others as they are."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _datasets(h5py: Any, group: Any) -> list[str]:

@@ -8,6 +8,7 @@ are compared by their sizes alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from softmax2d._errors import Path, Refused, name_of
 from softmax2d._files.place_words import describe_place, orientation_of
@@ -16,7 +17,7 @@ from softmax2d._files.relations import Relation, half_pixel
 from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.turned import Cut, Turn
-from softmax2d.stream.plan.inputs import Input
+from softmax2d.stream.plan.inputs import Input, is_path
 
 _WAY = "Where a place is wrong, ignore_place=True (--ignore-place) compares sizes alone."
 _CROP = "softmax2d segment or probs with --like crop the logits to it."
@@ -58,7 +59,7 @@ class Placed:
 
 
 def show_under(
-    logits: Input, axis: int, like: Path, space: Space | None
+    logits: Input, axis: int, like: Any, space: Space | None
 ) -> tuple[Region | None, list[str]]:
     """See logits as a reference lies, and cut them to it; also what there is to say of that.
 
@@ -66,8 +67,8 @@ def show_under(
     ----------
     axis : int
         The class axis of the logits.
-    space : Space or None
-        The place of the reference.
+    like : path or array
+        The reference, and its place in ``space``.
 
     Returns
     -------
@@ -85,7 +86,8 @@ def show_under(
     relation, where = relate(own, space), _axes_of(logits.source, axis, own)
     if relation is None or where is None or own is None or space is None:
         return None, []
-    here, there = Placed(logits.source.path, own), Placed(like, space)
+    name: Path = like if is_path(like) else "like"
+    here, there = Placed(logits.source.path, own), Placed(name, space)
     _refuse(here, relation.apart, there)
     _refuse(there, _lies_outside(relation.edges, relation.size, relation.fixed), here)
     notes = _turn(logits, where, relation, here, there)
@@ -93,7 +95,7 @@ def show_under(
     _cut(logits, where, cuts)
     region = region.along(where)
     if any(cuts) or region.window is not None:
-        notes.append(f"{name_of(here.path)}: cropped to {name_of(like)}.")
+        notes.append(f"{name_of(here.path)}: cropped to {name_of(name)}.")
     return region, notes
 
 

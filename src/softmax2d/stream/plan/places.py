@@ -13,6 +13,7 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable, failing
 from softmax2d._files.formats import format_of
+from softmax2d._files.labelled_arrays import space_of_array
 from softmax2d._files.source.presentation import Space
 from softmax2d._gate.options import Resampling
 from softmax2d.stream.plan.geometry import Geometry
@@ -161,7 +162,7 @@ def _reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | 
     """The spatial size of a reference, and where its pixels lie: a path, or an array."""
     spatial = len(geometry.shape) - geometry.batch
     if not is_path(like):
-        return tuple(int(n) for n in getattr(like, "shape", like)), None
+        return tuple(int(n) for n in getattr(like, "shape", like)), space_of_array(like, None)
     module = format_of(like, "open_source")
     if hasattr(module, "size_of"):
         size, space = module.size_of(like), module.space_of(like)
