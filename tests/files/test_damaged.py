@@ -397,3 +397,25 @@ def test_pages_in_a_circle(tmp_path, kind, big, order, told):
     for what in (open_any, formats.format_of(path, "open_source").size_of):
         with pytest.raises(Refused, match="the chain of its pages is a circle"):
             what(path)
+
+
+def test_places_of_strips_that_are_no_numbers(tmp_path):
+    """A tag of texts, and one of fewer numbers than there are strips."""
+    for code, count in ((2, None), (None, 1)):
+        path = tmp_path / "in.tif"
+        plain_tiff(path, compress="deflate", rowsperstrip=5)
+        with tifffile.TiffFile(path) as file:
+            tag = file.pages[0].tags[273]
+        with open(path, "r+b") as file:
+            file.seek(tag.offset + (2 if code else 4))
+            file.write(struct.pack("<H", code) if code else struct.pack("<I", count))
+        with pytest.raises(Refused, match="is missing|is not a usable TIFF"):
+            whole(path)
+
+
+def test_tiles_through_several_planes_are_said_to_be_no_input(tmp_path):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.zeros((8, 32, 32), np.uint8), tile=(4, 16, 16), volumetric=True,
+                     photometric="minisblack", compression="zlib")  # fmt: skip
+    with pytest.raises(Refused, match="has tiles of several planes, which are not read"):
+        whole(path)

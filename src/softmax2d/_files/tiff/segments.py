@@ -42,9 +42,11 @@ class Segments:
 
     def __init__(self, path: Path, page: Any) -> None:
         self._path, self._codec, self._tiled = path, int(page.compression), bool(page.is_tiled)
-        self._coarse = int(page.photometric or 0) == _YCBCR  # fewer samples of colour
         samples = max(1, int(page.samplesperpixel))
         planes = samples if int(page.planarconfig or 0) == _PLANAR else 1
+        odd = bool(int(page.bitspersample) % 8) and samples > planes
+        # fewer samples of colour, or bits of several samples, which writers pack in several ways
+        self._coarse = int(page.photometric or 0) == _YCBCR or odd
         self._length = int(page.imagelength)
         if self._tiled:
             self._rows, columns = int(page.tilelength), int(page.tilewidth)
@@ -135,7 +137,7 @@ class Segments:
     def _damage(self, data: bytes, least: int, most: int) -> str | None:
         """Return what is wrong with the bytes of a strip or tile; None where nothing is seen."""
         if self._coarse:
-            least, most = 0, 2 * most
+            least, most = 0, 8 * most
         size: int | None = None
         if self._codec == _NONE:
             size = min(len(data), most)

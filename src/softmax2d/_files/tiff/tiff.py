@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import threading
 from math import prod
@@ -70,13 +71,17 @@ class TiffSource(Source):
         self._inverted = self.dtype.kind == "b" and int(self._page.photometric) == _WHITE_IS_ZERO
         self._inner, self._samples = _inner_shape(self._series)
         if self.shape[len(self.shape) - len(self._inner) :] != self._inner:
-            raise Refused(path, f"is damaged: its images are {self.shape}, a page {self._inner}.")
+            shapes = f"images of {self.shape} in pages of {self._inner}"
+            raise Refused(path, f"has {shapes}, which are not read; store it uncompressed.")
         self._cut = (self._page.tilelength, self._page.tilewidth)
         if not self._page.is_tiled:
             self._cut = (
                 min(self._page.rowsperstrip, self._page.imagelength),
                 self._page.imagewidth,
             )
+        if self._page.is_tiled and self._page.tiledepth > 1:
+            cause = "has tiles of several planes, which are not read; store planes one by one"
+            raise Refused(path, f"{cause}.")
         if min(self._cut) < 1:
             raise Refused(path, f"is damaged: its strips or tiles are {self._cut} pixels.")
         self._segments = Segments(path, self._page)
@@ -137,15 +142,21 @@ class TiffSource(Source):
         ]
 
     def _decode(self, number: int, segment: int, page: Any, found: Array, box: Box) -> None:
-        starts, counts = page.dataoffsets, page.databytecounts
         what = f"page {number}, {'tile' if self._page.is_tiled else 'strip'} {segment}"
-        if segment >= len(starts) or not counts[segment] or not starts[segment]:
+        try:
+            start, count = (
+                operator.index(values[segment])
+                for values in (page.dataoffsets, page.databytecounts)
+            )
+        except (IndexError, TypeError):  # fewer than there must be, or no numbers
+            start = count = 0
+        if not start or not count:
             raise Refused(self.path, f"is damaged: {what} is missing.")
         with failing(self.path):
             size = os.fstat(self._file.fileno()).st_size
-            inside = 0 < starts[segment] <= size - counts[segment]
-            data = os.pread(self._file.fileno(), counts[segment] * inside, starts[segment] * inside)
-        if len(data) < counts[segment]:
+            inside = 0 < start <= size - count and count > 0
+            data = os.pread(self._file.fileno(), count, start) if inside else b""
+        if not inside or len(data) < count:
             raise Refused(self.path, f"is truncated: {what} is cut short.")
         self._check_bomb(what, data)
         with use_tifffile(self.path, logging.ERROR):
@@ -157,8 +168,7 @@ class TiffSource(Source):
                 raise ValueError(f"{what}: {error}") from error
         if values is None:
             raise Refused(self.path, f"is damaged: {what} is missing.")
-        place_of = number, segment, starts[segment], counts[segment]
-        self._segments.check(self._file.fileno(), *place_of, values)
+        self._segments.check(self._file.fileno(), number, segment, start, count, values)
         if self._inverted:
             values = np.asarray(values) == 0
         self._check_extents(what, values, place)
@@ -217,8 +227,9 @@ def _require_decoder(path: Path, codec: Any) -> None:
 def _inner_shape(series: Any) -> tuple[tuple[int, ...], bool]:
     """Return the shape of a page as a series has it, and whether its last axis is of samples."""
     shape, axes = tuple(int(n) for n in series.keyframe.shape), series.keyframe.axes
-    if axes.endswith("S") and shape[-1] == 1 and not series.axes.endswith("S"):
-        return shape[:-1], False  # the one sample is no axis of the series
+    at = axes.find("S")
+    if at >= 0 and shape[at] == 1 and "S" not in series.axes:
+        return shape[:at] + shape[at + 1 :], False  # the one sample is no axis of the series
     return shape, axes.endswith("S")
 
 
