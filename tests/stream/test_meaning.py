@@ -517,3 +517,22 @@ def test_the_account_says_it(tmp_path):
     assert json.loads(account.read_text())["input"] == "probabilities"
     segment_file(Z, np.empty(LABELS.shape, np.uint8), summary=account)
     assert "input" not in json.loads(account.read_text())
+
+
+@pytest.mark.parametrize("encoding", ["float", "float16", "uint8"])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_results_are_known_or_asked_about(tmp_path, suffix, encoding):
+    if encoding == "float16" and suffix.startswith(".nii"):
+        return  # which hold none
+    softmax2d_file(Z, tmp_path / f"p{suffix}", encoding=encoding)
+    out = tmp_path / "o.npy"
+    how = {"outputs": ("labels", "confidence")}
+    plain = suffix == ".npy" or (encoding == "uint8" and suffix in (".npz", ".tif", ".safetensors"))
+    if plain:  # which cannot say what its numbers are
+        with pytest.raises(Refused, match=SAY):
+            segment_file(tmp_path / f"p{suffix}", out, **how)
+        how["input"] = "probabilities"
+    assert segment_file(tmp_path / f"p{suffix}", out, **how).input == "probabilities"
+    sure = np.load(tmp_path / "o.confidence.npy").reshape(LABELS.shape)
+    assert abs(sure - P.max(0)).max() < (0.015 if encoding == "uint8" else 1e-3)
+    assert (np.load(out).reshape(LABELS.shape) == LABELS).mean() > 0.99

@@ -126,6 +126,7 @@ class NiftiSource(Source):
                 )
             shape = (*shape[:_FLAT], *self._extra)
         self._raw = scale_source(raw(shape[::-1]), *head.scale)
+        self.step = self._raw.step
         self.packed_bytes, self.converted = self._raw.packed_bytes, self._raw.converted
         self.path, self.shape, self.dtype = path, shape[::-1], self._raw.dtype
         names = ("class", "z", "y", "x")
