@@ -271,8 +271,25 @@ def test_channels_last():
         return np.moveaxis(network(batch), 1, -1)
 
     check(turned, window=(16, 24))  # 16 classes of 24 × 4 cells would be no even ones
+    check(turned)  # a longer window decides
+
+    def fixed(batch):
+        assert batch.shape[2:] == (16, 16)
+        return turned(batch)
+
     text = r"\(1, 16, 16, 4\) for a window of \(16, 16\): 16 classes first, or 4 last\? .*--layout"
-    refused(turned, text)
+    refused(fixed, text)
+
+
+def test_cells_of_two_sizes_are_no_channels_last():
+    def flat(batch):
+        return network(batch.reshape(len(batch), 3, batch.shape[2], -1, 4).mean(4))
+
+    labels = np.empty((40, 48), np.uint8)
+    predict(flat, IMAGE[:, :, :48], labels, window=16)  # cells of 1 × 4 pixels
+    wanted = network(IMAGE[None, :, :, :48].reshape(1, 3, 40, 12, 4).mean(4))[0]
+    found = s2d.segment(wanted, size=(40, 48)).labels
+    assert (labels == found).mean() > 0.98
 
 
 @pytest.mark.parametrize("shape", [("N", "H", "W", 3), (1, 32, 32, 3), ("N", 32, 32, 3)])

@@ -184,7 +184,7 @@ def first_answer(
             hint = " If that is one score a pixel, say --binary (binary=True); if labels, export "
             hint += "it without its argmax."
         raise Unusable(f"{_of(where)}{text}{found.shape}.{hint}")
-    scorer = replace(scorer, gives_last=_gives_last(scorer, found, layout))
+    scorer = replace(scorer, gives_last=_gives_last(scorer, channels, found, layout))
     if scorer.gives_last:
         found = np.moveaxis(found, -1, 1)
     classes, cells = found.shape[1], found.shape[2:]
@@ -222,13 +222,20 @@ def ask(scorer: Scorer, shape: tuple[int, ...]) -> Array:
         raise Unusable(f"{_of(network.where)}{text}") from error
 
 
-def _cells_of(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The cells of an empty window; None where the network fails on it."""
+def _returned(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that an empty window gives; None where the network fails on it."""
     try:
-        found = replace(scorer, window=shape[2:]).answer(np.zeros(shape, np.float32))
+        return scorer.raw(np.zeros(shape, np.float32)).shape
     except Exception:  # noqa: BLE001 - of any network
         return None
-    return found.shape[2:] if found.ndim == len(shape) else None
+
+
+def _cells_of(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The cells of an empty window; None where there are none."""
+    found = _returned(scorer, shape)
+    if found is None or len(found) != len(shape):
+        return None
+    return found[1:-1] if scorer.gives_last else found[2:]
 
 
 def _one_that_runs(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -271,7 +278,7 @@ def _check_classes(scorer: Scorer, classes: int) -> None:
         raise Unusable(f"{where}: returns {classes} channels; --binary (binary=True) is for one.")
 
 
-def _gives_last(scorer: Scorer, found: Array, layout: str | None) -> bool:
+def _gives_last(scorer: Scorer, channels: int, found: Array, layout: str | None) -> bool:
     """Whether the classes lie last: as the caller says, or the one way that gives even cells."""
     first, last = (_strides(scorer.window, s) for s in (found.shape[2:], found.shape[1:-1]))
     even_first, even_last = (s is not None and len(set(s)) == 1 for s in (first, last))
@@ -283,10 +290,28 @@ def _gives_last(scorer: Scorer, found: Array, layout: str | None) -> bool:
         return True
     if first is None or even_first or not even_last:
         return first is None and scorer.takes_last
+    longer = _gives_last_at_another(scorer, channels)
+    if longer is not None:
+        return longer
     where, shape = scorer.network.where, found.shape
     raise Unusable(f"{where}: returns shape {shape} for a window of {scorer.window}: {shape[1]} "
                    f"classes first, or {shape[-1]} last? Say which with layout= "
                    f"(--layout {FIRST} or {LAST}).")  # fmt: skip
+
+
+def _gives_last_at_another(scorer: Scorer, channels: int) -> bool | None:
+    """The same, seen from a longer window; None where the network does not take it."""
+    *others, end = scorer.window
+    for length in (2 * end, end + 32):
+        window = (*others, length)
+        shape = _returned(scorer, (1, channels, *window))
+        if shape is None or len(shape) != len(window) + 2:
+            continue
+        ways = [_strides(window, s) for s in (shape[2:], shape[1:-1])]
+        even = [s is not None and len(set(s)) == 1 for s in ways]
+        if even[0] != even[1]:
+            return even[1]
+    return None
 
 
 def _strides(window: tuple[int, ...], cells: tuple[int, ...]) -> tuple[int, ...] | None:
