@@ -351,7 +351,7 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
     [
         (["in.npy", "none.npy"], "none.npy: no such file."),
         (["none.npy", "truth.npy"], "none.npy: no such file."),
-        (["in.npy", "."], ".: is a directory; a regular file is needed."),
+        (["in.npy", "."], "in.npy: is a file; LOGITS and TRUTH are two folders."),
         (["in.npy", "fifo.png"], "fifo.png: is a FIFO; a regular file is needed."),
         (["in.npy", "photo.jpg"], "photo.jpg: is a colour picture; labels are one number each."),
         (["in.npy", "halves.npy"], "halves.npy: holds "),
@@ -359,7 +359,7 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
         (["in.npy", "colour.tif"], "colour.tif: is a colour picture; labels are one number each."),
         (["in.npy", "text.png"], "text.png: is not a usable picture: cannot identify image file"),
         (["in.npy", "text.tif"], "text.tif: is not a usable TIFF file: not a TIFF file"),
-        (["in.npy", "cut.png"], "cut.png: is not a usable picture:"),
+        (["in.npy", "cut.png"], "cut.png: is damaged: "),
         (["in.npy", "cut.tif"], "cut.tif: is truncated: page 0, strip 0 is cut short."),
         (["in.npy", "volume.npy"], "volume.npy: has shape (2, 4, 5); logits of shape (3, 4, 5),"),
         (["in.npy", "row.npy"], "row.npy: has shape (5,); logits of shape (3, 4, 5), class axis 0"),

@@ -177,3 +177,14 @@ def test_predict_a_folder(cli: Any, folders: Any) -> None:
     assert code == 0, err
     assert "p/im0.png  out/im0.png\n" in out
     assert size_of("out/im1.png") == (30, 20)
+
+
+def test_one_word_for_how_numbers_are_stored(cli: Any, folders: Any) -> None:
+    for number, word in enumerate(("--as", "--confidence-as")):
+        out = f"o{number}.npy"
+        assert cli("segment", "z/im0.npy", "-o", out, word, "8bit", "--quiet")[0] == 0
+        assert np.load(f"o{number}.confidence.npy").dtype == np.uint8
+    for command in ("segment", "probs", "predict"):
+        _, text, _ = cli(command, "--help")
+        assert " --as [" in text
+        assert "--confidence-as" not in text

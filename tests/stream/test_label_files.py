@@ -168,3 +168,21 @@ def test_classes_and_names(tmp_path: Path) -> None:
 def test_refusals(labels: Any, target: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises((stream.Unusable, ValueError), match=re.escape(message)):
         stream.evaluate_label_files(labels, target, **options)
+
+
+@pytest.mark.parametrize(
+    ("array", "labels"),
+    [
+        (LABELS, True),
+        (LABELS > 0, True),
+        (LABELS.astype("f4"), True),
+        (LABELS + 0.25, False),
+        (LABELS[None], True),
+        (np.stack([LABELS] * 4), False),
+        (np.zeros((4, 70, 90), np.float32), False),
+        (np.zeros((1, 70, 90), np.float32), False),
+        (LABELS[:30], True),
+    ],
+)
+def test_what_a_file_holds(array: Any, labels: bool, tmp_path: Path) -> None:
+    assert stream.holds_labels(write(tmp_path / "a.npy", array), TRUTH) == labels

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from softmax2d.cli import _judge, _options, _paths, _values
-from softmax2d.stream import Unusable, holds_labels
+from softmax2d.stream import Results, Unusable, holds_labels
 
 
 @click.command()
@@ -76,6 +76,8 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     if rest["resume"] and rest["report"] is None and rest["summary"] is None:
         raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
     _paths.check_apart([rest["report"]], rest["calibration"])
+    kept = [logits, truth]
+    Results([], kept, rest["overwrite"], rest["resume"], rest["report"])  # looks at names alone
     scores, labels, _ = _paths.pairs_of(logits, truth)
     if not isinstance(scores, list):
         scores, labels = [scores], [labels]

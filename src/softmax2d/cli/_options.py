@@ -188,14 +188,30 @@ OUTPUTS = click.option(
     callback=_values.parse_names,
     help="Any of labels, confidence, margin, entropy.",
 )
+
+
+class _Renamed(click.Option):
+    """An option whose earlier spellings work, and are not in the help."""
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        """Name and text, of the first spelling alone."""
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(context)
+        finally:
+            self.opts = every
+
+
 CONFIDENCE_AS = click.option(
+    "--as",
     "--confidence-as",
     "encoding",
-    type=click.Choice(["float", "8bit"]),
+    cls=_Renamed,
+    type=click.Choice(["float", "float32", "float16", "8bit"]),
     default="float",
     show_default=True,
     callback=_values.parse_encoding,
-    help="How confidence, margin and entropy are stored.",
+    help="How confidence, margin and entropy are stored; in 8bit 255 is 1.",
 )
 PROBS_AS = click.option(
     "--as",
@@ -329,6 +345,7 @@ PREDICTED_AS = click.option(
     "--as",
     "--confidence-as",
     "encoding",
+    cls=_Renamed,
     type=click.Choice(["float", "float32", "float16", "8bit"]),
     default="float",
     show_default=True,

@@ -68,7 +68,7 @@ def segment(
       .nii[.gz]  affine and header of LOGITS or --like kept
       .npy .npz .h5 .safetensors  the same numbers, any shape
     Confidence, margin and entropy (in nats) go beside it: labels.confidence.tif beside labels.png,
-    .npy beside .npy and so on, as floating-point numbers; with --confidence-as 8bit as 0…255, .png
+    .npy beside .npy and so on, as floating-point numbers; with --as 8bit as 0…255, .png
     beside .png, where 255 is 1 (for the entropy, log C) and pixels without probabilities (NaN)
     are 0.
 
@@ -90,7 +90,7 @@ def segment(
     Examples:
       softmax2d segment scores.npy -o labels.png --palette cityscapes
       softmax2d segment scores.npz --key logits -o labels.tif --outputs labels,confidence,entropy \\
-          --confidence-as 8bit --classes road,car,sky --preview labels.preview.png
+          --as 8bit --classes road,car,sky --preview labels.preview.png
       softmax2d segment coarse.npy -o labels.png --like photo.jpg
       softmax2d segment scene.zarr -o labels.tif --like scene.tif --cog --summary account.json
       softmax2d segment scan.npy -o labels.tif --axis 0 --size 320x320x400 \\

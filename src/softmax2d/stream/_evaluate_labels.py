@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from softmax2d._errors import Refused, Unusable, name_of
-from softmax2d._files.source.labels import describe_nodata
+from softmax2d._files.source.boxes import boxes
+from softmax2d._files.source.labels import describe_nodata, read_labels
 from softmax2d._files.source.source import Source
 from softmax2d._files.source.view import View
 from softmax2d._gate import checks
@@ -37,6 +38,7 @@ from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
 
 _WHERE = "evaluate_labels"
+_SAMPLE = 1 << 16  # pixels
 
 
 @spell_out(EvaluatedLabels, EVALUATED_LABELS)
@@ -143,7 +145,7 @@ def holds_labels(
     -------
     bool
         True where it has one number a pixel, which may be a class: integers without a class axis of
-        several, or numbers of any type of just the truth's shape.
+        several, or whole numbers of any type of just the truth's shape.
 
     Raises
     ------
@@ -156,9 +158,21 @@ def holds_labels(
         if one.class_axis is not None and one.shape[one.class_axis] > 1:
             return False
         if one.shape == two.shape:
-            return whole or one.class_axis is None
+            return whole or (one.class_axis is None and _begins_whole(one))
         shapes = [tuple(n for n in source.shape if n != 1) for source in (one, two)]
         return whole and (len(shapes[0]) <= len(shapes[1]) or one.axes is not None)
+
+
+def _begins_whole(source: Source) -> bool:
+    """Whether the first numbers are whole."""
+    if 0 in source.shape:
+        return False
+    first = next(boxes(source.shape, source.chunks, _SAMPLE))
+    try:
+        read_labels(source, first)
+    except Refused:
+        return False
+    return True
 
 
 def _names_of(given: Any) -> list[str] | None:
