@@ -265,7 +265,10 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
     result : path, object with ``__setitem__``, or mapping of output to either
         Where the first of ``outputs`` goes; with a path the others go beside it, as
         ``NAME.confidence.npy`` beside ``NAME.npy``. The suffix decides the format: .npy, .npz,
-        .zarr, .tif, .nii, .nii.gz, .h5, .safetensors, .png (labels).
+        .zarr, .tif, .nii, .nii.gz, .h5, .safetensors, .png (labels). A .zarr is a group whose array
+        is named after the output, as xarray and OME-Zarr open it. Beside a GeoTIFF of labels with
+        names or colours lie two small files that say them to GIS programs, ``NAME.tif.aux.xml``
+        and ``NAME.qml``.
     axis : int, optional
         The class axis. Taken from the file where it names its axes or bands; else -3 for three and
         four axes; more must say.

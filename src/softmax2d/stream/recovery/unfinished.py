@@ -145,7 +145,6 @@ class Work:
             for path, part in same:  # a run killed before this renames it: the same bytes
                 remove(part, path)
                 self.notes.append(f"{path}: was there, complete, and is the same.")
-        self._write_companions()
         for place, part in zip(self._places, self._parts(), strict=True):
             if os.path.lexists(part):
                 if os.path.lexists(place.result) and not self.overwrite:
@@ -153,12 +152,13 @@ class Work:
                 _rename(part, place)
             elif not os.path.lexists(place.result):
                 raise Failed(place.result, f"is complete, but {part} is gone; start anew.")
+        self._write_companions()
         for folder in {place.result.parent for place in self._places}:
             sync_folder(folder)
         self._finished = True
 
     def _write_companions(self) -> None:
-        """Write the files beside results, before these get their names; a repetition is harmless.
+        """Write the files beside results that have their names; a resumed run writes them again.
 
         Of a result that was there already its companions stay as they are: others may have changed
         them since, as QGIS and GDAL do.
