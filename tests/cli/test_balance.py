@@ -215,3 +215,16 @@ def test_a_row_of_labels_is_no_counts_where_one_axis_is_asked_for(cli: Any, tmp_
     assert (code, out) == (0, "")
     cli("weights", tmp_path / "row.npy", "--spatial-dims", 1, "-o", tmp_path / "w.json")
     assert len(json.loads((tmp_path / "w.json").read_text())) == 2
+
+
+def test_counts_of_a_folder_as_systems_leave_it(cli: Any, labels: Any) -> None:
+    folder, made = labels
+    want = balance.class_counts(made, classes=3, ignore_index=255)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "0.png.aux.xml", "0.pgw", "0.qml"):
+        (folder / name).write_bytes(b"no labels")
+    (folder / "__MACOSX").mkdir()
+    code, told, err = cli("counts", folder, "--ignore-index", 255, "--classes", 3)
+    assert (code, err) == (0, "") and f"{want.total} pixels in 3 images" in told
+    (folder / "notes.docx").write_bytes(b"no labels")
+    code, _, err = cli("counts", folder, "--ignore-index", 255, "--classes", 3)
+    assert code == 2 and "notes.docx: has the unknown suffix '.docx'; known are .npy" in err

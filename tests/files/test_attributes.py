@@ -210,3 +210,23 @@ def test_a_number_beyond_floats(tmp_path):
     array = zarr.open_array(zarr_file(tmp_path / "a.zarr", said={"nodata": 10**400}), mode="r")
     with pytest.raises(Refused, match="has an attribute of its numbers that no float holds"):
         open_any(array)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "a"])
+@pytest.mark.parametrize("locking", [None, True, False, "best-effort"])
+@pytest.mark.parametrize("chunks", [None, (1, 8, 8)])
+def test_hdf5_files_that_this_process_has_open(tmp_path, mode, locking, chunks):
+    path, z = tmp_path / "z.h5", rng.normal(size=(4, 20, 30)).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("z", data=z, chunks=chunks)
+    how = {} if locking is None else {"locking": locking}
+    with h5py.File(path, mode, **how) as file:
+        held = file["z"]
+        if mode != "r":  # not yet in the file
+            z[2, 3:9] = held[2, 3:9] = 50
+        labels = np.empty((20, 30), np.uint8)
+        segment_file(path, labels)
+        assert (labels == z.argmax(0)).all()
+        segment_file(held, labels)
+        assert (labels == z.argmax(0)).all()
+        assert (held[:] == z).all()  # still open

@@ -47,6 +47,29 @@ def _name_errors(path: Path, kind: type[StreamError]) -> Iterator[Any]:
         raise Refused(path, f"is not a usable HDF5 file: {said}.") from error
 
 
+# HDF5 opens a file for a second time in one process only with the first one's way of locking.
+_LOCKING: tuple[dict[str, Any], ...] = ({"locking": False}, {}, {"locking": True})
+
+
+def _open_shared(h5py: Any, path: Path) -> Any:
+    """Open a file for reading that this process may have open as well, also for writing.
+
+    What it has written stands in HDF5's memory, where reading by position would miss it: it is
+    brought to the file first.
+    """
+    for number in h5py.h5f.get_obj_ids(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE):
+        writes = number.get_intent() == h5py.h5f.ACC_RDWR
+        if writes and os.path.exists(number.name) and os.path.samefile(number.name, path):
+            h5py.h5f.flush(number)
+    for locking in _LOCKING[:-1]:
+        try:
+            return h5py.File(os.fspath(path), "r", **locking)
+        except OSError as error:
+            if "file locking" not in str(error):
+                raise
+    return h5py.File(os.fspath(path), "r", **_LOCKING[-1])
+
+
 class Hdf5Source(Source):
     """A dataset, read by one thread at a time, as HDF5 demands."""
 
@@ -54,7 +77,7 @@ class Hdf5Source(Source):
         self.path, self._fill, self._lock = path, fill, threading.Lock()
         self._raw: RawSource | None = None  # contiguous numbers, read by position
         with _name_errors(path, Refused) as h5py:
-            self._file = h5py.File(os.fspath(path), "r", locking=False)
+            self._file = _open_shared(h5py, path)
             self._number = os.open(path, os.O_RDONLY)
             try:
                 self._dataset = _choose(h5py, path, self._file, key)

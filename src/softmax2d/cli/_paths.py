@@ -15,6 +15,7 @@ _BESIDE = (
     ".aux", ".clr", ".csv", ".db", ".ini", ".j2w", ".jgw", ".json", ".md", ".ovr", ".pgw", ".prj",
     ".qml", ".tfw", ".tfwx", ".txt", ".wld", ".xml",
 )  # fmt: skip
+_OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx")
 _SECOND = ("confidence", "margin", "entropy", "top_probs", "preview")
 _FLOATS = ("confidence", "margin", "entropy")
 _CLASSWISE = ("probs", "logits")
@@ -63,9 +64,10 @@ def is_folder(path: Path) -> bool:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, in order; hidden files left out."""
+    """What is in a folder, in order; hidden files and those of file managers left out."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return [path for path in names if path.name.lower() not in _OF_SYSTEMS]
     except OSError as error:
         raise Failed(folder, f"{error.strerror or error}.") from error
 
@@ -75,6 +77,8 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         inside = _visible(path) if is_folder(path) else [path]
+        if is_folder(path):  # what lies beside pictures; .json may be saved counts
+            inside = [p for p in inside if p.suffix.lower() not in _BESIDE or p.suffix == ".json"]
         if not inside:
             raise Refused(path, "has no files.")
         found += inside
