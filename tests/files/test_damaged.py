@@ -419,3 +419,14 @@ def test_tiles_through_several_planes_are_said_to_be_no_input(tmp_path):
                      photometric="minisblack", compression="zlib")  # fmt: skip
     with pytest.raises(Refused, match="has tiles of several planes, which are not read"):
         whole(path)
+
+
+@pytest.mark.parametrize("factor", [1e300, -1e30, 1e-300])
+def test_factors_that_lead_out_of_float32(tmp_path, factor):
+    path = tmp_path / "in.nii"
+    image = nibabel.Nifti2Image(np.asarray(LOGITS.T[:, :, None]), np.eye(4))
+    nibabel.save(image, path)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<dd", data, 176, factor, 0.0)  # scl_slope, scl_inter
+    path.write_bytes(data)
+    np.testing.assert_allclose(whole(path)[:, 0], LOGITS * np.float64(factor), 1e-12)

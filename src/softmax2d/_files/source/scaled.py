@@ -9,6 +9,8 @@ import numpy as np
 from softmax2d._files.source.source import Array, Box, Mask, Source, convert_nodata
 from softmax2d._files.source.view import View
 
+_FAR = 2.0**64  # a factor as large or as small may lead out of float32
+
 
 class ScaledSource(View):
     """Another source times ``factor`` plus ``offset``, computed in float64 and rounded once.
@@ -84,6 +86,9 @@ def scale_values(held: Array, factor: Any, offset: Any, dtype: np.dtype[Any]) ->
 def distinct_dtype(stored: np.dtype[Any], factor: Any, offset: Any) -> np.dtype[Any]:
     """Return float32 or float64: the dtype that keeps stored integers distinct."""
     found = np.result_type(stored, np.float32).newbyteorder("=")
+    least, most = np.min(np.abs(factor)), max(np.max(np.abs(factor)), np.max(np.abs(offset)))
+    if most > _FAR or 0 < least < 1 / _FAR:  # float32 would take all numbers for one
+        return np.dtype(np.float64)
     if stored.kind in "iu":
         known = np.iinfo(stored)
         with np.errstate(over="ignore", invalid="ignore"):
