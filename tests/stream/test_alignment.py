@@ -17,6 +17,7 @@ from rasterio.transform import Affine
 
 import softmax2d as s2d
 from softmax2d import balance, calibrate
+from softmax2d._files.coordinate_systems import name_system, same_system
 from softmax2d.cli import app
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan.alignment import show_alike
@@ -253,6 +254,14 @@ def test_places_of_rasters(tmp_path, name):
     assert labels_of(logits, truth, ignore_place=True)[0].shape == values.shape
 
 
+def test_texts_that_are_no_system(capfd):
+    text = CRS.from_epsg(32633).to_wkt()
+    assert same_system("rubbish[", "rubbish[")
+    assert not same_system("rubbish[", text)
+    assert name_system("rubbish[") == "a system without a name"
+    assert capfd.readouterr() == ("", "")
+
+
 def test_places_of_volumes_in_words(tmp_path):
     logits = nii(tmp_path / "z.nii", V)
     truth = nii(tmp_path / "t.nii", np.zeros(V.shape[1:], np.uint8), RAS + np.eye(4)[:, ::-1] * 90)
@@ -317,6 +326,9 @@ def test_cells_of_a_network(tmp_path, exact):
     assert evaluate_files(logits, target) == s2d.evaluate(coarse, truth, **part)
     found, _ = labels_of(logits, target)
     np.testing.assert_array_equal(found, s2d.segment(coarse, **part).labels)
+    other = Affine(10, 0, 500000, 0, 10, 5_000_000 - 1000)
+    south = tif(tmp_path / "south.tif", truth[::-1], other)
+    assert evaluate_files(logits, south) == evaluate_files(logits, target)
     smaller = tif(tmp_path / "s.tif", truth[:90])
     with pytest.raises(Refused, match="covers a part of"):
         evaluate_files(logits, smaller)

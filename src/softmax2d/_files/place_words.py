@@ -63,7 +63,7 @@ def orientation_of(space: Space) -> str:
 
 
 def _numbers(values: Any, between: str = ", ") -> str:
-    return between.join(f"{float(v):.10g}" for v in values)
+    return between.join(f"{float(v) + 0.0:.10g}" for v in values)
 
 
 def _say_coordinate(held: dict[str, Any]) -> str:
