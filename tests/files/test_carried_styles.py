@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 
 import softmax2d as s2d
+from softmax2d.cli import app
 from softmax2d.stream import Refused, predict, segment_file
 from softmax2d.stream.recovery import unfinished
 
@@ -168,3 +170,11 @@ def test_names_that_a_run_needs_itself(tmp_path, scene):
     with pytest.raises(Refused, match="is no place for the account"):
         segment_file(scene, tmp_path / "b.tif", names=NAMES, summary=tmp_path / "b.tif.aux.xml")
     assert listed.read_text() == "a\nb\nc\nd" and not (tmp_path / "b.tif").exists()
+
+
+def test_folders_of_labels_are_counted_without_them(tmp_path, scene):
+    (tmp_path / "labels").mkdir()
+    segment_file(scene, tmp_path / "labels/a.tif", names=NAMES)
+    asked = ["counts", str(tmp_path / "labels"), "-o", str(tmp_path / "counts.json")]
+    found = CliRunner().invoke(app, asked)
+    assert found.exit_code == 0, found.output
