@@ -206,3 +206,37 @@ def test_results_go_into_a_dataset() -> None:
     assert both.labels.chunks == ((1, 1), (3, 1), (4, 2))
     loaded = both.compute(scheduler="synchronous")
     assert np.array_equal(loaded.labels, s2d.segment(z.to_numpy()).labels)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize("size", [None, (8, 12)])
+def test_probabilities_that_say_so_are_taken_as_such(lazy: bool, size: Any) -> None:
+    z = scene(lazy=False)
+    p = z.copy(data=s2d.softmax2d(np.nan_to_num(z.to_numpy(), nan=0.0, neginf=-9.0, posinf=9.0)))
+    p.attrs["meaning"] = "probabilities"
+    held = p.chunk({"class": 1, "y": 3, "x": 4}) if lazy else p
+    found = s2k.segment(held, size=size)
+    want = s2d.segment(np.log(p.to_numpy()), size=size)
+    assert found.labels.attrs == found.confidence.attrs == {"model": "fcn"}
+    assert found.confidence.dtype == want.confidence.dtype
+    np.testing.assert_array_equal(found.labels.to_numpy(), want.labels)
+    np.testing.assert_allclose(found.confidence.to_numpy(), want.confidence, rtol=1e-6)
+    if size is None:
+        np.testing.assert_array_equal(found.labels.to_numpy(), p.to_numpy().argmax(1))
+        np.testing.assert_allclose(s2k.softmax2d(held).to_numpy(), p.to_numpy(), rtol=1e-5)
+        truth = found.labels
+        counts = s2k.evaluate(held, truth)
+        counts = counts.compute() if hasattr(counts, "compute") else counts
+        assert counts.accuracy == 1
+
+
+def test_probabilities_without_data() -> None:
+    p = xr.DataArray(s2d.softmax2d(logits_of((3, 6, 8))), dims=("class", "y", "x"))
+    p = p.fillna(1 / 3)
+    want = s2d.segment(p.to_numpy()).labels
+    p.attrs |= {"meaning": "probabilities", "_FillValue": -9.0}
+    p[:, 2, 3] = -9
+    found = s2k.segment(p.chunk({"y": 2})).labels.to_numpy()
+    assert found[2, 3] == 255
+    found[2, 3] = want[2, 3]
+    np.testing.assert_array_equal(found, want)

@@ -42,7 +42,8 @@ def segment(
         Class scores, of the dtypes of :func:`softmax2d.segment`. All classes in one chunk; where
         they are not, their chunks are put together first. Of a DataArray ``scale_factor``,
         ``add_offset``, ``_FillValue`` and ``missing_value`` among its attributes apply; pixels
-        without data get the largest number that labels hold, and NaN.
+        without data get the largest number that labels hold, and NaN. With the attribute
+        ``meaning="probabilities"`` they are these; else take ``np.log`` of probabilities.
     axis : int or str
         The class axis. Of a DataArray, the name of its dimension or its number, where the default
         stands for the dimension "class".

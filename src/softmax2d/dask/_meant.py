@@ -10,6 +10,7 @@ import numpy as np
 from softmax2d._files.source.attributes import said_of
 from softmax2d._files.source.labels import leave_out, whole_labels
 from softmax2d._files.source.scaled import distinct_dtype, scale_values
+from softmax2d._files.source.scores import ABSENT, take_logarithms
 from softmax2d._files.source.source import convert_nodata, equal
 from softmax2d._gate import checks, grids
 from softmax2d._gate.arrays import Array
@@ -66,6 +67,18 @@ def _equal_to(array: Array, empty: Any) -> Array:
     if np.ndim(empty):  # one a band
         return np.asarray(np.isnan(array) if np.isnan(empty).all() else array == empty)
     return equal(array, empty.item())
+
+
+def logarithms(
+    held: Array, dtype: Any, axis: int, floor: float | None, empties: tuple[Any, ...]
+) -> Array:
+    """Logits of a chunk of probabilities; no data becomes ``ABSENT``."""
+    lacking = np.zeros(held.shape, bool)
+    for empty in empties:
+        lacking |= _equal_to(held, empty)
+    found = take_logarithms(held.astype(dtype), axis, floor)
+    found[lacking] = ABSENT
+    return found
 
 
 def without_data(source: Logits, empties: tuple[Any, ...]) -> Array | None:

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from softmax2d._files.source.presentation import meaning_in
+from softmax2d._files.source.scores import ABSENT, PROBABILITIES, least_of
 from softmax2d._gate import arrays, checks, grids, hints, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Layout
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
-from softmax2d.dask._meant import Meant, meant
+from softmax2d.dask._meant import Meant, logarithms, meant
 
 # Most functions of Dask have no types.
 da: Any = import_module("dask.array")
@@ -135,11 +137,27 @@ def _floats(where: str, alike: Array) -> Array:
     return arrays.as_floats(where, "logits", alike)
 
 
+def _as_logits(held: Meant, axis: int, frame: Any, how: Resampling) -> Meant:
+    """Logits of a DataArray whose attribute says that it holds probabilities: their logarithms."""
+    array, known = held.array, None if frame is None else meaning_in(frame.attrs)
+    if known != PROBABILITIES or not -array.ndim <= axis < array.ndim:
+        return held
+    dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 else array.dtype)
+    floor = None if how.plain else least_of(array.dtype)
+    options: Any = {"axis": axis, "floor": floor, "empties": held.empties}
+    empties = (np.float64(ABSENT),) if held.empties else ()
+    if not isinstance(array, da.Array):
+        return Meant(logarithms(np.asarray(array), dtype, **options), empties)
+    whole, meta = array.rechunk({axis % array.ndim: -1}), np.empty((0,) * array.ndim, dtype)
+    return Meant(whole.map_blocks(logarithms, dtype, dtype=dtype, meta=meta, **options), empties)
+
+
 def plan_call(
     where: str, logits: Any, axis: Any, temperature: Any, bias: Any, how: Resampling
 ) -> Plan:
     """The plan of a call, or the refusal that the NumPy function gives."""
-    (array, empties), axis, frame = take_logits(where, logits, axis)
+    held, axis, frame = take_logits(where, logits, axis)
+    array, empties = _as_logits(held, axis, frame, how)
     alike = _floats(where, stand_in(where, "logits", array))
     axis = checks.class_axis(where, "logits", alike, axis)
     if where in ("segment", "evaluate"):

@@ -16,12 +16,7 @@ import numpy as np
 
 from softmax2d._errors import Refused, StreamError, Unusable
 from softmax2d._files.formats import suffix_of
-from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.source.view import View
-from softmax2d.stream.plan.class_axis import is_unnamed
-from softmax2d.stream.plan.inputs import Input, is_path
-from softmax2d.stream.plan.options import Meaning
-from softmax2d.stream.plan.scores import (
+from softmax2d._files.source.scores import (
     PROBABILITIES,
     Binary,
     Probabilities,
@@ -29,6 +24,11 @@ from softmax2d.stream.plan.scores import (
     slack_of,
     top_of,
 )
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.view import View
+from softmax2d.stream.plan.class_axis import is_unnamed
+from softmax2d.stream.plan.inputs import Input, is_path
+from softmax2d.stream.plan.options import Meaning
 
 _PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _COLOURS = (3, 4)  # channels of a picture

@@ -15,7 +15,7 @@ PROBABILITIES = "probabilities"
 WAY_ON = "give input='logits' (--input logits) if they are logits."
 
 _SLACK = 2.0**-8  # by which a sum may differ: of numbers that a network made in bfloat16
-_ABSENT = -1e30  # stands for "no data" among logarithms, which are never as low
+ABSENT = -1e30  # stands for "no data" among logarithms, which are never as low
 
 
 def top_of(dtype: np.dtype[Any]) -> float:
@@ -45,6 +45,31 @@ def _own(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind in "iu":
         return _wide(dtype)
     return dtype
+
+
+def least_of(dtype: np.dtype[Any], step: float = 0.0) -> float:
+    """Return the smallest positive number; half of that where numbers were rounded to multiples."""
+    if step:
+        return step / 2
+    if dtype.kind in "iu":
+        return 0.5
+    if dtype.kind != "f":  # bfloat16
+        return float(np.finfo(np.float32).smallest_normal)
+    return float(np.finfo(dtype).smallest_subnormal)
+
+
+def take_logarithms(rows: Array, axis: int, floor: float | None = None) -> Array:
+    """Return logarithms of probabilities, divided by the largest of each pixel; overwrite them.
+
+    With a ``floor`` no class has less, where some class has more than 0.
+    """
+    most = np.fmax.reduce(rows, axis, keepdims=True)
+    some = most > 0
+    if floor is not None:
+        np.maximum(rows, floor, out=rows, where=some)
+    rows /= np.where(some, most, 1)  # nothing but 0 is nothing but -inf
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN of what is less than 0
+        return np.log(rows, out=rows)
 
 
 class _TwoClasses(View):
@@ -183,31 +208,11 @@ class ProbabilitySource(_TwoClasses):
         np.maximum(rows, 0, out=rows)
         if how.binary:
             rows = np.concatenate([self._top - rows, rows], how.axis)
-        found = self._logarithms(rows)
+        floor = least_of(self.stored.dtype, self.stored.step) if how.floor else None
+        found = take_logarithms(rows, how.axis, floor)
         if lacking is not None:
-            found[np.broadcast_to(lacking, found.shape)] = _ABSENT
+            found[np.broadcast_to(lacking, found.shape)] = ABSENT
         return self._cut(found, box)
-
-    def _logarithms(self, rows: Array) -> Array:
-        """Logarithms of rows that were checked; these are overwritten."""
-        most = np.fmax.reduce(rows, self._how.axis, keepdims=True)
-        some = most > 0
-        if self._how.floor:
-            np.maximum(rows, self._least(), out=rows, where=some)
-        rows /= np.where(some, most, 1)  # nothing but 0 is nothing but -inf
-        with np.errstate(divide="ignore"):
-            return np.log(rows, out=rows)
-
-    def _least(self) -> float:
-        """The smallest positive number; half of that where numbers were rounded to multiples."""
-        stored = self.stored.dtype
-        if self.stored.step:
-            return self.stored.step / 2
-        if stored.kind in "iu":
-            return 0.5
-        if stored.kind != "f":  # bfloat16
-            return float(np.finfo(np.float32).smallest_normal)
-        return float(np.finfo(stored).smallest_subnormal)
 
     def _check(self, rows: Array, box: Box, lacking: Mask | None) -> None:
         """Refuse numbers that are no probabilities, with the place of the first."""
@@ -242,7 +247,7 @@ class ProbabilitySource(_TwoClasses):
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
         """Return where the number was stored as ``nodata``, which the view knows from the start."""
         del box, nodata
-        return np.asarray(values == self.dtype.type(_ABSENT))
+        return np.asarray(values == self.dtype.type(ABSENT))
 
     def identity_of_view(self) -> dict[str, Any]:
         """Return that these are probabilities."""
