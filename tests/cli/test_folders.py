@@ -188,3 +188,29 @@ def test_one_word_for_how_numbers_are_stored(cli: Any, folders: Any) -> None:
         _, text, _ = cli(command, "--help")
         assert " --as [" in text
         assert "--confidence-as" not in text
+
+
+def test_what_lies_beside_files_of_a_folder_is_left_out(cli: Any, folders: Any) -> None:
+    before = cli("counts", "t")
+    assert cli("segment", "z", "-o", "out", "--format", "tif", "--quiet") == (0, "", "")
+    for name in ("t/Thumbs.db", "t/desktop.ini", "t/im0.png.aux.xml", "out/im0.qml", "out/im0.tfw"):
+        Path(name).write_text("beside")
+    Path("t/more").mkdir()
+    assert cli("counts", "t") == before
+    assert cli("counts", "out")[0] == 0
+    assert cli("evaluate", "out", "t", "--quiet") == (0, "", "")
+
+
+def test_resume_counts_labels_again(cli: Any, folders: Any) -> None:
+    args = (
+        "t/im0.png",
+        "t/im0.png",
+        "--classes",
+        "4",
+        "--summary",
+        "s.json",
+        "--resume",
+        "--quiet",
+    )
+    for _ in range(2):
+        assert cli("evaluate", *args) == (0, "", "")

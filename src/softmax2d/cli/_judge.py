@@ -23,7 +23,7 @@ _OF_LABELS = (
 _OF_SCORES = {
     "axis": None, "input": None, "binary": False, "temperature": None, "calibration": None,
     "bins": 15, "size": None, "interpolation": "linear", "align_corners": False,
-    "decode": "argmax", "resume": False, "workers": None, "scheduler": None,
+    "decode": "argmax", "workers": None, "scheduler": None,
 }  # fmt: skip
 _WORDS = {"names ": "--classes "}
 

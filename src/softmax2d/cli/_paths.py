@@ -76,13 +76,25 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     """Files as they are, folders as the label files in them."""
     found: list[Path] = []
     for path in paths:
-        inside = _visible(path) if is_folder(path) else [path]
-        if is_folder(path):  # what lies beside pictures; .json may be saved counts
-            inside = [p for p in inside if p.suffix.lower() not in _BESIDE or p.suffix == ".json"]
+        inside = _labels_in(path) if is_folder(path) else [path]
         if not inside:
             raise Refused(path, "has no files.")
         found += inside
     return found
+
+
+def _labels_in(folder: Path) -> list[Path]:
+    """The label files in a folder, or saved counts where there is nothing else."""
+    every = _visible(folder)
+    stems = {path.name.removesuffix(suffix_of(path)): path for path in every}
+    found = [
+        path
+        for path in every
+        if suffix_of(path).lower() not in _BESIDE
+        and not is_folder(path)
+        and not _is_second(path.name.removesuffix(suffix_of(path)), stems)
+    ]
+    return found or [path for path in every if path.suffix.lower() == ".json"]
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
