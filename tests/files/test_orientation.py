@@ -1,6 +1,7 @@
 """Pictures are read upright, as viewers show them: EXIF's Orientation and TIFF's tag 274."""
 
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -194,3 +195,30 @@ def test_an_animation_is_refused(tmp_path):
 def test_no_picture_is_made_as_webp(tmp_path):
     with pytest.raises(Refused, match=r"labels must not be blurred: use \.png"):
         segment_file(np.zeros((2, 3, 4)), tmp_path / "l.webp")
+
+
+@pytest.mark.parametrize("photometric", ["YCBCR", "RGB"])
+@pytest.mark.parametrize("tiled", [True, False])
+def test_jpeg_tables_that_stand_once(tmp_path, photometric, tiled):
+    """TIFFs of libtiff, as slides are: what all tiles share stands in the tag JPEGTables."""
+    path = tmp_path / "slide.tif"
+    how = {"tiled": True, "blockxsize": 16, "blockysize": 16} if tiled else {}
+    how |= {"compress": "jpeg", "photometric": photometric, "interleave": "pixel"}
+    how |= {"height": COLOURS.shape[0], "width": COLOURS.shape[1], "count": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a picture has no place
+        with rasterio.open(path, "w", driver="GTiff", dtype="uint8", **how) as file:
+            file.write(np.moveaxis(COLOURS, 2, 0))
+    with tifffile.TiffFile(path) as file:
+        assert 347 in file.pages[0].tags
+    with open_any(path) as source:
+        assert source.axes == ("y", "x", "sample")
+        assert np.abs(source[:].astype(int) - COLOURS).mean() < 20
+
+
+def test_a_codec_that_is_missing_names_its_package(tmp_path, monkeypatch):
+    Image.fromarray(COLOURS).save(tmp_path / "a.tif", compression="jpeg")
+    monkeypatch.setitem(__import__("sys").modules, "imagecodecs", None)
+    monkeypatch.setattr(type(tifffile.TIFF.DECOMPRESSORS), "__getitem__", lambda self, key: {}[key])
+    with pytest.raises(Refused, match=r"is compressed by JPEG; this needs imagecodecs.*install"):
+        open_any(tmp_path / "a.tif")
