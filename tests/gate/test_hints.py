@@ -80,6 +80,23 @@ def test_shapes(target: Any, way: str) -> None:
         assert mended.shape == T.shape
 
 
+@pytest.mark.parametrize(
+    ("target", "way"),
+    [
+        (np.kron(T, np.ones((1, 2, 2), int))[:, None], "Pass target[:, 0]."),
+        (np.kron(T, np.ones((1, 2, 2), int))[..., None], "Pass target[..., 0]."),
+        (
+            np.kron(np.moveaxis(ONE_HOT, -1, 1), np.ones((2, 2), int)),
+            "If it is one-hot, pass target.argmax(1).",
+        ),
+        (np.concatenate([T, T[:1]]), "The logits are of 2 images, the target of 3."),
+    ],
+)
+def test_shapes_of_another_size(target: Any, way: str) -> None:
+    for text in faces(np.ascontiguousarray(target)):
+        assert text.endswith(f". {way}"), text
+
+
 def test_a_missing_batch() -> None:
     for text in faces(T[0], Z[:1]):
         assert text.endswith("Pass target[None].")

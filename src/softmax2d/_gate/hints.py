@@ -71,7 +71,25 @@ def of_shape(
     if given == (*wanted[:-2], *wanted[:-3:-1]):
         text = " If rows and columns are exchanged, pass target.swapaxes(-1, -2)."
         return text + of_size(given, wanted, batch, "Else pass")
-    return of_size(given, wanted, batch)
+    return of_size(given, wanted, batch) or _of_larger(given, wanted, classes, axis, batch)
+
+
+def _of_larger(
+    given: tuple[int, ...], wanted: tuple[int, ...], classes: int, axis: int, batch: int
+) -> str:
+    """What to pass in the place of a target of another size with other axes or images, too."""
+    if len(given) == len(wanted) and batch == 1:
+        return f" The logits are of {wanted[0]} images, the target of {given[0]}."
+    if len(given) != len(wanted) + 1 or given[:batch] != wanted[:batch]:
+        return ""
+    for place in (axis, len(wanted)):
+        if place >= batch and given[place] == 1:
+            return f" Pass target{_index(place, len(given))}."
+        if place >= batch and given[place] == classes:
+            return (
+                f" If it is one-hot, pass target.argmax({-1 if place == len(wanted) else place})."
+            )
+    return ""
 
 
 def of_size(given: tuple[int, ...], wanted: tuple[int, ...], batch: int, word: str = "Pass") -> str:

@@ -88,7 +88,9 @@ def softmax2d() -> None:
     and bfloat16 are computed in float32 and rounded once (tests/core/test_accuracy.py). A class at
     -inf has probability exactly 0; a pixel with NaN, +inf, or all classes at -inf is NaN, its
     neighbours are untouched. C = 1 gives 1. The bits of a pixel depend on its own logits only: not
-    on threads, strides or neighbours. Reads and writes every logit once.
+    on threads, strides or neighbours. Reads and writes every logit once. Softmax of probabilities
+    is no error but another, flatter distribution: losses and :func:`segment` take logits, or the
+    logarithms of probabilities.
 
     References
     ----------

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -32,7 +33,7 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
             + (
                 _of_list(name, value)
                 or hints.of_type(where, name, value)
-                or f" NumPy arrays go to softmax2d.{where}."
+                or _of_array(where, name, value)
             )
         )
     if value.layout != torch.strided or value.is_quantized:
@@ -44,6 +45,13 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
             f"Copy it first, for example with {name}.cpu()."
         )
     return value
+
+
+def _of_array(where: str, name: str, value: Any) -> str:
+    """The way on for a NumPy array: modules, and what stands beside tensors, take tensors."""
+    if name == "logits" and not where[:1].isupper():
+        return f" NumPy arrays go to softmax2d.{where}."
+    return f" Pass torch.from_numpy({name})." if isinstance(value, np.ndarray) else ""
 
 
 def _of_list(name: str, value: Any) -> str:
