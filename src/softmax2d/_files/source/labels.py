@@ -77,7 +77,7 @@ def _cause(value: float, place: tuple[int, ...]) -> str:
     cause = f"holds {value:g} at {place}; labels are class indices, whole numbers."
     if np.isnan(value):
         return f"{cause} NaN counts as no label only where the file says that it is its nodata."
-    return f"{cause} Class scores go first, labels second."
+    return f"{cause} Class scores go first, labels second; softmax2d segment makes labels of them."
 
 
 def leave_out(
