@@ -103,7 +103,7 @@ def test_files(tmp_path: Path, name: str) -> None:
     paths = [tmp_path / f"{n}.npy" for n in ("z", "fine", "coarse")]
     for path, array in zip(paths, (Z, FINE, COARSE), strict=True):
         np.save(path, array)
-    call = calls[name]
+    call = partial(calls[name], axis=-3)
     for logits, fine, coarse in ((Z, FINE, COARSE), paths):
         call(logits, fine)
         call(logits, fine, size=(12, 20))
