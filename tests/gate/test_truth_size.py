@@ -112,7 +112,7 @@ def test_files(tmp_path: Path, name: str) -> None:
             call(logits, coarse)
         with pytest.raises(ValueError, match=r"size \(5, 5\) is not that of the target"):
             call(logits, fine, size=(5, 5))
-    assert stream.evaluate_files(*paths[:2]) == s2d.evaluate(Z, FINE)
+    assert stream.evaluate_files(*paths[:2], axis=-3) == s2d.evaluate(Z, FINE)
 
 
 def test_compiled_and_exported_losses_take_the_size_of_the_target() -> None:
