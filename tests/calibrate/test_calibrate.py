@@ -175,7 +175,7 @@ def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         lambda: calibrate.fit(logits, truth, method="bias"),
         lambda: calibrate.fit_local(logits, truth, by="boundary"),
     ):
-        with pytest.raises(Unusable, match=r'pip install "softmax2d\[calibrate\]"'):
+        with pytest.raises(Unusable, match=r'needs scipy: install it with .* "scipy>='):
             call()
 
 

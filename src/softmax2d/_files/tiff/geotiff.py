@@ -293,15 +293,15 @@ def _system_of(path: Path, look: Look) -> Any:
     Refused
         PROJ does not know it; a Zarr or HDF5 file may say anything.
     """
-    said = None if look.space is None else look.space.fields.get("crs")
-    if not said:
+    wkt = None if look.space is None else look.space.fields.get("crs")
+    if not wkt:
         return None
     rasterio = require("rasterio", "geotiff")
     try:
         with rasterio.Env(**_ALONE):
-            return rasterio.crs.CRS.from_user_input(said)
+            return rasterio.crs.CRS.from_user_input(wkt)
     except rasterio.errors.CRSError:
-        raise Refused(path, f"a GeoTIFF does not hold the coordinate system {str(said)[:60]!r}; "
+        raise Refused(path, f"a GeoTIFF does not hold the coordinate system {str(wkt)[:60]!r}; "
                             "choose .zarr or .npy.") from None  # fmt: skip
 
 
