@@ -54,12 +54,12 @@ def judge_labels(
         say_notes(account)
     if quiet:
         return
-    shape = " × ".join(map(str, accounts[0].shape)) or "1"
+    shape = " × ".join(map(str, _without_ones(accounts[0].shape))) or "1"
     what = f"a label map, {shape} pixels, {accounts[0].dtype}"
     if len(labels) > 1:
         what = f"{len(labels)} label maps"
     click.echo(f"{click.format_filename(named[0])}: {what}")
-    shown = accounts[0].names if names is None else names
+    shown = accounts[0].names
     if shown is not None and len(shown) != found.classes:
         shown = None
     _say(found, shown, named[1], rest["report"], started)
@@ -110,6 +110,13 @@ def judge_scores(
         line = f"{click.format_filename(named[0])}: {len(logits)} files, {found.classes} classes"
     click.echo(line)
     _say(found, accounts[0].names, named[1], report, started)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without axes of one entry in front: the one band of a raster."""
+    while shape[:1] == (1,) and len(shape) > 2:
+        shape = shape[1:]
+    return shape
 
 
 def _check_count(count: int | None, classes: int) -> None:

@@ -12,8 +12,8 @@ import click
 from softmax2d.stream import Failed, Refused
 
 _BESIDE = (
-    ".aux", ".clr", ".csv", ".db", ".ini", ".j2w", ".jgw", ".json", ".md", ".ovr", ".pgw", ".prj",
-    ".qml", ".tfw", ".tfwx", ".txt", ".wld", ".xml",
+    ".aux", ".clr", ".csv", ".db", ".ini", ".j2w", ".jgw", ".json", ".md", ".ovr", ".pgw", ".pkl",
+    ".prj", ".qml", ".tfw", ".tfwx", ".txt", ".wld", ".xml",
 )  # fmt: skip
 _OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx")
 _SECOND = ("confidence", "margin", "entropy", "top_probs", "preview")
@@ -106,7 +106,8 @@ def by_stem(folder: Path) -> dict[str, Path]:
             continue
         stem = path.name.removesuffix(suffix)
         if stem in found:
-            raise Refused(folder, f"has two files for {stem}: {found[stem].name} and {path.name}.")
+            both = f"has two files for {stem}: {found[stem].name} and {path.name}"
+            raise Refused(folder, f"{both}. Keep one kind there, and the other elsewhere.")
         found[stem] = path
     return {s: path for s, path in found.items() if not _is_second(s, found)}
 

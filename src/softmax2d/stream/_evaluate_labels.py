@@ -216,14 +216,16 @@ def _count(
     with ExitStack() as stack:
         labels = stack.enter_context(Input(pair[0], options["key"], fill))
         truth = stack.enter_context(Input(pair[1], options["target_key"], fill))
+        dims = _spatial_dims(labels.source, options["spatial_dims"])  # before axes are turned
         notes = [] if options["ignore_place"] else show_alike(labels, truth)
         own = _with_nodata(labels.source, options["nodata"])
-        dims = _spatial_dims(own, options["spatial_dims"])
         one, two = matching(own, truth.source)
         batch = max(0, len(one.shape) - dims)
         task = LabelMaps(one, two, allowed, tally, batch)
         workers = plan_pieces(task, room, workers_of(options["workers"]))
         summary = _start(task, truth.source, notes)
+        if options["names"] is not None:
+            summary.names = tuple(_names_of(options["names"]) or ())
         before = tally.pairs.unlabelled if tally.pairs else 0
         with account_for(summary, None, path, options["account"]):
             execute = partial(threads.run, workers=workers)

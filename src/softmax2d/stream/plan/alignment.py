@@ -121,7 +121,7 @@ def show_truth(truth: Input, logits: Source, axis: int) -> tuple[Region | None, 
     where = _axes_of(truth.source, truth.source.class_axis, space)
     under = _axes_of(logits, axis, own)
     if relation is None or where is None or under is None or space is None or own is None:
-        return None, []
+        return None, _say_assumed(logits, truth.source)
     names = truth.source.path, logits.path
     if names[0] == names[1]:  # two arrays
         names = "target", "logits"
@@ -147,12 +147,21 @@ def show_alike(labels: Input, truth: Input) -> list[str]:
     relation = relate(space, own)
     where = _axes_of(labels.source, labels.source.class_axis, space)
     if relation is None or where is None or space is None or own is None:
-        return []
+        return _say_assumed(labels.source, truth.source)
     here, there = Placed(labels.source.path, space), Placed(truth.source.path, own)
     _refuse(here, relation.apart, there)
     _refuse(there, _lies_outside(relation.edges, relation.size, relation.fixed), here)
     _refuse(here, _lies_outside(relation.inverse_edges(), relation.fixed, relation.size), there)
     return _turn(labels, where, relation, here, there)
+
+
+def _say_assumed(first: Source, truth: Source) -> list[str]:
+    """Say that a file without a place is taken voxel by voxel with a scan's, whose axes differ."""
+    if truth.space is None or truth.space.kind != "nifti" or first.space is not None:
+        return []
+    axes = orientation_of(truth.space)
+    text = f"does not say where its voxels lie: taken to lie as {name_of(truth.path)} does ({axes})"
+    return [f"{name_of(first.path)}: {text}. Labels made with --like SCAN (like=) say it."]
 
 
 def _axes_of(
