@@ -104,6 +104,8 @@ def test_without_monai_the_error_says_what_to_install(monkeypatch: pytest.Monkey
     for name in [name for name in sys.modules if name.partition(".")[0] == "monai"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "monai", None)
-    message = r"softmax2d\.adapters\.monai needs monai\. Install it with `.* -m pip install monai`\."
+    message = (
+        r"softmax2d\.adapters\.monai needs monai\. Install it with `.* -m pip install monai`\."
+    )
     with pytest.raises(ModuleNotFoundError, match=message):
         adapter.SegmentLogits()
