@@ -14,7 +14,8 @@ import numcodecs
 import numpy as np
 import pytest
 
-from softmax2d._files import nifti, npz, png
+from softmax2d._files import npz, png
+from softmax2d._files.nifti import nifti
 from softmax2d._files.source import bombs
 from softmax2d._files.source import unpacked as _unpacked
 from softmax2d.balance import class_counts

@@ -17,7 +17,7 @@ from rasterio.transform import Affine
 
 import softmax2d as s2d
 from softmax2d import balance, calibrate
-from softmax2d._files.coordinate_systems import name_system, same_system
+from softmax2d._files.places.systems import name_system, same_system
 from softmax2d.cli import app
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan.alignment import show_alike

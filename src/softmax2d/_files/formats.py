@@ -28,6 +28,7 @@ from types import ModuleType
 
 from softmax2d._errors import Path, Refused
 from softmax2d._files.source.regular import open_regular
+from softmax2d._files.source.suffix import suffix_of
 
 _MODULES = {
     ".npy": "npy",
@@ -45,12 +46,6 @@ _MODULES = {
     ".jpeg": "png",
     ".webp": "png",
 }
-
-
-def suffix_of(path: Path) -> str:
-    """Return the suffix in lower case; ``.nii.gz`` is one."""
-    name = os.path.basename(os.path.normpath(os.fspath(path))).lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else os.path.splitext(name)[1]
 
 
 def format_of(path: Path, ability: str) -> ModuleType:

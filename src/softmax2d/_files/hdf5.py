@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require, words_of
-from softmax2d._files.source.attributes import axis_names, said_of, tell
+from softmax2d._files.source.attributes import axis_names, said_of
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source, bands, class_axis_of
+from softmax2d._files.views.scaled import interpret
 from softmax2d._files.zarr.coordinates import space_of
 
 _BLOCK = 1 << 24  # bytes written at a time
@@ -232,7 +233,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     """
     with open_regular(path):
         source = Hdf5Source(path, key, fill=fill)
-        return tell(source, source.said)
+        return interpret(source, source.said)
 
 
 def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> None:  # noqa: ARG001

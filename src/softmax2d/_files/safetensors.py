@@ -17,11 +17,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing
-from softmax2d._files.source.attributes import RESULTS, Said, read_attributes, tell
+from softmax2d._files.source.attributes import RESULTS, Said, read_attributes
 from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
 from softmax2d._files.source.source import Source
+from softmax2d._files.views.scaled import interpret
 from softmax2d.extras import install_command
 
 _MAX_HEADER = 1 << 22  # bytes; the header as Python objects takes twenty times as much
@@ -135,7 +136,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  
     told = header.get("__metadata__")
     told = told if isinstance(told, dict) else {}
     source.meaning = meaning_in(told)
-    return tell(source, _said(told, name, dtype))
+    return interpret(source, _said(told, name, dtype))
 
 
 def _said(told: dict[str, Any], name: str, dtype: np.dtype[Any]) -> Said:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.coordinate_systems import name_system, same_system
+from softmax2d._files.places.systems import name_system, same_system
 from softmax2d._files.source.attributes import OF_GRIDS, OF_NUMBERS
 from softmax2d._files.source.coordinates import are_pixel_numbers
 from softmax2d._gate.arrays import Array

@@ -9,9 +9,9 @@ import numpy as np
 
 from softmax2d._files.source.attributes import said_of
 from softmax2d._files.source.labels import leave_out, whole_labels
-from softmax2d._files.source.scaled import distinct_dtype, scale_values
-from softmax2d._files.source.scores import ABSENT, take_logarithms
 from softmax2d._files.source.source import convert_nodata, equal
+from softmax2d._files.views.scaled import distinct_dtype, scale_values
+from softmax2d._files.views.scores import ABSENT, take_logarithms
 from softmax2d._gate import checks, grids
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._files.source.presentation import meaning_in
-from softmax2d._files.source.scores import ABSENT, PROBABILITIES, least_of
+from softmax2d._files.views.scores import ABSENT, PROBABILITIES, least_of
 from softmax2d._gate import arrays, checks, grids, hints, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Layout

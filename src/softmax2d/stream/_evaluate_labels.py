@@ -12,7 +12,7 @@ from softmax2d._errors import Refused, Unusable, name_of
 from softmax2d._files.source.boxes import boxes
 from softmax2d._files.source.labels import describe_nodata, read_labels
 from softmax2d._files.source.source import Source
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._pictures.classes import check_names, read_names

@@ -24,8 +24,7 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, unicode
 from softmax2d._files.source.presentation import meaning_in
-from softmax2d._files.source.scaled import scale_source
-from softmax2d._files.source.source import ArraySource, Source, class_axis_of
+from softmax2d._files.source.source import ArraySource, class_axis_of
 
 _OURS = ("probs", "confidence", "margin", "entropy", "top_probs")  # results that 8 bits may hold
 RESULTS = (*_OURS, "labels", "top_labels")
@@ -212,15 +211,6 @@ def _of_netcdf(held: Any, path: Path) -> Said:
         cause = "decodes factors and masks itself; call its set_auto_maskandscale(False) first"
         raise Refused(path, f"{cause}, and what its attributes say is applied here.")
     return said
-
-
-def tell(source: Source, said: Said) -> Source:
-    """Set a source's statements, and return it with its numbers scaled."""
-    source.nodata, source.missing, source.nan_is_nodata = (
-        said.nodata, said.missing, said.nan_is_nodata,
-    )  # fmt: skip
-    source.names = said.names
-    return scale_source(source, said.factor, said.offset)
 
 
 def describe_axes(source: ArraySource) -> None:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.source.presentation import Space
-from softmax2d._files.source.source import Array, Box, Mask, Source, equal
-from softmax2d._files.source.view import View
+from softmax2d._files.source.source import Array
 
 TAG = 274
 # Of stored pixels, by the tag's value: whether rows and columns change places, and then whether
@@ -46,14 +45,23 @@ def is_sideways(orientation: int) -> bool:
     return _STEPS[orientation][0]
 
 
+def turn_of(orientation: int, rank: int, rows: int = 0) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Return the stored axis that is seen as each axis, and whether each runs backwards.
+
+    Columns follow the axis ``rows``.
+    """
+    swapped, up, left = _STEPS[orientation]
+    axes, flips = list(range(rank)), [False] * rank
+    if swapped:
+        axes[rows], axes[rows + 1] = rows + 1, rows
+    flips[rows], flips[rows + 1] = up, left
+    return tuple(axes), tuple(flips)
+
+
 def turn(pixels: Array, orientation: int, rows: int = 0) -> Array:
     """Return a view of stored pixels as they are seen; columns follow the axis ``rows``."""
-    swapped, up, left = _STEPS[orientation]
-    found = pixels.swapaxes(rows, rows + 1) if swapped else pixels
-    steps = [slice(None)] * found.ndim
-    steps[rows] = slice(None, None, -1 if up else 1)
-    steps[rows + 1] = slice(None, None, -1 if left else 1)
-    return found[tuple(steps)]
+    axes, flips = turn_of(orientation, pixels.ndim, rows)
+    return pixels.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
 
 
 def turn_sizes(sizes: tuple[Any, ...], orientation: int, rows: int = 0) -> tuple[Any, ...]:
@@ -62,39 +70,6 @@ def turn_sizes(sizes: tuple[Any, ...], orientation: int, rows: int = 0) -> tuple
     if is_sideways(orientation):
         found[rows], found[rows + 1] = found[rows + 1], found[rows]
     return tuple(found)
-
-
-class UprightSource(View):
-    """Another source whose pixels are stored turned, read as they are seen.
-
-    ``rows`` is the axis that counts rows; columns follow it.
-    """
-
-    def __init__(self, stored: Source, orientation: int, rows: int) -> None:
-        super().__init__(stored)
-        self._orientation, self._rows = orientation, rows
-        self.shape = turn_sizes(stored.shape, orientation, rows)
-        if stored.chunks is not None:
-            self.chunks = turn_sizes(stored.chunks, orientation, rows)
-        if stored.space is not None:
-            self.space = turn_space(stored.space, orientation)
-
-    def read(self, box: Box) -> Array:
-        """Return the values in ``box``."""
-        swapped, up, left = _STEPS[self._orientation]
-        inner = list(box)
-        for d, backwards in ((self._rows, up), (self._rows + 1, left)):
-            if backwards:
-                n = self.shape[d]
-                inner[d] = slice(n - box[d].stop, n - box[d].start)
-        if swapped:
-            inner[self._rows], inner[self._rows + 1] = inner[self._rows + 1], inner[self._rows]
-        held = self._stored.read_again(tuple(inner))
-        return np.ascontiguousarray(turn(held, self._orientation, self._rows))
-
-    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
-        """Return where ``values`` are ``nodata``."""
-        return equal(values, nodata)
 
 
 def turn_space(space: Space, orientation: int) -> Space:
@@ -108,8 +83,3 @@ def turn_space(space: Space, orientation: int) -> Space:
         down, across, unit = fields["resolution"]
         fields["resolution"] = [*turn_sizes((down, across), orientation, 0), unit]
     return replace(space, size=turn_sizes(space.size, orientation, rows), fields=fields)
-
-
-def upright(stored: Source, orientation: int, rows: int) -> Source:
-    """Return ``stored`` as it is seen; itself where it is stored so."""
-    return stored if orientation == 1 else UprightSource(stored, orientation, rows)

@@ -19,9 +19,9 @@ from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import NOWHERE, Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.tiff.segments import Segments, first_bad_place, whole_numbers
+from softmax2d._files.views.scaled import scale_source
 
 _BLOCK = 512  # pixels: side of a result's tiles by default
 _NAMES, _MEANING = "softmax2d_class_names", "softmax2d_meaning"

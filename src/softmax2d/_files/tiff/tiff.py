@@ -13,13 +13,7 @@ import numpy as np
 
 from softmax2d._errors import Path, Refused, Unusable, failing, require
 from softmax2d._files.source.bombs import HARMLESS, declares_bomb, picture_size, refuse_bomb
-from softmax2d._files.source.orientation import (
-    TAG,
-    known_orientation,
-    turn_sizes,
-    turn_space,
-    upright,
-)
+from softmax2d._files.source.orientation import TAG, known_orientation, turn_sizes, turn_space
 from softmax2d._files.source.pictures import open_series, use_tifffile
 from softmax2d._files.source.presentation import Look, Space, check_palette
 from softmax2d._files.source.raw import RawSource, append_staged
@@ -29,6 +23,7 @@ from softmax2d._files.tiff import ome, resolution
 from softmax2d._files.tiff.chain import check_chain
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 from softmax2d._files.tiff.segments import Segments
+from softmax2d._files.views.turned import upright
 
 # Codecs by TIFF's numbers. Streams of bytes: none, CCITT, LZW, PackBits, deflate, LZMA, Zstandard.
 # Pictures declare a size of their own: JPEG, JPEG 2000, PNG.

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
-from softmax2d._files.source.attributes import tell
 from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d._files.source.presentation import meaning_in
 from softmax2d._files.source.raw import RawSource, read_runs
 from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_empty, class_axis_of
+from softmax2d._files.views.scaled import interpret
 from softmax2d._files.zarr.chunks import chunk_numbers
 from softmax2d._files.zarr.coordinates import space_of
 from softmax2d._files.zarr.groups import has_file
@@ -270,7 +270,7 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:
     within = os.path.basename(os.path.realpath(found.folder))
     where = source.axes, source.class_axis, source.shape
     source.space = space_of(*where, found.attributes, within, partial(_read_beside, path, found))
-    return tell(source, found.said)
+    return interpret(source, found.said)
 
 
 def _read_beside(path: Path, found: Metadata, name: str) -> tuple[Array, dict[str, Any]] | None:

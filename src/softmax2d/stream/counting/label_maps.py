@@ -13,7 +13,7 @@ from softmax2d._errors import Refused, name_of
 from softmax2d._files.source.boxes import boxes
 from softmax2d._files.source.labels import check_labels, leave_out, read_labels
 from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.source.squeezed import SqueezedSource
+from softmax2d._files.views.squeezed import SqueezedSource
 from softmax2d._statistics.labelled import Allowed, BadLabel, Pairs, count_pairs, statistics_of
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.plan import pixel_counts

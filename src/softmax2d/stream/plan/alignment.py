@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from softmax2d._errors import Path, Refused, name_of
-from softmax2d._files.place_words import describe_place, orientation_of
-from softmax2d._files.places import relate
-from softmax2d._files.relations import Relation, half_pixel
+from softmax2d._files.places.comparison import relate
+from softmax2d._files.places.relations import Relation, half_pixel
+from softmax2d._files.places.words import describe_place, orientation_of
 from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import Source
-from softmax2d._files.source.turned import Cut, Turn
+from softmax2d._files.views.turned import Cut, Turn
 from softmax2d.stream.plan.inputs import Input, is_path
 
 _WAY = "Where a place is wrong, ignore_place=True (--ignore-place) compares sizes alone."

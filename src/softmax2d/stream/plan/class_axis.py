@@ -8,8 +8,8 @@ from numbers import Integral
 from typing import Any
 
 from softmax2d._errors import Path, Refused, name_of
-from softmax2d._files.formats import suffix_of
 from softmax2d._files.source.source import Source
+from softmax2d._files.source.suffix import suffix_of
 
 _PLACED = (".nii", ".nii.gz", ".tif", ".tiff", ".png")  # results in which volume and batch differ
 _SMALL = 8  # pixels a side, below which a shape says nothing

@@ -15,8 +15,9 @@ from typing import Any, get_args
 import numpy as np
 
 from softmax2d._errors import Refused, StreamError, Unusable
-from softmax2d._files.formats import suffix_of
-from softmax2d._files.source.scores import (
+from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.suffix import suffix_of
+from softmax2d._files.views.scores import (
     PROBABILITIES,
     Binary,
     Probabilities,
@@ -24,8 +25,7 @@ from softmax2d._files.source.scores import (
     slack_of,
     top_of,
 )
-from softmax2d._files.source.source import Array, Box, Source
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 from softmax2d.stream.plan.class_axis import is_unnamed
 from softmax2d.stream.plan.inputs import Input, is_path
 from softmax2d.stream.plan.options import Meaning

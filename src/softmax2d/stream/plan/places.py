@@ -13,7 +13,7 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable, failing
 from softmax2d._files.formats import format_of
-from softmax2d._files.labelled_arrays import space_of_array
+from softmax2d._files.places.labelled import space_of_array
 from softmax2d._files.source.presentation import Space
 from softmax2d._gate.options import Resampling
 from softmax2d.stream.plan.geometry import Geometry

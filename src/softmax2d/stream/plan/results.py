@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Unusable
-from softmax2d._files.formats import format_of, suffix_of
+from softmax2d._files.formats import format_of
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
+from softmax2d._files.source.suffix import suffix_of
 from softmax2d._pictures.classes import check_names, check_palette, palette
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.inputs import is_path, numpy_view

@@ -13,10 +13,10 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files.coordinate_systems import same_system
-from softmax2d._files.nifti_headers import header_in
-from softmax2d._files.placed_axes import relate_coordinates, relate_sizes
-from softmax2d._files.relations import HALF, Relation, half_pixel, whole
+from softmax2d._files.nifti.headers import header_in
+from softmax2d._files.places.axes import relate_coordinates, relate_sizes
+from softmax2d._files.places.relations import HALF, Relation, half_pixel, whole
+from softmax2d._files.places.systems import same_system
 from softmax2d._files.source.coordinates import transform_of
 from softmax2d._files.source.presentation import NOWHERE, Space
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from softmax2d._files.source.source import Array, Box, Mask, Source
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 
 
 class SqueezedSource(View):

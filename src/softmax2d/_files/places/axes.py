@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softmax2d._files.relations import Relation, whole
+from softmax2d._files.places.relations import Relation, whole
 from softmax2d._files.source.coordinates import (
     Coordinate,
     are_pixel_numbers,

@@ -9,7 +9,7 @@ import numpy as np
 
 from softmax2d._errors import Refused
 from softmax2d._files.source.source import Array, Box, Mask, Source
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 
 PROBABILITIES = "probabilities"
 WAY_ON = "give input='logits' (--input logits) if they are logits."

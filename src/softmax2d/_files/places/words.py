@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.coordinate_systems import name_system
+from softmax2d._files.places.systems import name_system
 from softmax2d._files.source.coordinates import values_of
 from softmax2d._files.source.presentation import NOWHERE, Space
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files.source.attributes import Said
 from softmax2d._files.source.source import Array, Box, Mask, Source, convert_nodata
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 
 _FAR = 2.0**64  # a factor as large or as small may lead out of float32
 
@@ -103,3 +104,12 @@ def scale_source(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source
     if np.all(np.equal(factor, 1)) and np.all(np.equal(offset, 0)):
         return stored
     return ScaledSource(stored, factor, offset)
+
+
+def interpret(source: Source, said: Said) -> Source:
+    """Set what attributes say of a source, and return it with its numbers scaled."""
+    source.nodata, source.missing, source.nan_is_nodata = (
+        said.nodata, said.missing, said.nan_is_nodata,
+    )  # fmt: skip
+    source.names = said.names
+    return scale_source(source, said.factor, said.offset)

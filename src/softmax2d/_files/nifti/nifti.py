@@ -20,8 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing, require, words_of
-from softmax2d._files.formats import suffix_of
-from softmax2d._files.nifti_headers import (
+from softmax2d._files.nifti.headers import (
     KINDS,
     affine_of,
     check_loadable,
@@ -34,9 +33,10 @@ from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.scaled import scale_source
 from softmax2d._files.source.source import Array, Box, Mask, Source
+from softmax2d._files.source.suffix import suffix_of
 from softmax2d._files.source.unpacked import PackedSource, copy_to_scratch
+from softmax2d._files.views.scaled import scale_source
 
 _LEVEL = 4  # compression level of gzip
 _CHUNK = 1 << 22

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._files.source.orientation import turn_of, turn_space
 from softmax2d._files.source.source import Array, Box, Mask, Source
-from softmax2d._files.source.view import View
+from softmax2d._files.views.view import View
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ class TurnedSource(View):
     def _see(self, stored: Array) -> Array:
         flips = tuple(slice(None, None, -1 if flip else 1) for flip in self._turn.flips)
         return stored.transpose(self._turn.axes)[flips]
+
+
+def upright(stored: Source, orientation: int, rows: int) -> Source:
+    """Return a source as its tag says that it is seen; itself where it is stored so.
+
+    ``rows`` is the axis that counts rows; columns follow it.
+    """
+    if orientation == 1:
+        return stored
+    seen = TurnedSource(stored, Turn(*turn_of(orientation, len(stored.shape), rows)))
+    if stored.space is not None:
+        seen.space = turn_space(stored.space, orientation)
+    return seen
 
 
 class CutSource(View):

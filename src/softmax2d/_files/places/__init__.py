@@ -1,0 +1,1 @@
+"""Where the pixels of two files lie in the world, compared and in words."""

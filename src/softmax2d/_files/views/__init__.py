@@ -1,0 +1,1 @@
+"""Sources seen differently: scaled, turned, cut, or as other numbers."""
