@@ -78,7 +78,9 @@ def test_whole_chain(data: None, shell: Shell) -> None:
     assert err == "" and "chosen on 23424 pixels in 4 images" in out and "sign" in out
 
     before, err = shell(f"softmax2d evaluate new/scores new/truth {asked} --classes {CLASSES}")
-    assert err == "" and "new/scores: 4 files, 3 classes" in before
+    assert err == "" and before.startswith(
+        "new/scores: 4 files, 3 classes, interpolated from 32 × 48 to the truth's 64 × 96 (linear)"
+    )
     line = f"softmax2d evaluate new/scores new/truth {asked} --classes {CLASSES}"
     after, err = shell(f"{line} --calibration bias.json --report after.html")
     assert err == "" and "after.html" in after
@@ -120,11 +122,23 @@ def test_mistakes_lead_on(data: None, shell: Shell, refusal: Callable[[str], str
     assert "got 255 at" in text and "(--ignore-index 255)" in text
     text = refusal("softmax2d calibrate held/scores held/truth/00.png -o map.json")
     assert "LOGITS and TRUTH are two folders" in text
+    text = refusal("softmax2d segment new/scores -o out --calibration nowhere.json")
+    assert text == "softmax2d: nowhere.json: no such file.\n"  # once, and not for each file
+    shell("softmax2d counts train/ --ignore-index 255 -o counts.json --quiet")
+    text = refusal("softmax2d segment new/scores -o out --calibration counts.json")
+    assert text.startswith("softmax2d: counts.json: ") and text.endswith(
+        "it holds class counts. softmax2d calibrate and softmax2d tune write one.\n"
+    )
+    held = "held/scores held/truth --ignore-index 255 -o bias.json"
+    assert "(--at-least-accuracy)" in refusal(f"softmax2d tune {held} --goal recall:2")
+    assert "(--counts)" in refusal(f"softmax2d tune {held} --family tau")
+    text = refusal("softmax2d evaluate new/truth new/scores --ignore-index 255")
+    assert text.endswith(" labels. Scores come first, the truth second.\n")
     shell("softmax2d segment new/scores/ -o small/ --format png --outputs labels --quiet")
     text = refusal("softmax2d evaluate small/ new/truth --ignore-index 255")
     assert "holds 32 × 48 labels, and new/truth/00.png 64 × 96." in text and "--like" in text
     Path("new/truth/03.png").unlink()
     text = refusal("softmax2d evaluate new/scores new/truth --ignore-index 255")
     assert text == "softmax2d: new/scores/03.npy: has no file of that stem in new/truth.\n"
-    text = refusal("softmax2d counts train/ -o counts.json --classes road,grass,sign")
+    text = refusal("softmax2d counts train/ -o more.json --classes road,grass,sign")
     assert "(--ignore-index 255)" in text

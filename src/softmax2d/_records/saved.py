@@ -44,6 +44,7 @@ class Saved:
     """
 
     _FORMAT: ClassVar[str]
+    _WRITTEN: ClassVar[str] = ""  # a sentence that begins with a blank: what writes such files
     _FIELDS: ClassVar[Sequence[Field]] = ()
     _INDENT: ClassVar[int | None] = 1  # spaces; None writes one line
     _MOST_BYTES: ClassVar[int] = MOST_BYTES
@@ -84,7 +85,12 @@ class Saved:
         """The values of these fields, all there, and none besides."""
         where = cls.__name__
         if not isinstance(plain, dict) or plain.get("format") != cls._FORMAT:
-            raise ValueError(f'{where}: expected an object whose "format" is "{cls._FORMAT}".')
+            held = plain.get("format") if isinstance(plain, dict) else None
+            got = ""
+            if isinstance(held, str) and held.startswith("softmax2d "):
+                got = f"; it holds {held.removeprefix('softmax2d ')}"[:80]
+            kind = f'expected an object whose "format" is "{cls._FORMAT}"{got}'
+            raise ValueError(f"{where}: {kind}.{cls._WRITTEN}")
         version = plain.get("format_version")
         if version != _VERSION or isinstance(version, bool):
             known = f"format_version must be {_VERSION}, the only one known"

@@ -53,6 +53,7 @@ class ClassCounts(Reported, Saved):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d class counts"
+    _WRITTEN: ClassVar[str] = " softmax2d counts -o writes one."
     _FIELDS: ClassVar[Sequence[Field]] = (
         *(Field(name, "a list of counts", counts) for name in _ARRAYS),
         Field("images", "a count", count),

@@ -150,8 +150,8 @@ def goal_of(where: str, goal: Any, bound: Any, classes: int, names: Sequence[str
         )
     if bound is None:
         raise ValueError(
-            f"{where}: goal 'recall' needs at_least_accuracy=: without a bound it is best to give "
-            "every pixel that class."
+            f"{where}: goal 'recall' needs at_least_accuracy= (--at-least-accuracy): without a "
+            "bound it is best to give every pixel that class."
         )
     given = goal[1] if isinstance(goal[1], list | tuple | np.ndarray) else [goal[1]]
     chosen = tuple(dict.fromkeys(_class_of(where, c, classes, names) for c in given))

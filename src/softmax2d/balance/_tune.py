@@ -214,8 +214,8 @@ def _log_prior(where: str, prior: Any, family: str, classes: int) -> Array | Non
     if prior is None:
         if family == "tau":
             raise ValueError(
-                f"{where}: family 'tau' needs prior=, the counts of the training labels "
-                "(class_counts); or take family='classes'."
+                f"{where}: family 'tau' needs prior= (--counts), the counts of the training labels "
+                "(class_counts, softmax2d counts -o); or take family='classes'."
             )
         return None
     shares = shares_of(where, "prior", prior)

@@ -92,6 +92,7 @@ class Calibration(Saved):
     """
 
     _FORMAT: ClassVar[str] = "softmax2d calibration"
+    _WRITTEN: ClassVar[str] = " softmax2d calibrate and softmax2d tune write one."
     _FIELDS: ClassVar[Sequence[Field]] = (
         Field("temperature", "a number, or one for each class", fields.number_or_numbers),
         Field("bias", "null, or a number for each class", fields.optional(fields.numbers)),

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from softmax2d import __version__
-from softmax2d.cli import _paths
+from softmax2d.cli import _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.stream import Failed, Refused, Results, StreamError, Unusable
 
@@ -72,6 +73,8 @@ class _Folder:
         for option in _APART:
             if params.get(option) is not None:
                 raise Unusable(f"--{option} is of one file; {name.upper()} is a folder.")
+        if "calibration" in params:
+            _values.take_map(dict(params))  # what is wrong with it is wrong with every file
         self._files = _paths.by_stem(source)
         if not self._files:
             raise Refused(source, "has no files.")
@@ -111,14 +114,16 @@ class _Folder:
     def _options(self) -> dict[str, str]:
         """What a resumed run compares."""
         kept = {n: repr(v) for n, v in sorted(self._params.items()) if n not in _HOW}
-        model = self._params.get("model")
-        if model is not None and model.is_file():
-            kept["model"] = f"{model}, {os.stat(model).st_size}, {os.stat(model).st_mtime_ns}"
+        for name in ("model", "calibration"):
+            path = self._params.get(name)
+            if path is not None and path.is_file():
+                kept[name] = f"{path}, {os.stat(path).st_size}, {os.stat(path).st_mtime_ns}"
         return {"version": __version__, "format": repr(self._format), **kept}
 
     def run(self) -> None:
         """Do every file that is not done."""
         started, quiet = perf_counter(), self._params["quiet"]
+        self._made = not self._out.exists()
         self._out.mkdir(parents=True, exist_ok=True)
         failed: list[StreamError] = []
         accounts: list[Any] = []
@@ -178,6 +183,9 @@ class _Folder:
             self._record.unlink(missing_ok=True)
             return
         if len(failed) == len(self._files) and all(error.exit_code == 2 for error in failed):
+            if self._made:
+                with suppress(OSError):  # something lies there
+                    self._out.rmdir()
             raise Refused(self._source, f"none of {len(self._files)} files can be used.")
         count = f"{len(failed)} of {len(self._files)} files failed, as said above"
         raise Failed(self._source, f"{count}; the others are done, and --resume tries these again.")

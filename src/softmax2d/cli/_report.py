@@ -35,19 +35,24 @@ def kind_of(found: Summary, name: str, path: Path, palette: bool) -> str:
 def input_line(logits: Path, found: Summary) -> str:
     """A line on the logits: name, classes, pixels, dtype."""
     size = " × ".join(map(str, found.shape)) or "1"
-    coarse = ""
-    if found.source_shape != found.shape:
-        kinds = dict.fromkeys(found.interpolation)
-        kind = ",".join(found.interpolation) if len(kinds) > 1 else next(iter(kinds))
-        own = found.source_shape[len(found.shape) - len(found.interpolation) :]
-        coarse = f" from {' × '.join(map(str, own))} ({kind})"
-        if found.truth is not None:
-            fine = found.shape[len(found.shape) - len(own) :]
-            sides = f"{' × '.join(map(str, own))} to the truth's {' × '.join(map(str, fine))}"
-            coarse = f", interpolated from {sides} ({kind})"
     name = click.format_filename(logits)
     what = found.dtype if found.input in (None, "logits") else f"{found.dtype} {found.input}"
-    return f"{name}: {quantity(found.classes, 'class')}, {size} pixels{coarse}, {what}"
+    start = f"{name}: {quantity(found.classes, 'class')}, {size} pixels"
+    return f"{start}{interpolated(found)}, {what}"
+
+
+def interpolated(found: Summary) -> str:
+    """Words on the sizes from and to which logits were interpolated; empty where they were not."""
+    if found.source_shape == found.shape:
+        return ""
+    kinds = dict.fromkeys(found.interpolation)
+    kind = ",".join(found.interpolation) if len(kinds) > 1 else next(iter(kinds))
+    own = found.source_shape[len(found.shape) - len(found.interpolation) :]
+    sides = " × ".join(map(str, own))
+    if found.truth is None:
+        return f" from {sides} ({kind})"
+    fine = " × ".join(map(str, found.shape[len(found.shape) - len(own) :]))
+    return f", interpolated from {sides} to the truth's {fine} ({kind})"
 
 
 def summary(

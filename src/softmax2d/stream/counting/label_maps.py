@@ -135,6 +135,9 @@ def matching(labels: Source, truth: Source) -> tuple[Source, Source]:
     if one.shape == two.shape:
         return one, two
     sizes = [" × ".join(map(str, source.shape)) for source in (labels, truth)]
+    if truth.dtype.kind == "f" and len(two.shape) > len(one.shape):
+        cause = f"holds {sizes[1]} floating-point numbers, and {name_of(labels.path)} {sizes[0]}"
+        raise Refused(truth.path, f"{cause} labels. Scores come first, the truth second.")
     cause = f"holds {sizes[0]} labels, and {name_of(truth.path)} {sizes[1]}. Labels of the size of "
     raise Refused(labels.path, f"{cause}the truth come from the scores, by like= (--like).")
 
