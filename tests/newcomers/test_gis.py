@@ -139,6 +139,24 @@ def test_orthophoto_with_alpha(photo: Any, shell: Shell) -> None:
         assert re.search(rf"^{name} +1\.0000 +1\.0000 ", out, re.MULTILINE)
 
 
+def test_mask_in_the_file(photo: Any, shell: Shell) -> None:
+    """An orthophoto as JPEG has no alpha: a mask in the file says where nothing was flown."""
+    with rasterio.open("ortho.tif") as file:
+        bands = file.read()
+    size = {"height": 150, "width": 200, "count": 3, "dtype": "uint8", "blockysize": 64}
+    form = {"compress": "jpeg", "photometric": "ycbcr", "tiled": True, "blockxsize": 64}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open("jpeg.tif", "w", driver="GTiff", **size, **form, **PLACE) as file,
+    ):
+        file.write(bands[:3])
+        file.write_mask(bands[3])
+    line = "softmax2d predict rgb.onnx jpeg.tif -o labels.tif --classes road,field,water"
+    out, err = shell(f"{line} --window 64")
+    assert err == "" and "600 pixels without data" in out
+    check_opened("labels.tif", photo, palette=False)
+
+
 def test_four_bands_of_16_bits(photo: Any, shell: Shell, refusal: Callable[[str], str]) -> None:
     assert refusal("softmax2d predict rgb.onnx ms.tif -o ms_labels.tif").endswith(
         "rgb.onnx takes 3 channels, the image has 4. Name 3 of them, counted from 1, as in --bands "

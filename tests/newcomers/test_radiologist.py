@@ -134,6 +134,9 @@ def test_mistakes_lead_on(case: Case, refusal: Callable[[str], str]) -> None:
     assert "is a label map, int16 of shape (12, 20, 24): one number a pixel" in refusal(
         "softmax2d segment case_0000.nii.gz -o labels.nii.gz"
     )
+    text = refusal("softmax2d segment case.npz --like truth_ASL.nii.gz -o labels.nii.gz")
+    assert text.endswith("has 24 × 12 × 20 pixels, and case.npz 12 × 20 × 24: the same axes in "
+                         "another order. Transpose one of them.\n")  # fmt: skip
     moved = AFFINE.copy()
     moved[2, 3] += 50
     nifti("elsewhere.nii.gz", case.truth, moved)

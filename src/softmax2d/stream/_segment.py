@@ -122,7 +122,8 @@ def _plan_operation(
     kinds = options["interpolation"], options["align_corners"]
     how, space = resampling_of(options["size"], options["like"], *kinds, own)
     class_axis.check_channels(logits.source, front, how.size)
-    if is_path(options["like"]) and space is None and isinstance(how.size, tuple):
+    unplaced = space is None or logits.source.space is None
+    if is_path(options["like"]) and unplaced and isinstance(how.size, tuple):
         pixels = own.own[own.batch :]
         class_axis.check_turned(options["like"], how.size, logits.source.path, pixels)
     meaning.check_classes(logits.source, own.axis)

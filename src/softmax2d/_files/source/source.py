@@ -60,6 +60,7 @@ class Source:
     palette: Array | None = None  # colours of labels: shape (n, 3), uint8
     transparent: tuple[int, ...] = ()  # numbers whose colour in the palette is transparent
     alpha: int | None = None  # the band that says how opaque pixels are
+    masked: bool = False  # whether the file has a mask of its pixels beside them: hidden()
     bits: int | None = None  # that integers take, where the file says that these are fewer
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
     missing: tuple[float, ...] = ()  # further numbers that the file has for no data
@@ -96,6 +97,10 @@ class Source:
     def read_again(self, box: Box) -> Array:
         """:meth:`read`, perhaps into memory that the next such call in this thread overwrites."""
         return self.read(box)
+
+    def hidden(self, box: Box) -> Mask:
+        """Return which pixels of ``box``, its class axis left out, the mask of the file hides."""
+        raise NotImplementedError
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:  # noqa: ARG002
         """Return where ``values``, read from ``box``, are stored as ``nodata``.

@@ -19,7 +19,7 @@ from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import NOWHERE, Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.regular import open_regular
-from softmax2d._files.source.source import Array, Box, Source
+from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._files.tiff.segments import Segments, first_bad_place, whole_numbers
 from softmax2d._files.views.scaled import scale_source
 
@@ -106,6 +106,8 @@ class GeoSource(Source):
             self.names = _names(file)
             self.palette, self.transparent = _palette(file)
             self.alpha, self.bits = _alpha(file), _bits(file)
+            # Of all bands, and no alpha band, which GDAL shows as a mask as well.
+            self.masked = [flag.name for flag in file.mask_flag_enums[0]] == ["per_dataset"]
             self.meaning = meaning_in({"meaning": _tags(file).get(_MEANING)})
         size = prod(self.shape) * self.dtype.itemsize
         refuse_bomb(path, size, os.path.getsize(path))
@@ -155,6 +157,12 @@ class GeoSource(Source):
             found: Array = self._handle().read(listed, window=window)
         self._check(box, found)
         return found
+
+    def hidden(self, box: Box) -> Mask:
+        """Return the pixels that the mask in the file hides."""
+        with _open_alone(self.path, "read at its mask") as rasterio:
+            window = rasterio.windows.Window.from_slices(*box[1:])
+            return np.asarray(self._handle().read_masks(1, window=window) == 0)
 
     def _check(self, box: Box, found: Array) -> None:
         """Refuse damaged blocks that GDAL decoded nonetheless."""

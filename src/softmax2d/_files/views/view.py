@@ -8,8 +8,8 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 
 _STATEMENTS = (
     "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette",
-    "transparent", "alpha", "bits", "nodata", "missing", "nan_is_nodata", "lossy", "space",
-    "meaning", "step", "result_dtype", "converted", "whole_bytes", "packed_bytes",
+    "transparent", "alpha", "masked", "bits", "nodata", "missing", "nan_is_nodata", "lossy",
+    "space", "meaning", "step", "result_dtype", "converted", "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 
@@ -36,6 +36,10 @@ class View(Source):
     def read(self, box: Box) -> Array:
         """As the source."""
         return self._stored.read(box)
+
+    def hidden(self, box: Box) -> Mask:
+        """As the source, of which views with the same pixels are asked."""
+        return self._stored.hidden(box)
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
         """As the source."""

@@ -93,13 +93,14 @@ def _fits(own: Sequence[int], size: Sequence[int]) -> bool:
 
 
 def check_turned(path: Path, truth: tuple[int, ...], scores: Path, own: tuple[int, ...]) -> None:
-    """Refuse a truth whose rows are the logits' columns, and its columns their rows."""
+    """Refuse a truth whose axes are the logits' in another order, by their lengths."""
     size = [n for n in truth if n != 1]
     pixels = [n for n in own if n != 1][-len(size) :]
     turned = pixels[:-2] + pixels[-2:][::-1]
-    if size != pixels and size in (turned, pixels[::-1]):
-        shown = " × ".join(map(str, size))
-        cause = (
-            f"has {shown} pixels, and {name_of(scores)} {' × '.join(map(str, pixels))}: rows and "
-        )
-        raise Refused(path, f"{cause}columns are swapped. Transpose one of them.")
+    if size != pixels and sorted(size) == sorted(pixels):
+        shown, own_size = (" × ".join(map(str, numbers)) for numbers in (size, pixels))
+        what = "rows and columns are swapped"
+        if size not in (turned, pixels[::-1]):
+            what = "the same axes in another order"
+        cause = f"has {shown} pixels, and {name_of(scores)} {own_size}: {what}"
+        raise Refused(path, f"{cause}. Transpose one of them.")

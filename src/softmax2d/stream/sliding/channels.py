@@ -30,6 +30,7 @@ class Channels:
     colours: Array | None = None  # of the numbers of an image with a palette: shape (n, 3)
     transparent: tuple[int, ...] = ()  # numbers of a palette that are no data
     nodata: float | None = None  # no data where all picked bands have it
+    masked: bool = False  # whether the file says of each pixel whether it is data
     # Of each channel, or one for all.
     scale: tuple[float, ...] = (1.0,)
     mean: tuple[float, ...] = (0.0,)
@@ -39,7 +40,8 @@ class Channels:
     @property
     def masks(self) -> bool:
         """Whether pixels may be no data."""
-        return self.nodata is not None or self.alpha is not None or bool(self.transparent)
+        known = self.nodata is not None or self.alpha is not None
+        return known or self.masked or bool(self.transparent)
 
     def depth(self, image: Source) -> int:
         """Number of channels that the network sees."""
@@ -140,6 +142,9 @@ class Channels:
         if self.alpha is not None and self.axis is not None:
             first = where[self.axis].start
             clear = np.take(read, self.alpha - first, self.axis) == 0
+            gone = clear if gone is None else gone | clear
+        if self.masked:
+            clear = image.hidden(where)
             gone = clear if gone is None else gone | clear
         if self.transparent:
             plain = read if self.axis is None else read.take(0, self.axis)

@@ -108,6 +108,7 @@ def takes_last(network: Network, image: Source, axis: int | None, asked: Sliding
 
 def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) -> Channels:
     """The bands with their numbers for no data, factor, mean and deviation."""
+    way = replace(way, masked=image.masked)
     nodata = _nodata_of(image, asked.nodata)
     if way.colours is None:
         way = replace(way, nodata=nodata)
