@@ -7,6 +7,7 @@ import xarray as xr
 import zarr
 
 import softmax2d as s2d
+import softmax2d.dask
 from softmax2d._files.source.attributes import number_in, texts_in
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan.inputs import open_any
@@ -230,3 +231,41 @@ def test_hdf5_files_that_this_process_has_open(tmp_path, mode, locking, chunks):
         segment_file(held, labels)
         assert (labels == z.argmax(0)).all()
         assert (held[:] == z).all()  # still open
+
+
+@pytest.mark.parametrize("come", ["zarr", "h5", "objects", "frame", "dask"])
+def test_bits_of_the_other_sign(tmp_path, come):
+    held = rng.integers(0, 255, (4, 20, 30)).astype(np.uint8)
+    held[:, :3] = 255
+    said = {"_Unsigned": "true", "_FillValue": -1, "scale_factor": 0.01}
+    expected = held.argmax(0)
+    expected[:3] = 255
+    signed, found = held.view(np.int8), np.empty((20, 30), np.uint8)
+    if come == "dask":
+        frame = xr.DataArray(signed, dims=("class", "y", "x"), attrs=said)
+        found = softmax2d.dask.segment(frame.chunk(y=7), outputs="labels").labels.values
+    else:
+        makes = {
+            "zarr": lambda: zarr_file(tmp_path / "a.zarr", signed, said),
+            "h5": lambda: h5_file(tmp_path / "a.h5", signed, said),
+            "objects": lambda: zarr.open_array(zarr_file(tmp_path / "a.zarr", signed, said)),
+            "frame": lambda: xr.DataArray(signed, dims=("class", "y", "x"), attrs=said),
+        }
+        segment_file(makes[come](), found, input="logits")
+    np.testing.assert_array_equal(found, expected)
+    truth = xr.DataArray(expected.astype(np.uint8).view(np.int8), dims=("y", "x"), attrs=said)
+    del truth.attrs["scale_factor"]
+    counted = evaluate_files(np.eye(4, dtype="f4")[expected % 4].transpose(2, 0, 1) * 9, truth)
+    assert counted.accuracy == 1
+    assert counted.pixels == 17 * 30
+
+
+def test_floats_that_were_eight_bits_are_probabilities(tmp_path):
+    p = rng.dirichlet(np.ones(6), (20, 30)).transpose(2, 0, 1)
+    frame = xr.DataArray(p, dims=("class", "y", "x"), name="p")
+    how = {"p": {"dtype": "u1", "scale_factor": 1 / 250, "_FillValue": 255}}
+    frame.to_dataset().to_zarr(tmp_path / "p.zarr", encoding=how, consolidated=False)
+    decoded = xr.open_zarr(tmp_path / "p.zarr", consolidated=False)["p"]
+    assert abs(decoded.values.sum(0) - 1).max() > 2**-8
+    segment_file(decoded, found := np.empty((20, 30), np.uint8), input="probabilities")
+    np.testing.assert_array_equal(found, decoded.values.argmax(0))

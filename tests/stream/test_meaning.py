@@ -16,7 +16,7 @@ from PIL import Image
 import softmax2d as s2d
 from softmax2d import balance, calibrate
 from softmax2d.stream import Refused, Unusable, evaluate_files, segment_file, softmax2d_file
-from softmax2d.stream.plan.meaning import looks_like
+from softmax2d.stream.plan.looks import looks_like
 from tests.stream.tiles import Stop, cut, stop_after
 
 rng = np.random.default_rng(7)
@@ -142,7 +142,7 @@ def test_labels_and_confidence_are_those_of_the_probabilities(dtype, memory):
     softmax2d_file(p, probs, **how)
     assert (probs[:, 3, 5] == np.eye(5)[2]).all()
     close = np.isfinite(exact).all(0)
-    few = 8 * float(np.finfo(kept).eps)
+    few = (64 if dtype == "f8" else 8) * float(np.finfo(kept).eps)  # a logarithm is rounded
     tiny = float(np.finfo(kept).smallest_subnormal)
     np.testing.assert_allclose(probs[:, close], exact[:, close], rtol=few, atol=tiny)
 
@@ -536,3 +536,87 @@ def test_results_are_known_or_asked_about(tmp_path, suffix, encoding):
     sure = np.load(tmp_path / "o.confidence.npy").reshape(LABELS.shape)
     assert abs(sure - P.max(0)).max() < (0.015 if encoding == "uint8" else 1e-3)
     assert (np.load(out).reshape(LABELS.shape) == LABELS).mean() > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_a_temperature_for_each_class_acts_on_log_probabilities(dtype):
+    p = np.maximum(P, 1e-6).astype(dtype)
+    how = {"temperature": [1, 2, 1, 3, 0.5], "bias": [0, 1, 0, -1, 0], "size": (61, 70)}
+    found = {}
+    with np.errstate(divide="ignore"):
+        logs = np.log(p.astype(np.float64))
+    for name, held, meaning in (("p", p, "probabilities"), ("log", logs, "log-probabilities")):
+        found[name] = np.empty((61, 70))
+        results = {"labels": np.empty((61, 70), np.uint8), "confidence": found[name]}
+        segment_file(held, results, outputs=("labels", "confidence"), input=meaning, **how)
+    np.testing.assert_allclose(found["p"], found["log"], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("whole", "dtype"), [(100, "u1"), (100, "f4"), (255, "f4"), (254, "i2"), (10000, "i2")]
+)
+def test_shares_of_another_whole_are_asked_about(whole, dtype):
+    held = (P * whole if dtype == "f4" else (P * whole).round()).astype(dtype)
+    for run in (RUNS["segment"], RUNS["evaluate"]):
+        with pytest.raises(Refused, match=f"shares of {whole}.*divide.*--input logits"):
+            run(held, np.empty(LABELS.shape, np.uint8))
+    segment_file(held, out := np.empty(LABELS.shape, np.uint8), input="logits")
+    np.testing.assert_array_equal(out, held.argmax(0))
+
+
+ONE_HOT = np.moveaxis(np.eye(5, dtype=np.float32)[LABELS], -1, 0)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        10 * ONE_HOT,
+        (100 * ONE_HOT).astype(np.int8),
+        10 * (0.9 * ONE_HOT + 0.02),
+        np.broadcast_to(np.float32([1, 5, 2])[:, None, None], (3, 20, 20)),
+        np.full((2, 20, 20), 0.5, np.float32),
+        np.zeros((3, 20, 20), np.float32),
+        np.clip(Z, 0, 6),
+        np.clip(4 * Z, -128, 127).round().astype(np.int8),
+        rng.random((2, 30, 30), np.float32),
+        (rng.random((4, 30, 30)) * 255).round() / 255,
+    ],
+)
+def test_ordinary_logits_are_not_asked_about(held):
+    segment_file(held, out := np.empty(held.shape[1:], np.uint8))
+    np.testing.assert_array_equal(out, held.argmax(0))
+
+
+@pytest.mark.parametrize("empty", [-9999, -1, np.nan])
+def test_no_data_that_nobody_names_hides_no_probabilities(empty):
+    held = P.astype(np.float32)
+    held[:, 10:30, 5:45] = empty
+    with pytest.raises(Refused, match=SAY):
+        segment_file(held, np.empty(LABELS.shape, np.uint8))
+    one = held[1:2].copy()
+    with pytest.raises(Refused, match=SAY):
+        segment_file(one, np.empty(LABELS.shape, np.uint8), binary=True)
+    if empty == -9999:
+        with pytest.raises(
+            Refused, match=r"number is -9999; .* give nodata=-9999 \(--nodata -9999"
+        ):
+            segment_file(held, np.empty(LABELS.shape, np.uint8), input="probabilities")
+
+
+@pytest.mark.parametrize("steps", [100, 255, 65535])
+def test_probabilities_that_were_rounded_and_divided(steps):
+    p = probabilities(rng.normal(0, 3, (19, 40, 50)))
+    held = ((p * steps).round() / steps).astype(np.float32)
+    out = np.empty((40, 50), np.uint8)
+    with pytest.raises(Refused, match=SAY):
+        segment_file(held, out)
+    segment_file(held, out, input="probabilities")
+    np.testing.assert_array_equal(out, held.argmax(0))
+    held[0] *= 0.8
+    with pytest.raises(Refused, match="the classes sum to"):
+        segment_file(held, out, input="probabilities")
+
+
+def test_log_probabilities_are_at_most_zero():
+    with pytest.raises(Refused, match=r"reach .* at most 0; give input='logits'"):
+        segment_file(-np.log(P), np.empty(LABELS.shape, np.uint8), input="log-probabilities")

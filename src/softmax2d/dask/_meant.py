@@ -11,7 +11,7 @@ from softmax2d._files.source.attributes import said_of
 from softmax2d._files.source.labels import leave_out, whole_labels
 from softmax2d._files.source.source import convert_nodata, equal
 from softmax2d._files.views.scaled import distinct_dtype, scale_values
-from softmax2d._files.views.scores import ABSENT, take_logarithms
+from softmax2d._files.views.scores import ABSENT, take_logarithms, top_of
 from softmax2d._gate import checks, grids
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
@@ -34,6 +34,8 @@ def meant(where: str, name: str, frame: Any, *, labels: bool = False) -> Meant:
     if dtype.kind not in "fiu" and dtype.name != "bfloat16":
         return Meant(array)  # refused later, or true and false
     said = said_of(frame, f"{where}: {name}")
+    if said.bits_of is not None:
+        dtype, array = said.bits_of, array.view(said.bits_of)
     stored = () if said.nodata is None else (said.nodata, *said.missing)
     held = [v for v in (convert_nodata(n, dtype) for n in stored) if v is not None]
     if np.all(np.equal(said.factor, 1)) and np.all(np.equal(said.offset, 0)):
@@ -76,7 +78,7 @@ def logarithms(
     lacking = np.zeros(held.shape, bool)
     for empty in empties:
         lacking |= _equal_to(held, empty)
-    found = take_logarithms(held.astype(dtype), axis, floor)
+    found = take_logarithms(held.astype(dtype), axis, floor, top_of(held.dtype))
     found[lacking] = ABSENT
     return found
 

@@ -52,6 +52,9 @@ class Said:
     missing: tuple[float, ...] = ()  # further ones
     nan_is_nodata: bool = False  # whether NaN is among them
     names: tuple[str, ...] | None = None  # of the classes
+    # Of integers, where netCDF's _Unsigned says that their bits are those of the other sign.
+    bits_of: np.dtype[Any] | None = None
+    step: float = 0.0  # between neighbours, of floats that were integers times this
 
 
 def number_in(value: Any) -> float | None:
@@ -119,6 +122,9 @@ def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = 
     each = [number_in(given.get("nodata"))] if "nodata" in given else _fills(given, fill)
     known = [value for value in dict.fromkeys(each) if value is not None and not isnan(value)]
     factor, offset = (number_in(given.get(name)) for name in ("scale_factor", "add_offset"))
+    bits_of = _other_sign(given.get("_Unsigned"), dtype)
+    if bits_of is not None:
+        known = [_with_sign(value, bits_of) for value in known]
     if factor is None and dtype == np.uint8 and given.get("what") in _OURS:
         factor = number_in(given.get("scale"))
     return Said(
@@ -128,7 +134,25 @@ def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = 
         tuple(known[1:]),
         any(value is not None and isnan(value) for value in each),
         texts_in(given.get("class_names")),
+        bits_of,
     )
+
+
+def _other_sign(said: Any, dtype: Any) -> np.dtype[Any] | None:
+    """Return the dtype of the other sign, where ``_Unsigned`` says that the numbers are of it."""
+    dtype, said = np.dtype(dtype or np.void), _text(said).lower()
+    if dtype.kind not in "iu" or said != {"i": "true", "u": "false"}[dtype.kind]:
+        return None
+    other: np.dtype[Any] = np.dtype(dtype.str.replace(*("iu" if dtype.kind == "i" else "ui")))
+    return other
+
+
+def _with_sign(value: float, dtype: np.dtype[Any]) -> float:
+    """Return a number for no data as the bits mean it."""
+    most = 2.0 ** (8 * dtype.itemsize)
+    if dtype.kind == "u":
+        return value + most if value < 0 else value
+    return value - most if value >= most / 2 else value
 
 
 def _fills(given: Mapping[str, Any], fill: Any) -> list[float | None]:
@@ -175,6 +199,9 @@ def _of_encoding(said: Said, encoding: Mapping[str, Any], dtype: np.dtype[Any]) 
 
     Numbers for no data have become NaN in floats; of integers nothing was decoded.
     """
+    factor = number_in(encoding.get("scale_factor"))
+    if factor is not None and dtype.kind == "f" and _is_whole(encoding.get("dtype")):
+        said = replace(said, step=abs(factor))
     fills = [number_in(encoding.get("_FillValue")), *_numbers_in(encoding.get("missing_value"))]
     known = [value for value in fills if value is not None and not isnan(value)]
     if said.nodata is not None or not fills:
@@ -184,6 +211,14 @@ def _of_encoding(said: Said, encoding: Mapping[str, Any], dtype: np.dtype[Any]) 
     decoded = any(value is not None for value in fills)
     nan = float("nan") if known else None
     return replace(said, nodata=nan, nan_is_nodata=said.nan_is_nodata or decoded)
+
+
+def _is_whole(dtype: Any) -> bool:
+    """Whether an encoding's dtype, if it is one, is of integers."""
+    try:
+        return dtype is not None and np.dtype(dtype).kind in "iu"
+    except TypeError:
+        return False
 
 
 def _of_bands(given: Mapping[str, Any], said: Said, held: Any, path: Path) -> Said:

@@ -73,6 +73,22 @@ class ScaledSource(View):
         return values[box[0]] if np.ndim(values) else values
 
 
+class OtherSign(View):
+    """Integers whose bits are those of the other sign."""
+
+    def __init__(self, stored: Source, dtype: np.dtype[Any]) -> None:
+        super().__init__(stored)
+        self.dtype = dtype
+
+    def read(self, box: Box) -> Array:
+        """Return the values in ``box``."""
+        return np.ascontiguousarray(self._stored.read(box)).view(self.dtype)
+
+    def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
+        """Return where ``values`` are ``nodata``, a number of this sign."""
+        return Source.lacks(self, values, box, nodata)
+
+
 def scale_values(held: Array, factor: Any, offset: Any, dtype: np.dtype[Any]) -> Array:
     """Return stored numbers scaled, rounded once to ``dtype``."""
     found = held.astype(np.float64)
@@ -111,5 +127,7 @@ def interpret(source: Source, said: Said) -> Source:
     source.nodata, source.missing, source.nan_is_nodata = (
         said.nodata, said.missing, said.nan_is_nodata,
     )  # fmt: skip
-    source.names = said.names
+    source.names, source.step = said.names, said.step
+    if said.bits_of is not None:
+        source = OtherSign(source, said.bits_of)
     return scale_source(source, said.factor, said.offset)

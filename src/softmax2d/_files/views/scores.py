@@ -12,9 +12,11 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 from softmax2d._files.views.view import View
 
 PROBABILITIES = "probabilities"
+NODATA_WAY = "give nodata={0:.10g} (--nodata {0:.10g}) if that stands for no data, or"
 WAY_ON = "give input='logits' (--input logits) if they are logits."
 
 _SLACK = 2.0**-8  # by which a sum may differ: of numbers that a network made in bfloat16
+_FEW, _COARSE, _UNEVEN = (8, 1 << 11), 2.0**-6, 0.05  # numbers, their step, how even they are
 ABSENT = -1e30  # stands for "no data" among logarithms, which are never as low
 
 
@@ -32,6 +34,19 @@ def slack_of(dtype: np.dtype[Any], classes: int, step: float = 0.0) -> float:
     if dtype.kind in "iu":
         return 0.5 * classes + 0.5 if top_of(dtype) > 1 else 0.0
     return max(_SLACK * (4 if dtype.itemsize <= 2 else 1), 0.51 * classes * step)
+
+
+def step_of(values: Array) -> float:
+    """Return the step between floats that were rounded to its multiples; 0 of any others.
+
+    Such are probabilities of 8 bits that were divided by 255: few numbers, evenly spaced.
+    """
+    known = np.unique(values[np.isfinite(values)].astype(np.float64))
+    if values.dtype.kind != "f" or not _FEW[0] <= known.size <= min(_FEW[1], values.size / 4):
+        return 0.0
+    step = float(np.diff(known).min())
+    even = abs(known / step - np.round(known / step)).max() < _UNEVEN
+    return step if even and step <= _COARSE else 0.0
 
 
 def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -58,18 +73,22 @@ def least_of(dtype: np.dtype[Any], step: float = 0.0) -> float:
     return float(np.finfo(dtype).smallest_subnormal)
 
 
-def take_logarithms(rows: Array, axis: int, floor: float | None = None) -> Array:
-    """Return logarithms of probabilities, divided by the largest of each pixel; overwrite them.
+def take_logarithms(rows: Array, axis: int, floor: float | None = None, top: float = 1.0) -> Array:
+    """Return logarithms of probabilities, of which ``top`` is 1; overwrite them.
 
-    With a ``floor`` no class has less, where some class has more than 0.
+    With a ``floor`` no class has less, where some class has more than 0. What is less than the
+    largest number of its pixel has a lower logarithm, also where both round to one number: labels
+    are those of the probabilities, bit for bit.
     """
     most = np.fmax.reduce(rows, axis, keepdims=True)
-    some = most > 0
     if floor is not None:
-        np.maximum(rows, floor, out=rows, where=some)
-    rows /= np.where(some, most, 1)  # nothing but 0 is nothing but -inf
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN of what is less than 0
-        return np.log(rows, out=rows)
+        np.maximum(rows, floor, out=rows, where=most > 0)
+    less = rows < most
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 is -inf; NaN of what is less
+        rows /= top
+        np.log(rows, out=rows)
+        below = np.nextafter(np.log(most / top), -np.inf, dtype=rows.dtype)
+        return np.minimum(rows, below, out=rows, where=less)
 
 
 class _TwoClasses(View):
@@ -149,7 +168,7 @@ class BinarySource(_TwoClasses):
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Probabilities are seen as logits: their logarithms, up to a constant of the pixel."""
+    """Probabilities are seen as logits: their logarithms."""
 
     axis: int  # that counts classes, from the front
     binary: bool = False  # whether there is one channel, the second of two classes
@@ -158,6 +177,7 @@ class Probabilities:
     # Whether logits are interpolated: 0 is then the smallest positive number, as -inf would rule
     # out a class wherever a neighbour has 0.
     floor: bool = False
+    step: float = 0.0  # between neighbouring numbers, where it was seen in them
 
     def __call__(self, source: Source) -> ProbabilitySource:
         """The source, seen so."""
@@ -165,11 +185,10 @@ class Probabilities:
 
 
 class ProbabilitySource(_TwoClasses):
-    """Logarithms of probabilities, divided by the largest one of the pixel.
+    """Logarithms of probabilities: the log-probabilities themselves.
 
-    That constant of the pixel changes no result, interpolated or not. The largest has the logarithm
-    0 and no other has: a number below the largest is, divided by it, below 1. So labels are those
-    of the probabilities, bit for bit.
+    A temperature for each class does not leave a constant of the pixel without effect. So there is
+    none, and results are those of a file of log-probabilities.
 
     What cannot be probabilities is refused with its place, where it is read.
     """
@@ -184,7 +203,7 @@ class ProbabilitySource(_TwoClasses):
             at = how.axis
             self.chunks = (*self.chunks[:at], self.shape[at], *self.chunks[at + 1 :])
         self._top = top_of(stored.dtype)
-        self._slack = slack_of(stored.dtype, self.shape[how.axis], stored.step)
+        self._slack = slack_of(stored.dtype, self.shape[how.axis], stored.step or how.step)
 
     def keep_above_zero(self) -> None:
         """From now on see 0 as the smallest positive number, where some class has more."""
@@ -209,7 +228,7 @@ class ProbabilitySource(_TwoClasses):
         if how.binary:
             rows = np.concatenate([self._top - rows, rows], how.axis)
         floor = least_of(self.stored.dtype, self.stored.step) if how.floor else None
-        found = take_logarithms(rows, how.axis, floor)
+        found = take_logarithms(rows, how.axis, floor, self._top)
         if lacking is not None:
             found[np.broadcast_to(lacking, found.shape)] = ABSENT
         return self._cut(found, box)
@@ -234,15 +253,17 @@ class ProbabilitySource(_TwoClasses):
         row = np.moveaxis(rows, at, -1)[first]
         pixel = (*box[:at], *box[at + 1 :])
         place = tuple(s.start + int(i) for s, i in zip(pixel, first, strict=True))
-        shown = f"at pixel {place} " if place else ""
+        shown, way = f"at pixel {place} " if place else "", WAY_ON
         if outside[first]:
             worst = row[np.argmax(np.maximum(-row, row - top))]
             cause = f"{shown}a number is {float(worst):.6g}"
+            if (row == row[0]).all():
+                way = f"{NODATA_WAY.format(float(worst))} {way}"
         else:
             cause = f"{shown}the classes sum to {float(row.sum()):.6g}"
         rule = f"they lie between 0 and {'1' if top == 1 else f'{top:.0f}, which is 1'}"
         rule += "" if self._how.binary else ", and those of a pixel sum to 1"
-        raise Refused(self.path, f"holds no probabilities: {cause}; {rule}; {WAY_ON}")
+        raise Refused(self.path, f"holds no probabilities: {cause}; {rule}; {way}")
 
     def lacks(self, values: Array, box: Box, nodata: float) -> Mask:
         """Return where the number was stored as ``nodata``, which the view knows from the start."""

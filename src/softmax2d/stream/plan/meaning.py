@@ -22,17 +22,25 @@ from softmax2d._files.views.scores import (
     Binary,
     Probabilities,
     ProbabilitySource,
-    slack_of,
+    step_of,
     top_of,
 )
 from softmax2d._files.views.view import View
 from softmax2d.stream.plan.class_axis import is_unnamed
 from softmax2d.stream.plan.inputs import Input, is_path
+from softmax2d.stream.plan.looks import (
+    LEAST,
+    ROUNDED,
+    looks_like,
+    looks_like_labels,
+    step_in,
+    telling,
+    whole_of,
+)
 from softmax2d.stream.plan.options import Meaning
 
 _PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _COLOURS = (3, 4)  # channels of a picture
-_LEAST = 4  # pixels, below which numbers say nothing
 _PIECE = 1 << 14  # numbers of a piece that is looked at
 _DEAR = 1 << 22  # bytes of chunks that a piece needs, above which few pieces are looked at
 _PLACES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the pieces along every axis
@@ -178,8 +186,12 @@ def _look_at_channel(source: Source, axis: int | None, asked: Asked) -> None:
     if said is not None and not (said == PROBABILITIES and small):
         return
     rows = np.concatenate([np.empty((1, 0)), *look(source, axis, asked.absent(source))], 1)
-    inside = bool(((rows >= 0) & (rows <= 1)).all())
-    if rows.size < _LEAST or not inside or not rows.any():
+    rows = rows[~np.isnan(rows)]
+    beyond = np.unique(rows[(rows < 0) | (rows > 1)])
+    if beyond.size == 1 and not small:  # one number: no data that the file does not name
+        rows = rows[rows != beyond]
+        beyond = beyond[:0]
+    if rows.size < LEAST or beyond.size or not rows.any():
         return
     if small:
         cause = f"holds only 0 and 1, of which {top_of(source.dtype):.0f} would be 1: a label map "
@@ -209,7 +221,8 @@ def see_probabilities(scores: Input, axis: int, interpolated: bool, asked: Asked
         source.meaning = asked.input  # whatever the file says
     if asked.meaning(source) == PROBABILITIES:
         absent = asked.absent(source)
-        scores.show(Probabilities(axis, nodata=absent, floor=interpolated))
+        step = 0.0 if source.step else step_in(list(look(source, axis, absent)))
+        scores.show(Probabilities(axis, nodata=absent, floor=interpolated, step=step))
 
 
 def _keep_above_zero(scores: Input) -> None:
@@ -228,72 +241,36 @@ def check_numbers(source: Source, axis: int, asked: Asked) -> None:
     if known not in (None, "log-probabilities"):
         return
     rows = list(look(source, axis, asked.absent(source)))
-    found = looks_like(np.concatenate(rows, 1), 0, source.step) if rows else None
+    found = looks_like(np.concatenate(rows, 1), 0, source.step or step_in(rows)) if rows else None
     if known is not None:
+        most = max((float(np.nanmax(r, initial=0)) for r in rows), default=0)
+        if found is None and most > ROUNDED:
+            cause = f"its numbers reach {most:.4g}, and logarithms of probabilities are at most 0; "
+            raise Refused(source.path, f"{cause}give input='logits' (--input logits) for logits.")
         if found == PROBABILITIES:
             cause = "its numbers look like probabilities (each pixel's classes sum to 1), not like "
             raise Refused(source.path, f"{cause}their logarithms; {SAY_PROBABILITIES}")
         return
     if found == PROBABILITIES:
         raise Refused(source.path, f"{PROBABILITIES_SEEN}; {SAY_PROBABILITIES}")
+    seen = np.concatenate(rows, 1) if rows else None
+    whole = None if seen is None else whole_of(seen)
+    if whole is not None:
+        cause = f"its numbers look like shares of {whole:.6g} (each pixel's classes sum to that); "
+        cause += "divide them by it, store that and give input='probabilities' (--input "
+        hint = "probabilities), or give input='logits' (--input logits) if they are logits."
+        raise Refused(source.path, cause + hint)
     classes, dtype = source.shape[axis], source.dtype
     if dtype.kind == "u" and dtype.itemsize <= 2 and classes in _COLOURS:
         cause = f"has {classes} channels of {dtype}, as a picture has; {A_PICTURE}"
         raise Refused(source.path, cause)
-    if dtype.kind in "iu" and rows and _looks_like_labels(np.concatenate(rows, 1)):
+    if dtype.kind in "iu" and seen is not None and looks_like_labels(seen):
         cause = f"looks like label maps, {dtype} of shape {source.shape}: in most pixels "
         cause += f"several share the largest number. A label map {A_LABEL_MAP}; give "
         raise Refused(source.path, f"{cause}input='logits' (--input logits) for class scores.")
 
 
 PROBABILITIES_SEEN = "its numbers look like probabilities (each pixel's classes sum to 1)"
-
-
-@np.errstate(invalid="ignore")
-def looks_like(values: Array, axis: int = -3, step: float = 0.0) -> str | None:
-    """Return "probabilities" if values look like such; None if not, or if they say nothing.
-
-    Parameters
-    ----------
-    values : array, any shape
-        Class scores, floats or integers; in unsigned 8 and 16 bits the largest number may be 1.
-    axis : int
-        The class axis.
-    step : float
-        Between neighbouring numbers, where they were rounded to its multiples.
-
-    Notes
-    -----
-    They do where all pixels without NaN lie in [0, 1] and sum to 1 within the rounding of their
-    dtype; pixels of nothing but 0 say nothing, unless the others hold nothing but 0 and 1. One
-    class and fewer than four pixels say nothing.
-    """
-    rows = np.moveaxis(np.asarray(values), axis, 0)
-    classes, dtype = rows.shape[0], rows.dtype
-    rows = rows.reshape(classes, -1)
-    if classes < 2:
-        return None
-    rows = rows.astype(np.float64)
-    rows = rows[:, ~np.isnan(rows).any(0)]
-    filled = rows.any(0)
-    empty, rows = not filled.all(), rows[:, filled]
-    if rows.shape[1] < _LEAST:
-        return None
-    slack = min(slack_of(dtype, classes, step), 0.25 * top_of(dtype))
-    for top, within in ({1.0: 0.0} | {top_of(dtype): slack}).items():
-        if rows.min() < -1e-3 * within or rows.max() > top + within:
-            continue
-        fits = bool((abs(rows.sum(0) - top) <= within).all())
-        if fits and not (empty and bool(((rows == 0) | (rows == top)).all())):
-            return PROBABILITIES
-    return None
-
-
-def _looks_like_labels(rows: Array) -> bool:
-    """Whether in most pixels several classes share the largest number, and none is negative."""
-    if rows.shape[0] < 2 or rows.shape[1] < _LEAST or rows.min() < 0 or not rows.any():
-        return False
-    return bool(((rows == rows.max(0)).sum(0) > 1).mean() > 0.5)
 
 
 def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Array]:
@@ -313,8 +290,9 @@ def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Arr
             rows = rows[:, ~_rows(lacking, axis).any(0)]
         yield rows
         with np.errstate(invalid="ignore"):  # NaN of the kind that signals, in damaged files
-            told = rows.shape[0] > 1 and rows.shape[1] >= _LEAST and bool(rows.any())
-        if told and source.dtype.kind not in "iu" and looks_like(rows, 0, source.step) is None:
+            told = rows.shape[0] > 1 and telling(rows).shape[1] >= LEAST
+        step = source.step or step_of(rows)
+        if told and source.dtype.kind not in "iu" and looks_like(rows, 0, step) is None:
             return
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from softmax2d._errors import Refused, StreamError, Unusable
 from softmax2d._files.source.source import Array
-from softmax2d.stream.plan.meaning import SAY_PROBABILITIES, looks_like
+from softmax2d.stream.plan.looks import looks_like
+from softmax2d.stream.plan.meaning import SAY_PROBABILITIES
 from softmax2d.stream.sliding.network import Network
 from softmax2d.stream.sliding.onnx_file import plain_words
 from softmax2d.stream.sliding.outputs import choose_returned
