@@ -123,6 +123,31 @@ def test_a_folder_of_cases(case: Case, shell: Shell) -> None:
     assert err.count("turned from LPS to RAS") == 2
 
 
+def test_the_folders_of_nnunet(case: Case, shell: Shell) -> None:
+    """``nnUNetv2_predict --save_probabilities`` writes labels, .npz and .pkl of each case."""
+    for name in ("predicted", "imagesTs", "labelsTs"):
+        Path(name).mkdir()
+    for number in (1, 2):
+        np.savez(f"predicted/liver_{number}.npz", probabilities=case.probs.transpose(0, 3, 2, 1))
+        Path(f"predicted/liver_{number}.pkl").write_bytes(b"never read")
+        nifti(f"predicted/liver_{number}.nii.gz", np.zeros_like(case.truth))
+        for channel in range(2):
+            nifti(f"imagesTs/liver_{number}_000{channel}.nii.gz", case.truth.astype(np.int16))
+        nifti(f"labelsTs/liver_{number}.nii.gz", case.truth, axes="RAS")
+    for name in ("dataset", "plans", "predict_from_raw_data_args"):
+        Path(f"predicted/{name}.json").write_text("{}")
+    out, err = shell("softmax2d segment predicted --like imagesTs -o labels --format nii.gz")
+    assert err == "" and "predicted/liver_1.npz  labels/liver_1.nii.gz" in out
+    labels: Any = nibabel.load("labels/liver_2.nii.gz")
+    assert np.array_equal(np.asarray(labels.dataobj), case.probs.argmax(0))
+    assert np.allclose(labels.affine, AFFINE)
+    # Its own labels say where they lie, and are compared; with a map for scores, the scores.
+    out, _ = shell(f"softmax2d evaluate predicted labelsTs --classes {CLASSES}")
+    assert "predicted: 2 label maps" in out
+    out, _ = shell(f"softmax2d evaluate predicted labelsTs --classes {CLASSES} --temperature 2")
+    assert "predicted: 2 files, 3 classes" in out
+
+
 def test_mistakes_lead_on(case: Case, refusal: Callable[[str], str]) -> None:
     like = "--like case_0000.nii.gz"
     assert "a PNG holds one image of rows × columns; got 12 × 20 × 24" in refusal(

@@ -78,12 +78,13 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     _paths.check_apart([rest["report"]], rest["calibration"])
     kept = [logits, truth]
     Results([], kept, rest["overwrite"], rest["resume"], rest["report"])  # looks at names alone
-    scores, labels, _ = _paths.pairs_of(logits, truth)
+    scored = rest["axis"] is not None or rest["input"] is not None or rest["binary"]
+    mapped = rest["calibration"] is not None or rest["temperature"] is not None
+    scores, labels, _ = _paths.pairs_of(logits, truth, scored or mapped)
     if not isinstance(scores, list):
         scores, labels = [scores], [labels]
     keys = {"key": rest["key"], "target_key": rest["target_key"]}
     given = scores, labels, (logits, truth), classes, quiet, rest
-    scored = rest["axis"] is not None or rest["input"] is not None or rest["binary"]
     if not scored and holds_labels(scores[0], labels[0], **keys):
         _judge.judge_labels(*given)
         return

@@ -21,6 +21,7 @@ from softmax2d.stream import Failed, Refused, Results, StreamError, Unusable
 _RECORD = ".softmax2d-folder.json"  # in OUT, until all files are done
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 _APART = ("preview",)  # results of one file alone
+_FIRST = "_0000"  # after the name of a case: its first image, as nnU-Net has them
 _HOW = ("quiet", "resume", "overwrite", "memory", "summary")  # change no result
 
 
@@ -75,7 +76,7 @@ class _Folder:
                 raise Unusable(f"--{option} is of one file; {name.upper()} is a folder.")
         if "calibration" in params:
             _values.take_map(dict(params))  # what is wrong with it is wrong with every file
-        self._files = _paths.by_stem(source)
+        self._files = _paths.by_stem(source, scores=name == "logits")
         if not self._files:
             raise Refused(source, "has no files.")
         form = self._format = params.pop("folder_format")
@@ -87,7 +88,8 @@ class _Folder:
         self._like = _paths.by_stem(like) if like is not None and _paths.is_folder(like) else None
         if self._like is not None:
             for stem, path in self._files.items():
-                if stem not in self._like:
+                scan = self._like.get(f"{stem}{_FIRST}")
+                if self._like.setdefault(stem, scan or path) is path:
                     raise Refused(path, f"has no file of that stem in {like}.")
         self._record = self._out / _RECORD
         self._done = self._begin()

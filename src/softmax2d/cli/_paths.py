@@ -97,14 +97,24 @@ def _labels_in(folder: Path) -> list[Path]:
     return found or [path for path in every if path.suffix.lower() == ".json"]
 
 
-def by_stem(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their names without suffix; what lies beside pictures left out."""
+def by_stem(folder: Path, scores: bool = False) -> dict[str, Path]:
+    """The files of a folder by their names without suffix; what lies beside pictures left out.
+
+    nnU-Net writes case.npz and case.pkl beside the labels: ``scores`` asks for the former.
+    """
     found: dict[str, Path] = {}
-    for path in _visible(folder):
+    every = _visible(folder)
+    exported = {path.stem for path in every if path.suffix == ".pkl"}
+    exported &= {path.stem for path in every if path.suffix == ".npz"}
+    for path in every:
         suffix = suffix_of(path)
         if is_folder(path) or suffix.lower() in _BESIDE:
             continue
         stem = path.name.removesuffix(suffix)
+        if stem in exported and stem in found and ".npz" in (suffix, found[stem].suffix):
+            if (suffix == ".npz") == scores:
+                found[stem] = path
+            continue
         if stem in found:
             both = f"has two files for {stem}: {found[stem].name} and {path.name}"
             raise Refused(folder, f"{both}. Keep one kind there, and the other elsewhere.")
@@ -118,8 +128,10 @@ def _is_second(stem: str, found: dict[str, Path]) -> bool:
     return bool(dot) and name in _SECOND and base in found
 
 
-def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
+def pairs_of(logits: Path, truth: Path, scores: bool = True) -> tuple[Any, Any, list[Path]]:
     """Logits and truth, two files or two lists of them, and every file that is read.
+
+    ``scores`` says that label maps will not do, where nnU-Net wrote both.
 
     Raises
     ------
@@ -134,14 +146,14 @@ def pairs_of(logits: Path, truth: Path) -> tuple[Any, Any, list[Path]]:
             raise Refused(path, "no such file.")
     if not all(kinds):
         raise Refused(truth if kinds[0] else logits, "is a file; LOGITS and TRUTH are two folders.")
-    scores, labels = by_stem(logits), by_stem(truth)
-    if not scores:
+    found, labels = by_stem(logits, scores), by_stem(truth)
+    if not found:
         raise Refused(logits, "has no files.")
-    if missing := [path for stem, path in scores.items() if stem not in labels]:
+    if missing := [path for stem, path in found.items() if stem not in labels]:
         folder = click.format_filename(truth)
         raise Refused(missing[0], f"has no file of that stem in {folder}.")
-    if extra := [path for stem, path in labels.items() if stem not in scores]:
+    if extra := [path for stem, path in labels.items() if stem not in found]:
         folder = click.format_filename(logits)
         raise Refused(extra[0], f"has no file of that stem in {folder}.")
-    first, second = [*scores.values()], [labels[stem] for stem in scores]
+    first, second = [*found.values()], [labels[stem] for stem in found]
     return first, second, [*first, *second]
