@@ -11,7 +11,7 @@ import pytest
 from softmax2d._errors import Failed, Refused, words_of
 from softmax2d._files import npz
 from softmax2d._files.source import pictures
-from softmax2d._files.tiff import geotiff
+from softmax2d._files.tiff.gdal import open_alone
 
 SOURCES = Path(__file__).parents[1] / "src" / "softmax2d"
 
@@ -49,7 +49,7 @@ def test_formats_show_them_whole(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught, npz._refuse_damage(path):
         raise zipfile.BadZipFile(LONG)
     assert str(caught.value) == f"{path}: is not a usable .npz file: {LONG.strip()}."
-    with pytest.raises(Failed) as failed, geotiff._open_alone(path, "written"):
+    with pytest.raises(Failed) as failed, open_alone(path, "written"):
         raise RuntimeError(LONG) from ValueError("the cause of it")
     assert str(failed.value) == f"{path}: cannot be written: the cause of it {LONG.strip()}."
     shown = pictures.decoding_error(path, "picture", ValueError(LONG))

@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 
 import softmax2d as s2d
 from softmax2d import balance
-from softmax2d._files.tiff import geotiff
+from softmax2d._files.tiff import geotiff_result
 from softmax2d.stream import (
     Failed,
     Refused,
@@ -401,12 +401,12 @@ def test_a_block_of_an_overview_that_was_lost_is_noticed(tmp_path):
     stored(tmp_path / "in.tif", z)
     out = tmp_path / "out.tif"
     segment_file(tmp_path / "in.tif", out, cog=True)
-    geotiff._check_complete(out, str(out))
+    geotiff_result._check_complete(out, str(out))
     with tifffile.TiffFile(out, mode="r+b") as file:
         tag = file.pages[1].tags["TileByteCounts"]
         tag.overwrite([0, *tag.value[1:]] if isinstance(tag.value, tuple | list) else 0)
     with pytest.raises(Failed, match="No space left on device"):
-        geotiff._check_complete(out, str(out))
+        geotiff_result._check_complete(out, str(out))
 
 
 def test_cloud_optimized_needs_a_place(tmp_path):

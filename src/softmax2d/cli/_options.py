@@ -202,25 +202,26 @@ class _Renamed(click.Option):
             self.opts = every
 
 
-CONFIDENCE_AS = click.option(
-    "--as",
-    "--confidence-as",
-    "encoding",
-    cls=_Renamed,
-    type=click.Choice(["float", "float32", "float16", "8bit"]),
-    default="float",
-    show_default=True,
-    callback=_values.parse_encoding,
-    help="How confidence, margin and entropy are stored; in 8bit 255 is 1.",
-)
-PROBS_AS = click.option(
-    "--as",
-    "encoding",
-    type=click.Choice(["float", "float32", "float16", "8bit"]),
-    default="float",
-    show_default=True,
-    callback=_values.parse_encoding,
-    help="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1.",
+def _encoding(*names: str, words: str, **how: Any) -> Decorator:
+    """How floats are stored."""
+    return click.option(
+        *names,
+        "encoding",
+        type=click.Choice(["float", "float32", "float16", "8bit"]),
+        default="float",
+        show_default=True,
+        callback=_values.parse_encoding,
+        help=words,
+        **how,
+    )
+
+
+CONFIDENCE_AS = _encoding(
+    "--as", "--confidence-as", cls=_Renamed,
+    words="How confidence, margin and entropy are stored; in 8bit 255 is 1.",
+)  # fmt: skip
+PROBS_AS = _encoding(
+    "--as", words="How probabilities are stored; float is the logits' own kind, in 8bit 255 is 1."
 )
 TOP_K = click.option("--top-k", type=int, metavar="K", help="Only the K most probable classes.")
 DECODE = _choice(
@@ -341,17 +342,10 @@ PREDICTED = click.option(
     callback=_values.parse_names,
     help="Any of labels, confidence, margin, entropy, probs, logits.",
 )
-PREDICTED_AS = click.option(
-    "--as",
-    "--confidence-as",
-    "encoding",
-    cls=_Renamed,
-    type=click.Choice(["float", "float32", "float16", "8bit"]),
-    default="float",
-    show_default=True,
-    callback=_values.parse_encoding,
-    help="How everything but labels is stored; in 8bit 255 is 1.",
-)
+PREDICTED_AS = _encoding(
+    "--as", "--confidence-as", cls=_Renamed,
+    words="How everything but labels is stored; in 8bit 255 is 1.",
+)  # fmt: skip
 
 # What is fitted, counted and tuned.
 BINS = click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")

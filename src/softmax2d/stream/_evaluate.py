@@ -144,10 +144,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     decode = image_rules.check_decode(options["decode"], "evaluate_files")
     if decode != "argmax" and options["scheduler"] is not None:
         raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
-    kept = [options[n] for n in ("checkpoint", "report", "summary")]
-    beside = next((path for path in kept if path is not None), None)
-    if resume and beside is None:
-        raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
+    beside = _counts_beside(options)
     read = [*input_files(source, target), *style.files]
     account = account_path(options["summary"], [source, target, *style.files, *made])
     beside = account_path(beside, [], what="checkpoint")
@@ -192,6 +189,15 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
                 title = f"{_name(source)} and {_name(target)}"
                 results.save(report, lambda path: found.save_report(path, names, title))
     return found
+
+
+def _counts_beside(options: Evaluated) -> Any:
+    """The path beside which counts are kept; None where they are not."""
+    kept = [options["checkpoint"], options["report"], options["summary"]]
+    beside = next((path for path in kept if path is not None), None)
+    if options["resume"] and beside is None:
+        raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
+    return beside
 
 
 def _name(held: Any) -> str:

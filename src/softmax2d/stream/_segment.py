@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,14 +10,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
-from softmax2d._errors import Refused, Unusable
+from softmax2d._errors import Unusable
 from softmax2d._files.source.presentation import Look, Space
 from softmax2d._files.source.source import Source
 from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._pictures import preview
-from softmax2d._pictures.classes import palette
-from softmax2d.stream._run import Finish, Run, check_companions, split_places
+from softmax2d.stream._previews import drawing_of, preview_paths
+from softmax2d.stream._run import Run, check_companions, split_places
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.plan import class_axis, meaning
 from softmax2d.stream.plan.alignment import show_under
@@ -26,15 +25,9 @@ from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
 from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
-from softmax2d.stream.plan.pixel_counts import Counts
-from softmax2d.stream.plan.places import account_path, check_apart, check_paths, resampling_of
+from softmax2d.stream.plan.places import account_path, check_apart, resampling_of
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
-from softmax2d.stream.plan.tile_results import (
-    ClassMap,
-    Operation,
-    class_map,
-    output_names,
-)
+from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map, output_names
 from softmax2d.stream.plan.tiles import Tiling, tile_for_results
 from softmax2d.stream.recovery.stage import Stage
 from softmax2d.stream.recovery.unfinished import Work, run_header
@@ -60,13 +53,8 @@ def plan_run(
     logits = Input(source, options["key"], options["missing_as_fill"])
     kept = [*logits.files, *input_files(options["like"]), *style.files]
     paths, arrays = split_places(result, names, kept, options["resume"], options["overwrite"])
-    drawings = _previews(options["preview"], names, [*paths.values()], kept)
-    budget = parse_memory(options["memory"]), workers_of(options["workers"])
-    if cluster is not None:
-        budget = cluster.share(budget[0]), cluster.threads
-        refusal = "a cluster reads and writes files; give paths."
-        if arrays or logits.opening() is None:
-            raise Unusable(refusal)
+    drawings = preview_paths(options["preview"], names, [*paths.values()], kept)
+    budget = _budget(options, cluster, not arrays and logits.opening() is not None)
     pictures = Results(drawings, kept, options["overwrite"])
     with pictures, logits:
         planned = _plan_operation(logits, names, options, asked, [*paths.values()])
@@ -87,23 +75,38 @@ def plan_run(
         for path in drawings:
             preview.check_size(path, operation.geometry.shape)
         meaning.check_numbers(logits.source, operation.geometry.axis, asked)
-        execute: Execute = partial(threads.run, workers=workers)
-        opening = logits.opening()
-        if cluster is not None and work is not None and opening is not None:
-            execute = partial(run_on_cluster, cluster, opening, work)
         yield Run(
             cache,
             operation,
             len(tiling) if prod(operation.geometry.shape) else 0,
             partial(_storing, cache, operation, tiling, workers),
-            execute,
+            _execution(cluster, logits, work, workers),
             work,
             arrays,
             progress=options["progress"],
-            finish=_drawing(pictures, drawings, style, operation.geometry.classes),
+            finish=drawing_of(pictures, drawings, style, operation.geometry.classes),
             account=options["account"],
             notes=tuple(notes),
         )
+
+
+def _budget(options: Labels, cluster: Cluster | None, on_files: bool) -> tuple[int, int]:
+    """Memory and threads of this process, or of each worker of a cluster."""
+    memory, workers = parse_memory(options["memory"]), workers_of(options["workers"])
+    if cluster is None:
+        return memory, workers
+    share = cluster.share(memory)
+    if not on_files:
+        raise Unusable("a cluster reads and writes files; give paths.")
+    return share, cluster.threads
+
+
+def _execution(cluster: Cluster | None, logits: Input, work: Work | None, workers: int) -> Execute:
+    """Who does the tiles: threads, or the workers of a cluster."""
+    opening = logits.opening()
+    if cluster is not None and work is not None and opening is not None:
+        return partial(run_on_cluster, cluster, opening, work)
+    return partial(threads.run, workers=workers)
 
 
 def _plan_operation(
@@ -200,44 +203,6 @@ def _storing(
         rules = image_rules.rules_of(source, operation, tiling, workers)
         operation = replace(operation, rules=rules)
     return Storing(source, operation, tiling, stages)
-
-
-def _previews(
-    given: str | os.PathLike[str] | None,
-    names: tuple[str, ...],
-    results: list[Path],
-    kept: list[Path],
-) -> list[Path]:
-    """The path of the preview, if there is to be one.
-
-    Raises
-    ------
-    Refused
-        Another suffix than .png, no labels to show, or the name of a result or an input.
-    """
-    if given is None:
-        return []
-    path = Path(given)
-    if path.suffix.lower() != ".png":
-        raise Refused(path, f"has the suffix {path.suffix!r}; a preview is a .png.")
-    if "labels" not in names:
-        raise Refused(path, "a preview shows the labels; add labels to --outputs.")
-    check_paths([*results, path], kept, True)
-    return [path]
-
-
-def _drawing(pictures: Results, paths: list[Path], style: Style, classes: int) -> Finish | None:
-    """What draws the preview when all labels are stored."""
-    if not paths:
-        return None
-    colours = palette(None, classes) if style.palette is None else style.palette
-
-    def draw(stages: dict[str, Stage], counts: Counts) -> None:
-        thin = preview.thin(stages["labels"])
-        picture = preview.draw(thin, colours, style.names, counts.areas)
-        preview.write_png(paths[0], pictures.create(paths[0]), picture)
-
-    return draw
 
 
 def _write(

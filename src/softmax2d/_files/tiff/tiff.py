@@ -347,9 +347,9 @@ def check_result(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look:
     if not _is_geotiff(look):
         check_palette(path, look)
     if _is_geotiff(look):
-        from softmax2d._files.tiff import geotiff
+        from softmax2d._files.tiff import geotiff_result
 
-        geotiff.check_result(path, shape, dtype, look)
+        geotiff_result.check_result(path, shape, dtype, look)
     elif look.cog:
         raise Refused(path, "a Cloud Optimized GeoTIFF needs a place in the world; the logits (or "
                             "--like) must be a GeoTIFF.")  # fmt: skip
@@ -364,9 +364,9 @@ def _is_geotiff(look: Look) -> bool:
 def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array, block by block."""
     if _is_geotiff(look):
-        from softmax2d._files.tiff import geotiff
+        from softmax2d._files.tiff import geotiff_result
 
-        geotiff.assemble(path, target, staged, look)
+        geotiff_result.assemble(path, target, staged, look)
         return
     shape, dtype = staged.shape, staged.dtype
     presented: dict[str, Any] = {"photometric": "minisblack"}
