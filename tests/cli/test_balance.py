@@ -225,6 +225,6 @@ def test_counts_of_a_folder_as_systems_leave_it(cli: Any, labels: Any) -> None:
     (folder / "__MACOSX").mkdir()
     code, told, err = cli("counts", folder, "--ignore-index", 255, "--classes", 3)
     assert (code, err) == (0, "") and f"{want.total} pixels in 3 images" in told
-    (folder / "notes.docx").write_bytes(b"no labels")
+    (folder / "more.bmp").write_bytes(b"no labels")
     code, _, err = cli("counts", folder, "--ignore-index", 255, "--classes", 3)
-    assert code == 2 and "notes.docx: has the unknown suffix '.docx'; known are .npy" in err
+    assert code == 2 and "more.bmp: has the unknown suffix '.bmp'; known are .npy" in err

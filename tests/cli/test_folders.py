@@ -214,3 +214,75 @@ def test_resume_counts_labels_again(cli: Any, folders: Any) -> None:
     )
     for _ in range(2):
         assert cli("evaluate", *args) == (0, "", "")
+
+
+def test_a_folder_may_have_any_name(cli: Any, folders: Any) -> None:
+    Path("z").rename("scores_v1.0")
+    Path("t").rename("truth.2024-05-01")
+    assert cli("segment", "scores_v1.0", "-o", "labels_v1.0", "--format", "png", "--quiet")[0] == 0
+    assert cli("evaluate", "labels_v1.0", "truth.2024-05-01", "--quiet") == (0, "", "")
+    assert cli("evaluate", "scores_v1.0/", "truth.2024-05-01/", "--quiet") == (0, "", "")
+    assert cli("counts", "truth.2024-05-01", "--quiet")[0] == 0
+    assert cli("calibrate", "scores_v1.0", "truth.2024-05-01", "-o", "c.json", "--quiet")[0] == 0
+    code, _, err = cli("segment", "scores_v1.0", "-o", "labels.bmp")
+    assert (code, "labels.bmp: names a file" in err) == (2, True)
+
+
+def test_what_other_programs_leave_is_no_file_of_a_folder(cli: Any, folders: Any) -> None:
+    names = (
+        *("im0.pkl", "dataset.json", "plans.json", "README", "notes.docx", "~$im0.npy", "im0.npy~"),
+        *("._im0.npy", ".DS_Store", "Icon\r", "im0.npy:Zone.Identifier", "im0.lnk", "im1.npy.tmp"),
+    )
+    for name in names:
+        Path("z", name).write_text("beside")
+        Path("t", name).write_text("beside")
+    assert cli("segment", "z", "-o", "out", "--quiet") == (0, "", "")
+    assert len([p for p in Path("out").iterdir() if "confidence" not in p.name]) == 3
+    assert cli("evaluate", "z", "t", "--quiet") == (0, "", "")
+    assert cli("counts", "t", "--quiet")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        ("z/im0.nii.gz", "z: has two files for im0: im0.nii.gz and im0.npy. Keep one kind"),
+        ("z/im3.npy", "z/im3.npy: has 5 classes; im0.npy has 4. Evaluate files of other classes"),
+    ],
+)
+def test_files_that_do_not_go_together(cli: Any, folders: Any, make: str, text: str) -> None:
+    np.save("five.npy", np.zeros((5, 20, 30), np.float32) + np.arange(5)[:, None, None])
+    Path("five.npy").rename(make)
+    Path("t/im3.png").write_bytes(Path("t/im0.png").read_bytes())
+    code, _, err = cli("evaluate", "z", "t")
+    if "two files" in text:
+        code, _, err = cli("segment", "z", "-o", "out")
+    assert (code, text in err) == (2, True), err
+
+
+def test_a_folder_without_files_says_what_it_holds(cli: Any, folders: Any) -> None:
+    Path("above").mkdir()
+    Path("z").rename("above/z")
+    code, _, err = cli("segment", "above", "-o", "out")
+    assert (code, err) == (
+        2,
+        "softmax2d: above: has no files of a format that is read; it holds z/.\n",
+    )
+    code, _, err = cli("counts", "above")
+    assert (code, "it holds z/." in err) == (2, True)
+
+
+def test_stores_are_no_folders(cli: Any, folders: Any) -> None:
+    zarr = pytest.importorskip("zarr")
+    zarr.save_array("plain", folders[0][0])
+    zarr.open_group("g.zarr", mode="w").create_array("0", data=folders[0][0])
+    code, _, err = cli("segment", "plain", "-o", "out.png")
+    assert (code, "plain: is a Zarr store without the suffix .zarr" in err) == (2, True)
+    code, _, err = cli("segment", "g.zarr/0", "-o", "out.png")
+    assert (code, "is a part of the store g.zarr; give that, and --key 0." in err) == (2, True)
+
+
+def test_formats_of_folders_are_those_of_files() -> None:
+    from softmax2d._files import formats
+    from softmax2d.cli import _paths
+
+    assert set(_paths._FORMATS) == set(formats._MODULES)

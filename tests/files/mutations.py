@@ -77,8 +77,11 @@ def _tensors(path):
     path.write_bytes(struct.pack("<Q", len(text)) + text + SMOOTH.tobytes())
 
 
-def _picture(path, **options):
-    PIL.Image.fromarray(LABELS * (40 if path.suffix == ".jpg" else 1)).save(path, **options)
+def _picture(path, palette=False):
+    image = PIL.Image.fromarray(LABELS * (40 if path.suffix == ".jpg" else 1))
+    if palette:
+        image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.save(path)
 
 
 GOOD = {
@@ -98,12 +101,14 @@ GOOD = {
     "tif deflate": ("in.tif", lambda p: _tiff(p, compression="zlib", rowsperstrip=5)),
     "tif lzw": ("in.tif", lambda p: _tiff(p, compression="lzw", predictor=True)),
     "tif zstd": ("in.tif", lambda p: _tiff(p, compression="zstd", tile=(16, 16))),
+    "tif packbits": ("in.tif", lambda p: _tiff(p, compression="packbits")),
     "tif tiled": ("in.tif", lambda p: _tiff(p, tile=(16, 16), byteorder=">")),
     "tif big": ("in.tif", lambda p: _tiff(p, bigtiff=True, compression="zlib")),
     "tif ome": ("in.ome.tif", lambda p: _tiff(p, ome=True, metadata={"axes": "CYX"})),
     "geotiff": ("in.tif", _geotiff),
     "geotiff deflate": ("in.tif", lambda p: _geotiff(p, compress="deflate", blockysize=5)),
     "geotiff lzw": ("in.tif", lambda p: _geotiff(p, compress="lzw", interleave="pixel")),
+    "geotiff zstd": ("in.tif", lambda p: _geotiff(p, compress="zstd", predictor=3)),
     "geotiff tiled": (
         "in.tif",
         lambda p: _geotiff(p, compress="deflate", tiled=True, blockxsize=16, blockysize=16),
@@ -116,8 +121,10 @@ GOOD = {
         "in.h5",
         lambda p: _hdf5(p, chunks=(3, 6, 16), compression="gzip", fletcher32=True),
     ),
+    "h5 lzf": ("in.h5", lambda p: _hdf5(p, chunks=(3, 6, 16), compression="lzf")),
     "safetensors": ("in.safetensors", _tensors),
     "png": ("in.png", _picture),
+    "png palette": ("in.png", lambda p: _picture(p, palette=True)),
     "jpg": ("in.jpg", _picture),
 }
 PICTURES = ("png", "jpg")

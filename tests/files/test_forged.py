@@ -152,3 +152,61 @@ def test_names_that_are_half_characters(tmp_path):
     with pytest.raises(SystemExit) as stop:
         app.main(["segment", str(source), "-o", str(out)])
     assert stop.value.code == 0
+
+
+def hdf5_of_lzf(path, data, **options):
+    """A file of one chunk."""
+    with h5py.File(path, "w") as file:
+        file.create_dataset("logits", data=data, chunks=data.shape, compression="lzf", **options)
+    return path
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_lzf_of_every_kind_of_token_is_read(tmp_path, shuffle):
+    rng = np.random.default_rng(0)
+    for data in (
+        np.zeros((3, 40, 50), np.float32),  # long runs
+        rng.integers(0, 3, (3, 40, 50)).astype(np.int16),  # short ones
+        rng.normal(size=(3, 40, 50)).astype(np.float32),  # stored as it is
+    ):
+        path = hdf5_of_lzf(tmp_path / "in.h5", data, shuffle=shuffle)
+        with open_any(path) as source:
+            assert np.array_equal(source.read(tuple(slice(0, n) for n in data.shape)), data)
+
+
+def test_lzf_that_decodes_to_another_size_is_refused(tmp_path):
+    """HDF5 gives what lies in memory for the rest, other numbers in every reading."""
+    path = hdf5_of_lzf(tmp_path / "in.h5", np.ones((3, 8, 8), np.float32))
+    with h5py.File(path, "r+") as file:
+        _, packed = file["logits"].id.read_direct_chunk((0, 0, 0))
+        for short in (packed[:-3], bytes([2, 1, 2, 3])):
+            file["logits"].id.write_direct_chunk((0, 0, 0), short)
+            file.flush()
+            with (
+                open_any(path) as source,
+                pytest.raises(Refused, match=r"logits at \(0, 0, 0\) is damaged: of another size"),
+            ):
+                source.read((slice(0, 3), slice(0, 8), slice(0, 8)))
+
+
+def test_hdf5_of_a_filter_that_is_not_read_names_the_way_on(tmp_path):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file.create_dataset("z", data=np.zeros((3, 8, 8), np.float32), scaleoffset=2)
+    text = r"z is encoded with filter 6, scale-offset, which is not read; .* \(h5repack -f GZIP=4"
+    with pytest.raises(Refused, match=text):
+        open_any(tmp_path / "in.h5")
+
+
+def test_palette_of_a_png_with_damaged_pixels(tmp_path):
+    """The palette is known from the header; the pixels are refused when they are read."""
+    image = pytest.importorskip("PIL.Image").fromarray(np.zeros((40, 50), np.uint8))
+    image.putpalette([1, 2, 3, 4, 5, 6])
+    path = tmp_path / "in.png"
+    image.save(path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 8] ^= 255
+    path.write_bytes(data)
+    with open_any(path) as source:
+        assert source.palette[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
+        with pytest.raises(Refused, match="is damaged: its rows"):
+            source.prepare()

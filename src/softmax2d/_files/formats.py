@@ -67,8 +67,12 @@ def format_of(path: Path, ability: str) -> ModuleType:
 
 
 def _check_store(path: Path) -> None:
-    """Refuse a folder inside a Zarr store, and name the store and the key."""
+    """Refuse a folder inside a Zarr store, naming store and key, or a store of another suffix."""
     for above in pathlib.Path(path).parents if os.path.isdir(path) else ():
         if above.suffix.lower() == ".zarr":
             key = pathlib.Path(path).relative_to(above).as_posix()
             raise Refused(path, f"is a part of the store {above}; give that, and --key {key}.")
+    if any(
+        os.path.isfile(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zarray")
+    ):
+        raise Refused(path, "is a Zarr store without the suffix .zarr; rename it or link to it.")

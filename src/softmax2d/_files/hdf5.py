@@ -23,7 +23,9 @@ from softmax2d._files.zarr.coordinates import space_of
 
 _BLOCK = 1 << 24  # bytes written at a time
 _CHUNK = 1 << 20  # bytes of a chunk of a result, roughly
-_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 32000: "lzf"}
+_SHUFFLE, _LZF = 2, 32000
+_FILTERS = {1: "deflate", _SHUFFLE: "shuffle", 3: "fletcher32", 4: "szip", _LZF: "lzf"}
+_OTHERS = {5: "nbit", 6: "scale-offset", 32001: "Blosc", 32004: "LZ4", 32013: "ZFP", 32015: "zstd"}
 _LISTED = 8
 _MOST = 1 << 18  # values of a coordinate
 _SAID = ("crs_wkt", "spatial_ref", "units", "axis", "standard_name", "long_name")
@@ -91,6 +93,7 @@ class Hdf5Source(Source):
         found = self._dataset
         self.shape, self.dtype = found.shape, found.dtype
         self.chunks = found.chunks
+        self._filters = _filters_of(found)
         self.axes = axis_names(found)
         self.class_axis = class_axis_of(self.axes)
         self.meaning = meaning_in(found.attrs)
@@ -128,12 +131,29 @@ class Hdf5Source(Source):
                 # HDF5 reads what lies beyond the end of a file as zeros.
                 if known.byte_offset + known.size > os.fstat(self._number).st_size:
                     raise Failed(self.path, "was truncated while it was read.")
+                self._check_size(at, known)
             elif not self._fill:
                 raise Refused(
                     self.path,
                     f"the chunk of {self._dataset.name} at {at} is missing; "
                     "--missing-as-fill takes such as the fill value.",
                 )
+
+    def _check_size(self, at: tuple[int, ...], known: Any) -> None:
+        """Refuse a chunk that decodes to another size, of filters that do not say so.
+
+        HDF5 takes what lies in memory for the bytes that are missing.
+        """
+        size = prod(self.chunks or ()) * self.dtype.itemsize
+        used = [f for i, f in enumerate(self._filters) if not known.filter_mask >> i & 1]
+        found = size
+        if not used or set(used) == {_SHUFFLE}:
+            found = known.size
+        elif used[-1] == _LZF:
+            found = _lzf_size(self._dataset.id.read_direct_chunk(at)[1])
+        if found != size:
+            name = self._dataset.name
+            raise Refused(self.path, f"the chunk of {name} at {at} is damaged: of another size.")
 
     def close(self) -> None:
         """Close the file."""
@@ -215,12 +235,38 @@ def _choose(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
         raise Refused(path, f"{name} holds {found.dtype}; numbers of 8 to 64 bits are needed.")
     if found.is_virtual or found.external:
         raise Refused(path, f"{name} lies in other files, which are not opened.")
-    made = found.id.get_create_plist()
-    for number in range(made.get_nfilters()):
-        code = made.get_filter(number)[0]
+    for code in _filters_of(found):
         if code not in _FILTERS:
-            raise Refused(path, f"{name} is encoded with filter {code}, which is not read.")
+            what = f"filter {code}" + (f", {_OTHERS[code]}" if code in _OTHERS else "")
+            cause = f"{name} is encoded with {what}, which is not read; store it with gzip"
+            raise Refused(path, f"{cause} (h5repack -f GZIP=4 IN.h5 OUT.h5).")
     return found
+
+
+def _filters_of(dataset: Any) -> list[int]:
+    """Return the codes of a dataset's filters, in the order in which they encode."""
+    made = dataset.id.get_create_plist()
+    return [int(made.get_filter(number)[0]) for number in range(made.get_nfilters())]
+
+
+def _lzf_size(packed: bytes) -> int:
+    """Return how many bytes a stream of LZF decodes to; -1 of one that ends inside a token.
+
+    A token is a run of 1 to 32 literal bytes, or a length, in three bits or eight more, with a
+    distance.
+    """
+    at, size, end = 0, 0, len(packed)
+    while at < end:
+        control = packed[at]
+        if control < 32:
+            at, size = at + control + 2, size + control + 1
+            continue
+        length = control >> 5
+        if length == 7:
+            at += 1
+            length += packed[at] if at < end else 0
+        at, size = at + 2, size + length + 2
+    return size if at == end else -1
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:

@@ -98,8 +98,12 @@ def _numbers(image: Any) -> Array:
 
 
 def _palette(image: Any) -> tuple[Array | None, tuple[int, ...]]:
-    """Return the colours of the numbers, and the numbers whose colour is transparent."""
-    colours = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+    """Return the colours of the numbers, and the numbers whose colour is transparent.
+
+    From the header alone: Pillow's getpalette decodes all pixels first.
+    """
+    held = b"" if image.palette is None else bytes(image.palette.getdata()[1])
+    colours = np.frombuffer(held[: len(held) // 3 * 3], np.uint8).reshape(-1, 3)
     clear = image.info.get("transparency", b"")
     clear = [clear] if isinstance(clear, int) else [i for i, a in enumerate(clear) if a == 0]
     return (colours, tuple(clear)) if len(colours) else (None, ())

@@ -66,7 +66,8 @@ class _Folder:
     def __init__(self, source: Path, name: str, params: dict[str, Any]) -> None:
         self._name, self._params, self._source = name, params, source
         self._out: Path = params["out"]
-        if self._out.suffix and not self._out.is_dir():
+        names_file = _paths.is_format(self._out) or self._out.suffix.lower() in _PICTURES
+        if names_file and not self._out.is_dir():
             what = f"{name.upper()} is a folder, and so is OUT: give a name without a suffix"
             raise Refused(self._out, f"names a file; {what}, and --format.")
         if self._out.exists() and not self._out.is_dir():
@@ -77,8 +78,6 @@ class _Folder:
         if "calibration" in params:
             _values.take_map(dict(params))  # what is wrong with it is wrong with every file
         self._files = _paths.by_stem(source, scores=name == "logits")
-        if not self._files:
-            raise Refused(source, "has no files.")
         form = self._format = params.pop("folder_format")
         self._to = {
             stem: self._out / f"{stem}{_result_suffix(path, form)}"

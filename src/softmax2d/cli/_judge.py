@@ -12,7 +12,15 @@ import click
 from softmax2d.cli import _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import input_line, interpolated, say_notes
-from softmax2d.stream import Results, Summary, Unusable, evaluate_files, evaluate_label_files
+from softmax2d.cli._results import quantity
+from softmax2d.stream import (
+    Refused,
+    Results,
+    Summary,
+    Unusable,
+    evaluate_files,
+    evaluate_label_files,
+)
 
 _LISTED = 30
 # Options of label maps; all others of the command are about scores, and with their defaults.
@@ -96,8 +104,13 @@ def judge_scores(
             label = f"evaluate {number + 1}/{len(logits)}" if several else "evaluate"
             with _values.option_words(_WORDS), Progress(label, quiet) as progress:
                 own = rest | {"progress": progress, "account": accounts.append}
-                found = found + evaluate_files(*pair, names=names, **own)
+                one = evaluate_files(*pair, names=names, **own)
             say_notes(accounts[-1])
+            if accounts[-1].classes != accounts[0].classes:
+                has = f"has {quantity(accounts[-1].classes, 'class')}; {logits[0].name} has"
+                cause = f"{has} {accounts[0].classes}. Evaluate files of other classes apart."
+                raise Refused(pair[0], cause)
+            found = found + one
             _check_count(count, accounts[-1].classes)
         if several and report is not None:
             title = f"{named[0].name} and {named[1].name}"

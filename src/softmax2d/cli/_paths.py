@@ -11,12 +11,22 @@ import click
 
 from softmax2d.stream import Failed, Refused
 
+# Of what lies beside pictures and arrays, of systems, editors and other programs: never read.
 _BESIDE = (
-    ".aux", ".clr", ".csv", ".db", ".ini", ".j2w", ".jgw", ".json", ".md", ".ovr", ".pgw", ".pkl",
-    ".prj", ".qml", ".tfw", ".tfwx", ".txt", ".wld", ".xml",
+    "", ".aux", ".bak", ".cfg", ".clr", ".crdownload", ".csv", ".db", ".docx", ".html",
+    ".identifier", ".ini", ".ipynb", ".j2w", ".jgw", ".jpgw", ".json", ".lnk", ".lock", ".log",
+    ".md", ".ovr", ".part", ".pdf", ".pgw", ".pickle", ".pkl", ".pngw", ".pptx", ".prj", ".py",
+    ".qml", ".rst", ".sh", ".tfw", ".tfwx", ".tmp", ".toml", ".txt", ".url", ".wld", ".xlsx",
+    ".xml", ".yaml", ".yml",
 )  # fmt: skip
 _OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx")
+_STORES = ("zarr.json", ".zgroup", ".zarray")  # of Zarr, 3 and 2
+_LISTED = 3
 _SECOND = ("confidence", "margin", "entropy", "top_probs", "preview")
+_FORMATS = (
+    ".npy", ".npz", ".zarr", ".tif", ".tiff", ".nii", ".nii.gz", ".h5", ".hdf5", ".safetensors",
+    ".png", ".jpg", ".jpeg", ".webp",
+)  # fmt: skip
 _FLOATS = ("confidence", "margin", "entropy")
 _CLASSWISE = ("probs", "logits")
 
@@ -59,17 +69,38 @@ def check_apart(results: Iterable[Path | None], held: Path | None) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder of files, and no store such as .zarr."""
-    return path.is_dir() and not path.suffix
+    """Whether it is a folder of files, whatever its name, and no Zarr store or a part of one."""
+    if not path.is_dir() or path.suffix.lower() == ".zarr":
+        return False
+    return not any(os.path.lexists(path / name) for name in _STORES)
 
 
-def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, in order; hidden files and those of file managers left out."""
+def is_format(path: Path) -> bool:
+    """Whether the name says a format that is read or written."""
+    return suffix_of(path).lower() in _FORMATS
+
+
+def _is_beside(path: Path) -> bool:
+    """Whether it is no file that a folder is given for, by its name."""
+    name = path.name.lower()
+    left = name in _OF_SYSTEMS or name.startswith((".", "~$")) or name.endswith("~")
+    return left or suffix_of(path).lower() in _BESIDE
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder, in order."""
     try:
-        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        return [path for path in names if path.name.lower() not in _OF_SYSTEMS]
+        return sorted(folder.iterdir())
     except OSError as error:
         raise Failed(folder, f"{error.strerror or error}.") from error
+
+
+def _no_files(folder: Path) -> Refused:
+    """The refusal of a folder without files, with what it holds instead."""
+    names = [path.name + "/" * is_folder(path) for path in _inside(folder)]
+    listed = ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+    held = f" of a format that is read; it holds {listed}" if names else ""
+    return Refused(folder, f"has no files{held}.")
 
 
 def files_of(paths: Sequence[Path]) -> list[Path]:
@@ -78,19 +109,19 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         inside = _labels_in(path) if is_folder(path) else [path]
         if not inside:
-            raise Refused(path, "has no files.")
+            raise _no_files(path)
         found += inside
     return found
 
 
 def _labels_in(folder: Path) -> list[Path]:
     """The label files in a folder, or saved counts where there is nothing else."""
-    every = _visible(folder)
+    every = [path for path in _inside(folder) if not path.name.startswith(".")]
     stems = {path.name.removesuffix(suffix_of(path)): path for path in every}
     found = [
         path
         for path in every
-        if suffix_of(path).lower() not in _BESIDE
+        if not _is_beside(path)
         and not is_folder(path)
         and not _is_second(path.name.removesuffix(suffix_of(path)), stems)
     ]
@@ -98,18 +129,23 @@ def _labels_in(folder: Path) -> list[Path]:
 
 
 def by_stem(folder: Path, scores: bool = False) -> dict[str, Path]:
-    """The files of a folder by their names without suffix; what lies beside pictures left out.
+    """The files of a folder by their names without suffix; what lies beside them left out.
 
     nnU-Net writes case.npz and case.pkl beside the labels: ``scores`` asks for the former.
+
+    Raises
+    ------
+    Refused
+        No files, or two of one stem.
     """
     found: dict[str, Path] = {}
-    every = _visible(folder)
+    every = _inside(folder)
     exported = {path.stem for path in every if path.suffix == ".pkl"}
     exported &= {path.stem for path in every if path.suffix == ".npz"}
     for path in every:
-        suffix = suffix_of(path)
-        if is_folder(path) or suffix.lower() in _BESIDE:
+        if _is_beside(path) or is_folder(path):
             continue
+        suffix = suffix_of(path)
         stem = path.name.removesuffix(suffix)
         if stem in exported and stem in found and ".npz" in (suffix, found[stem].suffix):
             if (suffix == ".npz") == scores:
@@ -119,6 +155,8 @@ def by_stem(folder: Path, scores: bool = False) -> dict[str, Path]:
             both = f"has two files for {stem}: {found[stem].name} and {path.name}"
             raise Refused(folder, f"{both}. Keep one kind there, and the other elsewhere.")
         found[stem] = path
+    if not found:
+        raise _no_files(folder)
     return {s: path for s, path in found.items() if not _is_second(s, found)}
 
 
@@ -147,8 +185,6 @@ def pairs_of(logits: Path, truth: Path, scores: bool = True) -> tuple[Any, Any, 
     if not all(kinds):
         raise Refused(truth if kinds[0] else logits, "is a file; LOGITS and TRUTH are two folders.")
     found, labels = by_stem(logits, scores), by_stem(truth)
-    if not found:
-        raise Refused(logits, "has no files.")
     if missing := [path for stem, path in found.items() if stem not in labels]:
         folder = click.format_filename(truth)
         raise Refused(missing[0], f"has no file of that stem in {folder}.")
