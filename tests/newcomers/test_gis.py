@@ -199,6 +199,16 @@ def test_cloud_optimised(folder: Path, shell: Shell) -> None:
 
 def test_mistakes_lead_on(photo: Any, shell: Shell, refusal: Callable[[str], str]) -> None:
     shell("softmax2d predict rgb.onnx ortho.tif -o labels.tif --quiet")
+    Path("rgb.pt").write_bytes(b"weights")
+    assert "give an .onnx file: torch.onnx.export writes one, and softmax2d.stream" in refusal(
+        "softmax2d predict rgb.pt ortho.tif -o labels2.tif"
+    )
+    assert refusal("softmax2d predict ortho.tif rgb.onnx -o labels2.tif").endswith(
+        " A network comes first: softmax2d predict MODEL IMAGE.\n"
+    )
+    assert "labels2: has no suffix; known are .npy," in refusal(
+        "softmax2d predict rgb.onnx ortho.tif -o labels2"
+    )
     assert "exists; add --overwrite to replace it" in refusal(
         "softmax2d predict rgb.onnx ortho.tif -o labels.tif"
     )

@@ -153,9 +153,9 @@ def test_mistakes_lead_on(case: Case, refusal: Callable[[str], str]) -> None:
     assert "a PNG holds one image of rows × columns; got 12 × 20 × 24" in refusal(
         f"softmax2d segment case.npz {like} -o labels.png"
     )
-    assert "has the unknown suffix '.pkl'; known are .npy, .npz," in refusal(
-        f"softmax2d segment case.pkl {like} -o labels.nii.gz"
-    )
+    text = refusal(f"softmax2d segment case.pkl {like} -o labels.nii.gz")
+    assert "has the unknown suffix '.pkl'; known are .npy, .npz," in text
+    assert text.endswith(" No pickle is opened: save the array with numpy.save.\n")
     assert "is a label map, int16 of shape (12, 20, 24): one number a pixel" in refusal(
         "softmax2d segment case_0000.nii.gz -o labels.nii.gz"
     )

@@ -47,6 +47,12 @@ _MODULES = {
     ".webp": "png",
 }
 
+_PICKLED = " No pickle is opened: save the array with numpy.save."
+_WAYS = {  # what else such a file may be used for
+    ".onnx": " A network comes first: softmax2d predict MODEL IMAGE.",
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".pkl", ".pickle"), _PICKLED),
+}
+
 
 def format_of(path: Path, ability: str) -> ModuleType:
     """Return the module of a path's suffix, if it has the function ``ability``."""
@@ -58,7 +64,9 @@ def format_of(path: Path, ability: str) -> ModuleType:
             with open_regular(path):
                 pass
         known = ", ".join(_MODULES)
-        raise Refused(path, f"has the unknown suffix {suffix!r}; known are {known}.")
+        what = f"has the unknown suffix {suffix!r}" if suffix else "has no suffix"
+        way = _WAYS.get(suffix, "") if ability == "open_source" else ""
+        raise Refused(path, f"{what}; known are {known}.{way}")
     found = import_module(f"softmax2d._files.{module}")
     if not hasattr(found, ability):
         kind = "read" if ability == "open_source" else "written"

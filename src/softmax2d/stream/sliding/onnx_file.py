@@ -32,7 +32,8 @@ def load_onnx(path: Any, output: Any) -> Network:
         No usable model, or one of other inputs; several outputs of which none is named.
     """
     if os.path.splitext(path)[1].lower() != ".onnx":
-        raise Refused(path, "is no model; give an .onnx file.")
+        way = "torch.onnx.export writes one, and softmax2d.stream.predict takes the network itself"
+        raise Refused(path, f"is no model; give an .onnx file: {way}.")
     known = [os.stat(name) for name in _files_of(path)]
     identity: dict[str, Any] = {
         "model_bytes": [k.st_size for k in known],
