@@ -343,11 +343,41 @@ def test_control_points(tmp_path):
     logits = tif(tmp_path / "z.tif", Z, gcps=points, **place)
     double = TRUTH.repeat(2, 0).repeat(2, 1)
     evaluate_files(logits, tif(tmp_path / "a.tif", double, gcps=fine[::-1], **place))
-    evaluate_files(logits, tif(tmp_path / "b.tif", TRUTH))  # which has no such points
+    bare = {"transform": None, "crs": None}
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        evaluate_files(logits, tif(tmp_path / "b.tif", TRUTH, **bare))  # which has no place
     elsewhere = tif(tmp_path / "c.tif", TRUTH, gcps=moved, **place)
-    with pytest.raises(Refused, match=r"c\.tif: has other ground control points than .*z\.tif: .*"
+    with pytest.raises(Refused, match=r"c\.tif: lies elsewhere than .*z\.tif: .*"
                                       r"4 ground control points, 40 × 50 pixels"):  # fmt: skip
         evaluate_files(logits, elsewhere)
+
+
+def test_control_points_on_a_grid_beside_a_transform(tmp_path):
+    corners = [(0, 0), (0, 50), (40, 0), (40, 50), (20, 25)]
+    points = [GroundControlPoint(r, c, *(NORTH @ (c, r))) for r, c in corners]
+    logits = tif(tmp_path / "z.tif", Z, None, gcps=points)
+    known = evaluate_files(logits, tif(tmp_path / "t.tif", TRUTH))
+    assert known.accuracy == (Z.argmax(0) == TRUTH).mean()
+    south = tif(tmp_path / "s.tif", TRUTH[::-1], flipped(NORTH, True, False))
+    assert evaluate_files(logits, south) == known
+    assert (
+        evaluate_files(
+            tif(tmp_path / "y.tif", Z), tif(tmp_path / "u.tif", TRUTH, None, gcps=points[:3])
+        )
+        == known
+    )
+    assert evaluate_files(logits, tmp_path / "u.tif") == known  # other points of the same grid
+    away = tif(tmp_path / "a.tif", TRUTH, NORTH @ Affine.translation(100, 0))
+    with pytest.raises(Refused, match=r"a\.tif: lies elsewhere than .*z\.tif: .*5 ground control"):
+        evaluate_files(logits, away)
+    with pytest.raises(Refused, match=r"a\.tif: is in another coordinate system"):
+        evaluate_files(logits, tif(tmp_path / "a.tif", TRUTH, crs="EPSG:32733"))
+    points[4] = GroundControlPoint(20, 25, *(NORTH @ (29, 20)))  # no grid
+    bent = tif(tmp_path / "b.tif", Z, None, gcps=points)
+    text = r"t\.tif: has a transform, which cannot be compared with .*b\.tif: .*--ignore-place"
+    with pytest.raises(Refused, match=text):
+        evaluate_files(bent, tmp_path / "t.tif")
+    assert evaluate_files(bent, tmp_path / "t.tif", ignore_place=True) == known
 
 
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
@@ -368,7 +398,9 @@ def test_rational_polynomials(tmp_path):
     evaluate_files(logits, tif(tmp_path / "a.tif", FINE, rpcs=told(FINE.shape), **place))
     near = told(TRUTH.shape, row=20.4)
     evaluate_files(logits, tif(tmp_path / "b.tif", TRUTH, rpcs=near, **place))
-    evaluate_files(logits, tif(tmp_path / "c.tif", TRUTH))
+    evaluate_files(logits, tif(tmp_path / "c.tif", TRUTH, **place))
+    with pytest.raises(Refused, match=r"c\.tif: has a transform, which cannot be compared with"):
+        evaluate_files(logits, tif(tmp_path / "c.tif", TRUTH))
     words = "rational polynomials about longitude and latitude 13.0, 45.0, 40 × 50 pixels"
     for name, other in (("d", {"row": 21.0}), ("e", {"latitude": 45.1})):
         away = tif(tmp_path / f"{name}.tif", TRUTH, rpcs=told(TRUTH.shape, **other), **place)

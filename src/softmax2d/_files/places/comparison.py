@@ -20,6 +20,9 @@ from softmax2d._files.places.systems import same_system
 from softmax2d._files.source.coordinates import transform_of
 from softmax2d._files.source.presentation import NOWHERE, Space
 
+_WORDS = {
+    "points": "ground control points", "grid": "a transform", "rpcs": "rational polynomials",
+}  # fmt: skip
 _FLAT_DET = 1e-9  # the volume of a pixel by the product of its sides: below this it is none
 
 
@@ -37,15 +40,31 @@ def relate(moving: Space | None, fixed: Space | None) -> Relation | None:
         return relate_sizes(moving, fixed)
     if moving.kind == "zarr":
         return relate_coordinates(moving, fixed)
+    return _relate_stated(moving, fixed)
+
+
+def _relate_stated(moving: Space, fixed: Space) -> Relation | None:
+    """Compare transforms, affines, control points and polynomials, each with its own kind."""
     how, other = _told_by(moving), _told_by(fixed)
-    if how is None or how != other:
+    if {how, other} == {"points", "grid"}:
+        moving, fixed = _as_grid(moving), _as_grid(fixed)
+        how, other = _told_by(moving), _told_by(fixed)
+    if how is None or other is None:
         return None
+    if how != other:
+        known = all(s.fields.get("crs") or s.fields.get("rpcs") for s in (moving, fixed))
+        return Relation(f"has {_WORDS[how]}, which cannot be compared with") if known else None
     if how == "rpcs":
         return _relate_polynomials(moving, fixed)
     system, own = moving.fields.get("crs"), fixed.fields.get("crs")
     if system and own and not same_system(system, own):
         return Relation("is in another coordinate system than")
-    return _relate_points(moving, fixed) if how == "points" else _relate_grids(moving, fixed)
+    if how == "grid":
+        return _relate_grids(moving, fixed)
+    found = _relate_points(moving, fixed)
+    if found.apart is None:
+        return found
+    return _relate_grids(_as_grid(moving), _as_grid(fixed)) or found
 
 
 def _as_raster(space: Space) -> Space:
@@ -63,6 +82,21 @@ def _told_by(space: Space) -> str | None:
     if _grid_of(space) is not None:
         return "grid"
     return "rpcs" if space.fields.get("rpcs") else None
+
+
+def _as_grid(space: Space) -> Space:
+    """Return control points as the grid on which they lie; others as they are."""
+    points = np.array(space.fields.get("points") or np.empty((0, 5)), np.float64)
+    pixels = np.column_stack([points[:, 1], points[:, 0], np.ones(len(points))])
+    if len(points) < 3 or np.linalg.matrix_rank(pixels) < 3:
+        return space
+    fit = np.linalg.lstsq(pixels, points[:, 2:4], rcond=None)[0].T
+    known = {"transform": fit.ravel().tolist(), "points": []}
+    found = Space(space.kind, space.size, {**space.fields, **known})
+    if _grid_of(found) is None:
+        return space
+    away = np.linalg.solve(fit[:, :2], points[:, 2:4].T - fit @ pixels.T)
+    return found if float(abs(away).max()) <= HALF else space
 
 
 _Grid = tuple[NDArray[np.float64], NDArray[np.float64]]
