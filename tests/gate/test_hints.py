@@ -272,3 +272,26 @@ def test_shapes_of_files(tmp_path: pathlib.Path) -> None:
         text = said(evaluate_files, tmp_path / "z.npy", tmp_path / "t.npy", axis=1)
         assert "need labels of shape (2, 4, 6), or of another size. " in text
         assert text.endswith(way)
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "way"),
+    [
+        (T, T[:, None], "got shape (2, 1, 4, 6) and dtype int64. Pass target[:, 0]."),
+        (T[..., None], T, "Pass labels[..., 0]."),
+        (T, T[0][None], "Labels of the target's size come from the scores: softmax2d.segment(…, s"),
+        (T, T.swapaxes(1, 2), "If axes are exchanged, transpose one of them."),
+        (T > 0, T, "Class indices are integers: pass labels.astype('uint8')."),
+        (T, T > 0, "Class indices are integers: pass target.astype('uint8')."),
+        (T, T * 1.0, "Whole numbers stored as floats: pass target.astype('int64')."),
+        (Z, T, "Class scores are compared by softmax2d.evaluate."),
+        ("labels.png", T, "or use softmax2d.stream.evaluate_label_files."),
+    ],
+)
+def test_label_maps(labels: Any, target: Any, way: str) -> None:
+    assert way in said(s2d.evaluate_labels, labels, target)
+
+
+def test_counts_of_what_is_no_integer() -> None:
+    assert said(class_counts, T > 0).endswith("pass labels.astype('uint8').")
+    assert said(class_counts, T * 1.0).endswith("pass labels.astype('int64').")

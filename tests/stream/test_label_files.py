@@ -186,3 +186,27 @@ def test_refusals(labels: Any, target: Any, options: dict[str, Any], message: st
 )
 def test_what_a_file_holds(array: Any, labels: bool, tmp_path: Path) -> None:
     assert stream.holds_labels(write(tmp_path / "a.npy", array), TRUTH) == labels
+
+
+def test_255_is_a_class_where_another_piece_has_larger_ones(tmp_path: Path) -> None:
+    labels = np.zeros((1200, 1300), np.uint16)
+    labels[0, 0] = 255
+    truth = labels.copy()
+    truth[-1, -1] = 300
+    paths = write(tmp_path / "a.npy", labels), write(tmp_path / "b.npy", truth)
+    want = s2d.evaluate_labels(labels, truth)
+    for memory in ("2MB", "512MB"):
+        assert stream.evaluate_label_files(*paths, memory=memory) == want
+    both = stream.evaluate_label_files([paths[0], paths[0]], [paths[0], paths[1]])
+    assert (both.classes, both.images) == (301, 2)
+    for pair in ((paths[0], paths[0]), ([paths[0]] * 2, [paths[0]] * 2)):
+        with pytest.raises(stream.Refused, match=r"a\.npy: must be a class; got 255 at \(0, 0\)"):
+            stream.evaluate_label_files(*pair)
+
+
+def test_masks_and_negative_labels_name_the_way_on() -> None:
+    mask = (TRUTH > 1).astype(np.uint8)
+    with pytest.raises(stream.Refused, match="In a mask of 0 and 255 it is class 1: store 255 as"):
+        stream.evaluate_label_files(mask, mask * 255)
+    with pytest.raises(stream.Refused, match="got -1 at .* Give nodata=-1 "):
+        stream.evaluate_label_files(LABELS.astype(np.int8) - 1, TRUTH)

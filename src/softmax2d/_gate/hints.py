@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_FILES = {"segment": "segment_file", "softmax2d": "softmax2d_file", "evaluate": "evaluate_files"}
+_FILES = {
+    "segment": "segment_file",
+    "softmax2d": "softmax2d_file",
+    "evaluate": "evaluate_files",
+    "evaluate_labels": "evaluate_label_files",
+}
 INTEGERS = " Class indices are integers: pass target.astype('uint8'), or target.long() of a tensor."
 _COLOURS = 3, 4  # channels of a picture
 _SHOWN = 5  # values or names that a message lists
@@ -104,6 +109,28 @@ def of_kind(given: Any, wanted: tuple[int, ...]) -> str:
     if given.dtype.kind not in "fb" or given.shape != wanted:
         return ""
     return INTEGERS
+
+
+def of_indices(given: Any, name: str) -> str:
+    """What to pass in the place of labels, without logits beside them, that are no integers."""
+    if given.dtype.kind == "b":
+        return f" Class indices are integers: pass {name}.astype('uint8')."
+    if given.dtype.kind != "f":
+        return ""
+    return f" Whole numbers stored as floats: pass {name}.astype('int64')."
+
+
+def of_label_maps(labels: tuple[int, ...], target: tuple[int, ...]) -> str:
+    """What to pass in the place of two label maps of different shapes."""
+    for name, given, wanted in (("target", target, labels), ("labels", labels, target)):
+        for d, n in enumerate(given):
+            if n == 1 and given[:d] + given[d + 1 :] == wanted:
+                return f" Pass {name}{_index(d, len(given))}."
+    if len(labels) == len(target) and sorted(labels) == sorted(target):
+        return " If axes are exchanged, transpose one of them."
+    if len(labels) == len(target):
+        return " Labels of the target's size come from the scores: softmax2d.segment(…, size=)."
+    return ""
 
 
 def _set_to(ignore: int) -> str:

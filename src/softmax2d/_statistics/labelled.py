@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d._exact_sums import ExactSum
-from softmax2d._gate import arrays, checks, losses, targets
+from softmax2d._gate import arrays, checks, hints, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._statistics.evaluate import whole_up_to
@@ -45,6 +45,7 @@ class Allowed(NamedTuple):
     classes: int | None  # None: one more than the largest in either
     ignore: int | None  # the truth of pixels that count nowhere
     nodata: int | None = None  # the label of pixels that count nowhere
+    more: bool = False  # without classes: whether other arrays may show that 255 is a class
 
     @classmethod
     def of(cls, where: str, classes: Any, ignore_index: Any) -> Allowed:
@@ -95,7 +96,7 @@ def count_pairs(labels: Array, truth: Array, allowed: Allowed) -> Pairs:
     classes = allowed.classes
     if classes is None:
         classes = min(_classes_in(labels, truth, allowed), MOST_UNSAID)
-        if classes == _UNKNOWN + 1:
+        if classes == _UNKNOWN + 1 and not allowed.more:
             classes = _UNKNOWN  # 255 is the last class, or says that there is none: no option does
     confusion = np.zeros((classes, classes), np.int64)
     one, two = (
@@ -121,11 +122,13 @@ def _bad(name: str, array: Array, at: int, classes: int, allowed: Allowed) -> Ba
     ways = []
     if truth and ignore is None:
         ways.append(f"ignore_index={value} (--ignore-index {value}) to leave such pixels out")
-    elif not truth and value in (_UNKNOWN, ignore) and allowed.nodata is None:
+    elif not truth and (value in (_UNKNOWN, ignore) or value < 0) and allowed.nodata is None:
         ways.append(f"nodata={value} (--nodata {value}) of a file, to leave such pixels out")
     if value >= classes and allowed.classes is None and value < MOST_CLASSES:
         ways.append(f"classes={value + 1} (--classes {value + 1}) if it is a class")
     hint = f" Give {', or '.join(ways)}." if ways else ""
+    if value == _UNKNOWN and ((array == 0) | (array == value)).all():
+        hint += f" In a mask of 0 and {value} it is class 1: store {value} as 1."
     return BadLabel(name, place, f"must be {limit}; got {value} at {{place}}.{hint}")
 
 
@@ -145,9 +148,9 @@ def statistics_of(pairs: Pairs, occurs: Array, images: int, classes: int) -> Sta
 def _indices(where: str, name: str, value: Any) -> Array:
     array = arrays.as_array(where, name, value, "255")
     if array.dtype.kind not in "iu":
-        hint = ""
+        hint = hints.of_indices(array, name)
         if name == "labels" and array.dtype.kind == "f":
-            hint = " Class scores are compared by softmax2d.evaluate."
+            hint = f" Class scores are compared by softmax2d.evaluate.{hint}"
         raise TypeError(
             f"{where}: {name} must be integer class indices; got {describe(array)}.{hint}"
         )
@@ -216,7 +219,10 @@ def evaluate_labels(
     dims = checks.whole(where, "spatial_dims", spatial_dims)
     if dims not in (1, 2, 3):
         raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
-    checks.same_shape(where, ("labels", given), ("target", truth))
+    if given.shape != truth.shape:
+        way = hints.of_label_maps(given.shape, truth.shape)
+        cause = f"target must have the shape of labels, {given.shape}; got {describe(truth)}."
+        raise ValueError(f"{where}: {cause}{way}")
     try:
         pairs = count_pairs(given, truth, allowed)
     except BadLabel as bad:

@@ -17,7 +17,7 @@ from softmax2d._errors import Refused
 from softmax2d._files.source.boxes import boxes
 from softmax2d._files.source.labels import check_labels, leave_out, read_labels
 from softmax2d._files.source.source import Mask, Source
-from softmax2d._gate import arrays, checks, losses, targets
+from softmax2d._gate import arrays, checks, hints, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._pictures.classes import read_names
@@ -185,6 +185,7 @@ def _of_array(name: str, labels: Any, asked: _Request) -> _Part:
     if array.dtype.kind not in "iu":
         raise TypeError(
             f"class_counts: {name} must be integer class indices; got {describe(array)}."
+            f"{hints.of_indices(array, name)}"
         )
     batch = max(0, array.ndim - asked.spatial_dims)
     images = _Images(asked, prod(array.shape[batch:]))

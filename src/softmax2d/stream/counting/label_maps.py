@@ -23,6 +23,7 @@ from softmax2d.stream.recovery.journal import Record
 
 _PIXEL = 40  # bytes of a pixel while it is counted: both maps as read and as the core takes them
 _VOLUME = 3
+_UNSURE = 256  # classes, of which the last may be the mark of none
 
 
 class Tally:
@@ -33,6 +34,16 @@ class Tally:
         self._occurs, self._images = np.zeros(0, np.int64), 0
         self._open: dict[object, tuple[Array, int]] = {}
         self._lock = threading.Lock()
+        self._doubt: Refused | None = None
+
+    def doubt(self, cause: Refused) -> None:
+        """Keep what is to be said if no piece has a class above 255."""
+        self._doubt = self._doubt or cause
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether that was asked."""
+        return self._doubt is not None
 
     def add(self, image: object, found: Pairs, pixels: int, whole: int) -> None:
         """Add a piece of ``pixels`` of an image of ``whole`` pixels."""
@@ -48,8 +59,16 @@ class Tally:
             self._images += 1
 
     def statistics(self, least: int) -> Statistics:
-        """The statistics of all images, of at least ``least`` classes."""
+        """The statistics of all images, of at least ``least`` classes.
+
+        Raises
+        ------
+        Refused
+            255 is the largest number of all: a class, or the mark of none.
+        """
         pairs = self.pairs or Pairs(np.zeros((1, 1), np.int64), 0, 0)
+        if self._doubt is not None and len(pairs.confusion) == _UNSURE:
+            raise self._doubt
         classes = max(least, len(pairs.confusion))
         return statistics_of(pairs, self._occurs, self._images, classes)
 
@@ -111,8 +130,24 @@ class LabelMaps:
         truth, ignore = leave_out(*read_labels(self.truth, box), self.allowed.ignore)
         labels, lacking = read_labels(self.labels, box)
         labels, nodata = leave_out(labels, lacking, self.allowed.nodata)
+        allowed = self.allowed._replace(ignore=ignore, nodata=nodata)
+        more = max(self.labels.dtype.itemsize, self.truth.dtype.itemsize) > 1
+        found = self._pairs(labels, truth, allowed._replace(more=more), box)
+        unsure = more and allowed.classes is None and len(found.confusion) == _UNSURE
+        if unsure and not self.tally.doubtful:
+            self._ask(labels, truth, allowed, box)
+        return found
+
+    def _ask(self, labels: Array, truth: Array, allowed: Allowed, box: Box) -> None:
+        """Keep the refusal of 255 for the end: other pieces may have larger classes."""
         try:
-            return count_pairs(labels, truth, Allowed(self.allowed.classes, ignore, nodata))
+            self._pairs(labels, truth, allowed, box)
+        except Refused as cause:
+            self.tally.doubt(cause)
+
+    def _pairs(self, labels: Array, truth: Array, allowed: Allowed, box: Box) -> Pairs:
+        try:
+            return count_pairs(labels, truth, allowed)
         except BadLabel as bad:
             place = tuple(s.start + i for s, i in zip(box, bad.place, strict=True))
             path = self.truth.path if bad.name == "target" else self.labels.path
