@@ -59,6 +59,23 @@ def _absent(name: str, own: list[str]) -> str:
     return f"{text}: it is {where}. Write `from {module} import {name}`."
 
 
+def find_in_torch(name: str) -> Any:
+    """Say what in ``softmax2d.torch`` is like a name of PyTorch, for its ``__getattr__``.
+
+    Raises
+    ------
+    AttributeError, ImportError
+        Always: the module holds all its names.
+    """
+    place = "softmax2d.torch"
+    near = [] if name.startswith("_") else get_close_matches(name, _published("torch"), n=2)
+    text = f"{place} has no name {name!r}"
+    if near:
+        text += f". Did you mean {' or '.join(f'{place}.{each}' for each in near)}?"
+    imported = sys._getframe(1).f_code.co_name == "_handle_fromlist"  # noqa: SLF001
+    raise ImportError(text, name=place) if imported and near else AttributeError(text)
+
+
 def find(name: str) -> Any:
     """The module of that name, for ``softmax2d.__getattr__``.
 

@@ -67,9 +67,9 @@ def test_whole_loop(batch: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     net = network()
     criterion = s2t.CrossEntropy2d(weight=weight, ignore_index=255)
     region = s2t.DiceLoss2d(ignore_index=255)
-    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.02)
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         optimiser.zero_grad()
         logits = net(image)
         loss = criterion(logits, target) + region(logits, target)
@@ -144,6 +144,10 @@ def test_mistakes_lead_on(batch: tuple[Tensor, Tensor]) -> None:
         with pytest.raises((TypeError, ValueError)) as caught:
             criterion(*given)
         assert str(caught.value).endswith(words), str(caught.value)
+    with pytest.raises(AttributeError, match=r"Did you mean softmax2d\.torch\.CrossEntropy2d or"):
+        _ = s2t.CrossEntropyLoss  # type: ignore[attr-defined]
+    with pytest.raises(ImportError, match=r"Did you mean softmax2d\.torch\.DiceLoss2d"):
+        exec("from softmax2d.torch import DiceLoss")  # as it is typed
     with pytest.raises(ValueError, match=r"If 255 marks pixels without a class, pass ignore_index"):
         s2t.CrossEntropy2d()(logits, target)
     with pytest.raises(TypeError, match=r"Use softmax2d\.torch\.evaluate, or pass logits\.detach"):

@@ -11,6 +11,8 @@ autocast. Installed with ``pip install ".[torch]"`` in a clone.
 1.0986
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
@@ -93,3 +95,6 @@ __all__ = [
     "tversky_loss2d",
     "tversky_loss2d_with_grad",
 ]
+
+if not _TYPE_CHECKING:  # type checkers would take any name for one that is found here
+    from softmax2d._names import find_in_torch as __getattr__  # noqa: F401
