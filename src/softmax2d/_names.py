@@ -1,4 +1,4 @@
-"""Names beside those that ``softmax2d`` holds: modules, loaded when first touched, and theirs."""
+"""Modules that load when first touched, and the names in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _is_module(name: str) -> bool:
     return name.isidentifier() and name[0] != "_" and any(path.is_file() for path in paths)
 
 
-def _published(name: str) -> list[str]:
+def _names_in(name: str) -> list[str]:
     """What a module lists in ``__all__``, read without importing it."""
     path = _FOLDER / name / "__init__.py"
     path = path if path.exists() else _FOLDER / f"{name}.py"
@@ -36,10 +36,10 @@ def _published(name: str) -> list[str]:
 
 
 def _places(name: str, own: list[str]) -> Iterator[str]:
-    """Dotted places of a name, or of those that look like it."""
+    """Dotted places of a name, or of names that look like it."""
     beside = modules()
     known = [("softmax2d", each) for each in (*own, *beside)]
-    known += [(f"softmax2d.{module}", each) for module in beside for each in _published(module)]
+    known += [(f"softmax2d.{module}", each) for module in beside for each in _names_in(module)]
     exact = [f"{place}.{each}" for place, each in known if each == name]
     yield from exact
     if not exact:
@@ -68,7 +68,7 @@ def find_in_torch(name: str) -> Any:
         Always: the module holds all its names.
     """
     place = "softmax2d.torch"
-    near = [] if name.startswith("_") else get_close_matches(name, _published("torch"), n=2)
+    near = [] if name.startswith("_") else get_close_matches(name, _names_in("torch"), n=2)
     text = f"{place} has no name {name!r}"
     if near:
         text += f". Did you mean {' or '.join(f'{place}.{each}' for each in near)}?"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, failing, require, words_of
-from softmax2d._files.source.attributes import axis_names, said_of
+from softmax2d._files.source.attributes import axis_names, statements_of
 from softmax2d._files.source.bombs import refuse_bomb
 from softmax2d._files.source.presentation import Look, Space, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource
@@ -97,7 +97,7 @@ class Hdf5Source(Source):
         self.axes = axis_names(found)
         self.class_axis = class_axis_of(self.axes)
         self.meaning = meaning_in(found.attrs)
-        self.said = said_of(found, self.path)
+        self.said = statements_of(found, self.path)
         self.space = _space(found, self.axes, self.class_axis)
         size = prod(self.shape) * self.dtype.itemsize
         held = found.id.get_storage_size()

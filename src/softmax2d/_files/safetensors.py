@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from softmax2d._errors import Path, Refused, failing
-from softmax2d._files.source.attributes import RESULTS, Said, read_attributes
+from softmax2d._files.source.attributes import RESULTS, Statements, read_attributes
 from softmax2d._files.source.presentation import Look, meaning_in, meaning_of
 from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import choose_name, open_regular
@@ -64,8 +64,8 @@ def _header(path: Path, number: int, size: int) -> tuple[dict[str, Any], int]:
         )
     except (ValueError, RecursionError):
         found = None
-    told = found.get("__metadata__", {}) if isinstance(found, dict) else None
-    texts = isinstance(told, dict) and all(isinstance(v, str) for v in told.values())
+    stated = found.get("__metadata__", {}) if isinstance(found, dict) else None
+    texts = isinstance(stated, dict) and all(isinstance(v, str) for v in stated.values())
     if not isinstance(found, dict) or not texts:
         raise Refused(path, "is damaged: its header cannot be read.")
     return found, 8 + length
@@ -133,18 +133,18 @@ def open_source(path: Path, key: str | None, *, fill: bool = False) -> Source:  
             raise Refused(path, "is damaged: a tensor's shape and place do not agree.")
         _check_places(path, header, size - start)
         source = RawSource(path, os.dup(number), start + first, shape, dtype)
-    told = header.get("__metadata__")
-    told = told if isinstance(told, dict) else {}
-    source.meaning = meaning_in(told)
-    return interpret(source, _said(told, name, dtype))
+    stated = header.get("__metadata__")
+    stated = stated if isinstance(stated, dict) else {}
+    source.meaning = meaning_in(stated)
+    return interpret(source, _statements(stated, name, dtype))
 
 
-def _said(told: dict[str, Any], name: str, dtype: np.dtype[Any]) -> Said:
+def _statements(stated: dict[str, Any], name: str, dtype: np.dtype[Any]) -> Statements:
     """Return what the metadata say, all of them texts; those of numbers only of our results."""
-    given: dict[str, Any] = {"class_names": told.get(_NAMES), "what": name}
+    given: dict[str, Any] = {"class_names": stated.get(_NAMES), "what": name}
     for field in ("nodata", "scale"):
         with suppress(ValueError, TypeError):
-            given[field] = float(told[field]) if name in RESULTS and field in told else None
+            given[field] = float(stated[field]) if name in RESULTS and field in stated else None
     return read_attributes({k: v for k, v in given.items() if v is not None}, dtype=dtype)
 
 
@@ -158,17 +158,17 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     """Write the complete file ``target`` from a staged array."""
     size = prod(staged.shape) * staged.dtype.itemsize
     code = "BF16" if staged.dtype.name == "bfloat16" else _CODES[staged.dtype]
-    told: dict[str, str] = {}
+    stated: dict[str, str] = {}
     if look.names is not None:
-        told[_NAMES] = "\n".join(look.names)
+        stated[_NAMES] = "\n".join(look.names)
     for name, value in (("nodata", look.nodata), ("scale", look.scale)):
         if value is not None and value == value:  # NaN says itself that there is nothing
-            told[name] = repr(value)
+            stated[name] = repr(value)
     meaning = meaning_of(look)
     if meaning is not None and look.scale is None:  # numbers that a factor makes so are none
-        told["meaning"] = meaning
+        stated["meaning"] = meaning
     entry = {"dtype": code, "shape": list(staged.shape), "data_offsets": [0, size]}
-    header = json.dumps(({"__metadata__": told} if told else {}) | {look.what: entry}).encode()
+    header = json.dumps(({"__metadata__": stated} if stated else {}) | {look.what: entry}).encode()
     header += b" " * (-len(header) % 8)
     with failing(path), open(target, "wb") as file:
         file.write(struct.pack("<Q", len(header)) + header)

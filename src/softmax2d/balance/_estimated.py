@@ -84,9 +84,9 @@ class EstimatedPrior(Reported, Saved):
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
-        told = f"{len(self.warnings)} warnings" if self.warnings else "no warnings"
+        words = f"{len(self.warnings)} warnings" if self.warnings else "no warnings"
         shares = np.array2string(self.prior, precision=4, threshold=12, separator=", ")
-        return f"EstimatedPrior({shares}, {state}, {self.passes} passes, {told})"
+        return f"EstimatedPrior({shares}, {state}, {self.passes} passes, {words})"
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:

@@ -99,10 +99,10 @@ class TunedBias(Reported, Saved):
         return list(self.names or map(str, range(len(self.bias))))
 
     def __repr__(self) -> str:
-        told = self.goal.describe(self.class_names)
+        stated = self.goal.describe(self.class_names)
         scores = f"{self.goal.score(self.before):.4g} -> {self.goal.score(self.after):.4g}"
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
-        return f"TunedBias(goal={told!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
+        return f"TunedBias(goal={stated!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""

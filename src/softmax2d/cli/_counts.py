@@ -96,12 +96,12 @@ def weights(
     Exit codes: as of `softmax2d counts`.
     """
     _paths.check_json(out)
-    text = _plain_counts.written(labels)
+    text = _plain_counts.is_text(labels)
     files = [] if text else _paths.files_of(labels)
     results = Results([] if out is None else [out], files, overwrite, report=report)
     plain = _plain_counts.of_text(labels[0].name) if text else _plain_counts.of_files(files, **rest)
     with passes("weights", quiet):
-        found = _named(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
+        found = _name_classes(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
     made = _results.plainly(
         lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
     )
@@ -133,7 +133,7 @@ def _count(labels: list[Path], classes: str | None, **asked: Any) -> ClassCounts
     return found
 
 
-def _named(pixels: Any, names: Any, classes: str | None) -> ClassCounts:
+def _name_classes(pixels: Any, names: Any, classes: str | None) -> ClassCounts:
     """Plain counts with names of the classes, those of --classes before those of the file."""
 
     def make() -> ClassCounts:

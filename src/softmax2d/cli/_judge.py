@@ -11,7 +11,7 @@ import click
 
 from softmax2d.cli import _values
 from softmax2d.cli._progress import Progress
-from softmax2d.cli._report import input_line, interpolated, say_notes
+from softmax2d.cli._report import input_line, say_notes, say_sizes
 from softmax2d.cli._results import quantity
 from softmax2d.stream import (
     Refused,
@@ -121,14 +121,14 @@ def judge_scores(
     line = input_line(logits[0], accounts[0])
     if several:
         line = f"{click.format_filename(named[0])}: {len(logits)} files, {found.classes} classes"
-        line += _resampled(accounts)
+        line += _say_sizes(accounts)
     click.echo(line)
     _say(found, accounts[0].names, named[1], report, started)
 
 
-def _resampled(accounts: list[Summary]) -> str:
+def _say_sizes(accounts: list[Summary]) -> str:
     """Words on how the scores of many files came to the sizes of their truth."""
-    words = {interpolated(account) for account in accounts}
+    words = {say_sizes(account) for account in accounts}
     if len(words) == 1:
         return words.pop()
     return ", interpolated to the truth's sizes"

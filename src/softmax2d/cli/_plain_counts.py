@@ -20,7 +20,7 @@ _MOST = 4096  # a longer row of numbers is no counts of classes
 _NUMBERS = re.compile(r"\s*\d+(\s*,\s*\d+)+\s*,?\s*", re.ASCII)
 
 
-def written(given: Sequence[Path]) -> bool:
+def is_text(given: Sequence[Path]) -> bool:
     """Whether the only argument is counts itself, as 100,20,5, and no file."""
     return len(given) == 1 and bool(_NUMBERS.fullmatch(str(given[0]))) and not given[0].exists()
 

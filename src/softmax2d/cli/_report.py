@@ -38,10 +38,10 @@ def input_line(logits: Path, found: Summary) -> str:
     name = click.format_filename(logits)
     what = found.dtype if found.input in (None, "logits") else f"{found.dtype} {found.input}"
     start = f"{name}: {quantity(found.classes, 'class')}, {size} pixels"
-    return f"{start}{interpolated(found)}, {what}"
+    return f"{start}{say_sizes(found)}, {what}"
 
 
-def interpolated(found: Summary) -> str:
+def say_sizes(found: Summary) -> str:
     """Words on the sizes from and to which logits were interpolated; empty where they were not."""
     if found.source_shape == found.shape:
         return ""

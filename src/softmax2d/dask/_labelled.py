@@ -56,9 +56,9 @@ def _without_grids(known: Any) -> Any:
     """Coordinates of moved pixels without the transform that a grid mapping says besides."""
     for name, values in known.coords.items():
         if OF_GRIDS & {*values.attrs}:
-            told = {key: value for key, value in values.attrs.items() if key not in OF_GRIDS}
+            kept = {key: value for key, value in values.attrs.items() if key not in OF_GRIDS}
             known = known.assign_coords({name: values.variable.copy()})
-            known[name].attrs = told
+            known[name].attrs = kept
     return known
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._files.source.attributes import said_of
+from softmax2d._files.source.attributes import statements_of
 from softmax2d._files.source.labels import leave_out, whole_labels
 from softmax2d._files.source.source import convert_nodata, equal
 from softmax2d._files.views.scaled import distinct_dtype, scale_values
@@ -33,7 +33,7 @@ def meant(where: str, name: str, frame: Any, *, labels: bool = False) -> Meant:
     array, dtype = frame.data, np.dtype(frame.dtype)
     if dtype.kind not in "fiu" and dtype.name != "bfloat16":
         return Meant(array)  # refused later, or true and false
-    said = said_of(frame, f"{where}: {name}")
+    said = statements_of(frame, f"{where}: {name}")
     if said.bits_of is not None:
         dtype, array = said.bits_of, array.view(said.bits_of)
     stored = () if said.nodata is None else (said.nodata, *said.missing)
@@ -45,13 +45,13 @@ def meant(where: str, name: str, frame: Any, *, labels: bool = False) -> Meant:
         to = distinct_dtype(dtype, factor, offset)
         shape = np.broadcast_shapes(np.shape(factor), np.shape(offset))
         empties = [scale_values(np.broadcast_to(v, shape), factor, offset, to) for v in held]
-        array = _scaled(array, factor, offset, to)
+        array = _scale(array, factor, offset, to)
     if labels and said.nan_is_nodata:
         empties.append(np.float64(np.nan))
     return Meant(array, tuple(empties))
 
 
-def _scaled(array: Any, factor: Any, offset: Any, dtype: Any) -> Any:
+def _scale(array: Any, factor: Any, offset: Any, dtype: Any) -> Any:
     """``array`` times ``factor`` plus ``offset``, as lazy as it was."""
     if not isinstance(array, da.Array):
         return scale_values(np.asarray(array), factor, offset, dtype)

@@ -57,11 +57,11 @@ def evaluation(
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
 
-    def held(classes: int, workers: int) -> int:
+    def bytes_of(classes: int, workers: int) -> int:
         rules = image_rules.histogram_bytes(decode, classes, workers)
         return counts_bytes(bins, classes, workers) + rules
 
-    plan, workers = plan_of(logits, truth, counted=held, **how)
+    plan, workers = plan_of(logits, truth, counted=bytes_of, **how)
     meaning.check_numbers(logits.source, plan.geometry.axis, how["asked"])
     return counting_of(plan, temperature, bias, bins), workers
 
@@ -181,7 +181,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             job = job_of(counting, logits.opening(), truth.opening(), mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, threads_asked), decode)
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
-        counting = image_rules.decoded(counting, decode, mapped["bins"], workers)
+        counting = image_rules.decode_labels(counting, decode, mapped["bins"], workers)
         run = _Counting(counting, workers, held, cluster, job, options["progress"], names)
         with results:
             found = run(account, options["account"])

@@ -28,7 +28,7 @@ def relate_coordinates(moving: Space, fixed: Space) -> Relation:
 
     Axes of the same names belong together in whatever order.
     """
-    held, own = _named(moving), _named(fixed)
+    held, own = _coordinates_of(moving), _coordinates_of(fixed)
     count = len(fixed.size)
     axes = tuple(range(count))
     names = [one["name"] if one else "" for one in held]
@@ -51,7 +51,7 @@ def relate_coordinates(moving: Space, fixed: Space) -> Relation:
     return Relation(None, axes, tuple(flips), tuple(edges), size, fixed.size)
 
 
-def _named(space: Space) -> list[Coordinate | None]:
+def _coordinates_of(space: Space) -> list[Coordinate | None]:
     """Return the coordinate of each axis, if it has one."""
     each = {one["axis"]: one for one in space.fields.get("coordinates", ())}
     return [each.get(d - len(space.size)) for d in range(len(space.size))]

@@ -45,10 +45,10 @@ def relate(moving: Space | None, fixed: Space | None) -> Relation | None:
 
 def _relate_stated(moving: Space, fixed: Space) -> Relation | None:
     """Compare transforms, affines, control points and polynomials, each with its own kind."""
-    how, other = _told_by(moving), _told_by(fixed)
+    how, other = _kind_of(moving), _kind_of(fixed)
     if {how, other} == {"points", "grid"}:
         moving, fixed = _as_grid(moving), _as_grid(fixed)
-        how, other = _told_by(moving), _told_by(fixed)
+        how, other = _kind_of(moving), _kind_of(fixed)
     if how is None or other is None:
         return None
     if how != other:
@@ -75,7 +75,7 @@ def _as_raster(space: Space) -> Space:
     return Space("geotiff", space.size[-2:], {"crs": None, "transform": transform})
 
 
-def _told_by(space: Space) -> str | None:
+def _kind_of(space: Space) -> str | None:
     """Return which fields say a place: control points, a grid, or rational polynomials."""
     if space.fields.get("points"):
         return "points"

@@ -43,7 +43,7 @@ OF_GRIDS = frozenset(("transform", "GeoTransform", "res", "bounds", "geotransfor
 
 
 @dataclass(frozen=True)
-class Said:
+class Statements:
     """What attributes say; the defaults are what their absence means."""
 
     factor: Any = 1.0  # of stored numbers, or one a band: shape (C, 1, 1)
@@ -101,7 +101,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = None) -> Said:
+def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = None) -> Statements:
     """Return what attributes say of the numbers of an array.
 
     Parameters
@@ -127,7 +127,7 @@ def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = 
         known = [_with_sign(value, bits_of) for value in known]
     if factor is None and dtype == np.uint8 and given.get("what") in _OURS:
         factor = number_in(given.get("scale"))
-    return Said(
+    return Statements(
         1.0 if factor is None else factor,
         0.0 if offset is None else offset,
         known[0] if known else None,
@@ -165,7 +165,7 @@ def _fills(given: Mapping[str, Any], fill: Any) -> list[float | None]:
     return [first, *_numbers_in(given.get("missing_value")), *bands]
 
 
-def said_of(held: Any, path: Path = "array") -> Said:
+def statements_of(held: Any, path: Path = "array") -> Statements:
     """Return what an array object says: a zarr.Array, h5py.Dataset, DataArray or the like.
 
     Raises
@@ -177,7 +177,7 @@ def said_of(held: Any, path: Path = "array") -> Said:
         return _of_netcdf(held, path)
     given: Any = getattr(held, "attrs", None)
     if not isinstance(given, Mapping) and not hasattr(given, "keys"):
-        return Said()
+        return Statements()
     name = getattr(held, "name", None)  # of our HDF5 results: what they are
     what = name.rpartition("/")[2] if isinstance(name, str) else None
     given = ChainMap(given, {"what": what})
@@ -194,7 +194,7 @@ def said_of(held: Any, path: Path = "array") -> Said:
     return said
 
 
-def _of_encoding(said: Said, encoding: Mapping[str, Any], dtype: np.dtype[Any]) -> Said:
+def _of_encoding(said: Statements, encoding: Mapping[str, Any], dtype: np.dtype[Any]) -> Statements:
     """Return what is said of numbers that xarray has decoded: a factor no more, and NaN.
 
     Numbers for no data have become NaN in floats; of integers nothing was decoded.
@@ -221,7 +221,7 @@ def _is_whole(dtype: Any) -> bool:
         return False
 
 
-def _of_bands(given: Mapping[str, Any], said: Said, held: Any, path: Path) -> Said:
+def _of_bands(given: Mapping[str, Any], said: Statements, held: Any, path: Path) -> Statements:
     """Return what is said with GDAL's factor and offset of each band, where CF's are missing."""
     if "scale_factor" in given or "add_offset" in given:
         return said
@@ -237,12 +237,12 @@ def _of_bands(given: Mapping[str, Any], said: Said, held: Any, path: Path) -> Sa
     return replace(said, factor=found["scales"], offset=found["offsets"])
 
 
-def _of_netcdf(held: Any, path: Path) -> Said:
+def _of_netcdf(held: Any, path: Path) -> Statements:
     """Return what a variable of netCDF4 says, if it gives the numbers as they are stored."""
     given = {name: held.getncattr(name) for name in held.ncattrs()}
     said = read_attributes(given, dtype=np.dtype(held.dtype))
     decodes = getattr(held, "scale", False) or getattr(held, "mask", False)
-    if decodes and said != replace(Said(), names=said.names):
+    if decodes and said != replace(Statements(), names=said.names):
         cause = "decodes factors and masks itself; call its set_auto_maskandscale(False) first"
         raise Refused(path, f"{cause}, and what its attributes say is applied here.")
     return said

@@ -119,7 +119,7 @@ class GeoSource(Source):
 
     def _check(self, box: Box, found: Array) -> None:
         """Refuse damaged blocks that GDAL decoded nonetheless."""
-        for segment in self._segments.touched(*box):
+        for segment in self._segments.numbers_in(*box):
             start, count = int(self._starts[segment]), int(self._counts[segment])
             if not count:  # no data
                 continue
@@ -181,11 +181,11 @@ def _resolution(tags: dict[str, str]) -> dict[str, Any]:
 
 def _names(file: Any) -> tuple[str, ...] | None:
     try:
-        told, described = file.tags().get(NAMES), file.descriptions
+        stated, described = file.tags().get(NAMES), file.descriptions
     except UnicodeDecodeError:  # Latin-1 of older programs
         return None
-    if told:
-        return tuple(told.split("\n"))
+    if stated:
+        return tuple(stated.split("\n"))
     if file.count > 1 and all(described):
         return tuple(described)
     return None

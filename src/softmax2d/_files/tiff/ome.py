@@ -86,21 +86,21 @@ def description(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], look: 
     sizes = dict.fromkeys("XYCZT", 1) | dict(zip(axes, shape, strict=True))
     order = "XY" + "".join(a for a in axes[::-1] if a in "CZT")
     order += "".join(a for a in "CZT" if a not in order)
-    told = {"ID": "Pixels:0", "DimensionOrder": order, "Type": _TYPES[dtype.name]}
-    told |= {f"Size{a}": str(n) for a, n in sizes.items()}
+    stated = {"ID": "Pixels:0", "DimensionOrder": order, "Type": _TYPES[dtype.name]}
+    stated |= {f"Size{a}": str(n) for a, n in sizes.items()}
     if look.space is not None and look.space.kind == "ome":
         fields = look.space.fields
         own = [a for a in axes if a in _SPATIAL][-len(look.space.size) :]
         for a, size, unit in zip(own, fields["spacing"], fields["units"], strict=True):
             if size is not None:
-                told |= {f"PhysicalSize{a}": repr(float(size)), f"PhysicalSize{a}Unit": unit}
+                stated |= {f"PhysicalSize{a}": repr(float(size)), f"PhysicalSize{a}Unit": unit}
     names = look.names if look.class_axis is not None and look.what == "probs" else None
     channels = "".join(
         f'<Channel ID="Channel:0:{i}" SamplesPerPixel="1"'
         + (f" Name={quoteattr(names[i])}" if names else "") + "/>"
         for i in range(sizes["C"])
     )  # fmt: skip
-    pixels = " ".join(f"{name}={quoteattr(value)}" for name, value in told.items())
+    pixels = " ".join(f"{name}={quoteattr(value)}" for name, value in stated.items())
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{_ORIGIN}" Creator="softmax2d">'
         f'<Image ID="Image:0" Name={quoteattr(look.what)}><Pixels {pixels}>{channels}'

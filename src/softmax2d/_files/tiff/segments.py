@@ -65,7 +65,7 @@ class Segments:
         self._sums = self._codec in _DEFLATE and plain
         self._known: set[tuple[int, int]] = set()
 
-    def touched(self, bands: slice, rows: slice, columns: slice) -> Iterator[int]:
+    def numbers_in(self, bands: slice, rows: slice, columns: slice) -> Iterator[int]:
         """The strips or tiles that a box of samples touches."""
         for plane in range(bands.start, bands.stop) if self._planes > 1 else range(1):
             for i in _numbers(rows, self._rows):

@@ -116,10 +116,10 @@ class TiffSource(Source):
             page = self._pages()[number]
             if page is None:
                 raise ValueError(f"page {number} is missing")
-        for segment in self._touched(box):
+        for segment in self._segments_in(box):
             self._decode(number, segment, page, found, box)
 
-    def _touched(self, box: Box) -> list[int]:
+    def _segments_in(self, box: Box) -> list[int]:
         """Return the strips or tiles that a box of a page touches."""
         plane = self._plane()
         rows, columns = self._cut
@@ -370,11 +370,11 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
         return
     shape, dtype = staged.shape, staged.dtype
     presented: dict[str, Any] = {"photometric": "minisblack"}
-    told = ome.description(path, shape, dtype, look)
+    stated = ome.description(path, shape, dtype, look)
     about: dict[str, Any] = resolution.tags_of(shape, dtype, look)
-    if told is not None:
+    if stated is not None:
         kept = {n: v for n, v in about.items() if n.startswith("resolution")}
-        about = {**kept, "description": told.encode(), "metadata": None}
+        about = {**kept, "description": stated.encode(), "metadata": None}
     if look.palette is not None:
         colours = np.zeros((3, 1 << (8 * dtype.itemsize)), np.uint16)
         colours[:, : len(look.palette)] = np.asarray(look.palette).T.astype(np.uint16) * 257

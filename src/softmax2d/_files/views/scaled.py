@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._files.source.attributes import Said
+from softmax2d._files.source.attributes import Statements
 from softmax2d._files.source.source import Array, Box, Mask, Source, convert_nodata
 from softmax2d._files.views.view import View
 
@@ -122,7 +122,7 @@ def scale_source(stored: Source, factor: Any = 1.0, offset: Any = 0.0) -> Source
     return ScaledSource(stored, factor, offset)
 
 
-def interpret(source: Source, said: Said) -> Source:
+def interpret(source: Source, said: Statements) -> Source:
     """Set what attributes say of a source, and return it with its numbers scaled."""
     source.nodata, source.missing, source.nan_is_nodata = (
         said.nodata, said.missing, said.nan_is_nodata,

@@ -70,7 +70,7 @@ def _is_array(folder: str) -> bool:
     )
 
 
-def _described(folder: str) -> tuple[Any, Any, dict[str, Any]]:
+def _read_statements(folder: str) -> tuple[Any, Any, dict[str, Any]]:
     """Return the shape, the names of the axes and the attributes of an array, as they are said."""
     root = os.path.realpath(folder)
     if has_file(folder, "zarr.json"):
@@ -88,7 +88,7 @@ def _described(folder: str) -> tuple[Any, Any, dict[str, Any]]:
 
 def _is_coordinate(folder: str, name: str) -> bool:
     """Return whether an array is what xarray calls a coordinate: of its own axis, or one number."""
-    shape, names, _ = _described(folder)
+    shape, names, _ = _read_statements(folder)
     return shape == [] or (isinstance(shape, list) and len(shape) == 1 and names == [name])
 
 
@@ -96,7 +96,7 @@ def _without_auxiliary(root: str, names: list[str]) -> list[str]:
     """Leave out the arrays that others name as their coordinates, bounds or grid mapping."""
     used: set[str] = set()
     for name in names:
-        attributes = _described(os.path.join(root, *name.split("/")))[2]
+        attributes = _read_statements(os.path.join(root, *name.split("/")))[2]
         for kind in ("coordinates", "bounds", "grid_mapping"):
             used.update(str(attributes.get(kind, "")).split())
     kept = [name for name in names if name.rpartition("/")[2] not in used]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._errors import Path, Refused
-from softmax2d._files.source.attributes import Said, read_attributes
+from softmax2d._files.source.attributes import Statements, read_attributes
 from softmax2d._files.zarr.chunks import Packing
 from softmax2d._files.zarr.groups import STORES, find_array, has_file, read_json
 
@@ -38,7 +38,7 @@ class Metadata:
     separator: str  # between the numbers of a chunk's name
     prefix: str  # before them
     axes: tuple[str, ...] | None
-    said: Said  # of the numbers: factor, offset, no data; names of the classes
+    said: Statements  # of the numbers: factor, offset, no data; names of the classes
     bare: int | None  # bytes of every chunk's file, where nothing shrinks them
     direct: bool  # whether those bytes are the numbers, in C order and the array's byte order
     zstd: bool  # whether they are such numbers packed by zstd

@@ -85,7 +85,7 @@ class Decoded(Mapped):
         return replace(found, statistics=statistics)
 
 
-def decoded(counting: Evaluation, decode: str, bins: int, workers: int) -> Evaluation:
+def decode_labels(counting: Evaluation, decode: str, bins: int, workers: int) -> Evaluation:
     """The same evaluation with labels decoded image by image; reads the logits once for that."""
     if decode == "argmax":
         return counting

@@ -14,7 +14,7 @@ import numpy as np
 from softmax2d._errors import Unusable
 from softmax2d._files.formats import format_of
 from softmax2d._files.places.labelled import space_of_array
-from softmax2d._files.source.attributes import describe_axes, said_of
+from softmax2d._files.source.attributes import describe_axes, statements_of
 from softmax2d._files.source.source import ArraySource, Source
 from softmax2d._files.views.scaled import interpret
 from softmax2d._gate.arrays import as_array
@@ -77,7 +77,7 @@ def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Sour
     found = _MappedSource(held, name) if name and mapped else ArraySource(held)
     describe_axes(found)
     found.space = space_of_array(held, found.class_axis)
-    return interpret(found, said_of(held, found.path))
+    return interpret(found, statements_of(held, found.path))
 
 
 def file_of_array(held: Any) -> str | None:

@@ -290,9 +290,9 @@ def look(source: Source, axis: int | None, absent: float | None) -> Iterator[Arr
             rows = rows[:, ~_rows(lacking, axis).any(0)]
         yield rows
         with np.errstate(invalid="ignore"):  # NaN of the kind that signals, in damaged files
-            told = rows.shape[0] > 1 and telling(rows).shape[1] >= LEAST
+            enough = rows.shape[0] > 1 and telling(rows).shape[1] >= LEAST
         step = source.step or step_of(rows)
-        if told and source.dtype.kind not in "iu" and looks_like(rows, 0, step) is None:
+        if enough and source.dtype.kind not in "iu" and looks_like(rows, 0, step) is None:
             return
 
 

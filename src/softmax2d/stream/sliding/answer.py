@@ -223,7 +223,7 @@ def ask(scorer: Scorer, shape: tuple[int, ...]) -> Array:
         raise Unusable(f"{_of(network.where)}{text}") from error
 
 
-def _returned(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+def _shape_from(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape that an empty window gives; None where the network fails on it."""
     try:
         return scorer.raw(np.zeros(shape, np.float32)).shape
@@ -233,7 +233,7 @@ def _returned(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 def _cells_of(scorer: Scorer, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The cells of an empty window; None where there are none."""
-    found = _returned(scorer, shape)
+    found = _shape_from(scorer, shape)
     if found is None or len(found) != len(shape):
         return None
     return found[1:-1] if scorer.gives_last else found[2:]
@@ -305,7 +305,7 @@ def _gives_last_at_another(scorer: Scorer, channels: int) -> bool | None:
     *others, end = scorer.window
     for length in (2 * end, end + 32):
         window = (*others, length)
-        shape = _returned(scorer, (1, channels, *window))
+        shape = _shape_from(scorer, (1, channels, *window))
         if shape is None or len(shape) != len(window) + 2:
             continue
         ways = [_strides(window, s) for s in (shape[2:], shape[1:-1])]

@@ -39,7 +39,7 @@ def choose_bands(
     depth = plain.depth(image)
     alpha = image.alpha if axis is not None and image.alpha is not None else None
     if bands is not None:
-        picked = _picked(bands, depth, image)
+        picked = _indices_of(bands, depth, image)
         if takes is not None and len(picked) != takes:
             named = f"{len(picked)} band{'s' if len(picked) > 1 else ''}"
             raise Refused(image.path, f"{where} takes {_count(takes)}; bands= (--bands) names "
@@ -85,7 +85,7 @@ def _mismatch(depth: int, takes: int, alpha: int | None, palette: bool, where: s
     return f"{text}. Name {takes} of them, counted from 1, as in --bands {some} (bands=)."
 
 
-def _picked(bands: Any, depth: int, image: Source) -> tuple[int, ...]:
+def _indices_of(bands: Any, depth: int, image: Source) -> tuple[int, ...]:
     """Band numbers from 1 as indices."""
     listed = [bands] if isinstance(bands, int | np.integer) else bands
     known = isinstance(listed, Sequence | np.ndarray) and not isinstance(listed, str)

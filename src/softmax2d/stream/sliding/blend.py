@@ -208,7 +208,7 @@ class Blend:
 
     def pixels_without_data(self, box: Box) -> Array | None:
         """A mask of the pixels in ``box`` without data; None if none can be."""
-        return self.channels.gone(self.image, box)
+        return self.channels.mask_of(self.image, box)
 
     def window_to_look_at(self) -> Array | None:
         """A window of the image as the model sees it, near its middle; None where all are empty."""

@@ -57,7 +57,7 @@ class Channels:
         Shapes (channels, *box) in float32, and box; the network sees 0 where there are no data.
         """
         where, read = self._read(image, box)
-        gone = self._gone(image, where, read)
+        gone = self._mask_of(image, where, read)
         found = self._pick(read).astype(np.float32, copy=False)
         rank = found.ndim - 1
         each = [np.asarray(v, np.float32).reshape((-1,) + (1,) * rank)
@@ -70,12 +70,12 @@ class Channels:
             found = np.where(gone, np.float32(0), found)
         return found, gone
 
-    def gone(self, image: Source, box: Box) -> Mask | None:
+    def mask_of(self, image: Source, box: Box) -> Mask | None:
         """A mask of the pixels in a spatial box that are no data; None if none can be."""
         if not self.masks:
             return None
         where, read = self._read(image, box)
-        return self._gone(image, where, read)
+        return self._mask_of(image, where, read)
 
     def extremes(self, image: Source) -> tuple[float, float, bool]:
         """The least and the largest number of a first look at a few places; whether all are whole.
@@ -89,7 +89,7 @@ class Channels:
         for place in product(*starts):
             pairs = zip(place, sizes, strict=True)
             where, read = self._read(image, tuple(slice(s, min(n, s + side)) for s, n in pairs))
-            kept, gone = self._pick(read), self._gone(image, where, read)
+            kept, gone = self._pick(read), self._mask_of(image, where, read)
             kept = kept if gone is None else kept[:, ~gone]
             kept = kept.astype(np.float64)
             kept = kept[np.isfinite(kept)]
@@ -130,7 +130,7 @@ class Channels:
             return found
         return found[[0] * len(self.picked)] if self.axis is None else found[self._first()]
 
-    def _gone(self, image: Source, where: Box, read: Array) -> Mask | None:
+    def _mask_of(self, image: Source, where: Box, read: Array) -> Mask | None:
         gone: Mask | None = None
         if self.nodata is not None:
             same = image.lacks(read, where, self.nodata)

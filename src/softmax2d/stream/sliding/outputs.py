@@ -77,7 +77,7 @@ def choose_returned(found: Any, rank: int, asked: Any = None) -> Array:
     return as_array(_one_of(found, rank))
 
 
-def _named(found: Any) -> Mapping[str, Any] | None:
+def _by_name(found: Any) -> Mapping[str, Any] | None:
     """Outputs by name: of a mapping, a named tuple, or an object with one of the known names."""
     if isinstance(found, Mapping):
         return {str(name): value for name, value in found.items() if value is not None}
@@ -91,7 +91,7 @@ def _named(found: Any) -> Mapping[str, Any] | None:
 
 
 def _pick(found: Any, asked: Any) -> Any:
-    named, number = _named(found), _number(asked)
+    named, number = _by_name(found), _number(asked)
     if named is not None:
         if str(asked) in named:
             return named[str(asked)]
@@ -111,7 +111,7 @@ def _pick(found: Any, asked: Any) -> Any:
 
 def _one_of(found: Any, rank: int) -> Any:
     """The one output among several; arrays as they are."""
-    named = _named(found)
+    named = _by_name(found)
     if named is not None:
         known = [name for name in named if _is_known(name)]
         if len(known) == 1:

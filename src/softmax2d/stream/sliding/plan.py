@@ -23,9 +23,9 @@ from softmax2d.stream.sliding.request import (
     Sliding,
     check_choices,
     check_task,
-    compared,
     image_axes,
     meet,
+    parameters_of,
     takes_last,
     window_of,
 )
@@ -80,7 +80,7 @@ def plan_bands(model: Any, image: Source, asked: Sliding) -> Plan:
     each = zip(sizes, window, strides, strict=True)
     axes = tuple(lay_windows(n, w, s, asked.overlap) for n, w, s in each)
     mapping = _class_map(asked, classes)
-    request = compared(network, asked, mapping, window, seen)
+    request = parameters_of(network, asked, mapping, window, seen)
     probabilities = None
     if asked.blend == "probabilities":
         mapping, probabilities = ClassMap(), softmax_of(mapping.temperature, mapping.bias)

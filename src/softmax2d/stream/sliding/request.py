@@ -91,7 +91,7 @@ def meet(
         except Unusable as error:
             failure = failure or error
             continue
-        return found, _normalised(way, image, network, asked), shape
+        return found, _normalise(way, image, network, asked), shape
     raise failure or Refused(image.path, "has no bands.")
 
 
@@ -106,7 +106,7 @@ def takes_last(network: Network, image: Source, axis: int | None, asked: Sliding
     return declared_layout(network, asked.layout, depths)
 
 
-def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) -> Channels:
+def _normalise(way: Channels, image: Source, network: Network, asked: Sliding) -> Channels:
     """The bands with their numbers for no data, factor, mean and deviation."""
     way = replace(way, masked=image.masked)
     nodata = _nodata_of(image, asked.nodata)
@@ -120,7 +120,7 @@ def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) 
     if mean is None and std is None and not integers:
         mean, std = held.mean, held.std
         if mean is not None or std is not None:
-            notes.append(f"mean {_listed(mean)} and std {_listed(std)} are those that "
+            notes.append(f"mean {_list(mean)} and std {_list(std)} are those that "
                          f"{network.where} states.")  # fmt: skip
     if integers and (mean is not None or std is not None):
         raise Unusable(f"{network.where}: takes {network.takes}, an image as it is; leave out "
@@ -131,14 +131,16 @@ def _normalised(way: Channels, image: Source, network: Network, asked: Sliding) 
         std=numbers_of("std", 1.0 if std is None else std, depth),
     )
     if isinstance(asked.scale, str) and asked.scale == "auto":
-        scale, noted = _scaled(way, image, network)
+        scale, noted = _auto_factor(way, image, network)
         notes += noted
     else:
         scale = numbers_of("scale", 1.0 if asked.scale is None else asked.scale, depth)
     return replace(way, scale=scale, notes=tuple(notes))
 
 
-def _scaled(way: Channels, image: Source, network: Network) -> tuple[tuple[float, ...], list[str]]:
+def _auto_factor(
+    way: Channels, image: Source, network: Network
+) -> tuple[tuple[float, ...], list[str]]:
     """The factor of numbers without one, and what should be said of it.
 
     Means above 1 are those of the image's own numbers: they say what it holds, and are none of
@@ -155,11 +157,11 @@ def _scaled(way: Channels, image: Source, network: Network) -> tuple[tuple[float
                    "if they are those of its own numbers, else the factor.")  # fmt: skip
 
 
-def _listed(numbers: tuple[float, ...] | None) -> str:
+def _list(numbers: tuple[float, ...] | None) -> str:
     return "none" if numbers is None else ",".join(f"{n:g}" for n in numbers)
 
 
-def compared(
+def parameters_of(
     network: Network,
     asked: Sliding,
     mapping: ClassMap,
@@ -181,8 +183,8 @@ def window_of(asked: Sliding, network: Network, rank: int, last: bool) -> tuple[
         fixed = network.shape[1:-1] if last else network.shape[2:]
     window = asked.window
     if window is None:
-        told = network.metadata.window
-        usual = told if told is not None and len(told) == rank else (_WINDOW,) * rank
+        stated = network.metadata.window
+        usual = stated if stated is not None and len(stated) == rank else (_WINDOW,) * rank
         return tuple(n or u for n, u in zip(fixed, usual, strict=True))
     window = (window,) * rank if np.ndim(window) == 0 else tuple(window)
     if len(window) != rank:
