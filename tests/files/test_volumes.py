@@ -12,8 +12,10 @@ import nibabel
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
 import softmax2d as s2d
+from softmax2d import calibrate
 from softmax2d.stream import Refused, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan.inputs import open_any
 
@@ -333,3 +335,40 @@ def test_results_that_do_not_fit(tmp_path, suffix):
         softmax2d_file(tmp_path / "in.npy", tmp_path / "out.h5")
         with h5py.File(tmp_path / "out.h5") as file:
             np.testing.assert_array_equal(file["probs"][:], s2d.softmax2d(z))
+
+
+SLICE = np.random.default_rng(3).normal(0, 3, (4, 1, 21, 13)).astype(np.float32)  # C, Z, Y, X
+
+
+@pytest.mark.parametrize("kind", ["nnunet", "nifti", "batch"])
+def test_a_volume_of_one_slice_is_an_image_beside_images(tmp_path, kind):
+    e = np.exp(SLICE)
+    labels, affine = SLICE[:, 0].argmax(0).astype(np.uint8), np.diag([2.0, 3, 4, 1])
+    if kind == "nnunet":
+        np.savez_compressed(source := tmp_path / "case.npz", probabilities=e / e.sum(0))
+    elif kind == "nifti":
+        nibabel.Nifti1Image(SLICE.T, affine).to_filename(source := tmp_path / "case.nii.gz")
+    else:
+        np.save(source := tmp_path / "case.npy", SLICE[:, 0][None])
+    Image.fromarray(labels).save(tmp_path / "truth.png")
+    nibabel.Nifti1Image(labels.T, affine).to_filename(tmp_path / "truth.nii.gz")
+    out = tmp_path / "labels.png"
+    segment_file(source, out, outputs="labels")
+    np.testing.assert_array_equal(np.asarray(Image.open(out)), labels)
+    assert segment_file(source, out, outputs="labels", resume=True).counts.pixels == 21 * 13
+    for truth in ("truth.png", "truth.nii.gz"):
+        assert evaluate_files(source, tmp_path / truth).accuracy == 1
+    if kind == "batch":
+        return
+    for like in ("truth.png", "truth.nii.gz"):
+        made = tmp_path / f"{like}.nii.gz"
+        segment_file(source, made, like=tmp_path / like, outputs="labels")
+        np.testing.assert_array_equal(np.squeeze(nibabel.load(made).dataobj).T, labels)
+    np.testing.assert_array_equal(nibabel.load(made).affine, affine)
+    assert calibrate.fit(source, tmp_path / "truth.png").bias is None
+
+
+def test_volumes_of_several_slices_are_none(tmp_path):
+    nibabel.Nifti1Image(np.repeat(SLICE, 2, 1).T, np.eye(4)).to_filename(tmp_path / "v.nii")
+    with pytest.raises(Refused, match="a PNG holds one image"):
+        segment_file(tmp_path / "v.nii", tmp_path / "v.png", outputs="labels")

@@ -25,8 +25,9 @@ from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
 from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result
-from softmax2d.stream.plan.places import account_path, check_apart, resampling_of
+from softmax2d.stream.plan.places import account_path, check_apart, reference, resampling_of
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
+from softmax2d.stream.plan.slices import show_image
 from softmax2d.stream.plan.tile_results import ClassMap, Operation, class_map, output_names
 from softmax2d.stream.plan.tiles import Tiling, tile_for_results
 from softmax2d.stream.recovery.stage import Stage
@@ -122,6 +123,9 @@ def _plan_operation(
     class_axis.check_volume(logits.source, axis, results)
     front = meaning.see_binary(logits, axis, asked)
     own = lay_out(logits.source, front)
+    like, spatial = options["like"], len(own.own) - own.batch
+    rank = None if like is None or spatial == 2 else len(reference(like, spatial)[0])
+    own = show_image(logits, own, "segment", rank, results)
     kinds = options["interpolation"], options["align_corners"]
     how, space = resampling_of(options["size"], options["like"], *kinds, own)
     class_axis.check_channels(logits.source, front, how.size)

@@ -29,6 +29,7 @@ from softmax2d.stream.plan.alignment import show_truth
 from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize, size_of
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import budget_left, cache_chunks, decoded_bytes
+from softmax2d.stream.plan.slices import show_image
 from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
 from softmax2d.stream.recovery.journal import Record
 
@@ -359,6 +360,8 @@ def _lay_out(
         axis = class_axis.axis_by_truth(logits.source, axis, truth.source.shape)
     front = meaning.see_binary(logits, axis, asked)
     geometry = lay_out(logits.source, front, where)
+    if truth is not None:
+        geometry = show_image(logits, geometry, where, len(truth.source.shape))
     pixels = how.size if truth is None else truth.source.shape
     class_axis.check_channels(logits.source, front, pixels)
     meaning.check_classes(logits.source, geometry.axis)

@@ -158,9 +158,8 @@ def _same_bytes(made: Path, existing: Path) -> bool:
     )
 
 
-def _reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | None]:
-    """The spatial size of a reference, and where its pixels lie: a path, or an array."""
-    spatial = len(geometry.shape) - geometry.batch
+def reference(like: Any, spatial: int) -> tuple[tuple[int, ...], Space | None]:
+    """The size of a reference of so many spatial axes, and where its pixels lie."""
     if not is_path(like):
         return tuple(int(n) for n in getattr(like, "shape", like)), space_of_array(like, None)
     module = format_of(like, "open_source")
@@ -174,10 +173,18 @@ def _reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | 
             size = size[:counting] + size[counting + 1 :]
         elif len(size) == spatial + 1 and size[-1] in COLOURS:
             size = size[:-1]
-    if len(size) != spatial and not (geometry.last and len(size) == _VOLUME):
+    return tuple(size), space
+
+
+def _reference(like: Any, geometry: Geometry) -> tuple[tuple[int, ...], Space | None]:
+    """The spatial size of a reference, and where its pixels lie: a path, or an array."""
+    spatial = len(geometry.shape) - geometry.batch
+    size, space = reference(like, spatial)
+    rank = len(size)
+    if is_path(like) and rank != spatial and not (geometry.last and rank == _VOLUME):
         shown = " × ".join(map(str, size))
         raise Refused(like, f"has size {shown}; the logits have {spatial} spatial axes.")
-    return tuple(size), space
+    return size, space
 
 
 def resampling_of(
