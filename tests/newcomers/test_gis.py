@@ -220,4 +220,11 @@ def test_mistakes_lead_on(photo: Any, shell: Shell, refusal: Callable[[str], str
     text = refusal("softmax2d evaluate labels.tif elsewhere.tif --ignore-index 255")
     assert "first corner (500000, 5300000)" in text and "(500100, 5300000)" in text
     assert "--ignore-place" in text
+    with rasterio.open(
+        "part.tif", "w", driver="GTiff", count=1, height=60, width=80, dtype="uint8", **PLACE
+    ) as file:
+        file.write(photo[None, :60, :80])
+    text = refusal("softmax2d evaluate labels.tif part.tif --ignore-index 255")
+    assert "labels.tif: reaches beyond part.tif: " in text and "gdal_translate -projwin" in text
+    assert "softmax2d segment --like" in text
     assert "softmax2d predict" in refusal("softmax2d segment ortho.tif -o labels2.tif")

@@ -169,7 +169,7 @@ def matching(labels: Source, truth: Source) -> tuple[Source, Source]:
     one, two = SqueezedSource(labels), SqueezedSource(truth)
     if one.shape == two.shape:
         return one, two
-    sizes = [" × ".join(map(str, source.shape)) for source in (labels, truth)]
+    sizes = [" × ".join(map(str, source.shape)) for source in (one, two)]
     if truth.dtype.kind == "f" and len(two.shape) > len(one.shape):
         cause = f"holds {sizes[1]} floating-point numbers, and {name_of(labels.path)} {sizes[0]}"
         raise Refused(truth.path, f"{cause} labels. Scores come first, the truth second.")

@@ -21,6 +21,11 @@ from softmax2d.stream.plan.inputs import Input, is_path
 
 _WAY = "Where a place is wrong, ignore_place=True (--ignore-place) compares sizes alone."
 _CROP = "softmax2d segment or probs with --like crop the logits to it."
+_BEYOND = "reaches beyond"
+_CUT = (
+    "Labels of its region are made of the scores by softmax2d segment --like, or cut out by "
+    "another program, such as gdal_translate -projwin."
+)
 _PART = "covers a part of"
 _ROUNDED = 1e-3  # of a pixel: what rounding of places may add
 
@@ -151,7 +156,8 @@ def show_alike(labels: Input, truth: Input) -> list[str]:
     here, there = Placed(labels.source.path, space), Placed(truth.source.path, own)
     _refuse(here, relation.apart, there)
     _refuse(there, _lies_outside(relation.edges, relation.size, relation.fixed), here)
-    _refuse(here, _lies_outside(relation.inverse_edges(), relation.fixed, relation.size), there)
+    beyond = _lies_outside(relation.inverse_edges(), relation.fixed, relation.size)
+    _refuse(here, beyond, there, f"{_CUT} {_WAY}" if beyond == _BEYOND else None)
     return _turn(labels, where, relation, here, there)
 
 
@@ -232,7 +238,7 @@ def _lies_outside(edges: Edges, outer: tuple[int, ...], inner: tuple[int, ...]) 
         apart |= last < most or first > n - most
     if apart:
         return "lies elsewhere than"
-    return "reaches beyond" if beyond else None
+    return _BEYOND if beyond else None
 
 
 def _leaves_cells(edges: Edges, outer: tuple[int, ...], inner: tuple[int, ...]) -> str | None:
@@ -277,11 +283,12 @@ def _parts(
     return cuts, Region(tuple(whole), tuple(window))
 
 
-def _refuse(here: Placed, why: str | None, there: Placed) -> None:
+def _refuse(here: Placed, why: str | None, there: Placed, hint: str | None = None) -> None:
     """Refuse a file for its place, unless there is nothing against it."""
     if why is None:
         return
-    hint = f"{_CROP} {_WAY}" if why == _PART else _WAY
+    if hint is None:
+        hint = f"{_CROP} {_WAY}" if why == _PART else _WAY
     other = name_of(there.path)
     places = f"{describe_place(here.space)}; {other}: {describe_place(there.space)}"
     raise Refused(here.path, f"{why} {other}: {places}. {hint}")
