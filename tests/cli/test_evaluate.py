@@ -357,7 +357,10 @@ def test_the_place_of_a_bad_truth_is_that_of_the_file(cli, tmp_path, monkeypatch
         (["in.npy", "halves.npy"], "halves.npy: holds "),
         (["in.npy", "colour.png"], "colour.png: is a colour picture; labels are one number each."),
         (["in.npy", "colour.tif"], "colour.tif: is a colour picture; labels are one number each."),
-        (["in.npy", "text.png"], "text.png: is not a usable picture: cannot identify image file"),
+        (
+            ["in.npy", "text.png"],
+            "text.png: is not a usable picture: it is neither PNG",
+        ),
         (["in.npy", "text.tif"], "text.tif: is not a usable TIFF file: not a TIFF file"),
         (["in.npy", "cut.png"], "cut.png: is damaged: "),
         (["in.npy", "cut.tif"], "cut.tif: is truncated: page 0, strip 0 is cut short."),

@@ -200,7 +200,10 @@ def test_a_tile_reads_no_more_of_large_logits_than_it_may(monkeypatch):
         (["--size", "4x4", "--interpolation", "cubic"], "in.npy: interpolation must be linear"),
         (["--size", "4x4", "--interpolation", "linear,"], "in.npy: interpolation must be linear"),
         (["--like", "none.png"], "none.png: no such file."),
-        (["--like", "text.png"], "text.png: is not a usable picture: cannot identify image file"),
+        (
+            ["--like", "text.png"],
+            "text.png: is not a usable picture: it is neither PNG",
+        ),
         (["--like", "text.tif"], "text.tif: is not a usable TIFF file: not a TIFF file"),
         (["--like", "text.npy"], "text.npy: is not a .npy file"),
         (["--like", "text.gif"], "text.gif: has the unknown suffix '.gif'; known are"),

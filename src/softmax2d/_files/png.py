@@ -23,6 +23,14 @@ _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 # Pillow's bytes a pixel, where they are not 4.
 _DECODED = {"1": 1, "L": 1, "P": 1, "LA": 2, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _COEFFICIENTS = 6  # bytes a pixel that libjpeg keeps of a progressive picture, two a sample
+# PNGs of 16 bits a channel, of which Pillow keeps the upper eight: the upper bytes are read and
+# then the lower ones, or both at once as channels of their own.
+_DEEP = {
+    "RGB;16B": ("RGB;16B", "RGB;16L"),
+    "RGBA;16B": ("RGBA;16B", "RGBA;16L"),
+    "LA;16B": ("RGBA",),
+}
+_FEW = ("L;2", "L;4")  # grey of few bits, which Pillow brings to eight
 _STRIP = 1 << 24  # bytes of rows copied at a time
 _LEVEL = 6  # compression level of deflate
 _BLOCK = 1 << 24  # bytes of rows compressed at a time
@@ -41,10 +49,14 @@ class PictureSource(Source):
         self._pixels: Array | None = None
         self._orientation = orientation_of(image)
         self._declared = image.mode, image.size, self._orientation
+        self._passes = _DEEP.get(_raw_mode(image), ())
         sample = _numbers(require("PIL.Image", "cli").new(image.mode, (1, 1)))
+        if self._passes:
+            sample = np.zeros((1, 1, 2 if len(self._passes) == 1 else sample.shape[2]), np.uint16)
         self._stored = (image.height, image.width, *sample.shape[2:])
         self.shape = turn_sizes(self._stored, self._orientation)
         self.dtype = sample.dtype
+        self.bits = 1 if image.mode == "1" else None
         self.axes = ("y", "x", "sample")[: len(self.shape)]
         self.class_axis = None
         self.lossy = "JPEG" if image.format in ("JPEG", "MPO") else None
@@ -52,6 +64,8 @@ class PictureSource(Source):
             self.alpha = self.shape[-1] - 1
         if image.mode == "P":
             self.palette, self.transparent = _palette(image)
+        else:
+            self.clear = _clear(image)
         self.packed_bytes = os.path.getsize(path)
         progressive = image.format != "PNG" and bool(image.info.get("progressive"))
         decoder = _DECODED.get(image.mode, 4) + _COEFFICIENTS * progressive
@@ -74,20 +88,41 @@ class PictureSource(Source):
     def _decode(self) -> Array:
         """Return all stored pixels, copied from the decoder in strips: no second whole copy."""
         found = np.empty(self._stored, self.dtype)
-        with open_image(self.path) as image:
-            if (image.mode, image.size, orientation_of(image)) != self._declared:
-                raise Refused(self.path, "changed while it was open.")
-            if image.format == "PNG":
-                with open_regular(self.path) as file:
-                    check_rows(self.path, file)
-            step = max(1, _STRIP // max(1, found[:1].nbytes))
-            try:
-                for top in range(0, image.height, step):
-                    bottom = min(top + step, image.height)
-                    found[top:bottom] = _numbers(image.crop((0, top, image.width, bottom)))
-            except Exception as error:  # any type: a decoder on a damaged file
-                raise decoding_error(self.path, "picture", error) from error
+        for number, raw in enumerate(self._passes or (None,)):
+            with open_image(self.path) as image:
+                if (image.mode, image.size, orientation_of(image)) != self._declared:
+                    raise Refused(self.path, "changed while it was open.")
+                if image.format == "PNG" and number == 0:
+                    with open_regular(self.path) as file:
+                        check_rows(self.path, file)
+                if raw is not None:
+                    image.tile = [(*image.tile[0][:3], raw)]
+                self._copy(image, found, number)
         return found
+
+    def _copy(self, image: Any, found: Array, number: int) -> None:
+        """Copy an image's numbers; of 16 bits the upper bytes first, or both at once."""
+        step = max(1, _STRIP // max(1, found[:1].nbytes))
+        try:
+            for top in range(0, image.height, step):
+                bottom = min(top + step, image.height)
+                rows = _numbers(image.crop((0, top, image.width, bottom)))
+                if len(self._passes) == 1:
+                    found[top:bottom] = np.ascontiguousarray(rows).view(">u2")
+                elif number == 1:
+                    found[top:bottom] |= rows
+                elif self._passes:
+                    found[top:bottom] = rows.astype(np.uint16) << 8
+                else:
+                    found[top:bottom] = rows
+        except Exception as error:  # any type: a decoder on a damaged file
+            raise decoding_error(self.path, "picture", error) from error
+
+
+def _raw_mode(image: Any) -> str:
+    """Return how a PNG stores its pixels, in Pillow's word; of other formats nothing."""
+    mode = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    return mode if isinstance(mode, str) else ""
 
 
 def _numbers(image: Any) -> Array:
@@ -107,6 +142,16 @@ def _palette(image: Any) -> tuple[Array | None, tuple[int, ...]]:
     clear = image.info.get("transparency", b"")
     clear = [clear] if isinstance(clear, int) else [i for i, a in enumerate(clear) if a == 0]
     return (colours, tuple(clear)) if len(colours) else (None, ())
+
+
+def _clear(image: Any) -> tuple[int, ...] | None:
+    """Return the one colour of a .png that stands for transparent; None without one."""
+    said = image.info.get("transparency") if image.format == "PNG" else None
+    if image.mode in ("L", "I;16") and isinstance(said, int) and _raw_mode(image) not in _FEW:
+        return (said,)
+    if image.mode == "RGB" and isinstance(said, tuple) and len(said) == 3:
+        return tuple(map(int, said))
+    return None
 
 
 def open_source(path: Path, key: str | None, *, fill: bool = False) -> PictureSource:  # noqa: ARG001

@@ -27,6 +27,9 @@ def open_image(path: Path) -> Iterator[Any]:
         except images.DecompressionBombError as error:
             raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
         except Exception as error:  # any type: a decoder on a damaged file
+            if type(error).__name__ == "UnidentifiedImageError":  # whose words name our handle
+                cause = "is not a usable picture: it is neither PNG, JPEG nor WebP."
+                raise Refused(path, cause) from error
             raise decoding_error(path, "picture", error) from error
         yield image
 

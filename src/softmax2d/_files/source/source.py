@@ -59,8 +59,10 @@ class Source:
     names: tuple[str, ...] | None = None  # of the classes
     palette: Array | None = None  # colours of labels: shape (n, 3), uint8
     transparent: tuple[int, ...] = ()  # numbers whose colour in the palette is transparent
+    clear: tuple[int, ...] | None = None  # the colour of transparent pixels, a number a channel
     alpha: int | None = None  # the band that says how opaque pixels are
     masked: bool = False  # whether the file has a mask of its pixels beside them: hidden()
+    colours: str | None = None  # what its numbers are, where these are no red, green, blue or grey
     bits: int | None = None  # that integers take, where the file says that these are fewer
     nodata: float | None = None  # stands for "nothing here", as it is stored; lacks() finds it
     missing: tuple[float, ...] = ()  # further numbers that the file has for no data

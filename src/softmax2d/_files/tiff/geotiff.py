@@ -18,6 +18,7 @@ from softmax2d._files.source.pictures import use_tifffile
 from softmax2d._files.source.presentation import Space, meaning_in
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Mask, Source
+from softmax2d._files.tiff.bands import alpha_of, bits_of, colours_of, palette_of
 from softmax2d._files.tiff.gdal import open_alone
 from softmax2d._files.tiff.segments import Segments, first_bad_place, whole_numbers
 from softmax2d._files.views.scaled import scale_source
@@ -57,8 +58,8 @@ class GeoSource(Source):
             self.space = _space(file)
             self.scale = tuple(np.reshape(v, (-1, 1, 1)) for v in (file.scales, file.offsets))
             self.names = _names(file)
-            self.palette, self.transparent = _palette(file)
-            self.alpha, self.bits = _alpha(file), _bits(file)
+            self.palette, self.transparent = palette_of(file)
+            self.alpha, self.bits, self.colours = alpha_of(file), bits_of(file), colours_of(file)
             # Of all bands, and no alpha band, which GDAL shows as a mask as well.
             self.masked = [flag.name for flag in file.mask_flag_enums[0]] == ["per_dataset"]
             self.meaning = meaning_in({"meaning": _tags(file).get(MEANING)})
@@ -189,30 +190,6 @@ def _names(file: Any) -> tuple[str, ...] | None:
     if file.count > 1 and all(described):
         return tuple(described)
     return None
-
-
-def _palette(file: Any) -> tuple[Array | None, tuple[int, ...]]:
-    """Return the colours of the numbers, and the numbers whose colour is transparent."""
-    if file.count > 1:
-        return None, ()
-    try:
-        colours = file.colormap(1)
-    except ValueError:
-        return None, ()
-    clear = tuple(i for i in sorted(colours) if not colours[i][3])
-    return np.array([colours[i][:3] for i in sorted(colours)], np.uint8), clear
-
-
-def _alpha(file: Any) -> int | None:
-    """Return the band that the file says is alpha; None without one, and with several."""
-    marked = [i for i, kind in enumerate(file.colorinterp) if kind.name == "alpha"]
-    return marked[0] if len(marked) == 1 and file.count > 1 else None
-
-
-def _bits(file: Any) -> int | None:
-    """Return the bits of a number, where the file says that they are fewer than its dtype's."""
-    text = file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
-    return int(text) if text.isdecimal() and len(text) < 3 else None
 
 
 def open_source(path: Path, *, fill: bool) -> Source:

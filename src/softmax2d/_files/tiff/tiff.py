@@ -20,6 +20,7 @@ from softmax2d._files.source.raw import RawSource, append_staged
 from softmax2d._files.source.regular import open_regular
 from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.tiff import ome, resolution
+from softmax2d._files.tiff.bands import colours_of_page, palette_of_page
 from softmax2d._files.tiff.chain import check_chain
 from softmax2d._files.tiff.gdal_tags import is_raster, nodata_of
 from softmax2d._files.tiff.segments import Segments
@@ -233,11 +234,10 @@ def _set_axes(source: Source, series: Any) -> None:
     axes = series.axes
     page = series.keyframe
     source.space, source.nodata = _space(series), nodata_of(page)
-    if page.colormap is not None:
-        source.palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
-    if page.bitspersample in range(9, 16):
+    source.palette = palette_of_page(page)
+    if page.bitspersample in range(2, 16) and page.bitspersample != 8:
         source.bits = page.bitspersample
-    source.meaning = resolution.meaning_of_page(page)
+    source.meaning, source.colours = resolution.meaning_of_page(page), colours_of_page(page)
     names = {"C": "class", "S": "sample", "Y": "y", "X": "x", "Z": "z", "T": "t"}
     if not set(axes) <= set(names):
         return  # I, Q: pages without a meaning

@@ -8,8 +8,9 @@ from softmax2d._files.source.source import Array, Box, Mask, Source
 
 _STATEMENTS = (
     "path", "shape", "dtype", "chunks", "bare", "axes", "class_axis", "names", "palette",
-    "transparent", "alpha", "masked", "bits", "nodata", "missing", "nan_is_nodata", "lossy",
-    "space", "meaning", "step", "result_dtype", "converted", "whole_bytes", "packed_bytes",
+    "transparent", "clear", "alpha", "masked", "colours", "bits", "nodata", "missing",
+    "nan_is_nodata", "lossy", "space", "meaning", "step", "result_dtype",
+    "converted", "whole_bytes", "packed_bytes",
 )  # fmt: skip
 
 

@@ -99,6 +99,11 @@ class Scorer:
             return self, ()
         where = self.network.where
         if looks_like(found, 1) == "probabilities":
+            if bool(((found == 0) | (found == 1)).all()):
+                note = (f"{where} returns 1 for one class of a pixel and 0 for the others, labels "
+                        "rather than scores: their confidence is 1 everywhere. Export it without "
+                        "its argmax.")  # fmt: skip
+                return replace(self, input="probabilities"), (note,)
             note = (f"{where} returns rows in [0, 1] that add up to 1, as after a softmax: they "
                     "were taken as probabilities. If they are scores, say --input logits "
                     "(input=).")  # fmt: skip
@@ -107,6 +112,12 @@ class Scorer:
             note = (f"{where} returns numbers in [0, 1] that do not add up to 1, as after a "
                     "sigmoid for each class: they were taken as scores, whose confidence says "
                     "little.")  # fmt: skip
+            return self, (note,)
+        top = _sum_of_shares(found)
+        if top is not None:
+            note = (f"{where} returns rows that add up to {top:g}, as shares of {top:g} do: they "
+                    "were taken as scores, whose confidence says little. Divide them by it, or "
+                    "export it with its logits.")  # fmt: skip
             return self, (note,)
         return self, ()
 
@@ -146,6 +157,16 @@ def _is_inside(found: Array) -> bool:
     return bool(plain.size and plain.min() >= 0 and plain.max() <= 1 + _ROUNDING)
 
 
+def _sum_of_shares(found: Array) -> float | None:
+    """100 or 255 if all rows (N, C, ...) are positive and add up to it: percent, bytes."""
+    for top in (100.0, 255.0):
+        plain = found[np.isfinite(found)] / top
+        inside = plain.size and plain.min() >= 0 and plain.max() <= 1 + _ROUNDING
+        if inside and looks_like(found / np.float32(top), 1) == "probabilities":
+            return top
+    return None
+
+
 def _logarithms(found: Array) -> Array:
     """Logarithms of probabilities (N, C, ...), that of 0 as of the smallest positive number.
 
@@ -181,9 +202,12 @@ def first_answer(
     if found.ndim != len(shape) or found.shape[0] != 1 or 0 in found.shape:
         text = f"the model must return scores of (N, C, ...) for {shape}; got shape "
         hint = ""
-        if found.ndim == len(shape) - 1:
+        if found.shape == (1, *scorer.window):
             hint = " If that is one score a pixel, say --binary (binary=True); if labels, export "
             hint += "it without its argmax."
+        elif found.ndim == len(shape) - 1 and found.shape[1:] == scorer.window:
+            hint = " Export it with its axis of windows, the first of four."
+            hint = hint.replace("four", "five") if len(shape) > 4 else hint
         raise Unusable(f"{_of(where)}{text}{found.shape}.{hint}")
     scorer = replace(scorer, gives_last=_gives_last(scorer, channels, found, layout))
     if scorer.gives_last:

@@ -133,9 +133,10 @@ def auto_scale(image: Source, seen: Channels, takes: np.dtype[Any]) -> tuple[flo
     dtype = np.dtype(np.uint8) if seen.colours is not None else image.dtype
     if takes.kind in "iu":
         return _as_it_is(image, dtype, takes)
-    if dtype.name == "uint8":
+    few = None if seen.colours is not None else image.bits
+    if dtype.name == "uint8" and (few is None or few >= 8):
         return 1 / 255, None
-    if dtype.kind == "b":
+    if dtype.kind == "b" or few == 1:
         return 1.0, None
     low, high, whole = seen.extremes(image)
     if dtype.kind not in "iu":
@@ -143,9 +144,9 @@ def auto_scale(image: Source, seen: Channels, takes: np.dtype[Any]) -> tuple[flo
             return 1.0, None
         text = f"the image's {dtype} numbers are whole, up to {high:g}, and went to the network as "
         return 1.0, f"{text}they are; if it was trained on 0…1, say --scale 1/255 (scale=)."
-    if image.bits is not None and 8 < image.bits < 8 * dtype.itemsize:
-        top = (1 << image.bits) - 1
-        return 1 / top, f"the image has {image.bits} bits: its numbers were divided by {top}."
+    if few is not None and few < 8 * dtype.itemsize and few != 8:
+        top = (1 << few) - 1
+        return 1 / top, f"the image has {few} bits: its numbers were divided by {top}."
     if dtype.name == "uint16" and high >= _FULL:
         return 1 / 65535, (f"the image's uint16 numbers reach {high:.0f}: they were divided by "
                            "65535; another factor is given with --scale (scale=).")  # fmt: skip

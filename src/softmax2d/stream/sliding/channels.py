@@ -29,6 +29,7 @@ class Channels:
     alpha: int | None = None  # the band whose zeros are no data, where the network does not see it
     colours: Array | None = None  # of the numbers of an image with a palette: shape (n, 3)
     transparent: tuple[int, ...] = ()  # numbers of a palette that are no data
+    clear: tuple[int, ...] | None = None  # no data where all bands have these numbers
     nodata: float | None = None  # no data where all picked bands have it
     masked: bool = False  # whether the file says of each pixel whether it is data
     # Of each channel, or one for all.
@@ -40,7 +41,7 @@ class Channels:
     @property
     def masks(self) -> bool:
         """Whether pixels may be no data."""
-        known = self.nodata is not None or self.alpha is not None
+        known = self.nodata is not None or self.alpha is not None or self.clear is not None
         return known or self.masked or bool(self.transparent)
 
     def depth(self, image: Source) -> int:
@@ -108,7 +109,7 @@ class Channels:
     def _span(self, image: Source) -> slice:
         if self.axis is None:
             raise ValueError("an image without bands has no span of them")
-        if self.picked is None or self.colours is not None:
+        if self.picked is None or self.colours is not None or self.clear is not None:
             return slice(0, image.shape[self.axis])
         wanted = self.picked if self.alpha is None else (*self.picked, self.alpha)
         return slice(min(wanted), max(wanted) + 1)
@@ -116,6 +117,8 @@ class Channels:
     def _first(self) -> Array:
         """The picked bands, counted from the first one that is read."""
         wanted = self.picked or ()
+        if self.clear is not None:
+            return np.asarray(wanted)
         low = min(wanted if self.alpha is None else (*wanted, self.alpha))
         return np.asarray(wanted) - low
 
@@ -139,6 +142,11 @@ class Channels:
                 same = same if self.picked is None else same[self._first()]
                 same = np.asarray(same.all(0))
             gone = same
+        if self.clear is not None:
+            bands = read[None] if self.axis is None else np.moveaxis(read, self.axis, 0)
+            colour = np.asarray(self.clear).reshape((-1,) + (1,) * (bands.ndim - 1))
+            clear = np.asarray((bands == colour).all(0))
+            gone = clear if gone is None else gone | clear
         if self.alpha is not None and self.axis is not None:
             first = where[self.axis].start
             clear = np.take(read, self.alpha - first, self.axis) == 0
@@ -192,7 +200,7 @@ def _guessed_axis(image: Source, takes: int | None) -> int:
     first, last = image.shape[0], image.shape[-1]
     if takes is not None and (first == takes) != (last == takes):
         return 0 if first == takes else len(image.shape) - 1
-    if last in COLOURS and first not in COLOURS:
+    if last in COLOURS and (first not in COLOURS or first == last > 1):
         text = f"may have its channels first or last: shape {image.shape}; "
         raise Refused(image.path, f"{text}say which with axis= (--axis), -1 for last.")
     return 0

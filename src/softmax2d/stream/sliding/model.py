@@ -50,10 +50,24 @@ def _weights(torch: Any, module: Any) -> int:
     return found
 
 
+def _check_layers(torch: Any, module: Any) -> None:
+    """Refuse layers in training mode whose results depend on chance or on other windows."""
+    nn = torch.nn
+    batch = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
+    chance = nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
+    for name, layer in module.named_modules():
+        drops = isinstance(layer, chance) and layer.p > 0
+        if layer.training and (drops or isinstance(layer, batch)):
+            cause = f"the model's layer {name} ({type(layer).__name__}) is in training mode, where "
+            raise Unusable(f"{cause}results depend on {'chance' if drops else 'other windows'}; "
+                           "call model.eval() first.")  # fmt: skip
+
+
 def _load_module(torch: Any, module: Any) -> Callable[[Array], Any]:
     if module.training:
         raise Unusable("the model is in training mode, where results depend on chance; "
                        "call model.eval() first.")  # fmt: skip
+    _check_layers(torch, module)
     own = next((p for p in module.parameters() if p.is_floating_point()), None)
 
     def run(batch: Array) -> Any:

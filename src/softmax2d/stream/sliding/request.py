@@ -114,7 +114,12 @@ def _normalise(way: Channels, image: Source, network: Network, asked: Sliding) -
         way = replace(way, nodata=nodata)
     elif nodata is not None:
         way = replace(way, transparent=(*way.transparent, int(nodata)))
+    depth = 1 if way.axis is None else image.shape[way.axis]
+    clear = image.clear if image.clear is not None and len(image.clear) == depth else None
+    way = replace(way, clear=clear)
     notes, depth = [], way.depth(image)
+    if image.colours is not None and asked.bands is None and way.colours is None:
+        notes.append(_note_colours(image.colours))
     mean, std = asked.mean, asked.std
     held, integers = network.metadata, network.takes.kind in "iu"
     if mean is None and std is None and not integers:
@@ -135,6 +140,8 @@ def _normalise(way: Channels, image: Source, network: Network, asked: Sliding) -
         notes += noted
     else:
         scale = numbers_of("scale", 1.0 if asked.scale is None else asked.scale, depth)
+        if integers:
+            _check_whole(image, way, scale, network)
     return replace(way, scale=scale, notes=tuple(notes))
 
 
@@ -155,6 +162,23 @@ def _auto_factor(
     raise Unusable(f"mean and std (--mean, --std) go up to {most:g}, and the image's numbers are "
                    f"brought to 0…1, by a factor of 1/{1 / factor:.0f}; say --scale 1 (scale=1) "
                    "if they are those of its own numbers, else the factor.")  # fmt: skip
+
+
+def _note_colours(colours: str) -> str:
+    """Words on an image of other colours than red, green, blue, or of these in another order."""
+    if "," in colours:
+        text = f"the image's bands are {colours}, and went to the network in this order; another "
+        return f"{text}is given with --bands (bands=)."
+    return f"the image's numbers are {colours}, and went to the network as they are."
+
+
+def _check_whole(image: Source, way: Channels, scale: tuple[float, ...], network: Network) -> None:
+    """Refuse a factor that leaves a network of integers nothing but 0 and 1."""
+    low, high, _ = way.extremes(image)
+    most = max(map(abs, scale)) * max(-low, high)
+    if max(-low, high) > 1 and most <= 1:
+        cause = f"takes {network.takes}; with --scale (scale=) the image's numbers go up to "
+        raise Unusable(f"{network.where}: {cause}{most:g}, and would be rounded. Leave it out.")
 
 
 def _list(numbers: tuple[float, ...] | None) -> str:
@@ -223,7 +247,12 @@ def image_axes(
         said = ", ".join("?" if n is None else str(n) for n in network.shape or ())
         wanted = "(N, channels, H, W)" if len(sizes) < 3 else "(N, channels, D, H, W)"
         cause = f"takes {rank} axes, ({said}); an image of {len(sizes)} spatial axes needs "
-        raise Refused(network.where, f"{cause}{len(sizes) + 2}, {wanted}.")
+        way = f"{cause}{len(sizes) + 2}, {wanted}."
+        if 1 in sizes:
+            way += f" Its shape is {image.shape}: save it without its axis of length 1."
+        elif rank == 4:
+            way += " Give its planes one by one, or a network of volumes."
+        raise Refused(network.where, way)
     return channels, sizes
 
 
