@@ -144,6 +144,12 @@ def test_mistakes_lead_on(batch: tuple[Tensor, Tensor]) -> None:
         with pytest.raises((TypeError, ValueError)) as caught:
             criterion(*given)
         assert str(caught.value).endswith(words), str(caught.value)
+    counts: Any = balance.class_counts(target, classes=3, ignore_index=255)
+    for module in (s2t.CrossEntropy2d, s2t.DiceLoss2d):
+        with pytest.raises(TypeError, match=r"softmax2d\.balance\.class_weights makes weights of"):
+            module(weight=counts, ignore_index=255)(logits, target)
+    with pytest.raises(TypeError, match="class_weights makes weights of counts"):
+        s2d.cross_entropy2d(logits.detach(), target, weight=counts)
     with pytest.raises(AttributeError, match=r"Did you mean softmax2d\.torch\.CrossEntropy2d or"):
         _ = s2t.CrossEntropyLoss  # type: ignore[attr-defined]
     with pytest.raises(ImportError, match=r"Did you mean softmax2d\.torch\.DiceLoss2d"):

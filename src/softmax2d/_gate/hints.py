@@ -37,6 +37,16 @@ def of_type(where: str, name: str, value: Any) -> str:
     return ""
 
 
+def of_result(value: Any) -> str:
+    """What to do with a result of this library that was given for numbers, one a class."""
+    kind = type(value).__name__
+    ways = {
+        "Calibration": " Give it as temperature=.",
+        "ClassCounts": " softmax2d.balance.class_weights makes weights of counts.",
+    }
+    return ways.get(kind, "")
+
+
 def is_picture(value: Any) -> bool:
     """Whether ``value`` is an image of Pillow, which is not imported for that."""
     return type(value).__module__.partition(".")[0] == "PIL" and hasattr(value, "getbands")

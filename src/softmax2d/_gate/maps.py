@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
+from softmax2d._gate import hints
 from softmax2d._gate.arrays import Array, is_bfloat16
 
 # Factors, what their rounding leaves out, biases, and whether it is one factor for all classes.
@@ -37,8 +38,9 @@ def per_class(where: str, name: str, value: Any, classes: int) -> Array:
     array = np.asarray(value)
     if array.dtype == object:
         kind = type(value).__name__
-        hint = " Give it as temperature=." if kind == "Calibration" else ""
-        raise TypeError(f"{where}: {name} must be real numbers; got {kind}.{hint}")
+        raise TypeError(
+            f"{where}: {name} must be real numbers; got {kind}.{hints.of_result(value)}"
+        )
     if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype):
         raise TypeError(f"{where}: {name} must be real numbers; got dtype {array.dtype}.")
     array = array.astype(np.float64)

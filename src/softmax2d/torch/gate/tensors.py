@@ -132,6 +132,7 @@ def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
             f"{where}: {name} must be real numbers; got {type(value).__name__}."
+            f"{hints.of_result(value)}"
         ) from None
 
 
