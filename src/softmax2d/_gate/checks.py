@@ -32,6 +32,14 @@ def whole(where: str, name: str, value: Any, expected: str = "an integer") -> in
         ) from None
 
 
+def spatial_dims(where: str, value: Any) -> int:
+    """How many of the last axes of labels are spatial."""
+    dims = whole(where, "spatial_dims", value)
+    if dims not in (1, 2, 3):
+        raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
+    return dims
+
+
 def class_axis(where: str, name: str, array: Array, axis: int) -> int:
     """``axis`` counted from the front."""
     number = whole(where, "axis", axis)

@@ -216,9 +216,7 @@ def evaluate_labels(
     where = "evaluate_labels"
     given, truth = _indices(where, "labels", labels), _indices(where, "target", target)
     allowed = Allowed.of(where, classes, ignore_index)
-    dims = checks.whole(where, "spatial_dims", spatial_dims)
-    if dims not in (1, 2, 3):
-        raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
+    dims = checks.spatial_dims(where, spatial_dims)
     if given.shape != truth.shape:
         way = hints.of_label_maps(given.shape, truth.shape)
         cause = f"target must have the shape of labels, {given.shape}; got {describe(truth)}."

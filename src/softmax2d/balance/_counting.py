@@ -23,6 +23,7 @@ from softmax2d._native import core
 from softmax2d._pictures.classes import read_names
 from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._class_counts import ClassCounts
+from softmax2d.stream.counting.images import OpenImages
 from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.inputs import is_path, open_any
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes, parse_memory, workers_of
@@ -117,9 +118,7 @@ def class_counts(
     if classes is not None:
         classes = whole_up_to(1 << 20, where, "classes", classes, "an integer or None")
     ignore = losses.class_to_ignore(where, ignore_index)
-    dims = checks.whole(where, "spatial_dims", spatial_dims)
-    if dims not in (1, 2, 3):
-        raise ValueError(f"{where}: spatial_dims must be 1, 2 or 3; got {dims}.")
+    dims = checks.spatial_dims(where, spatial_dims)
     threads, room = workers_of(workers), parse_memory(memory)
     share = room // 4 // threads
     held = room, room // 4, share, threading.Lock()
@@ -248,7 +247,7 @@ class _Images:
     def __init__(self, asked: _Request, pixels: int) -> None:
         self._asked, self._pixels = asked, pixels
         self._sums = np.zeros((3, asked.classes or _MOST), np.int64)
-        self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
+        self._open = OpenImages()
         self._images = self._ignored = 0
 
     def add(self, image: tuple[int, ...], labels: Array, lacking: Mask | None = None) -> None:
@@ -263,14 +262,11 @@ class _Images:
             place = np.unravel_index(bad, labels.shape)
             raise _Bad(labels, tuple(map(int, place)), self._asked)
         self._ignored += ignored
-        before, seen = self._open.pop(image, (None, 0))
-        counts = counts if before is None else counts + before
-        if seen + labels.size < self._pixels:
-            self._open[image] = counts, seen + labels.size
-            return
-        occurs = counts > 0
-        self._sums += counts, occurs, occurs * counts.sum()
-        self._images += 1
+        complete = self._open.add(image, counts, labels.size, self._pixels)
+        if complete is not None:
+            occurs = complete > 0
+            self._sums += complete, occurs, occurs * complete.sum()
+            self._images += 1
 
     @property
     def total(self) -> _Part:

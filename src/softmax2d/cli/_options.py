@@ -102,12 +102,13 @@ SPATIAL_DIMS = click.option(
 
 
 # What the numbers are, and whether places are compared.
+def _input(words: str) -> Decorator:
+    kinds = click.Choice(["logits", "probabilities", "log-probabilities"])
+    return click.option("--input", type=kinds, help=words)
+
+
 MEANING = (
-    click.option(
-        "--input",
-        type=click.Choice(["logits", "probabilities", "log-probabilities"]),
-        help="What the numbers of LOGITS are.  [default: what the file says, else logits]",
-    ),
+    _input("What the numbers of LOGITS are.  [default: what the file says, else logits]"),
     _flag("--binary", "LOGITS of one channel: the second of two classes, the first has score 0."),
 )
 IGNORE_PLACE = _flag("--ignore-place", "Do not compare where files say that their pixels lie.")
@@ -328,10 +329,7 @@ RETURNED = (
         "--layout", type=click.Choice(["channels-first", "channels-last"]),
         help="Where MODEL has channels.  [default: what its sizes say, else first]",
     ),
-    click.option(
-        "--input", type=click.Choice(["logits", "probabilities", "log-probabilities"]),
-        help="What MODEL returns.  [default: logits]",
-    ),
+    _input("What MODEL returns.  [default: logits]"),
     _flag("--binary", "MODEL returns one channel: the second of two classes, the first is 0."),
 )  # fmt: skip
 PREDICTED = click.option(
@@ -359,9 +357,7 @@ WEIGHT = click.option(
     callback=_values.parse_numbers,
     help="What a pixel of each class counts: 1,2,…",
 )
-DATA_DATE = click.option(
-    "--data-date", metavar="TEXT", help="When the data were taken; kept in OUT."
-)
+DATA_DATE = click.option("--data-date", metavar="TEXT", help="When data were taken; kept in OUT.")
 WEIGHTS = (
     _choice(
         "--method", ("inverse", "median", "enet", "effective"), "inverse",

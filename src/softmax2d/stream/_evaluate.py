@@ -28,7 +28,7 @@ from softmax2d.stream.counting.evaluation import (
     job_of,
 )
 from softmax2d.stream.plan import meaning
-from softmax2d.stream.plan.inputs import Input, input_files, is_path
+from softmax2d.stream.plan.inputs import Input, input_files, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress
 from softmax2d.stream.plan.places import account_path
@@ -144,10 +144,9 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     decode = image_rules.check_decode(options["decode"], "evaluate_files")
     if decode != "argmax" and options["scheduler"] is not None:
         raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
-    beside = _counts_beside(options)
+    beside = account_path(_counts_beside(options), [], what="checkpoint")
     read = [*input_files(source, target), *style.files]
     account = account_path(options["summary"], [source, target, *style.files, *made])
-    beside = account_path(beside, [], what="checkpoint")
     results = Results([], read, options["overwrite"], resume, report)
     with ExitStack() as stack:
         room, workers = parse_memory(options["memory"]), workers_of(options["workers"])
@@ -186,7 +185,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         with results:
             found = run(account, options["account"])
             if report is not None:
-                title = f"{_name(source)} and {_name(target)}"
+                title = f"{title_of(source)} and {title_of(target)}"
                 results.save(report, lambda path: found.save_report(path, names, title))
     return found
 
@@ -198,10 +197,6 @@ def _counts_beside(options: Evaluated) -> Any:
     if options["resume"] and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
     return beside
-
-
-def _name(held: Any) -> str:
-    return Path(held).name if is_path(held) else type(held).__name__
 
 
 @dataclass

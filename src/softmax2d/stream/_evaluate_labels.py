@@ -17,7 +17,7 @@ from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._pictures.classes import check_names, read_names
 from softmax2d._report.text import quantity
-from softmax2d._statistics.labelled import Allowed, Pairs
+from softmax2d._statistics.labelled import Allowed
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.label_maps import (
     LabelMaps,
@@ -28,7 +28,7 @@ from softmax2d.stream.counting.label_maps import (
 )
 from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.alignment import show_alike
-from softmax2d.stream.plan.inputs import Input, input_files, is_path
+from softmax2d.stream.plan.inputs import Input, input_files, is_path, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels
 from softmax2d.stream.plan.places import account_path
@@ -201,7 +201,7 @@ def _several(value: Any) -> bool:
 def _title(given: Any) -> str:
     if _several(given):
         return f"{_title(given[0])} … {_title(given[-1])}"
-    return Path(given).name if is_path(given) else type(given).__name__
+    return title_of(given)
 
 
 def _count(
@@ -226,19 +226,16 @@ def _count(
         summary = _start(task, truth.source, notes)
         if options["names"] is not None:
             summary.names = tuple(_names_of(options["names"]) or ())
-        before = tally.pairs.unlabelled if tally.pairs else 0
+        before = tally.pairs.unlabelled
         with account_for(summary, None, path, options["account"]):
             execute = partial(threads.run, workers=workers)
             do_tiles(execute, task, range(summary.tiles), summary, options["progress"])
-            summary.classes = max(allowed.classes or 1, len((tally.pairs or _NONE).confusion))
-            without = (tally.pairs or _NONE).unlabelled - before
+            summary.classes = max(allowed.classes or 1, len(tally.pairs.confusion))
+            without = tally.pairs.unlabelled - before
             if without:
                 some = f"{quantity(without, 'pixel')} without a label, {one.nodata:g}"
                 summary.notes.append(f"{name_of(one.path)}: {some}: counted nowhere.")
         return None if own.names is None else list(own.names)
-
-
-_NONE = Pairs(Tally().statistics(1).confusion, 0, 0)
 
 
 def _with_nodata(source: Source, nodata: float | None) -> Source:
@@ -253,9 +250,10 @@ def _with_nodata(source: Source, nodata: float | None) -> Source:
 def _spatial_dims(labels: Source, spatial_dims: Any) -> int:
     """How many axes are spatial; those before them count images."""
     if spatial_dims is not None:
-        spatial_dims = checks.whole(_WHERE, "spatial_dims", spatial_dims)
-        if spatial_dims not in (1, 2, 3):
-            raise Unusable(f"spatial_dims must be 1, 2 or 3; got {spatial_dims}.")
+        try:
+            spatial_dims = checks.spatial_dims(_WHERE, spatial_dims)
+        except ValueError as error:
+            raise Unusable(str(error).removeprefix(f"{_WHERE}: ")) from None
     if labels.class_axis is not None and labels.shape[labels.class_axis] != 1:
         cause = f"holds {labels.shape[labels.class_axis]} channels a pixel; a label map has one."
         raise Refused(labels.path, cause)

@@ -16,6 +16,7 @@ from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.views.squeezed import SqueezedSource
 from softmax2d._statistics.labelled import Allowed, BadLabel, Pairs, count_pairs, statistics_of
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting.images import OpenImages, add_longer
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes
 from softmax2d.stream.plan.tiles import shape_of
@@ -30,9 +31,9 @@ class Tally:
     """The sum of the counts of images, which come whole or in pieces, in any order."""
 
     def __init__(self) -> None:
-        self.pairs: Pairs | None = None
+        self.pairs = Pairs(np.zeros((1, 1), np.int64), 0, 0)
         self._occurs, self._images = np.zeros(0, np.int64), 0
-        self._open: dict[object, tuple[Array, int]] = {}
+        self._open = OpenImages()
         self._lock = threading.Lock()
         self._doubt: Refused | None = None
 
@@ -49,14 +50,11 @@ class Tally:
         """Add a piece of ``pixels`` of an image of ``whole`` pixels."""
         occurs = np.asarray(found.confusion.sum(1) > 0)
         with self._lock:
-            self.pairs = found if self.pairs is None else self.pairs + found
-            before, seen = self._open.pop(image, (np.zeros(0, bool), 0))
-            occurs = _longer(before, occurs, np.logical_or)
-            if seen + pixels < whole:
-                self._open[image] = occurs, seen + pixels
-                return
-            self._occurs = _longer(self._occurs, occurs.astype(np.int64), np.add)
-            self._images += 1
+            self.pairs += found
+            complete = self._open.add(image, occurs, pixels, whole)
+            if complete is not None:
+                self._occurs = add_longer(self._occurs, complete.astype(np.int64))
+                self._images += 1
 
     def statistics(self, least: int) -> Statistics:
         """The statistics of all images, of at least ``least`` classes.
@@ -66,17 +64,11 @@ class Tally:
         Refused
             255 is the largest number of all: a class, or the mark of none.
         """
-        pairs = self.pairs or Pairs(np.zeros((1, 1), np.int64), 0, 0)
+        pairs = self.pairs
         if self._doubt is not None and len(pairs.confusion) == _UNSURE:
             raise self._doubt
         classes = max(least, len(pairs.confusion))
         return statistics_of(pairs, self._occurs, self._images, classes)
-
-
-def _longer(one: Array, other: Array, join: np.ufunc) -> Array:
-    """Two arrays joined, of the length of the longer one."""
-    size = max(len(one), len(other))
-    return np.asarray(join(*(np.pad(a, (0, size - len(a))) for a in (one, other))))
 
 
 @dataclass

@@ -98,6 +98,11 @@ def input_files(*inputs: Any) -> list[Path]:
     return [Path(name) for name in names if name is not None]
 
 
+def title_of(held: Any) -> str:
+    """The name of an input in the title of a report."""
+    return Path(held).name if is_path(held) else type(held).__name__
+
+
 @dataclass(frozen=True)
 class Opening:
     """A file that several processes open, and how they see it."""
