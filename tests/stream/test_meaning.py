@@ -527,7 +527,7 @@ def test_results_are_known_or_asked_about(tmp_path, suffix, encoding):
     softmax2d_file(Z, tmp_path / f"p{suffix}", encoding=encoding)
     out = tmp_path / "o.npy"
     how = {"outputs": ("labels", "confidence")}
-    plain = suffix == ".npy" or (encoding == "uint8" and suffix in (".npz", ".tif", ".safetensors"))
+    plain = suffix == ".npy" or (encoding == "uint8" and suffix == ".npz")
     if plain:  # which cannot say what its numbers are
         with pytest.raises(Refused, match=SAY):
             segment_file(tmp_path / f"p{suffix}", out, **how)
@@ -620,3 +620,16 @@ def test_probabilities_that_were_rounded_and_divided(steps):
 def test_log_probabilities_are_at_most_zero():
     with pytest.raises(Refused, match=r"reach .* at most 0; give input='logits'"):
         segment_file(-np.log(P), np.empty(LABELS.shape, np.uint8), input="log-probabilities")
+
+
+@pytest.mark.parametrize("encoding", ["float32", "float16"])
+@pytest.mark.parametrize("suffix", [".zarr", ".h5", ".safetensors"])
+def test_probabilities_without_data_stay_so(tmp_path, suffix, encoding):
+    scores, out = Z.copy(), tmp_path / "o.npy"
+    scores[:, :5] = -9999
+    softmax2d_file(scores, tmp_path / f"p{suffix}", nodata=-9999, encoding=encoding)
+    counts = segment_file(tmp_path / f"p{suffix}", out, outputs="labels").counts
+    assert (counts.ignored, counts.nan) == (5 * 50, 0)
+    assert (np.load(out)[:5] == 255).all()
+    np.testing.assert_array_equal(np.load(out)[5:], LABELS[5:])
+    assert evaluate_files(tmp_path / f"p{suffix}", LABELS).pixels == 35 * 50

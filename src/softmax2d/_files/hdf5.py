@@ -347,7 +347,7 @@ def _fill_dataset(file: Any, staged: Any, look: Look) -> None:
         found.attrs["class_names"] = list(look.names)
     said = {"nodata": look.nodata, "scale": look.scale, "scale_factor": look.scale}
     for name, value in (said | {"meaning": meaning_of(look)}).items():
-        if value is not None and value == value:  # NaN says itself that there is nothing
+        if value is not None:
             found.attrs[name] = value
     whole = tuple(slice(0, n) for n in shape)
     for block in bands(whole, max(1, _BLOCK // dtype.itemsize)):

@@ -162,10 +162,10 @@ def assemble(path: Path, target: Path, staged: Any, look: Look) -> None:
     if look.names is not None:
         stated[_NAMES] = "\n".join(look.names)
     for name, value in (("nodata", look.nodata), ("scale", look.scale)):
-        if value is not None and value == value:  # NaN says itself that there is nothing
+        if value is not None:
             stated[name] = repr(value)
     meaning = meaning_of(look)
-    if meaning is not None and look.scale is None:  # numbers that a factor makes so are none
+    if meaning is not None:
         stated["meaning"] = meaning
     entry = {"dtype": code, "shape": list(staged.shape), "data_offsets": [0, size]}
     header = json.dumps(({"__metadata__": stated} if stated else {}) | {look.what: entry}).encode()

@@ -117,10 +117,11 @@ def read_attributes(given: Mapping[str, Any], *, fill: Any = None, dtype: Any = 
     Notes
     -----
     Our ``nodata`` comes before CF's numbers, of which there may be several. NaN, xarray's default
-    ``_FillValue``, is none of them: scores of NaN are counted as NaN.
+    ``_FillValue``, is none of these: scores of NaN are counted as NaN.
     """
     each = [number_in(given.get("nodata"))] if "nodata" in given else _fills(given, fill)
-    known = [value for value in dict.fromkeys(each) if value is not None and not isnan(value)]
+    nan = "nodata" in given  # which then says it, and no library by itself
+    known = [v for v in dict.fromkeys(each) if v is not None and (nan or not isnan(v))]
     factor, offset = (number_in(given.get(name)) for name in ("scale_factor", "add_offset"))
     bits_of = _other_sign(given.get("_Unsigned"), dtype)
     if bits_of is not None:

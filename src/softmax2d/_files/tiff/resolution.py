@@ -65,15 +65,14 @@ def _stack(said: dict[str, Any] | None) -> dict[str, Any]:
 
 def meaning_of_page(page: Any) -> str | None:
     """Return what the description of a page says its numbers are; None where it does not."""
-    floats = page.dtype is not None and page.dtype.kind == "f"
-    described = ome.what_of(page.parent.ome_metadata) if floats else None
+    described = ome.what_of(page.parent.ome_metadata)
     if described is not None:
         return meaning_of(Look(described))
     try:
         said = json.loads(page.shaped_description or "{}")
     except (ValueError, RecursionError):
         return None
-    return meaning_in(said) if isinstance(said, dict) and floats else None
+    return meaning_in(said) if isinstance(said, dict) else None
 
 
 def tags_of(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def tags_of(shape: tuple[int, ...], dtype: np.dtype[Any], look: Look) -> dict[st
         found |= {"imagej": True, "metadata": known}
         if look.palette is not None and dtype == np.uint8:
             known["LUTs"] = [_table(look.palette)]
-    elif meaning_of(look) is not None and look.scale is None:
+    elif meaning_of(look) is not None:
         found["metadata"] = {"meaning": meaning_of(look)}
     return found
 

@@ -87,8 +87,8 @@ def _attributes(look: Look) -> dict[str, Any]:
         found["class_names"] = list(look.names)
     if look.palette is not None:
         found["palette"] = np.asarray(look.palette).tolist()
-    if look.nodata is not None and not isnan(look.nodata):
-        found["nodata"] = look.nodata
+    if look.nodata is not None:  # JSON has no NaN
+        found["nodata"] = "NaN" if isnan(look.nodata) else look.nodata
     if look.scale is not None:
         found |= {"scale": look.scale, "scale_factor": look.scale}
     fields = _fields(look)
