@@ -159,13 +159,17 @@ def test_labels_of_one_pair(cli: Any, folders: Any) -> None:
     assert "Give nodata=255 (--nodata 255) of a file" in err
 
 
-def test_predict_a_folder(cli: Any, folders: Any) -> None:
+@pytest.fixture
+def pictures(cli: Any, folders: Any) -> None:
+    """A network of three channels, net.onnx, and two pictures in p/."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper
 
     shape = [1, 3, "h", "w"]
     given, made = (helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in "xy")
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [given], [made])
+    graph = helper.make_graph(
+        [helper.make_node("Softmax", ["x"], ["y"], axis=1)], "g", [given], [made]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     onnx.save(model, "net.onnx")
@@ -173,10 +177,49 @@ def test_predict_a_folder(cli: Any, folders: Any) -> None:
     for i in range(2):
         picture = RNG.integers(0, 255, (20, 30, 3)).astype(np.uint8)
         Image.fromarray(picture).save(f"p/im{i}.png")
+
+
+def test_predict_a_folder(cli: Any, pictures: Any) -> None:
     code, out, err = cli("predict", "net.onnx", "p", "-o", "out")
     assert code == 0, err
     assert "p/im0.png  out/im0.png\n" in out
     assert size_of("out/im1.png") == (30, 20)
+    assert err.startswith("softmax2d: p/im0.png: net.onnx returns rows in [0, 1] that add up to 1")
+    assert err.count("\n") == 1  # what is true of both is said once
+
+
+def test_scores_of_a_folder_of_pictures(cli: Any, pictures: Any) -> None:
+    """A .png holds none: without labels results are .tif, with them beside the .png."""
+    code, _, err = cli("predict", "net.onnx", "p", "-o", "probs", "--outputs", "probs")
+    assert code == 0, err
+    assert sorted(path.name for path in Path("probs").iterdir()) == ["im0.tif", "im1.tif"]
+    code, _, err = cli("predict", "net.onnx", "p", "-o", "both", "--outputs", "labels,probs")
+    assert code == 0, err
+    names = sorted(path.name for path in Path("both").iterdir())
+    assert names == ["im0.png", "im0.probs.tif", "im1.png", "im1.probs.tif"]
+
+
+def test_what_fails_in_a_folder_is_said_once_and_accounted(cli: Any, pictures: Any) -> None:
+    Path("p/gone.png").symlink_to("nowhere.png")
+    code, _, err = cli("predict", "net.onnx", "p", "-o", "out", "--summary", "all.json")
+    assert code == 3
+    assert "softmax2d: p/gone.png: No such file or directory." in err
+    assert "softmax2d: p: 1 of 3 files failed" in err
+    files = json.loads(Path("all.json").read_text())["files"]
+    assert files[0] == {
+        "status": "failed",
+        "source": "p/gone.png",
+        "error": "p/gone.png: No such file or directory.",
+    }
+    assert [f["status"] for f in files[1:]] == ["done"] * 2
+    Path("p/gone.png").unlink()
+    Path("p/im1.png").unlink()
+    code, _, err = cli("predict", "net.onnx", "p", "-o", "p")
+    assert code == 2
+    assert "p: is the folder IMAGE itself, where results would be taken for more files of it" in err
+    assert "1 file, " in cli("predict", "net.onnx", "p", "-o", "one")[1]
+    code, _, err = cli("segment", "z", "-o", "new", "--classes", "a,b")
+    assert err.count("2 names for 4 classes") == 1
 
 
 def test_one_word_for_how_numbers_are_stored(cli: Any, folders: Any) -> None:

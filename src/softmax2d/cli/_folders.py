@@ -16,6 +16,8 @@ import click
 from softmax2d import __version__
 from softmax2d.cli import _paths, _values
 from softmax2d.cli._progress import Progress
+from softmax2d.cli._report import SAID
+from softmax2d.cli._results import quantity
 from softmax2d.stream import Failed, Refused, Results, StreamError, Unusable
 
 _RECORD = ".softmax2d-folder.json"  # in OUT, until all files are done
@@ -50,13 +52,13 @@ def refuse_format(params: dict[str, Any]) -> None:
         raise Unusable("--format is for folders; the suffix of OUT says the format of one file.")
 
 
-def _result_suffix(path: Path, asked: str | None) -> str:
-    """The suffix of labels made of a file: its own, of a picture .png."""
+def _result_suffix(path: Path, asked: str | None, outputs: Any) -> str:
+    """The suffix of what is made of a file: its own; of a picture .png, or .tif without labels."""
     if asked is not None:
         return "." + asked.lower().removeprefix(".")
     suffix = _paths.suffix_of(path).lower()
     if suffix in _PICTURES:
-        return ".png"
+        return ".png" if not outputs or "labels" in outputs else ".tif"
     return ".tif" if suffix == ".tiff" else suffix
 
 
@@ -72,6 +74,9 @@ class _Folder:
             raise Refused(self._out, f"names a file; {what}, and --format.")
         if self._out.exists() and not self._out.is_dir():
             raise Refused(self._out, "is a file; OUT is a folder.")
+        if self._out.exists() and os.path.samefile(self._out, source):
+            cause = f"is the folder {name.upper()} itself, where results would be taken for more "
+            raise Refused(self._out, f"{cause}files of it; choose another name.")
         for option in _APART:
             if params.get(option) is not None:
                 raise Unusable(f"--{option} is of one file; {name.upper()} is a folder.")
@@ -80,7 +85,7 @@ class _Folder:
         self._files = _paths.by_stem(source, scores=name == "logits")
         form = self._format = params.pop("folder_format")
         self._to = {
-            stem: self._out / f"{stem}{_result_suffix(path, form)}"
+            stem: self._out / f"{stem}{_result_suffix(path, form, params.get('outputs'))}"
             for stem, path in self._files.items()
         }
         like = params.get("like")
@@ -124,21 +129,26 @@ class _Folder:
     def run(self) -> None:
         """Do every file that is not done."""
         started, quiet = perf_counter(), self._params["quiet"]
+        click.get_current_context().meta[SAID] = set()
         self._made = not self._out.exists()
         self._out.mkdir(parents=True, exist_ok=True)
         failed: list[StreamError] = []
         accounts: list[Any] = []
         with Progress(f"{self._source.name}", quiet) as progress:
             for number, (stem, path) in enumerate(self._files.items()):
-                state = os.stat(path)
-                mark = [state.st_size, state.st_mtime_ns]
-                if self._done.get(stem) == mark and self._to[stem].exists():
-                    continue
+                before = len(accounts)
                 try:
+                    mark = _mark_of(path)
+                    if self._done.get(stem) == mark and self._to[stem].exists():
+                        continue
                     self._one(stem, path, accounts)
                 except StreamError as error:
+                    if error.message not in {known.message for known in failed}:
+                        click.echo(f"softmax2d: {error.message}", err=True)
                     failed.append(error)
-                    click.echo(f"softmax2d: {error.message}", err=True)
+                    if len(accounts) == before:  # it failed before a run of its own began
+                        held = {"status": "failed", "source": str(path), "error": error.message}
+                        accounts.append(held)
                     continue
                 self._done[stem] = mark
                 self._keep()
@@ -148,7 +158,7 @@ class _Folder:
                 progress(number + 1, len(self._files), perf_counter() - started, "files")
         self._finish(failed, accounts)
         if not quiet:
-            click.echo(f"{len(self._files)} files, {perf_counter() - started:.2f} s")
+            click.echo(f"{quantity(len(self._files), 'file')}, {perf_counter() - started:.2f} s")
 
     def _one(self, stem: str, path: Path, accounts: list[Any]) -> None:
         """Run the command for one file."""
@@ -190,6 +200,15 @@ class _Folder:
             raise Refused(self._source, f"none of {len(self._files)} files can be used.")
         count = f"{len(failed)} of {len(self._files)} files failed, as said above"
         raise Failed(self._source, f"{count}; the others are done, and --resume tries these again.")
+
+
+def _mark_of(path: Path) -> list[int]:
+    """Size and time of change, by which a file that is done is known again."""
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise Failed(path, f"{error.strerror or error}.") from error
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _nothing(**_: Any) -> None:

@@ -15,11 +15,24 @@ from softmax2d.stream import Summary
 
 LISTED = 20
 
+# Where the context of a command over a folder keeps the notes that were said.
+SAID = "softmax2d.notes"
+
 
 def say_notes(found: Summary) -> None:
-    """Print the notes of a run, on standard error."""
+    """Print the notes of a run, on standard error.
+
+    Of the files of a folder each is said with the first one that it is about; what is counted in
+    a file is said of every one.
+    """
+    context = click.get_current_context(silent=True)
+    said = None if context is None else context.meta.get(SAID)
     for note in found.notes:
-        click.echo(f"softmax2d: {note}", err=True)
+        if said is None:
+            click.echo(f"softmax2d: {note}", err=True)
+        elif note not in said:
+            click.echo(f"softmax2d: {found.source}: {note}", err=True)
+            said |= set() if "pixels" in note else {note}
 
 
 def kind_of(found: Summary, name: str, path: Path, palette: bool) -> str:
