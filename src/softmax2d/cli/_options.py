@@ -117,16 +117,12 @@ IGNORE_PLACE = _flag("--ignore-place", "Do not compare where files say that thei
 # How logits are mapped and brought to another size.
 MAP = (
     click.option(
-        "--temperature",
-        type=float,
-        metavar="T",
+        "--temperature", type=float, metavar="T",
         help="Divides the logits; positive.  [default: 1]",
     ),
-    _file(
-        "--calibration",
-        help="The map that `softmax2d calibrate` fitted, in place of a temperature.",
-    ),
-)
+    _file("--calibration",
+          help="The map that `softmax2d calibrate` fitted, in place of a temperature."),
+)  # fmt: skip
 INTERPOLATION = (
     click.option(
         "--interpolation",
@@ -357,7 +353,9 @@ WEIGHT = click.option(
     callback=_values.parse_numbers,
     help="What a pixel of each class counts: 1,2,…",
 )
-DATA_DATE = click.option("--data-date", metavar="TEXT", help="When data were taken; kept in OUT.")
+DATA_DATE = click.option(
+    "--data-date", metavar="TEXT", help="When the data were taken; kept in OUT."
+)
 WEIGHTS = (
     _choice(
         "--method", ("inverse", "median", "enet", "effective"), "inverse",
