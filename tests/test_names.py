@@ -33,6 +33,20 @@ print([getattr(softmax2d, name) is sys.modules[f"softmax2d.{{name}}"] for name i
     assert run(code).splitlines() == ["[]", "False Calibration", str([True] * len(LAZY))]
 
 
+def test_adapters_load_when_first_touched() -> None:
+    code = """
+import sys, softmax2d
+softmax2d.adapters
+print([name for name in sys.modules if name.startswith("softmax2d.adapters.")])
+print(softmax2d.adapters.huggingface is sys.modules["softmax2d.adapters.huggingface"])
+"""
+    assert run(code).splitlines() == ["[]", "True"]
+    text = "has no module 'detectron'; it has huggingface, mmsegmentation, monai, nnunet, smp"
+    with pytest.raises(AttributeError, match=text):
+        _ = softmax2d.adapters.detectron
+    assert not hasattr(softmax2d.adapters, "_detectron")
+
+
 def test_type_checkers_know_every_module() -> None:
     """What loads at run time by its place in the folder stands in ``__init__`` for them."""
     text = Path(softmax2d.__file__).read_text("utf-8")

@@ -76,6 +76,26 @@ def find_in_torch(name: str) -> Any:
     raise ImportError(text, name=place) if imported and near else AttributeError(text)
 
 
+def find_adapter(name: str) -> Any:
+    """The module of that name in ``softmax2d.adapters``, for its ``__getattr__``.
+
+    Raises
+    ------
+    AttributeError
+        No such module, or one that needs a package that is missing: the message names the command
+        that installs it.
+    """
+    place = "softmax2d.adapters"
+    known = sorted(path.stem for path in (_FOLDER / "adapters").glob("[!_]*.py"))
+    if name not in known:
+        listed = "" if name.startswith("_") else f"; it has {', '.join(known)}"
+        raise AttributeError(f"{place} has no module {name!r}{listed}")
+    try:
+        return import_module(f"{place}.{name}")
+    except ImportError as error:
+        raise AttributeError(str(error)) from error
+
+
 def find(name: str) -> Any:
     """The module of that name, for ``softmax2d.__getattr__``.
 

@@ -228,3 +228,12 @@ def test_counts_of_a_folder_as_systems_leave_it(cli: Any, labels: Any) -> None:
     (folder / "more.bmp").write_bytes(b"no labels")
     code, _, err = cli("counts", folder, "--ignore-index", 255, "--classes", 3)
     assert code == 2 and "more.bmp: has the unknown suffix '.bmp'; known are .npy" in err
+
+
+def test_weights_of_counts_with_blanks(cli: Any, tmp_path: Any) -> None:
+    out = tmp_path / "w.json"
+    code, _, err = cli("weights", "100", "20", "5", "-o", out)
+    assert (code, err) == (0, "")
+    assert json.loads(out.read_text()) == balance.class_weights([100, 20, 5]).tolist()
+    code, _, err = cli("weights", "100", "x", "5", "-o", out, "--overwrite")
+    assert (code, "100: no such file." in err) == (2, True)

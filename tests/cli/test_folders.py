@@ -329,3 +329,10 @@ def test_formats_of_folders_are_those_of_files() -> None:
     from softmax2d.cli import _paths
 
     assert set(_paths._FORMATS) == set(formats._MODULES)
+
+
+@pytest.mark.parametrize("out", [".", "..", "", "/"])
+def test_a_folder_is_no_name_of_a_result(cli: Any, folders: Any, out: str) -> None:
+    code, _, err = cli("segment", "z/im0.npy", "-o", out)
+    text = "is a folder; give the name of a file, as in labels.png."
+    assert (code, text in err) == (2, True), err

@@ -99,7 +99,7 @@ def weights(
     text = _plain_counts.is_text(labels)
     files = [] if text else _paths.files_of(labels)
     results = Results([] if out is None else [out], files, overwrite, report=report)
-    plain = _plain_counts.of_text(labels[0].name) if text else _plain_counts.of_files(files, **rest)
+    plain = _plain_counts.of_text(labels) if text else _plain_counts.of_files(files, **rest)
     with passes("weights", quiet):
         found = _name_classes(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
     made = _results.plainly(

@@ -38,6 +38,8 @@ def suffix_of(path: Path) -> str:
 
 def neighbour_of(out: Path, name: str, encoding: str = "float") -> Path:
     """The path of a second result: ``out.confidence.npy`` beside ``out.npy``."""
+    if out.name in ("", ".."):
+        raise Refused(out, "is a folder; give the name of a file, as in labels.png.")
     suffix = suffix_of(out)
     stem = out.name.removesuffix(suffix)
     if suffix.lower() == ".png" and name in (*_FLOATS, *_CLASSWISE):

@@ -21,12 +21,14 @@ _NUMBERS = re.compile(r"\s*\d+(\s*,\s*\d+)+\s*,?\s*", re.ASCII)
 
 
 def is_text(given: Sequence[Path]) -> bool:
-    """Whether the only argument is counts itself, as 100,20,5, and no file."""
-    return len(given) == 1 and bool(_NUMBERS.fullmatch(str(given[0]))) and not given[0].exists()
+    """Whether the arguments are counts themselves, as 100,20,5 or 100 20 5, and no files."""
+    text = ",".join(map(str, given))
+    return bool(_NUMBERS.fullmatch(text)) and not any(path.exists() for path in given)
 
 
-def of_text(text: str) -> Plain:
-    """Counts with commas between them."""
+def of_text(given: Sequence[Path]) -> Plain:
+    """Counts with commas or blanks between them."""
+    text = ",".join(map(str, given))
     return [int(part) for part in text.split(",") if part.strip()], None
 
 
