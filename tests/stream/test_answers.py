@@ -5,7 +5,7 @@ import pytest
 
 import softmax2d as s2d
 from softmax2d.stream import Refused, Unusable, predict
-from tests.stream.networks import OFFSET, WEIGHT, conv, scores_of, write
+from tests.stream.networks import OFFSET, WEIGHT, conv, describe, scores_of, write
 
 rng = np.random.default_rng(8)
 IMAGE = rng.random((3, 20, 30), np.float32)
@@ -86,3 +86,23 @@ def test_channels_at_both_ends():
     """Three rows or three columns: neither is likelier."""
     image = rng.random((3, 20, 3), np.float32)
     refused(network, "may have its channels first or last: shape", image, kind=Refused)
+
+
+def test_a_classifier_of_images(tmp_path):
+    """One cell for a window of any size; cells as large as the window are another case."""
+    text = "returns one score a class for a window of 16 × 16 pixels, as a classifier of images"
+    refused(lambda b: network(b).mean((2, 3), keepdims=True), text)
+    nodes = [conv("found"), ("GlobalAveragePool", ["found"], ["scores"], {})]
+    fixed = write(tmp_path / "a.onnx", nodes, ["scores"], shape=(1, 3, 16, 16))
+    refused(fixed, text)
+    image, labels = rng.random((3, 32, 48), np.float32), np.empty((32, 48), np.uint8)
+    coarse = lambda b: network(b)[:, :, 8::16, 8::16]  # noqa: E731
+    predict(coarse, image, labels, window=16)
+
+
+def test_a_mean_for_other_channels(tmp_path):
+    """The file's mean does not fit what the network sees: that is said of the file."""
+    path = write(tmp_path / "a.onnx", [conv()], ["scores"])
+    describe(path, standardization_mean="[0.5, 0.4]", standardization_std="[0.2, 0.2]")
+    refused(path, r"a.onnx: states 0.5,0.4 as its mean and 0.2,0.2 as its deviation, and sees 3 ")
+    notes_of(path, mean=0, std=1)

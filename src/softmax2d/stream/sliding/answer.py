@@ -214,6 +214,7 @@ def first_answer(
         found = np.moveaxis(found, -1, 1)
     classes, cells = found.shape[1], found.shape[2:]
     _check_classes(scorer, classes)
+    _check_cells(scorer, channels, cells)
     if any(w % c for w, c in zip(scorer.window, cells, strict=True)):
         text = f"the model makes {cells} cells of a window of {scorer.window} pixels; "
         raise Unusable(f"{_of(where)}{text}{_windows_that_fit(scorer, channels, cells)}")
@@ -301,6 +302,19 @@ def _check_classes(scorer: Scorer, classes: int) -> None:
                        "is inside; if it holds labels, export it without its argmax.")  # fmt: skip
     if classes > 1 and scorer.binary:
         raise Unusable(f"{where}: returns {classes} channels; --binary (binary=True) is for one.")
+
+
+def _check_cells(scorer: Scorer, channels: int, cells: tuple[int, ...]) -> None:
+    """Refuse one cell for a window of any size, as a classifier of images has it."""
+    window = scorer.window
+    if max(cells) > 1 or max(window) == 1:
+        return
+    longer = _cells_of(scorer, (1, channels, *(2 * n for n in window)))
+    if longer is None or max(longer) == 1:
+        shown = " × ".join(map(str, window))
+        raise Unusable(f"{scorer.network.where}: returns one score a class for a window of {shown} "
+                       "pixels, as a classifier of images does; a network with scores of its "
+                       "pixels is needed.")  # fmt: skip
 
 
 def _gives_last(scorer: Scorer, channels: int, found: Array, layout: str | None) -> bool:

@@ -127,6 +127,11 @@ def _normalise(way: Channels, image: Source, network: Network, asked: Sliding) -
         if mean is not None or std is not None:
             notes.append(f"mean {_list(mean)} and std {_list(std)} are those that "
                          f"{network.where} states.")  # fmt: skip
+            counts = {len(n) for n in (mean, std) if n is not None}
+            if not counts <= {1, depth}:
+                cause = f"states {_list(mean)} as its mean and {_list(std)} as its deviation, and "
+                cause += f"sees {depth} channels; give --mean and --std (mean=, std=)."
+                raise Unusable(f"{network.where}: {cause}")
     if integers and (mean is not None or std is not None):
         raise Unusable(f"{network.where}: takes {network.takes}, an image as it is; leave out "
                        "--mean and --std (mean=, std=).")  # fmt: skip
