@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from softmax2d import balance
-from softmax2d.cli import _progress
+from softmax2d.cli import _progress, app
 
 
 class Terminal(io.StringIO):
@@ -40,3 +41,20 @@ def test_passes(
     text = stream.getvalue()
     assert ("counts: 3 Mpixel in 0 s" in text) == shown
     assert text.endswith("\r\x1b[K") == shown
+
+
+def test_label_maps_of_folders_are_counted_in_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = Terminal()
+    for folder in ("labels", "truth"):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            np.save(tmp_path / folder / f"{i}.npy", np.zeros((4, 5), np.uint8))
+    monkeypatch.setattr("sys.stderr", stream)
+    with pytest.raises(SystemExit) as stop:
+        app.main(["evaluate", str(tmp_path / "labels"), str(tmp_path / "truth")])
+    assert stop.value.code == 0
+    assert "labels: 3 label maps" in capsys.readouterr().out
+    shown = [f"{i} of 3 files" in stream.getvalue() for i in range(1, 5)]
+    assert shown == [True, True, True, False]

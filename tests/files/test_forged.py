@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import struct
+import warnings
 
 import numpy as np
 import pytest
 
+from softmax2d._files.views.scores import step_of
 from softmax2d.cli import app
 from softmax2d.stream import Refused
 from softmax2d.stream.plan.inputs import open_any
@@ -210,3 +212,12 @@ def test_palette_of_a_png_with_damaged_pixels(tmp_path):
         assert source.palette[:2].tolist() == [[1, 2, 3], [4, 5, 6]]
         with pytest.raises(Refused, match="is damaged: its rows"):
             source.prepare()
+
+
+def test_numbers_far_apart_have_no_step():
+    """As damaged files hold them; without a word on standard error."""
+    values = np.tile(np.r_[np.arange(20) * 5e-324, 1e300], 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert step_of(values) == 0
+    assert step_of(np.tile(np.arange(64) / 255, 10)) == pytest.approx(1 / 255)

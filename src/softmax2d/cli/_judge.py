@@ -55,7 +55,13 @@ def judge_labels(
     asked = {name: rest[name] for name in _OF_LABELS if name in rest}
     accounts: list[Summary] = []
     with _values.option_words(_WORDS), Progress("evaluate", quiet) as progress:
-        asked |= {"account": accounts.append, "progress": progress}
+
+        def show_files(done: int, total: int, _: float) -> None:
+            files = len(accounts) + (done == total)
+            progress(files, len(labels), perf_counter() - started, "files")
+
+        shown_by = progress if len(labels) == 1 else show_files
+        asked |= {"account": accounts.append, "progress": shown_by}
         given = (labels[0], truth[0]) if len(labels) == 1 else (labels, truth)
         found = evaluate_label_files(*given, classes=count, names=names, **asked)
     for account in accounts:

@@ -45,7 +45,8 @@ def step_of(values: Array) -> float:
     if values.dtype.kind != "f" or not _FEW[0] <= known.size <= min(_FEW[1], values.size / 4):
         return 0.0
     step = float(np.diff(known).min())
-    even = abs(known / step - np.round(known / step)).max() < _UNEVEN
+    with np.errstate(over="ignore", invalid="ignore"):  # of steps that only damaged files have
+        even = abs(known / step - np.round(known / step)).max() < _UNEVEN
     return step if even and step <= _COARSE else 0.0
 
 
