@@ -106,3 +106,13 @@ def test_a_mean_for_other_channels(tmp_path):
     describe(path, standardization_mean="[0.5, 0.4]", standardization_std="[0.2, 0.2]")
     refused(path, r"a.onnx: states 0.5,0.4 as its mean and 0.2,0.2 as its deviation, and sees 3 ")
     notes_of(path, mean=0, std=1)
+
+
+def test_images_of_other_axes(tmp_path):
+    """The way on for a volume before a network of images, and for an axis of length 1."""
+    path = write(tmp_path / "a.onnx", [conv()], ["scores"], shape=(1, 3, 16, 16))
+    volume = rng.random((3, 4, 20, 30), np.float32)
+    text = "takes 4 axes, .* 5, .*D, H, W.* Give its planes one by one, or a network of volumes"
+    refused(path, text, volume, kind=Refused)
+    text = r"Its shape is \(3, 1, 20, 30\): save it without its axis of length 1\."
+    refused(path, text, volume[:, :1], kind=Refused)
