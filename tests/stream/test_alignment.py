@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import tifffile
 import xarray as xr
+import zarr
 from click.testing import CliRunner
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
@@ -625,3 +626,39 @@ def test_commands(tmp_path):
         assert "lies elsewhere than" in found.stderr
         found = CliRunner().invoke(app, [*words, str(away), *more, "--ignore-place"])
         assert found.exit_code == 0, found.output
+
+
+def netcdf(path, values, rows):
+    """A file as netCDF writes it: coordinates are datasets, scales of the axes."""
+    with h5py.File(path, "w") as file:
+        found = file.create_dataset("held", data=values)
+        sizes = {"class": np.arange(4), "y": rows, "x": np.arange(50.0)}
+        for d, name in enumerate(list(sizes)[-values.ndim :]):
+            file[name] = sizes[name]
+            file[name].make_scale(name)
+            found.dims[d].attach_scale(file[name])
+        file["spatial_ref"] = 0
+    return path
+
+
+@pytest.mark.parametrize("come", ["paths", "datasets", "zarr"])
+def test_coordinates_of_files_and_objects(tmp_path, come):
+    y = np.arange(40.0)
+    paths = netcdf(tmp_path / "z.h5", Z, y), netcdf(tmp_path / "t.h5", TRUTH[::-1], y[::-1])
+    moved = netcdf(tmp_path / "m.h5", TRUTH, y + 7)
+    if come == "zarr":
+        group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+        group.create_array("y", data=y + 7, dimension_names=("y",))
+        group.create_array("held", data=TRUTH, dimension_names=("y", "x"))
+        moved = group["held"]
+    far = h5py.File(tmp_path / "m.h5")
+    with far, h5py.File(paths[0]) as one, h5py.File(paths[1]) as two:
+        logits, target = paths
+        if come == "datasets":
+            logits, target, moved = one["held"], two["held"], far["held"]
+        assert evaluate_files(logits, target).accuracy == (Z.argmax(0) == TRUTH).mean()
+        segment_file(logits, out := np.empty((40, 50), np.uint8), like=target)
+        np.testing.assert_array_equal(out, Z.argmax(0)[::-1])
+        with pytest.raises(Refused, match=r"reaches beyond .*y from 0 to 39"):
+            evaluate_files(logits, moved)
+        evaluate_files(logits, moved, ignore_place=True)

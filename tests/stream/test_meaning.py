@@ -633,3 +633,8 @@ def test_probabilities_without_data_stay_so(tmp_path, suffix, encoding):
     assert (np.load(out)[:5] == 255).all()
     np.testing.assert_array_equal(np.load(out)[5:], LABELS[5:])
     assert evaluate_files(tmp_path / f"p{suffix}", LABELS).pixels == 35 * 50
+
+
+def test_masks_of_true_and_false_are_no_scores():
+    with pytest.raises(Refused, match=r"true and false.*numpy\.argmax.*softmax2d evaluate LABELS"):
+        segment_file(ONE_HOT.astype(bool), np.empty(LABELS.shape, np.uint8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -191,13 +192,27 @@ def _text_in(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _datasets(h5py: Any, group: Any) -> list[str]:
-    """Return the paths of the first datasets stored in this file."""
+def space_of_dataset(found: Any, counting: int | None) -> Space | None:
+    """Return where the pixels of an h5py.Dataset lie; None of anything else."""
+    h5py = sys.modules.get("h5py")
+    if h5py is None or not isinstance(found, h5py.Dataset):
+        return None
+    return _space(found, axis_names(found), counting)
+
+
+def _datasets(h5py: Any, group: Any, *, every: bool) -> list[str]:
+    """Return the paths of the first datasets stored in this file.
+
+    Unless ``every`` is asked for, without scales of axes and single numbers: they are what netCDF
+    has for coordinates and grid mappings.
+    """
     found: list[str] = []
 
     def look(name: str, held: Any) -> bool | None:
         if isinstance(held, h5py.Dataset):
-            found.append(name)
+            scale = _text_in(held.attrs.get("CLASS")) == "DIMENSION_SCALE"
+            if every or not (scale or held.shape == ()):
+                found.append(name)
         return True if len(found) > _LISTED else None  # stops the visit
 
     group.visititems(look)  # follows hard links only
@@ -219,7 +234,8 @@ def _lies_inside(h5py: Any, file: Any, key: str) -> bool:
 def _choose(h5py: Any, path: Path, file: Any, key: str | None) -> Any:
     name = "" if key is None else key.strip("/")
     if key is None or not _lies_inside(h5py, file, name):
-        names = _datasets(h5py, file)
+        names = [] if key is not None else _datasets(h5py, file, every=False)
+        names = names or _datasets(h5py, file, every=True)
         more = len(names) > _LISTED
         listed = ", ".join(names[:_LISTED]) + (", …" if more else "")
         if key is not None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Unusable
+from softmax2d._errors import StreamError, Unusable
 from softmax2d._files.formats import format_of
+from softmax2d._files.hdf5 import space_of_dataset
 from softmax2d._files.places.labelled import space_of_array
 from softmax2d._files.source.attributes import describe_axes, statements_of
+from softmax2d._files.source.presentation import Space
 from softmax2d._files.source.source import ArraySource, Source
 from softmax2d._files.views.scaled import interpret
 from softmax2d._gate.arrays import as_array
@@ -76,8 +80,25 @@ def open_any(source: Any, key: str | None = None, *, fill: bool = False) -> Sour
     mapped = name and os.path.exists(name)
     found = _MappedSource(held, name) if name and mapped else ArraySource(held)
     describe_axes(found)
-    found.space = space_of_array(held, found.class_axis)
+    found.space = space_of_object(held, found.class_axis)
     return interpret(found, statements_of(held, found.path))
+
+
+def space_of_object(held: Any, counting: int | None) -> Space | None:
+    """Where the pixels of an array object lie: a DataArray, h5py.Dataset or zarr.Array."""
+    zarr = sys.modules.get("zarr")
+    if zarr is not None and isinstance(held, zarr.Array):
+        root = getattr(held.store, "root", None)
+        if root is None or not os.path.isdir(root):
+            return None
+        module = import_module("softmax2d._files.zarr")
+        try:
+            with module.open_source(str(root), held.path or None, fill=True) as source:
+                found: Space | None = source.space
+                return found
+        except StreamError:  # the array is read by its own library
+            return None
+    return space_of_array(held, counting) or space_of_dataset(held, counting)
 
 
 def file_of_array(held: Any) -> str | None:

@@ -116,6 +116,10 @@ def check_kind(source: Source, axis: int | None, asked: Asked) -> None:
         cause = f"is a label map, {source.dtype} of shape {source.shape}: one number a pixel, no "
         cause += f"class scores. It {A_LABEL_MAP}; "
         raise Refused(source.path, cause + _say_scores(source, asked))
+    if source.dtype.kind == "b":
+        cause = f"holds true and false, shape {source.shape}, and no class scores. Masks "
+        cause += "of classes are a label map by numpy.argmax along the class axis, which "
+        raise Refused(source.path, cause + f"{A_LABEL_MAP}.")
     if source.dtype.kind != "u" or source.dtype.itemsize > 2:
         return
     sampled = source.axes is not None and "sample" in source.axes

@@ -13,11 +13,16 @@ import numpy as np
 
 from softmax2d._errors import Refused, Unusable, failing
 from softmax2d._files.formats import format_of
-from softmax2d._files.places.labelled import space_of_array
 from softmax2d._files.source.presentation import Space
 from softmax2d._gate.options import Resampling
 from softmax2d.stream.plan.geometry import Geometry
-from softmax2d.stream.plan.inputs import file_of_array, input_files, is_path, numpy_view
+from softmax2d.stream.plan.inputs import (
+    file_of_array,
+    input_files,
+    is_path,
+    numpy_view,
+    space_of_object,
+)
 
 COLOURS = (1, 3, 4)  # values of a pixel of a picture whose file names no axes
 _VOLUME = 3
@@ -161,7 +166,7 @@ def _same_bytes(made: Path, existing: Path) -> bool:
 def reference(like: Any, spatial: int) -> tuple[tuple[int, ...], Space | None]:
     """The size of a reference of so many spatial axes, and where its pixels lie."""
     if not is_path(like):
-        return tuple(int(n) for n in getattr(like, "shape", like)), space_of_array(like, None)
+        return tuple(int(n) for n in getattr(like, "shape", like)), space_of_object(like, None)
     module = format_of(like, "open_source")
     if hasattr(module, "size_of"):
         size, space = module.size_of(like), module.space_of(like)
