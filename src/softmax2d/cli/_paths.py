@@ -71,8 +71,11 @@ def check_apart(results: Iterable[Path | None], held: Path | None) -> None:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder of files, whatever its name, and no Zarr store or a part of one."""
-    if not path.is_dir() or path.suffix.lower() == ".zarr":
+    """Whether it is a folder of files, and no Zarr store or a part of one.
+
+    A folder that is named like a file, ``scores.npy``, is none: reading it as a file is refused.
+    """
+    if not path.is_dir() or is_format(path):
         return False
     return not any(os.path.lexists(path / name) for name in _STORES)
 
