@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import sys
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 
 __all__ = ["install_command", "package_of", "requirements", "version_of"]
 
@@ -83,6 +83,8 @@ def install_command(extra: str, *modules: str) -> str:
             wanted[package] = text
     quoted = (f'"{text}"' if re.search(r"[<>=[]", text) else text for text in wanted.values())
     listed = " ".join(quoted)
-    if find_spec("pip") is None and shutil.which("uv"):
+    # PathFinder alone: the finder of setuptools takes a look for pip as the start of pip, and from
+    # then on imports Python's own distutils, which torch.compile cannot use.
+    if PathFinder.find_spec("pip") is None and shutil.which("uv"):
         return f"uv pip install --python {_python()} {listed}"
     return f"{_python()} -m pip install {listed}"

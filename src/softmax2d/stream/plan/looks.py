@@ -48,12 +48,14 @@ def looks_like(values: Array, axis: int = -3, step: float = 0.0) -> str | None:
     return None
 
 
+@np.errstate(invalid="ignore")
 def telling(rows: Array) -> Array:
     """The pixels of rows that say what the numbers are, float64: without NaN, not all equal."""
     rows = rows.astype(np.float64)
     return rows[:, ~np.isnan(rows).any(0) & (rows != rows[:1]).any(0)]
 
 
+@np.errstate(invalid="ignore")
 def whole_of(values: Array) -> float | None:
     """The number of which a pixel's classes look like shares: 100 of percentages; None if none.
 
