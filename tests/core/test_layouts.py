@@ -236,6 +236,20 @@ def test_torch_tensors_that_need_care() -> None:
         s2d.softmax2d(torch.zeros(3, 2, 2, dtype=torch.bool))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_views_of_pytorch_with_signs_to_flip(dtype: str) -> None:
+    """DLPack does not say that a view's signs are to be flipped."""
+    torch = pytest.importorskip("torch")
+    values = torch.randn(5, 7, 9, generator=torch.manual_seed(0))
+    flipped = torch.complex(torch.zeros(5, 7, 9), -values).conj().imag.to(getattr(torch, dtype))
+    view = torch._neg_view(-flipped)
+    assert view.is_neg()
+    found, expected = s2d.segment(view), s2d.segment(flipped.resolve_neg())
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.labels, values.to(flipped.dtype).argmax(0))
+    np.testing.assert_array_equal(found.confidence, expected.confidence)
+
+
 class OnAnotherDevice:
     """An array in a GPU's memory, as DLPack describes it."""
 

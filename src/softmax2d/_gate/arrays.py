@@ -90,6 +90,10 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
             f"{where}: {name} must be in the CPU's memory; got a {type(value).__name__} on another "
             f"device. Copy it first, for example with {name}.cpu()."
         )
+    if callable(getattr(value, "resolve_neg", None)):
+        value = (
+            value.resolve_neg()
+        )  # PyTorch's views with signs to flip, of which DLPack says nothing
     importer: Callable[[Any], Array]
     if "bfloat16" in str(getattr(value, "dtype", "")):
         try:
