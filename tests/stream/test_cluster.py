@@ -271,6 +271,7 @@ def test_a_task_uses_one_thread():
 
 @pytest.mark.slow
 def test_workers_that_always_die_are_reported(cluster, monkeypatch):
+    from softmax2d.stream.plan.inputs import Opening
     from softmax2d.stream.workers import cluster as _cluster
     from softmax2d.stream.workers import threads
 
@@ -278,7 +279,7 @@ def test_workers_that_always_die_are_reported(cluster, monkeypatch):
         def result(self):
             raise distributed.scheduler.KilledWorker("tile", None, 3)
 
-    job = _cluster.StoringJob("in.zarr", None, False, None, None, ())
+    job = _cluster.StoringJob(Opening("in.zarr"), None, None, ())
     with pytest.raises(threads.TileError) as error:
         _cluster.Cluster._collect(None, Dead(), 4, job, None)
     assert isinstance(error.value.__cause__, Failed)
