@@ -52,6 +52,9 @@ def main() -> None:
     assert found.pixels == 64 and found == s2d.Statistics.from_dict(found.to_dict())
     close(found.nll, reference.cross_entropy2d_losses(fine, target).mean())
 
+    labels = s2d.evaluate_labels(fine.argmax(0), target, classes=3)
+    np.testing.assert_array_equal(labels.confusion, found.confusion)
+
     s2d.set_num_threads(2)
     large = random.normal(0, 5, (19, 300, 301)).astype(np.float32)
     np.testing.assert_allclose(s2d.softmax2d(large).sum(0), 1, rtol=1e-6)
