@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from softmax2d._gate import checks, hints
+from softmax2d.torch.gate.exporting import example
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _DEVICES = ("cpu", "cuda", "meta")
@@ -22,7 +23,7 @@ _DEVICES = ("cpu", "cuda", "meta")
 
 def describe(tensor: Tensor) -> str:
     """Shape and dtype, for messages."""
-    return f"shape {tuple(tensor.shape)} and dtype {tensor.dtype}"
+    return f"shape {example(tensor.shape)} and dtype {tensor.dtype}"
 
 
 def tensor(where: str, name: str, value: Any) -> Tensor:
@@ -140,13 +141,14 @@ def indices(
     where: str, target: Tensor, shape: tuple[int, ...], hint: Callable[[], str] = str
 ) -> None:
     """Refuse a target that is not one class index for each pixel; ``hint`` is for its shape."""
+    given = example(target.shape)
     if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
-        other = target.is_complex() or tuple(target.shape) != shape
+        other = target.is_complex() or given != shape
         raise TypeError(
             f"{where}: target must be integer class indices; got {describe(target)}."
             + ("" if other else hints.INTEGERS)
         )
-    if tuple(target.shape) != shape:
+    if given != shape:
         raise ValueError(
             f"{where}: target must hold class indices of shape {shape}; got {describe(target)}."
             + hint()

@@ -11,25 +11,20 @@ have to wait for the device. ``check_target`` does that on request.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softmax2d._gate import hints
-from softmax2d._gate import losses as gate
-from softmax2d.torch.gate import tensors
+from softmax2d.torch.gate import problems
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
-    check,
     fast,
     four,
     launchers,
     map_of,
-    per_class,
     probs,
     segment,
     tables,
@@ -62,30 +57,6 @@ def normaliser_planes(logits: Tensor, target: Tensor, source: Source, options: L
     if logits.device.type == "cuda" and _has_kernel(logits, target, source, options):
         return int(launchers("cross_entropy").NORMALISER)
     return 0
-
-
-def _check_loss(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> None:
-    where = "cross_entropy2d"
-    check(where, logits, source)
-    weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = options
-    gate.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
-    gate.number_between(where, "label_smoothing", smoothing, 0, 1)
-    gate.number_between(where, "focal_gamma", gamma, 0)
-    gate.chooses_hardest(where, top_k, threshold, reduction)
-    gate.class_to_ignore(where, ignore_index)
-    if weight is not None:
-        per_class(where, "weight", weight, logits.shape[source.dim])
-    soft = target.is_floating_point()
-    shape = source.class_shape(logits.shape) if soft else source.pixel_shape(logits.shape)
-    if tuple(target.shape) != tuple(shape):
-        kind = "probabilities" if soft else "indices"
-        hint = "" if soft else source.shape_hint(target.shape, logits.shape)
-        if soft and tuple(target.shape) == tuple(source.pixel_shape(logits.shape)):
-            hint = hints.INTEGERS
-        raise ValueError(
-            f"{where}: target must hold class {kind} of shape {tuple(shape)}; "
-            f"got {tensors.describe(target)}.{hint}"
-        )
 
 
 def _launch_options(logits: Tensor, source: Source, options: LossOptions) -> dict[str, Any]:
@@ -144,7 +115,7 @@ def cross_entropy(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, a few numbers for each pixel, and the state, as on the CPU."""
-    _check_loss(logits, target, source, options)
+    problems.check_cross_entropy(logits, target, source, options)
     losses, normaliser = _losses(logits, target, source, options)
     state = torch.ones(1, dtype=torch.float64, device=logits.device)
     classes, divisor = logits.shape[source.dim], None
@@ -207,16 +178,10 @@ def region(
     logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
     """Dice, Jaccard or Tversky loss; the second result, used by the CPU alone, is zero."""
-    _check_indices(options.where, logits, target, source)
+    problems.check_region(logits, target, source, options)
     loss = composite.region(logits.double(), target, source, options)
     kept = logits.new_zeros((2, logits.shape[source.dim]), dtype=torch.float64)
     return loss.to(wide(logits)), kept
-
-
-def _check_indices(where: str, logits: Tensor, target: Tensor, source: Source) -> None:
-    check(where, logits, source)
-    hint = partial(source.shape_hint, target.shape, logits.shape)
-    tensors.indices(where, target, tuple(source.pixel_shape(logits.shape)), hint)
 
 
 def region_backward(
@@ -237,9 +202,7 @@ def region_backward(
 
 def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
-    where = "lovasz_softmax_loss2d"
-    gate.one_of(where, "classes", options.classes, ("present", "all"))
-    _check_indices(where, logits, target, source)
+    problems.check_lovasz(logits, target, source, options)
     return composite.lovasz(logits.double(), target, source, options).to(wide(logits))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import checks, grids, maps
-from softmax2d.torch.gate import tensors
+from softmax2d._gate import checks, grids
+from softmax2d.torch.gate import problems, tensors
 from softmax2d.torch.gate.source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
 
@@ -42,22 +42,6 @@ def _has_triton() -> bool:
         stacklevel=2,
     )
     return False
-
-
-def check(where: str, logits: Tensor, source: Source) -> None:
-    """Refuse arguments in the CPU's words, without reading numbers from the device."""
-    array = np.broadcast_to(np.zeros((), np.float32), tuple(logits.shape))
-    classes = checks.some_classes(where, array, source.dim + logits.ndim)
-    source.layout(where, logits.shape)
-    for name, values in (("temperature", source.temperature), ("bias", source.bias)):
-        if values is not None:
-            per_class(where, name, values, classes)
-
-
-def per_class(where: str, name: str, values: Tensor, classes: int) -> None:
-    """Refuse a shape other than one number for each class; a temperature may be one number."""
-    lone = np.zeros(()) if name == "temperature" and values.ndim == 0 else np.zeros(values.shape)
-    maps.per_class(where, name, lone, classes)
 
 
 def fast(logits: Tensor, source: Source) -> bool:
@@ -122,7 +106,7 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
     where = "log_softmax2d" if logs else "softmax2d"
     if out is None:
         out = empty_result(logits, source.class_shape(logits.shape))
-    check(where, logits, source)
+    problems.check_source(where, logits, source)
     if not fast(logits, source):
         return out.copy_(composite.probs(logits.double(), logs, source))
     options = {**map_of(source, logits.shape[source.dim]), **tables(logits, source)}
@@ -153,10 +137,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """The requested outputs in the order of the fields of Segmentation."""
-    check("segment", logits, source)
-    classes = logits.shape[source.dim]
-    checks.output_names("segment", outputs, top_k)
-    checks.best_classes("segment", top_k, classes)
+    classes = problems.check_segment(logits, source, outputs, top_k)
     shape, labels = source.pixel_shape(logits.shape), label_dtype(classes)
     if top_k is not None or not fast(logits, source):
         found = composite.segment(logits.double(), source, outputs, top_k)
