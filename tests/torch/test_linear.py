@@ -268,12 +268,12 @@ def arguments(dtype: torch.dtype, reduction: str, size: Any, bias: bool) -> tupl
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_opcheck(dtype: torch.dtype, reduction: str, size: Any, bias: bool) -> None:
     given = arguments(dtype, reduction, size, bias)
-    torch.library.opcheck(operators.forward, given)
+    torch.library.opcheck(operators.forward.registered, given)
     loss, state = operators.forward(*given)
     plain = [t.detach() if isinstance(t, torch.Tensor) else t for t in given]
     needed = [True, False, bias]
     back = torch.ones_like(loss.detach()), *plain[:4], state, needed, *plain[4:]
-    torch.library.opcheck(operators.backward, back)
+    torch.library.opcheck(operators.backward.registered, back)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -2,51 +2,47 @@
 
 The backward operators are differentiable themselves: their derivatives come from PyTorch's own
 differentiation of the plain formula, in float64, with arrays of the probabilities' size. Rarely
-needed (gradient penalties, Hessians), so lean memory is not sought here, and any order works.
+needed (gradient penalties, Hessians), so lean memory is not sought here. ``torch.func`` builds them
+of standard operators, so that any order works, and every transform of ``torch.func`` and autograd.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def _variable(tensor: Tensor, again: bool) -> Tensor:
-    """The variable of a derivative: with ``again`` a view, a node of its own in the graph.
-
-    Other arguments may depend on the same tensor; gradients through them do not count.
-    """
-    if again and tensor.requires_grad:
-        return tensor.view_as(tensor)
-    return tensor.detach().requires_grad_()
+def _doubles(tensors: Sequence[Any]) -> list[Any]:
+    return [None if t is None else t.double() for t in tensors]
 
 
 def gradient(loss: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """The gradient of a plain loss at ``at``; differentiable where autograd records."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        at = _variable(at, again)
-        (grad,) = torch.autograd.grad(loss(at), at, create_graph=again)
-    return grad
+    """The gradient of a plain loss at ``at``."""
+    found: Tensor = torch.func.grad(loss)(at)
+    return found
 
 
-def of_gradient(
-    loss: Callable[[Tensor, Tensor], Tensor], upstream: Tensor, logits: Tensor, tangent: Tensor
-) -> tuple[Any, Any]:
-    """Derivatives by ``upstream`` and ``logits`` of the product of a gradient with ``tangent``.
+def of_gradients(
+    loss: Callable[..., Tensor],
+    tangents: Mapping[int, Tensor],
+    at: Sequence[Any],
+    needed: Sequence[bool],
+) -> tuple[Any, ...]:
+    """Derivatives by those of ``at`` that are needed, of products of gradients with tangents.
 
-    ``loss`` takes float64 logits and what its values are multiplied by, and returns their sum.
+    ``loss`` takes ``at`` in float64 and returns one number; ``tangents`` names by their places in
+    ``at`` the arguments of whose gradients the products are taken, which are added.
     """
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        u, z = _variable(upstream, again), _variable(logits, again)
-        fine = z.double()
-        (grad,) = torch.autograd.grad(loss(fine, u.double()), fine, create_graph=True)
-        product = (grad * tangent.double()).sum()
-        if not product.requires_grad:
-            return None, None
-        by_u, by_z = torch.autograd.grad(product, (u, z), create_graph=again, allow_unused=True)
-    return by_u, by_z
+    wanted = tuple(i for i, asked in enumerate(needed) if asked)
+
+    def product(*given: Any) -> Tensor:
+        grads = torch.func.grad(loss, tuple(tangents))(*_doubles(given))
+        pairs = zip(grads, tangents.values(), strict=True)
+        total: Tensor = torch.stack([(g * t.double()).sum() for g, t in pairs]).sum()
+        return total
+
+    found = iter(torch.func.grad(product, wanted)(*at) if wanted else ())
+    return tuple(next(found) if asked else None for asked in needed)

@@ -10,23 +10,26 @@ from torch import Tensor
 from softmax2d.torch.gate.options import LOSS, LossOptions, from_flat, pad, restore, save
 from softmax2d.torch.linear import bands
 from softmax2d.torch.linear.bands import WHERE
+from softmax2d.torch.operators.operation import Operation
 
 _LAYER = "Tensor features, Tensor weight, Tensor? conv_bias, Tensor target"
 _LOSS = LOSS.replace("weight", "class_weight")
 
 
-@torch.library.custom_op(
-    "softmax2d::linear_cross_entropy",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_LAYER}, {_LOSS}) -> (Tensor, Tensor)",
-)
-def forward(
+def _forward(
     features: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, *flat: Any
 ) -> tuple[Tensor, Tensor]:
     """Compute the loss of a layer, and the divisor of its mean."""
     with torch.autocast("cpu", enabled=False):
         return bands.loss(features, weight, bias, target, *from_flat(LossOptions, flat))
+
+
+forward = Operation(
+    "linear_cross_entropy",
+    f"({_LAYER}, {_LOSS}) -> (Tensor, Tensor)",
+    {"cpu": _forward},
+    where=WHERE,
+)
 
 
 @forward.register_fake
@@ -39,14 +42,7 @@ def _(
     return loss, features.new_empty(1, dtype=torch.float64)
 
 
-@torch.library.custom_op(
-    "softmax2d::linear_cross_entropy_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor upstream, {_LAYER}, Tensor state, bool[] needed, {_LOSS}) "
-    "-> (Tensor, Tensor, Tensor)",
-)
-def backward(
+def _backward(
     upstream: Tensor,
     features: Tensor,
     weight: Tensor,
@@ -63,6 +59,15 @@ def backward(
     with torch.autocast("cpu", enabled=False):
         bands.backward(upstream, layer, target, state, options, needed, places)
     return places
+
+
+backward = Operation(
+    "linear_cross_entropy_backward",
+    f"(Tensor upstream, {_LAYER}, Tensor state, bool[] needed, {_LOSS}) "
+    "-> (Tensor, Tensor, Tensor)",
+    {"cpu": _backward},
+    where=WHERE,
+)
 
 
 def _places(

@@ -73,7 +73,7 @@ def _plain_loss(
 ) -> Callable[..., Tensor]:
     """The sum of losses times their upstream gradient, in plain PyTorch."""
 
-    def loss(z: Tensor, upstream: Tensor, t: Tensor = target) -> Tensor:
+    def loss(upstream: Tensor, z: Tensor, t: Tensor = target) -> Tensor:
         each = composite.losses(z, t, source, options)
         return (composite.keep_hardest(each, state) * state[0] * upstream).sum()
 
@@ -98,7 +98,7 @@ def _backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:
     if by_probs:
         loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
         z, u = logits.double(), upstream.double()
-        by_target = second.gradient(lambda t: loss(z, u, t), target)
+        by_target = second.gradient(lambda t: loss(u, z, t), target)
     return pad(ctx, grad, by_target)
 
 
@@ -112,15 +112,11 @@ def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _second_backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
-    _, _, by_target, *_ = ctx.needs_input_grad
-    if by_target:
-        raise NotImplementedError(
-            "cross_entropy2d: a second derivative by logits and target together is not supported; "
-            "pass target.detach()."
-        )
     source, (upstream, logits, target, state, weight) = restore(ctx)
     loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
-    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
+    at = (upstream, logits, target) if target.is_floating_point() else (upstream, logits)
+    needed = ctx.needs_input_grad[: len(at)]
+    return pad(ctx, *second.of_gradients(loss, {1: tangent}, at, needed))
 
 
 cross_entropy_backward.register_autograd(_second_backward, setup_context=_save_backward)

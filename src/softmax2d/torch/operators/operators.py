@@ -17,21 +17,19 @@ from softmax2d.torch.gate.options import pad, restore, save
 from softmax2d.torch.gate.source import SCHEMA, Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite, cpu, cuda
 from softmax2d.torch.operators import resampling
+from softmax2d.torch.operators.operation import Operation
 
 
 def operator(
-    name: str, schema: str, kernel: Callable[[Any], Callable[..., Any]], mutates: Any = ()
-) -> Any:
-    """Register an operator; ``kernel`` gives its function from a module of kernels."""
-    found = torch.library.custom_op(
-        f"softmax2d::{name}",
-        kernel(cpu),
-        mutates_args=mutates,
-        device_types="cpu",
-        schema=schema,
-    )
-    found.register_kernel("cuda", kernel(cuda))
-    return found
+    name: str,
+    schema: str,
+    kernel: Callable[[Any], Callable[..., Any]],
+    mutates: Any = (),
+    where: str = "softmax2d",
+) -> Operation:
+    """Make an operation; ``kernel`` gives its function from a module of kernels."""
+    kernels = {"cpu": kernel(cpu), "cuda": kernel(cuda)}
+    return Operation(name, schema, kernels, mutates=mutates, where=where)
 
 
 def _nothing(_: Any) -> None:
@@ -143,6 +141,7 @@ segment = operator(
             logits, Source(*source), outputs.split(",") if outputs else [], top_k
         )
     ),
+    where="segment",
 )
 
 
@@ -167,20 +166,26 @@ def _move_to_front(tensor: Any, at: int | None, size: int) -> Any:
     return tensor.expand(size, *tensor.shape) if at is None else tensor.movedim(at, 0)
 
 
-def _register_vmap(operator: Any, batched: int) -> Any:
-    """Register a rule for vmap over the first ``batched`` arguments; others cannot be mapped."""
+def _register_vmap(operation: Operation, batched: int, first: int | None = None) -> None:
+    """Register a rule for vmap over the first ``batched`` arguments: one call, batch in front.
+
+    ``first`` is where the source begins. A loop takes what else is mapped, and logits whose
+    spatial dimensions are counted from the front.
+    """
 
     def rule(info: Any, in_dims: Any, *arguments: Any) -> Any:
-        if any(d is not None for d in in_dims[batched:] if not isinstance(d, list | tuple)):
-            raise NotImplementedError("softmax2d: temperature and bias cannot be mapped by vmap.")
+        others = any(d is not None for d in in_dims[batched:] if not isinstance(d, list | tuple))
+        source = Source() if first is None else Source(*arguments[first:])
+        if others or (source.dim == -1 and source.spatial_dims is None):
+            return operation.map_in_a_loop(info, in_dims, *arguments)
         pairs = zip(arguments[:batched], in_dims[:batched], strict=True)
         moved = [_move_to_front(a, d, info.batch_size) for a, d in pairs]
-        found = operator(*moved, *arguments[batched:])
-        return found, [0] * len(found) if isinstance(found, list) else 0
+        found = operation(*moved, *arguments[batched:])
+        return found, [0] * len(found) if isinstance(found, list | tuple) else 0
 
-    operator.register_vmap(rule)
+    operation.register_vmap(rule)
 
 
-_register_vmap(probs, 1)
+_register_vmap(probs, 1, 2)
 _register_vmap(vjp, 2)
-_register_vmap(segment, 1)
+_register_vmap(segment, 1, 3)

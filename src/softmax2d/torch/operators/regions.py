@@ -105,10 +105,11 @@ def _region_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     source, (upstream, logits, target, weight) = restore(ctx)
     options = RegionOptions(weight, *ctx.options)
 
-    def loss(z: Tensor, u: Tensor) -> Tensor:
+    def loss(u: Tensor, z: Tensor) -> Tensor:
         return u * composite.region(z, target, source, options)
 
-    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
+    needed = ctx.needs_input_grad[:2]
+    return pad(ctx, *second.of_gradients(loss, {1: tangent}, (upstream, logits), needed))
 
 
 region_backward.register_autograd(_region_second, setup_context=_save_region_backward)
@@ -137,10 +138,11 @@ def _save_lovasz_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> 
 def _lovasz_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     source, (upstream, logits, target) = restore(ctx)
 
-    def loss(z: Tensor, u: Tensor) -> Tensor:
+    def loss(u: Tensor, z: Tensor) -> Tensor:
         return u * composite.lovasz(z, target, source, ctx.options)
 
-    return pad(ctx, *second.of_gradient(loss, upstream, logits, tangent))
+    needed = ctx.needs_input_grad[:2]
+    return pad(ctx, *second.of_gradients(loss, {1: tangent}, (upstream, logits), needed))
 
 
 lovasz_backward.register_autograd(_lovasz_second, setup_context=_save_lovasz_backward)

@@ -13,6 +13,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d.torch.gate.options import pad
 from softmax2d.torch.gate.source import SCHEMA, Source, empty_result
 from softmax2d.torch.kernels import composite
+from softmax2d.torch.operators.operation import Operation
 
 
 def _matrix(extent: int, lower: Array, weight: Array) -> Array:
@@ -25,12 +26,7 @@ def _matrix(extent: int, lower: Array, weight: Array) -> Array:
     return matrix
 
 
-@torch.library.custom_op(
-    "softmax2d::spread",
-    mutates_args=(),
-    schema=f"(Tensor grad, SymInt[] shape, {SCHEMA}) -> Tensor",
-)
-def spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
+def _spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
     """A gradient on the result's grid as one on the logits', whose shape is ``shape``.
 
     One product with a matrix of float64 for each spatial dimension.
@@ -42,6 +38,13 @@ def spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
         z = torch.tensordot(z, matrix.to(z.device), dims=([axis], [0])).movedim(-1, axis)
     result = empty_result(grad, tuple(shape))
     return result.copy_(z)
+
+
+spread = Operation(
+    "spread",
+    f"(Tensor grad, SymInt[] shape, {SCHEMA}) -> Tensor",
+    {"cpu": _spread, "cuda": _spread},
+)
 
 
 @spread.register_fake
