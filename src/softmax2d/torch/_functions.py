@@ -12,19 +12,14 @@ from softmax2d._gate import checks
 from softmax2d._gate.options import Decode, Interpolation, Output, Window
 from softmax2d._ops.segment import Segmentation
 from softmax2d._ops.segment import segment as numpy_segment
-from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate import arguments, exporting, tensors
+from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels import exported
 from softmax2d.torch.operators import operators
 
 Size = int | Sequence[int] | None
 Names = Interpolation | Sequence[Interpolation]
-
-
-def is_exporting() -> bool:
-    """Whether PyTorch records a graph for export, which may hold standard operators only."""
-    recording = getattr(torch.compiler, "is_exporting", lambda: False)()
-    return bool(recording or torch.onnx.is_in_onnx_export())
 
 
 def _as_autocast(logits: Tensor) -> Tensor:
@@ -46,13 +41,14 @@ def _probs(
     logits = tensors.floats(where, "logits", logits)
     source = arguments.source_of(where, logits, given)
     if out is not None:
+        exporting.refuse_out(where)
         tensors.no_gradient(where, logits)
         tensors.companion(where, "out", out, ("logits", logits))
         operators.probs_out(out, logits, logs, *source)
         return out
     logits = _as_autocast(logits)
     if is_exporting():
-        return composite.probs(logits, logs, source)
+        return exported.probs(logits, logs, *source)
     found: Tensor = operators.probs(logits, logs, *source)
     return found
 
@@ -150,10 +146,13 @@ def _vjp(
     common = torch.promote_types(result.dtype, grad.dtype)
     result, grad = result.to(common), grad.to(common)
     if out is not None:
+        exporting.refuse_out(where)
         tensors.no_gradient(where, result, grad)
         tensors.companion(where, "out", out, (first[0], result))
         operators.vjp_out(out, result, grad, logs, dim)
         return tensors.tensor(where, "out", out)
+    if is_exporting():
+        return exported.vjp(result, grad, logs, dim)
     found: Tensor = operators.vjp(result, grad, logs, dim)
     return found
 
@@ -268,7 +267,7 @@ def segment(
     source = arguments.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
     if is_exporting():
-        found = composite.segment(logits, source, list(names), top_k)
+        found = exported.segment(logits, ",".join(names), top_k, *source)
     else:
         found = operators.segment(logits, ",".join(names), top_k, *source)
     fields = [*(name for name in checks.OUTPUTS if name in names)]

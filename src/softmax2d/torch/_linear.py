@@ -12,10 +12,11 @@ from torch.nn import functional
 from softmax2d._gate.options import Reduction
 from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.truth_size import truth_size
-from softmax2d.torch._functions import Names, Size, is_exporting
+from softmax2d.torch._functions import Names, Size
 from softmax2d.torch._loss_functions import cross_entropy2d
 from softmax2d.torch._modules import _Options
 from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.linear import operators
@@ -159,7 +160,7 @@ def linear_cross_entropy2d(
     _refuse_choice(WHERE, top_k, threshold)
     shift = tensors.constant(WHERE, "logit_bias", logit_bias, features)
     factors = tensors.constant(WHERE, "class_weight", class_weight, features)
-    if size is None:
+    if size is None and not is_exporting():
         size = truth_size(features.shape, 1, target.shape)
     if features.device.type == "cuda" or is_exporting():
         return cross_entropy2d(

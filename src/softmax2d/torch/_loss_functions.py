@@ -14,11 +14,12 @@ from softmax2d._gate.options import Reduction, Window
 from softmax2d._gate.signatures import Text, function_of
 from softmax2d._losses import regions as overlap
 from softmax2d._statistics.statistics import Statistics
-from softmax2d.torch._functions import Names, Size, is_exporting
+from softmax2d.torch._functions import Names, Size
 from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.exporting import is_exporting, refuse_graph
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels import exported
 from softmax2d.torch.kernels.cpu import array_of, keywords
 from softmax2d.torch.operators import cross_entropy as operators
 from softmax2d.torch.operators import regions
@@ -27,6 +28,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 # From the public function's name, whether the gradient is wanted, and the pair's fixed arguments.
 Compute = Callable[..., tuple[Tensor, Tensor]]
+_OUTSIDE = "Export the network, and judge what its graph returns."
 
 
 def _value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Callable[P, Tensor]]:
@@ -38,8 +40,12 @@ def _pair_of(
     prepare: Callable[P, Compute], *fixed: Any
 ) -> Callable[[Text], Callable[P, tuple[Tensor, Tensor]]]:
     """Make a public function that returns the loss and its gradient."""
-    result = "tuple[Tensor, Tensor]"
-    return function_of(prepare, lambda compute, where: compute(where, True, *fixed), result)
+
+    def pair(compute: Compute, where: str) -> tuple[Tensor, Tensor]:
+        refuse_graph(where, "Export the loss, and differentiate the graph.")
+        return compute(where, True, *fixed)
+
+    return function_of(prepare, pair, "tuple[Tensor, Tensor]")
 
 
 def _cross_entropy(
@@ -71,7 +77,7 @@ def _cross_entropy(
         if with_grad:
             return operators.cross_entropy_with_grad(z.detach(), t.detach(), *source, *flat)
         if is_exporting():
-            return composite.cross_entropy(z, t, source, flat), None
+            return exported.cross_entropy(z, t, *source, *flat), None
         return operators.cross_entropy(z, t, *source, *flat)
 
     return compute
@@ -161,7 +167,7 @@ def _overlap(problem: tuple[Tensor, Tensor, Source], options: RegionOptions) -> 
     z, t, source = problem
     flat = arguments.region_options(z, options)
     if is_exporting():
-        return composite.region(z, t, source, flat)
+        return exported.region(z, t, *source, *flat)
     loss: Tensor
     loss, _ = regions.region(z, t, *source, *flat)
     return loss
@@ -284,7 +290,7 @@ def _lovasz(
     def loss(where: str, logits: Tensor) -> Tensor:
         z, t, source = arguments.problem(where, logits, target, given)
         if is_exporting():
-            return composite.lovasz(z, t, source, options)
+            return exported.lovasz(z, t, *source, *options)
         found: Tensor = regions.lovasz(z, t, *source, *options)
         return found
 
@@ -315,6 +321,7 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         A target outside [0, classes) that is not ``ignore_index``, with the first place.
     """
     where = "check_target"
+    refuse_graph(where, "Its losses look themselves.")
     target = tensors.tensor(where, "target", target)
     tensors.indices(where, target, tuple(target.shape))
     bad = (target < 0) | (target >= classes)
@@ -347,6 +354,7 @@ def evaluate_labels(
     Counts are made on the CPU: tensors on another device are copied there first.
     """
     where = "evaluate_labels"
+    refuse_graph(where, _OUTSIDE)
     given = tensors.tensor(where, "labels", labels)
     truth = tensors.companion(where, "target", target, ("labels", given))
     arrays = array_of(given.detach().cpu()), array_of(truth.detach().cpu())
@@ -380,6 +388,7 @@ def evaluate(
     Statistics
         Whole counts, which add up to the same bits over batches and processes in any order.
     """
+    refuse_graph("evaluate", _OUTSIDE)
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
     arrays = array_of(logits.cpu()), array_of(target.cpu())

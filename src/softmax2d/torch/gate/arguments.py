@@ -10,7 +10,7 @@ from torch import Tensor
 
 from softmax2d._gate import checks, grids, maps
 from softmax2d._gate.truth_size import truth_size
-from softmax2d.torch.gate import tensors
+from softmax2d.torch.gate import exporting, tensors
 from softmax2d.torch.gate.options import LossOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
 
@@ -46,6 +46,8 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     plain = isinstance(temperature, int | float) and temperature == 1
     scale = None if plain else tensors.constant(where, "temperature", temperature, logits)
     shift = tensors.constant(where, "bias", bias, logits)
+    pair = temperature, bias
+    scale, shift = exporting.checked_map(where, pair, (scale, shift), count)
     names = checks.names_of(where, "interpolation", given.interpolation)
     if not isinstance(given.interpolation, str) and len(names) == 1:
         names = *names, ""  # one name in a sequence is not one name for all
@@ -59,6 +61,8 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
         found = found._replace(size=_sizes_of(where, given.size, count))
     if given.window is not None:
         own = found.pixel_shape(logits.shape)[-count:] if count else ()
+        if exporting.is_exporting():
+            return found._replace(window=exporting.bounds_of(where, given.window, own))
         slices = grids.window_slices(where, given.window, own)
         bounds = [number for s, n in zip(slices, own, strict=True) for number in s.indices(n)]
         found = found._replace(window=bounds)
@@ -68,8 +72,9 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
 def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
     """A list of sizes; one integer stands for ``count`` of them. Operators check their number."""
     try:
-        many = (size,) * count if isinstance(size, int | torch.SymInt) else size
-        return [n if isinstance(n, torch.SymInt) else checks.whole(where, "size", n) for n in many]
+        symbol = exporting.is_symbol
+        many = (size,) * count if isinstance(size, int) or symbol(size) else size
+        return [n if type(n) is int or symbol(n) else checks.whole(where, "size", n) for n in many]
     except TypeError:
         raise TypeError(
             f"{where}: size must be an integer or one per spatial axis; got {size!r}."
@@ -85,7 +90,7 @@ def problem(
     """
     logits = tensors.floats(where, "logits", logits)
     target = tensors.companion(where, "target", target, ("logits", logits))
-    if given.size is None and whole:
+    if given.size is None and whole and not exporting.is_exporting():
         dim = tensors.class_dim(where, "logits", logits, given.dim)
         dims = given.spatial_dims
         size = truth_size(logits.shape, logits.ndim + dim, target.shape, dims)
@@ -98,7 +103,8 @@ def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
     weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = given
     smoothing = tensors.number(where, "label_smoothing", smoothing)
     gamma = tensors.number(where, "focal_gamma", gamma)
-    weight = tensors.constant(where, "weight", weight, logits)
+    found = tensors.constant(where, "weight", weight, logits)
+    weight = exporting.checked_weight(where, weight, found)
     if top_k is not None:
         top_k = index(top_k) if hasattr(top_k, "__index__") else float(top_k)
     return LossOptions(weight, ignore_index, smoothing, gamma, reduction, top_k, threshold)
@@ -107,7 +113,8 @@ def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
 def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
     """Check options of Dice, Jaccard and Tversky loss; their operators check ranges."""
     weight, ignore_index, smooth, where, factors = given
-    weight = tensors.constant(where, "weight", weight, logits)
+    found = tensors.constant(where, "weight", weight, logits)
+    weight = exporting.checked_weight(where, weight, found)
     smooth = tensors.number(where, "smooth", smooth)
     return RegionOptions(weight, ignore_index, smooth, where, factors)
 
@@ -124,6 +131,8 @@ def target_size(
     """
     logits = tensors.floats(where, "logits", logits)
     target = tensors.tensor(where, "target", target)
+    if exporting.is_exporting():
+        return None  # the loss finds it in the graph
     axis = logits.ndim + tensors.class_dim(where, "logits", logits, dim)
     size = truth_size(logits.shape, axis, target.shape, spatial_dims)
     pixels = (*logits.shape[:axis], *logits.shape[axis + 1 :])

@@ -43,6 +43,18 @@ def check_source(where: str, logits: Tensor, source: Source, least: int = 1) -> 
     return classes
 
 
+def check_vjp(result: Tensor, grad: Tensor, logs: bool) -> None:
+    """Refuse two tensors of different shapes."""
+    if example(result.shape) != example(grad.shape):
+        names = ("log_probs", "grad_log_probs") if logs else ("probs", "grad_probs")
+        where = "log_softmax2d_vjp" if logs else "softmax2d_vjp"
+        raise ValueError(
+            f"{where}: {names[1]} must have the shape of {names[0]}, {example(result.shape)}; "
+            f"got {tensors.describe(grad)}."
+        )
+    _require(grad.shape, tuple(result.shape))
+
+
 def check_segment(
     logits: Tensor, source: Source, outputs: Any, top_k: int | None, where: str = "segment"
 ) -> int:

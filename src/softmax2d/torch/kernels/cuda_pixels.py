@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import checks, grids
-from softmax2d.torch.gate import problems, tensors
+from softmax2d.torch.gate import problems
 from softmax2d.torch.gate.source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
 
@@ -119,13 +119,7 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
 def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None = None) -> Tensor:
     """The gradient at the logits from softmax or log-softmax."""
     out = torch.empty_like(result) if out is None else out
-    if result.shape != grad.shape:
-        names = ("log_probs", "grad_log_probs") if logs else ("probs", "grad_probs")
-        where = "log_softmax2d_vjp" if logs else "softmax2d_vjp"
-        raise ValueError(
-            f"{where}: {names[1]} must have the shape of {names[0]}, {tuple(result.shape)}; "
-            f"got {tensors.describe(grad)}."
-        )
+    problems.check_vjp(result, grad, logs)
     if result.dtype == torch.float64 or not _has_triton():
         p, g = result.double(), grad.double()
         if logs:

@@ -1,0 +1,123 @@
+"""Operations as graphs for export have them: standard operators, and what a graph can check.
+
+Each takes what the operator of its name takes. ``torch.export(strict=True)`` sees a call of one
+function, in which sizes are symbols that may be compared, as it does where a graph is recorded in
+other ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from softmax2d._gate.truth_size import truth_size
+from softmax2d.torch.gate import exporting, problems
+from softmax2d.torch.gate.exporting import example
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions, from_flat
+from softmax2d.torch.gate.source import Source, wide
+from softmax2d.torch.kernels import composite
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _in_one_piece(function: Function) -> Function:
+    """Have torch.export(strict=True) record a call as it is, and look into it later."""
+    return cast("Function", torch.compiler.allow_in_graph(function))  # type: ignore[no-untyped-call]
+
+
+@_in_one_piece
+def probs(logits: Tensor, logs: bool, *flat: Any) -> Tensor:
+    """Softmax or log-softmax, in the logits' type."""
+    source = Source(*flat)
+    problems.check_source("log_softmax2d" if logs else "softmax2d", logits, source, least=0)
+    return composite.probs(logits, logs, source)
+
+
+@_in_one_piece
+def segment(logits: Tensor, outputs: str, top_k: int | None, *flat: Any) -> list[Tensor]:
+    """The requested outputs in the order of the fields of Segmentation; labels int64."""
+    source, names = Source(*flat), outputs.split(",") if outputs else []
+    problems.check_segment(logits, source, names, top_k)
+    return composite.segment(logits, source, names, top_k)
+
+
+@_in_one_piece
+def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int) -> Tensor:
+    """The gradient at the logits from softmax or log-softmax."""
+    problems.check_vjp(result, grad, logs)
+    dtype = result.dtype
+    result, grad = result.to(wide(result)), grad.to(wide(grad))
+    if logs:
+        found = grad - result.exp() * grad.sum(dim, keepdim=True)
+    else:
+        found = result * (grad - (result * grad).sum(dim, keepdim=True))
+    return found.to(dtype)
+
+
+def _by_truth(logits: Tensor, target: Tensor, source: Source) -> Source:
+    """The source on the target's grid, unless a size is given.
+
+    A target that is larger in the example is larger or as large in the graph, and one of the
+    logits' size has their size there too.
+    """
+    axis = logits.ndim + source.dim
+    given: list[Any] = [*target.shape]
+    if source.size is not None:
+        return source
+    size = truth_size(example(logits.shape), axis, example(given), source.spatial_dims)
+    if size is None:
+        return source
+    if len(given) == logits.ndim:
+        del given[axis]
+    pixels: list[Any] = [n for d, n in enumerate(logits.shape) if d != axis]
+    wanted = given[-len(size) :]
+    for own, n in zip(pixels[-len(size) :], wanted, strict=True):
+        if isinstance(own, torch.SymInt) or isinstance(n, torch.SymInt):
+            torch._check(n >= own)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return source._replace(size=wanted)
+
+
+def _expect_classes(where: str, logits: Tensor, target: Tensor, dim: int, ignore: Any) -> None:
+    """Have the graph refuse what is no class, where it can; elsewhere that makes the loss NaN."""
+    if target.is_floating_point():
+        return
+    index, classes = target.long(), logits.shape[dim]
+    good = (index >= 0) & (index < classes)
+    also = ""
+    if ignore is not None:
+        good, also = good | (index == ignore), f" or ignore_index, {ignore}"
+    exporting.expect(good, f"{where}: target must be in [0, {int(classes)}){also}.")
+
+
+@_in_one_piece
+def cross_entropy(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
+    """The loss of all pixels."""
+    source, options = from_flat(LossOptions, flat)
+    source = _by_truth(logits, target, source)
+    problems.check_cross_entropy(logits, target, source, options)
+    _expect_classes("cross_entropy2d", logits, target, source.dim, options.ignore_index)
+    return composite.cross_entropy(logits, target, source, options)
+
+
+@_in_one_piece
+def region(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
+    """Dice, Jaccard or Tversky loss."""
+    source, options = from_flat(RegionOptions, flat)
+    source = _by_truth(logits, target, source)
+    problems.check_region(logits, target, source, options)
+    _expect_classes(options.where, logits, target, source.dim, options.ignore_index)
+    return composite.region(logits, target, source, options)
+
+
+@_in_one_piece
+def lovasz(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
+    """The Lovász-softmax loss."""
+    source, options = from_flat(LovaszOptions, flat)
+    source = _by_truth(logits, target, source)
+    problems.check_lovasz(logits, target, source, options)
+    where = "lovasz_softmax_loss2d"
+    _expect_classes(where, logits, target, source.dim, options.ignore_index)
+    return composite.lovasz(logits, target, source, options)
