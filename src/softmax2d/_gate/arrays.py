@@ -50,19 +50,41 @@ def describe(array: Array) -> str:
     return f"shape {array.shape} and dtype {array.dtype}"
 
 
-def _as_array(where: str, name: str, value: Any) -> Array:
+def _as_array(where: str, name: str, value: Any, filler: str) -> Array:
     if value is None or isinstance(value, str | bytes | os.PathLike | Mapping):
         kind = "None" if value is None else type(value).__name__
         raise TypeError(
             f"{where}: {name} must be an array; got {kind}.{hints.of_type(where, name, value)}"
         )
+    return unmasked(where, name, value, filler)
+
+
+def refuse_mask(where: str, name: str, value: Any, filler: str) -> None:
+    """Refuse a masked array, or a list of them: NumPy would read what the mask hides."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{where}: {name} must not be a masked array, whose mask would be ignored. "
+            f"Fill it first, for example with {name}.filled({filler})."
+        )
+    if isinstance(value, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in value):
+        raise TypeError(
+            f"{where}: {name} must not be a list of masked arrays, whose masks would be ignored. "
+            f"Fill it first, for example with numpy.ma.stack({name}).filled({filler})."
+        )
+
+
+def unmasked(where: str, name: str, value: Any, filler: str) -> Array:
+    """What NumPy makes of a value that is no array; never a masked one."""
+    refuse_mask(where, name, value, filler)
     try:
-        return np.asarray(value)
+        array = np.asanyarray(value)  # as masked as the value's __array__ makes it
     except (RuntimeError, TypeError, ValueError) as error:
         kind = type(value).__name__
         raise TypeError(
             f"{where}: {name} of type {kind} cannot be read as an array: {_cause(value, error)}"
         ) from error
+    refuse_mask(where, name, array, filler)
+    return np.asarray(array)
 
 
 def _cause(value: Any, error: Exception) -> str:
@@ -74,7 +96,7 @@ def _cause(value: Any, error: Exception) -> str:
     return str(error)
 
 
-def _from_dlpack(where: str, name: str, value: Any) -> Array:
+def _from_dlpack(where: str, name: str, value: Any, filler: str) -> Array:
     """A NumPy view of another library's CPU array."""
     if getattr(value, "requires_grad", False) is True:
         raise TypeError(
@@ -91,9 +113,7 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
             f"device. Copy it first, for example with {name}.cpu()."
         )
     if callable(getattr(value, "resolve_neg", None)):
-        value = (
-            value.resolve_neg()
-        )  # PyTorch's views with signs to flip, of which DLPack says nothing
+        value = value.resolve_neg()  # PyTorch's signs to flip, of which DLPack says nothing
     importer: Callable[[Any], Array]
     if "bfloat16" in str(getattr(value, "dtype", "")):
         try:
@@ -110,7 +130,7 @@ def _from_dlpack(where: str, name: str, value: Any) -> Array:
         array = importer(value)
     except (BufferError, RuntimeError, TypeError, ValueError):
         # __array__ hands over what DLPack cannot: read-only memory, in older NumPy.
-        return _as_array(where, name, value)
+        return _as_array(where, name, value, filler)
     return array if view is None else array.view(view)
 
 
@@ -118,16 +138,12 @@ def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Arra
     """``value`` as an array of any dtype, without a copy where it is one; never a masked one."""
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{where}: {name} must not be a masked array, whose mask would be ignored. "
-            f"Fill it first, for example with {name}.filled({filler})."
-        )
     if isinstance(value, np.ndarray):
+        refuse_mask(where, name, value, filler)
         return value.view(np.ndarray)
     if hasattr(value, "__dlpack__"):
-        return _from_dlpack(where, name, value)
-    return _as_array(where, name, value)
+        return _from_dlpack(where, name, value, filler)
+    return _as_array(where, name, value, filler)
 
 
 def as_floats(where: str, name: str, value: Any) -> Array:
@@ -209,6 +225,7 @@ def result_array(
         return new_array_like(like, dtype) if shape == like.shape else new_array(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
+    refuse_mask(where, "out", out, "0")
     if out.shape != shape or out.dtype != dtype:
         raise (TypeError if out.dtype != dtype else ValueError)(
             f"{where}: out must have shape {shape} and dtype {dtype}; got {describe(out)}."

@@ -6,12 +6,12 @@ message.
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Unusable
+from softmax2d._errors import Unusable, brief
+from softmax2d._gate import numbers
 from softmax2d._gate.arrays import Array, describe
 
 OUTPUTS = ("labels", "confidence", "margin", "entropy")
@@ -19,17 +19,7 @@ OUTPUTS = ("labels", "confidence", "margin", "entropy")
 CLASS_NAMES = ("class", "classes", "c", "channel", "channels", "band", "bands")
 DECODINGS = ("argmax", "dice", "iou")
 
-
-def whole(where: str, name: str, value: Any, expected: str = "an integer") -> int:
-    """An integer, not a bool."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return index(value)
-    except TypeError:
-        raise TypeError(
-            f"{where}: {name} must be {expected}; got {type(value).__name__}."
-        ) from None
+whole = numbers.whole
 
 
 def spatial_dims(where: str, value: Any) -> int:
@@ -84,7 +74,7 @@ def same_shape(where: str, first: tuple[str, Array], second: tuple[str, Array]) 
         )
 
 
-def names_of(where: str, argument: str, value: Any) -> tuple[str, ...]:
+def names_of(where: str, argument: str, value: Any) -> tuple[Any, ...]:
     """A name or several, as a tuple."""
     if isinstance(value, str):
         return (value,)
@@ -101,10 +91,10 @@ def output_names(where: str, outputs: Any, top_k: Any) -> tuple[str, ...]:
     """The names in ``outputs``, known and at least one (or ``top_k``)."""
     names = names_of(where, "outputs", outputs)
     for name in names:
-        if name not in OUTPUTS:
+        if not isinstance(name, str) or name not in OUTPUTS:
+            top = " Ask for the best classes with top_k=." if str(name).startswith("top") else ""
             raise ValueError(
-                f"{where}: outputs must be among {', '.join(OUTPUTS)}; got {name!r}."
-                + (" Ask for the best classes with top_k=." if str(name).startswith("top") else "")
+                f"{where}: outputs must be among {', '.join(OUTPUTS)}; got {brief(name)}.{top}"
             )
     if not names and top_k is None:
         known = ", ".join(OUTPUTS)
@@ -127,7 +117,7 @@ def best_classes(where: str, top_k: Any, classes: int) -> int:
 def decoding(where: str, decode: Any) -> str:
     """How labels are chosen, by a known name."""
     if not isinstance(decode, str) or decode not in DECODINGS:
-        raise ValueError(f"{where}: decode must be {', '.join(DECODINGS)}; got {decode!r}.")
+        raise ValueError(f"{where}: decode must be {', '.join(DECODINGS)}; got {brief(decode)}.")
     return decode
 
 
@@ -135,8 +125,9 @@ def only_argmax(where: str, decode: Any, what: str) -> None:
     """Refuse to decode where an image is not seen as a whole."""
     if decoding(where, decode) != "argmax":
         raise ValueError(
-            f"{where}: decode must be argmax for {what}; got {decode!r}. Such labels depend on all "
-            "pixels of an image: use softmax2d.segment or softmax2d.stream.segment_file."
+            f"{where}: decode must be argmax for {what}; got {brief(decode)}. "
+            "Such labels depend on all pixels of an image: use softmax2d.segment or "
+            "softmax2d.stream.segment_file."
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from softmax2d._errors import brief
 from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.options import Resampling
@@ -144,13 +145,14 @@ def lay_out(
     return Layout(shape, axis, axes, own, size, names, corners, window)
 
 
+LARGEST = 2**31 - 1  # size along an axis
 INTERPOLATIONS = ("linear", "nearest", "nearest-exact")
 
 
 def flag(where: str, name: str, value: Any) -> bool:
     """``value`` as a bool, which it must be."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{where}: {name} must be True or False; got {value!r}.")
+        raise TypeError(f"{where}: {name} must be True or False; got {brief(value)}.")
     return bool(value)
 
 
@@ -181,12 +183,16 @@ def output_size(where: str, own: tuple[int, ...], size: Any) -> tuple[int, ...]:
         sizes = tuple(checks.whole(where, "size", n) for n in many)
     except (TypeError, ValueError):
         raise TypeError(
-            f"{where}: size must be an integer or one per spatial axis; got {size!r}."
+            f"{where}: size must be an integer or one per spatial axis; got {brief(size)}."
         ) from None
     if len(sizes) != len(own) or min(sizes, default=1) < 1:
         raise ValueError(
             f"{where}: size must be one positive number per spatial axis, as in {own}; "
-            f"got {size!r}."
+            f"got {brief(size)}."
+        )
+    if max(sizes, default=1) > LARGEST:
+        raise ValueError(
+            f"{where}: size must be at most 2**31 - 1 along every axis; got {brief(size)}."
         )
     return sizes
 
@@ -195,10 +201,10 @@ def interpolations(where: str, interpolation: Any, count: int) -> tuple[str, ...
     """One known interpolation for each of ``count`` spatial axes."""
     names = checks.names_of(where, "interpolation", interpolation)
     for name in names:
-        if name not in INTERPOLATIONS:
+        if not isinstance(name, str) or name not in INTERPOLATIONS:
             raise ValueError(
                 f"{where}: interpolation must be {', '.join(INTERPOLATIONS)}, or one of them per "
-                f"spatial axis; got {name!r}."
+                f"spatial axis; got {brief(name)}."
             )
     if isinstance(interpolation, str):
         return names * count
@@ -217,7 +223,7 @@ def window_slices(where: str, window: Any, sizes: tuple[int, ...]) -> tuple[slic
     slices = (window,) if isinstance(window, slice) else window
     if not isinstance(slices, tuple | list) or not all(isinstance(s, slice) for s in slices):
         raise TypeError(
-            f"{where}: window must be a tuple of slices, one per spatial axis; got {window!r}."
+            f"{where}: window must be a tuple of slices, one per spatial axis; got {brief(window)}."
         )
     if len(slices) != len(sizes):
         raise ValueError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
 
-from softmax2d._gate import checks, maps
+from softmax2d._errors import brief
+from softmax2d._gate import checks, maps, numbers
 from softmax2d._gate.arrays import Array
 
 
@@ -28,7 +30,7 @@ def one_of(where: str, name: str, value: Any, names: tuple[str, ...]) -> str:
     """``value``, one of some names."""
     if not isinstance(value, str) or value not in names:
         known = f"{', '.join(names[:-1])} or {names[-1]}"
-        raise ValueError(f"{where}: {name} must be {known}; got {value!r}.")
+        raise ValueError(f"{where}: {name} must be {known}; got {brief(value)}.")
     return value
 
 
@@ -38,43 +40,55 @@ def text_or_none(where: str, name: str, value: Any) -> None:
         raise TypeError(f"{where}: {name} must be a string or None; got {type(value).__name__}.")
 
 
-def _number(where: str, name: str, kind: str, value: Any) -> float:
-    """``value`` as a float; no bool, string or array."""
-    try:
-        if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):
-            raise TypeError
-        return float(value)
-    except (OverflowError, TypeError, ValueError):
-        raise TypeError(f"{where}: {name} must be {kind}; got {type(value).__name__}.") from None
+def _shown(value: Any, number: float) -> str:
+    """A number as it was given: an integer may be too long to be shown, or for a float."""
+    return brief(value) if isinstance(value, int) else str(number)
 
 
 def number_between(
     where: str, name: str, value: Any, low: float, high: float = float("inf")
 ) -> float:
     """``value`` as a finite float in [low, high]."""
-    number = _number(where, name, "a number", value)
+    number = numbers.real(where, name, value)
     if not low <= number <= high or np.isinf(number):
         limits = f"at least {low}" if np.isinf(high) else f"between {low} and {high}"
-        raise ValueError(f"{where}: {name} must be finite and {limits}; got {str(value)[:60]}.")
+        shown = _shown(value, number)
+        raise ValueError(f"{where}: {name} must be finite and {limits}; got {shown}.")
+    return number
+
+
+def pixels_or_share(where: str, top_k: Any) -> int | float | None:
+    """``top_k`` as a number of pixels, int, or a share of them, float; None for None."""
+    if top_k is None:
+        return None
+    words = "a number of pixels, a fraction of them, or None"
+    number = numbers.real(where, "top_k", top_k, words)
+    fraction = not numbers.is_whole(top_k)
+    if number < 1 if not fraction else not 0 < number <= 1:
+        raise ValueError(
+            f"{where}: top_k must be a whole number of pixels, at least 1, or a fraction of "
+            f"them in (0, 1]; got {_shown(top_k, number)}."
+        )
+    return number if fraction else index(top_k)
+
+
+def lowest_probability(where: str, threshold: Any) -> float | None:
+    """``threshold`` as a float between 0 and 1; None for None."""
+    if threshold is None:
+        return None
+    number = numbers.real(where, "threshold", threshold, "a probability or None")
+    if not 0 < number < 1:
+        raise ValueError(
+            f"{where}: threshold must be a probability between 0 and 1; "
+            f"got {_shown(threshold, number)}."
+        )
     return number
 
 
 def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> bool:
     """Whether only the hardest pixels count; ``top_k`` and ``threshold`` in their ranges."""
-    if top_k is not None:
-        number = _number(where, "top_k", "a number of pixels, a fraction of them, or None", top_k)
-        fraction = not hasattr(top_k, "__index__")
-        if number < 1 if not fraction else not 0 < number <= 1:
-            raise ValueError(
-                f"{where}: top_k must be a whole number of pixels, at least 1, or a fraction of "
-                f"them in (0, 1]; got {top_k}."
-            )
-    if threshold is not None:
-        number = _number(where, "threshold", "a probability or None", threshold)
-        if not 0 < number < 1:
-            raise ValueError(
-                f"{where}: threshold must be a probability between 0 and 1; got {threshold}."
-            )
+    pixels_or_share(where, top_k)
+    lowest_probability(where, threshold)
     chosen = top_k is not None or threshold is not None
     if chosen and reduction == "none":
         raise ValueError(
@@ -89,3 +103,13 @@ def class_to_ignore(where: str, ignore_index: Any) -> int | None:
     if ignore_index is None:
         return None
     return checks.whole(where, "ignore_index", ignore_index, "an integer or None")
+
+
+def ignores_nothing(where: str, ignore_index: int | None) -> None:
+    """Refuse a class to ignore beside a target of probabilities, as PyTorch does."""
+    if ignore_index is not None and ignore_index >= 0:
+        raise ValueError(
+            f"{where}: ignore_index is for class indices, but target holds class probabilities; "
+            f"got {brief(ignore_index)}. Leave it out, and make probabilities 0 in all classes "
+            "where pixels are to add nothing to the loss."
+        )

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
-from softmax2d._gate import hints
+from softmax2d._gate import arrays, hints, numbers
 from softmax2d._gate.arrays import Array, is_bfloat16
 
 # Factors, what their rounding leaves out, biases, and whether it is one factor for all classes.
@@ -33,9 +33,23 @@ def is_fitted(value: Any) -> TypeGuard[FittedMap]:
     return hasattr(value, "plain") and hasattr(value, "classes")
 
 
-def per_class(where: str, name: str, value: Any, classes: int) -> Array:
-    """A scalar or one value a class, as ``classes`` float64 numbers."""
-    array = np.asarray(value)
+_FILLERS = {"temperature": "1", "weight": "1", "class_weight": "1"}  # of masked arrays, else 0
+
+
+def _integers(array: Array) -> Array:
+    """Integers of any size as floats, infinite where no float holds them."""
+    values = (numbers.real("", "", value) for value in array.ravel())
+    return np.fromiter(values, np.float64, array.size).reshape(array.shape)
+
+
+def numbers_of(where: str, name: str, value: Any) -> Array:
+    """Real numbers as a float64 array."""
+    if isinstance(value, np.ndarray) or hasattr(value, "__dlpack__"):
+        array = arrays.as_array(where, name, value, _FILLERS.get(name, "0"))
+    else:
+        array = arrays.unmasked(where, name, value, _FILLERS.get(name, "0"))
+    if array.dtype == object and array.size and all(type(v) in (int, float) for v in array.ravel()):
+        array = _integers(array)
     if array.dtype == object:
         kind = type(value).__name__
         raise TypeError(
@@ -43,7 +57,13 @@ def per_class(where: str, name: str, value: Any, classes: int) -> Array:
         )
     if array.dtype.kind not in "fiu" and not is_bfloat16(array.dtype):
         raise TypeError(f"{where}: {name} must be real numbers; got dtype {array.dtype}.")
-    array = array.astype(np.float64)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64)
+
+
+def per_class(where: str, name: str, value: Any, classes: int) -> Array:
+    """A scalar or one value a class, as ``classes`` float64 numbers."""
+    array = numbers_of(where, name, value)
     lone = name == "temperature"
     if array.shape != (classes,) and not (lone and array.ndim == 0):
         scalar = "a number or " if lone else ""

@@ -51,7 +51,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must be integer class indices or floating class probabilities; "
             f"got {describe(array)}.{hints.of_kind(array, logits.shape)}"
         )
-    losses.class_to_ignore(where, ignore_index)
+    losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index))
     array = arrays.as_floats(where, "target", array)
     shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:

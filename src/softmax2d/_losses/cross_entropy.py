@@ -94,7 +94,7 @@ class Prepared(NamedTuple):
         return loss, None if grad is None else logits.round_grad(grad)
 
 
-def _hardest(work: Pass, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
+def _hardest(work: Pass, top_k: float | None, threshold: float | None) -> tuple[Cut, int, bool]:
     """Which losses count, how many pixels that is, and whether one is NaN."""
     losses = np.empty(work.logits.shape, work.logits.wide)
     sums = new_sums(work.logits.wide)
@@ -105,8 +105,7 @@ def _hardest(work: Pass, top_k: Any, threshold: Any) -> tuple[Cut, int, bool]:
         kept = int(np.count_nonzero(~(losses <= limit)))
     least = 0
     if top_k is not None:
-        whole = hasattr(top_k, "__index__")
-        least = min(valid, int(top_k) if whole else max(1, round(float(top_k) * valid)))
+        least = min(valid, top_k if isinstance(top_k, int) else max(1, round(top_k * valid)))
     if least <= kept:
         return (limit, 0.0), kept, has_nan(sums)
     value, larger, equal = kth_largest(np.abs(losses, out=losses), least)
@@ -126,7 +125,9 @@ def prepare(where: str, logits: Logits, target: Any, terms: LossTerms) -> Prepar
     work = Pass(logits, truth, weights, smoothing, gamma)
     cut, kept, broken = None, None, False
     if some:
-        cut, kept, broken = _hardest(work, terms.top_k, terms.threshold)
+        top_k = gate.pixels_or_share(where, terms.top_k)
+        threshold = gate.lowest_probability(where, terms.threshold)
+        cut, kept, broken = _hardest(work, top_k, threshold)
     divisor = Fraction(1)
     if terms.reduction == "mean":
         divisor = work.mean_divisor() if kept is None else Fraction(kept)

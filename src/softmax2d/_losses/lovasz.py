@@ -100,7 +100,8 @@ class _Gradient:
             self._factors *= logits.map[0]
         self.result = np.zeros_like(logits.array, logits.wide)
         self.rows = np.moveaxis(self.result, logits.axis, 0)
-        self._sum, self._of_leader, self._share = np.zeros((3, *logits.shape))
+        zeros = np.zeros((3, *logits.shape))  # kept arrays where there are no axes of pixels
+        self._sum, self._of_leader, self._share = (zeros[i, ...] for i in range(3))
 
     def add(self, label: int, p: Array, slopes: Array) -> None:
         """Take a class's part of the sums, and keep its slopes where there is room."""

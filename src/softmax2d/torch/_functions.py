@@ -266,6 +266,7 @@ def segment(
         return _decode(logits, given, outputs, top_k, decode)
     source = arguments.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
+    top_k = arguments.best_classes(where, top_k, logits, source.dim)
     if is_exporting():
         found = exported.segment(logits, ",".join(names), top_k, *source)
     else:

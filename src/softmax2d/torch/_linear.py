@@ -180,7 +180,7 @@ def linear_cross_entropy2d(
     given = Source(-3, temperature, shift, size, interpolation, align_corners)
     source = arguments.source_of(WHERE, features, given, len(weight))
     terms = LossOptions(factors, ignore_index, label_smoothing, focal_gamma, reduction)
-    options = arguments.loss_options(WHERE, features, terms)
+    options = arguments.loss_options(WHERE, features, target, terms)
     loss: Tensor
     loss, _ = operators.forward(features, weight, bias, target, *source, *options)
     return loss

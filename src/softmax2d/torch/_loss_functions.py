@@ -73,7 +73,7 @@ def _cross_entropy(
 
     def compute(where: str, with_grad: bool) -> Any:
         z, t, source = arguments.problem(where, logits, target, given)
-        flat = arguments.loss_options(where, z, options)
+        flat = arguments.loss_options(where, z, t, options)
         if with_grad:
             return operators.cross_entropy_with_grad(z.detach(), t.detach(), *source, *flat)
         if is_exporting():
@@ -157,7 +157,7 @@ def _compute(
         return loss(where, logits), None
     with torch.enable_grad():
         at = tensors.floats(where, "logits", logits).detach().requires_grad_()
-        found = loss(where.removesuffix("_with_grad"), at)
+        found = loss(where, at)
         (grad,) = torch.autograd.grad(found, at)
     return found.detach(), grad
 
@@ -285,10 +285,10 @@ def _lovasz(
     spatial_dims: int | None = None,
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    options = LovaszOptions(classes, ignore_index)
 
     def loss(where: str, logits: Tensor) -> Tensor:
         z, t, source = arguments.problem(where, logits, target, given)
+        options = arguments.lovasz_options(where, LovaszOptions(classes, ignore_index))
         if is_exporting():
             return exported.lovasz(z, t, *source, *options)
         found: Tensor = regions.lovasz(z, t, *source, *options)

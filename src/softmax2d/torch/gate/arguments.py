@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import checks, grids, maps
+from softmax2d._errors import brief
+from softmax2d._gate import checks, grids, losses, maps
 from softmax2d._gate.truth_size import truth_size
 from softmax2d.torch.gate import exporting, tensors
-from softmax2d.torch.gate.options import LossOptions, RegionOptions
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
+
+_MOST = 2**63 - 1  # of an operator's integers
 
 
 def _unpack(
@@ -48,17 +51,16 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     shift = tensors.constant(where, "bias", bias, logits)
     pair = temperature, bias
     scale, shift = exporting.checked_map(where, pair, (scale, shift), count)
-    names = checks.names_of(where, "interpolation", given.interpolation)
-    if not isinstance(given.interpolation, str) and len(names) == 1:
-        names = *names, ""  # one name in a sequence is not one name for all
-    grids.flag(where, "align_corners", given.align_corners)
+    corners = grids.flag(where, "align_corners", given.align_corners)
     spatial_dims = given.spatial_dims
     if spatial_dims is not None:
         spatial_dims = checks.whole(where, "spatial_dims", spatial_dims)
-    found = Source(dim, scale, shift, None, ",".join(names), given.align_corners, spatial_dims)
+    names = _names_of(where, given.interpolation, logits, dim, spatial_dims)
+    found = Source(dim, scale, shift, None, names, corners, spatial_dims)
     count = found.spatial_count(logits.ndim)
     if given.size is not None:
-        found = found._replace(size=_sizes_of(where, given.size, count))
+        own = found.pixel_shape(logits.shape)[-count:] if count else ()
+        found = found._replace(size=_sizes_of(where, given.size, own))
     if given.window is not None:
         own = found.pixel_shape(logits.shape)[-count:] if count else ()
         if exporting.is_exporting():
@@ -69,16 +71,38 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     return found
 
 
-def _sizes_of(where: str, size: Any, count: int) -> list[Any]:
-    """A list of sizes; one integer stands for ``count`` of them. Operators check their number."""
+def _names_of(
+    where: str, interpolation: Any, logits: Tensor, dim: int, spatial_dims: int | None
+) -> str:
+    """One known interpolation for all spatial dimensions, or one for each with commas between."""
+    if spatial_dims is None and type(interpolation) is str and interpolation == "linear":
+        return interpolation
+    ndim = logits.ndim
+    axes = grids.spatial_axes(
+        where, lambda: tensors.describe(logits), ndim, ndim + dim, spatial_dims
+    )
+    names = grids.interpolations(where, interpolation, len(axes))
+    if isinstance(interpolation, str) or not names:
+        return str(interpolation) if names else "linear"
+    return ",".join(names)
+
+
+def _sizes_of(where: str, size: Any, own: tuple[Any, ...]) -> list[Any]:
+    """A list of sizes; one integer stands for as many as ``own`` has. Operators check them."""
     try:
         symbol = exporting.is_symbol
-        many = (size,) * count if isinstance(size, int) or symbol(size) else size
-        return [n if type(n) is int or symbol(n) else checks.whole(where, "size", n) for n in many]
+        alone = isinstance(size, int) or symbol(size)
+        alone = alone or (hasattr(size, "__index__") and not np.ndim(size))
+        many = (size,) * len(own) if alone else size
+        found = [n if symbol(n) else checks.whole(where, "size", n) for n in many]
     except TypeError:
         raise TypeError(
-            f"{where}: size must be an integer or one per spatial axis; got {size!r}."
+            f"{where}: size must be an integer or one per spatial axis; got {brief(size)}."
         ) from None
+    graph = torch.compiler.is_compiling() or exporting.is_exporting()
+    if not graph and any(type(n) is int and abs(n) > grids.LARGEST for n in found):
+        grids.output_size(where, own, size)
+    return found
 
 
 def problem(
@@ -98,15 +122,20 @@ def problem(
     return logits, target, source_of(where, logits, given)
 
 
-def loss_options(where: str, logits: Tensor, given: LossOptions) -> LossOptions:
-    """Check types of a cross-entropy's options; its operators check ranges."""
+def loss_options(where: str, logits: Tensor, target: Tensor, given: LossOptions) -> LossOptions:
+    """Check types of a cross-entropy's options, and names; its operators check ranges."""
     weight, ignore_index, smoothing, gamma, reduction, top_k, threshold = given
     smoothing = tensors.number(where, "label_smoothing", smoothing)
     gamma = tensors.number(where, "focal_gamma", gamma)
     found = tensors.constant(where, "weight", weight, logits)
     weight = exporting.checked_weight(where, weight, found)
-    if top_k is not None:
-        top_k = index(top_k) if hasattr(top_k, "__index__") else float(top_k)
+    if target.is_floating_point():
+        losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index))
+    ignore_index = tensors.class_to_ignore(where, ignore_index)
+    reduction = losses.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
+    top_k = losses.pixels_or_share(where, tensors.without_gradient(top_k))
+    top_k = min(top_k, _MOST) if isinstance(top_k, int) else top_k
+    threshold = losses.lowest_probability(where, tensors.without_gradient(threshold))
     return LossOptions(weight, ignore_index, smoothing, gamma, reduction, top_k, threshold)
 
 
@@ -115,8 +144,23 @@ def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
     weight, ignore_index, smooth, where, factors = given
     found = tensors.constant(where, "weight", weight, logits)
     weight = exporting.checked_weight(where, weight, found)
+    ignore_index = tensors.class_to_ignore(where, ignore_index)
     smooth = tensors.number(where, "smooth", smooth)
     return RegionOptions(weight, ignore_index, smooth, where, factors)
+
+
+def lovasz_options(where: str, given: LovaszOptions) -> LovaszOptions:
+    """Check options of the Lovász-softmax loss."""
+    classes = losses.one_of(where, "classes", given.classes, ("present", "all"))
+    return LovaszOptions(classes, tensors.class_to_ignore(where, given.ignore_index))
+
+
+def best_classes(where: str, top_k: Any, logits: Tensor, dim: int) -> int | None:
+    """``top_k`` of a segmentation as an integer; operators compare it with the classes."""
+    if top_k is None:
+        return None
+    number = checks.whole(where, "top_k", top_k, "an integer or None")
+    return number if abs(number) <= _MOST else checks.best_classes(where, top_k, logits.shape[dim])
 
 
 def target_size(

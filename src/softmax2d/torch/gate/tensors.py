@@ -6,7 +6,6 @@ Each function takes the public function's name first, for the message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from softmax2d._gate import checks, hints
+from softmax2d._gate import checks, hints, losses, maps, numbers
 from softmax2d.torch.gate.exporting import example
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -126,15 +125,13 @@ def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None
         if value.is_complex() or value.dtype == torch.bool:
             raise TypeError(f"{where}: {name} must be real numbers; got dtype {value.dtype}.")
         return value.detach().to(logits.device, torch.float64)
-    if isinstance(value, bool | str | bytes):
-        raise TypeError(f"{where}: {name} must be real numbers; got {type(value).__name__}.")
+    if type(value) not in (int, float) and not torch.compiler.is_compiling():
+        value = maps.numbers_of(where, name, value)
     try:
         return torch.as_tensor(value, dtype=torch.float64, device=logits.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"{where}: {name} must be real numbers; got {type(value).__name__}."
-            f"{hints.of_result(value)}"
-        ) from None
+    except (OverflowError, TypeError, ValueError, RuntimeError):
+        value = maps.numbers_of(where, name, value)
+    return torch.as_tensor(value, dtype=torch.float64, device=logits.device)
 
 
 def indices(
@@ -155,11 +152,28 @@ def indices(
         )
 
 
+def without_gradient(value: Any) -> Any:
+    """A number that is a tensor, where no gradient is recorded that it might be part of."""
+    apart = isinstance(value, Tensor) and not torch.is_grad_enabled()
+    return value.detach() if apart else value
+
+
 def number(where: str, name: str, value: Any) -> float:
     """``value`` as a float; its range is checked later."""
-    if isinstance(value, int | float | Real) and not isinstance(value, bool):
-        return float(value)
-    raise TypeError(f"{where}: {name} must be a number; got {type(value).__name__}.")
+    return numbers.real(where, name, without_gradient(value))
+
+
+def class_to_ignore(where: str, ignore_index: Any) -> int | None:
+    """``ignore_index`` as an integer that an operator takes; None where no target holds it."""
+    number = losses.class_to_ignore(where, ignore_index)
+    if number is None or torch.compiler.is_compiling() or -(2**63) <= number < 2**63:
+        return number
+    if number < 2**63 or number >= 2**64:
+        return None
+    raise ValueError(
+        f"{where}: ignore_index must be below 2**63 for tensors; got {number}. Set it to another "
+        "number in the target, and pass that."
+    )
 
 
 def no_gradient(where: str, *tensors: Tensor) -> None:

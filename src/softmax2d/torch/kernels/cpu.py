@@ -118,7 +118,7 @@ def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | Non
     """The requested outputs in the order of the fields of Segmentation."""
     names: Any = outputs
     found = numpy_segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
-    return [tensor_of(np.ascontiguousarray(a)) for a in found if a is not None]
+    return [tensor_of(np.asarray(a, order="C")) for a in found if a is not None]
 
 
 def _trust(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
@@ -179,7 +179,7 @@ def cross_entropy_backward(
     scale, *rest = state.tolist()
     cut = tuple(rest) or None
     if options.reduction == "none":
-        each = np.ascontiguousarray(array_of(upstream), ready.wide)
+        each = np.asarray(array_of(upstream), ready.wide, order="C")
         return _match_strides(work.grad(scale, cut, each), logits)
     return _match_strides(work.grad(scale * float(upstream), cut), logits)
 
