@@ -149,28 +149,20 @@ def cross_entropy2d_with_grad() -> None:
     """
 
 
-def _compute(
-    where: str, with_grad: bool, logits: Tensor, loss: Callable[[str, Tensor], Tensor]
-) -> Any:
-    """A loss and, on request, its gradient by autograd; messages of refusals name the loss."""
-    if not with_grad:
-        return loss(where, logits), None
-    with torch.enable_grad():
-        at = tensors.floats(where, "logits", logits).detach().requires_grad_()
-        found = loss(where, at)
-        (grad,) = torch.autograd.grad(found, at)
-    return found.detach(), grad
-
-
-def _overlap(problem: tuple[Tensor, Tensor, Source], options: RegionOptions) -> Tensor:
-    """Compute Dice, Jaccard or Tversky loss."""
+def _overlap(
+    problem: tuple[Tensor, Tensor, Source], options: RegionOptions, with_grad: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Compute Dice, Jaccard or Tversky loss and, on request, its gradient."""
     z, t, source = problem
     flat = arguments.region_options(z, options)
+    if with_grad:
+        z, t = z.detach(), t.detach()
+        loss, slopes = regions.region(z, t, *source, *flat)
+        return loss, regions.region_backward(torch.ones_like(loss), z, t, slopes, *source, *flat)
     if is_exporting():
-        return exported.region(z, t, *source, *flat)
-    loss: Tensor
+        return exported.region(z, t, *source, *flat), None
     loss, _ = regions.region(z, t, *source, *flat)
-    return loss
+    return loss, None
 
 
 def _region(
@@ -191,12 +183,9 @@ def _region(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
-        def loss(where: str, logits: Tensor) -> Tensor:
-            problem = arguments.problem(where, logits, target, given)
-            options = RegionOptions(weight, ignore_index, smooth, where, factors)
-            return _overlap(problem, options)
-
-        return _compute(where, with_grad, logits, loss)
+        problem = arguments.problem(where, logits, target, given)
+        options = RegionOptions(weight, ignore_index, smooth, where, factors)
+        return _overlap(problem, options, with_grad)
 
     return compute
 
@@ -221,12 +210,10 @@ def _tversky(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> Any:
-        def loss(where: str, logits: Tensor) -> Tensor:
-            problem = arguments.problem(where, logits, target, given)
-            factors = overlap.tversky(where, alpha, beta)
-            return _overlap(problem, RegionOptions(weight, ignore_index, smooth, where, factors))
-
-        return _compute(where, with_grad, logits, loss)
+        problem = arguments.problem(where, logits, target, given)
+        factors = overlap.tversky(where, alpha, beta)
+        options = RegionOptions(weight, ignore_index, smooth, where, factors)
+        return _overlap(problem, options, with_grad)
 
     return compute
 
@@ -286,15 +273,19 @@ def _lovasz(
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
-    def loss(where: str, logits: Tensor) -> Tensor:
+    def compute(where: str, with_grad: bool) -> Any:
         z, t, source = arguments.problem(where, logits, target, given)
         options = arguments.lovasz_options(where, LovaszOptions(classes, ignore_index))
+        if with_grad:
+            z, t = z.detach(), t.detach()
+            loss = regions.lovasz(z, t, *source, *options)
+            one = torch.ones_like(loss)
+            return loss, regions.lovasz_backward(one, z, t, *source, *options)
         if is_exporting():
-            return exported.lovasz(z, t, *source, *options)
-        found: Tensor = regions.lovasz(z, t, *source, *options)
-        return found
+            return exported.lovasz(z, t, *source, *options), None
+        return regions.lovasz(z, t, *source, *options), None
 
-    return lambda where, with_grad: _compute(where, with_grad, logits, loss)
+    return compute
 
 
 @_value_of(_lovasz)

@@ -76,7 +76,9 @@ def from_flat(kind: type[Options], flat: Iterable[Any]) -> tuple[Source, Options
 def save(ctx: Any, source: Source, *tensors: Tensor | None) -> None:
     """Keep a source and tensors for the backward pass."""
     dim, temperature, bias, *grid = source
-    ctx.save_for_backward(temperature, bias, *tensors)
+    given = temperature, bias, *tensors
+    kept = (t.clone() if t is not None and t.is_inference() else t for t in given)
+    ctx.save_for_backward(*kept)  # which takes no tensors of inference mode
     ctx.source = dim, grid
 
 

@@ -68,14 +68,28 @@ def _(upstream: Tensor, logits: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(logits)
 
 
+def _counts(
+    logits: Tensor, target: Tensor, state: Tensor, source: Source, options: LossOptions
+) -> Tensor | None:
+    """How often each pixel counts where only the hardest do, by the losses that chose them."""
+    if not options.hardest:
+        return None
+    every = options._replace(reduction="none", top_k=None, threshold=None)
+    each, *_ = cross_entropy(logits.detach(), target.detach(), *source, *every)
+    return composite.cut_factor(each, state).double()
+
+
 def _plain_loss(
-    target: Tensor, state: Tensor, source: Source, options: LossOptions
+    logits: Tensor, target: Tensor, state: Tensor, source: Source, options: LossOptions
 ) -> Callable[..., Tensor]:
     """The sum of losses times their upstream gradient, in plain PyTorch."""
+    counts = _counts(logits, target, state, source, options)
 
     def loss(upstream: Tensor, z: Tensor, t: Tensor = target) -> Tensor:
         each = composite.losses(z, t, source, options)
-        return (composite.keep_hardest(each, state) * state[0] * upstream).sum()
+        if counts is not None:
+            each = torch.where(counts == 0, 0.0, each * counts)
+        return (each * state[0] * upstream).sum()
 
     return loss
 
@@ -96,7 +110,7 @@ def _backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:
         flat = (*source, weight, *ctx.options)
         grad = cross_entropy_backward(upstream, logits, target, normaliser, state, *flat)
     if by_probs:
-        loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
+        loss = _plain_loss(logits, target, state, source, LossOptions(weight, *ctx.options))
         z, u = logits.double(), upstream.double()
         by_target = second.gradient(lambda t: loss(u, z, t), target)
     return pad(ctx, grad, by_target)
@@ -113,7 +127,7 @@ def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _second_backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     source, (upstream, logits, target, state, weight) = restore(ctx)
-    loss = _plain_loss(target, state, source, LossOptions(weight, *ctx.options))
+    loss = _plain_loss(logits, target, state, source, LossOptions(weight, *ctx.options))
     at = (upstream, logits, target) if target.is_floating_point() else (upstream, logits)
     needed = ctx.needs_input_grad[: len(at)]
     return pad(ctx, *second.of_gradients(loss, {1: tangent}, at, needed))

@@ -1,9 +1,9 @@
 """Operations on tensors: a kernel and its derivative, written once and called in one of three ways.
 
 Plain tensors go to the kernel at once, inside a ``torch.autograd.Function`` where a gradient is
-required. Transforms of ``torch.func``, ``vectorize=True`` and ``is_grads_batched=True`` take the
-same in the form that they ask for, with a rule for vmap. Where PyTorch records or replaces what is
-called (compilation, fake tensors, modes, subclasses of tensors) the operation is an operator of
+required. Transforms of ``torch.func`` take the same in the form that they ask for, with a rule for
+vmap. Where PyTorch records or replaces what is called (compilation, fake tensors, modes, subclasses
+of tensors, the batches of ``is_grads_batched=True``) the operation is an operator of
 ``torch.library``, whose fake kernel gives shapes and strides: that costs several times as much
 a call.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import Function
 
 Kernel = Callable[..., Any]
@@ -88,7 +89,7 @@ class Operation:
         required = False
         for given in arguments:
             if isinstance(given, Tensor):
-                if type(given) not in _PLAIN:
+                if type(given) not in _PLAIN or is_legacy_batchedtensor(given):
                     return self.registered(*arguments)
                 required = required or given.requires_grad
         if _is_transforming():

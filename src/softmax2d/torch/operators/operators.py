@@ -1,8 +1,7 @@
 """The custom operators: the kernels as torch.compile, autograd and vmap see them.
 
 Each has a kernel on the CPU, one on CUDA, a fake one that gives shapes and strides, and its
-derivative. Backward operators have derivatives as well (``kernels.second``). PyTorch refuses
-forward-mode differentiation, since none is registered.
+derivative. Backward operators have derivatives as well (``kernels.second``).
 """
 
 from __future__ import annotations
