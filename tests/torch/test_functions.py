@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -122,14 +123,54 @@ def test_any_class_dimension(dim: int, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("classes", [256, 257, 2**16, 2**16 + 1])
-def test_labels_take_the_smallest_type(classes: int) -> None:
+def test_labels_take_a_type_that_pytorch_computes_with(classes: int) -> None:
     z = torch.arange(classes, dtype=torch.float32).reshape(classes, 1, 1)
-    labels = s2t.segment(z, outputs="labels").labels
-    assert (
-        labels.dtype
-        == (torch.uint8, torch.uint16, torch.uint32)[(classes > 256) + (classes > 2**16)]
-    )
-    assert int(labels) == classes - 1
+    for decode in ("argmax", "dice"):
+        labels = s2t.segment(z, outputs="labels", decode=decode).labels
+        assert labels.dtype == (torch.uint8 if classes <= 256 else torch.int64)
+        assert int(labels) == classes - 1
+        target = torch.zeros(1, 1, dtype=torch.int64)
+        assert not (labels == target).any() and int(labels.max()) == classes - 1
+
+
+LABELS = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64]
+
+
+@pytest.mark.parametrize("dtype", LABELS)
+@pytest.mark.parametrize("decode", ["argmax", "iou"])
+def test_labels_of_a_type_that_is_asked_for(dtype: torch.dtype, decode: Any) -> None:
+    z = torch.randn(2, 120, 4, 5, generator=torch.Generator().manual_seed(3))
+    how: dict[str, Any] = {"top_k": 3, "decode": decode}
+    found, want = s2t.segment(z, label_dtype=dtype, **how), s2t.segment(z, **how)
+    for name in ("labels", "top_labels"):
+        labels = getattr(found, name)
+        assert labels.dtype == dtype and labels.shape == getattr(want, name).shape
+        assert torch.equal(labels.long(), getattr(want, name).long())
+    assert torch.equal(found.confidence, want.confidence)
+    module = s2t.Segment(label_dtype=dtype, **how)
+    assert module(z).labels.dtype == dtype and f"label_dtype={dtype}" in repr(module)
+
+
+def test_labels_that_index_a_table() -> None:
+    z, palette = torch.randn(300, 4, 5), torch.arange(900).reshape(300, 3)
+    found = s2t.segment(z, outputs="labels").labels
+    assert torch.equal(palette[found], palette[z.argmax(0)])
+    few = s2t.segment(z[:7], outputs="labels", label_dtype=torch.int64).labels
+    assert torch.equal(palette[few], palette[z[:7].argmax(0)])
+
+
+def test_label_types_that_hold_too_little() -> None:
+    z = torch.zeros(300, 2, 2)
+    for decode in ("argmax", "dice"):
+        for dtype in (torch.uint8, torch.int8):
+            text = f"segment: label_dtype must hold the last of 300 classes; got {dtype}. "
+            text += "Pass torch.int64, or leave it out."
+            with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+                s2t.segment(z, label_dtype=dtype, decode=decode)
+        for wrong in (torch.float32, torch.bool, np.uint8, "uint8", int, 3):
+            text = "segment: label_dtype must be a PyTorch dtype of integers, or None; got "
+            with pytest.raises(TypeError, match=f"^{re.escape(text)}"):
+                s2t.segment(z, label_dtype=wrong, decode=decode)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", sorted(DTYPES))
@@ -161,6 +202,8 @@ def test_names_order_and_defaults_are_those_of_numpy() -> None:
         theirs = inspect.signature(getattr(s2t, name)).parameters
         listed = [(p.name.replace("dim", "axis") if p.name == "dim" else p.name, p.default, p.kind)
                   for p in theirs.values()]  # fmt: skip
+        assert name == "segment" or len(listed) == len(ours)
+        listed = [each for each in listed if each[0] != "label_dtype"]  # PyTorch's own
         assert listed == [(p.name, p.default, p.kind) for p in ours.values()], name
     missing = set(s2d.__all__) - set(s2t.__all__)
     assert missing == {

@@ -138,7 +138,7 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
         "vjp": (operators.vjp, (last, z, False, -3)),
         "probs_out": (operators.probs_out, (torch.empty_like(z), z, False, *own)),
         "vjp_out": (operators.vjp_out, (torch.empty_like(z), z, z, True, -3)),
-        "segment": (operators.segment, (z, "labels,entropy", 2, *fine)),
+        "segment": (operators.segment, (z, "labels,entropy", 2, torch.int32, *fine)),
         "cross_entropy": (cross_entropy.cross_entropy, (last, target, *own, *terms)),
         "cross_entropy, none": (
             cross_entropy.cross_entropy, (z, FINE, *fine, *hard)

@@ -15,7 +15,7 @@ SIGNATURES = {
     "torch.LogSoftmax2d": "(*, dim=-3, temperature=1.0, bias=None)",
     "torch.Segment": "(*, dim=-3, size=None, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, outputs=('labels', 'confidence'), top_k=None, "
-    "spatial_dims=None, decode='argmax')",
+    "spatial_dims=None, decode='argmax', label_dtype=None)",
     "torch.CrossEntropy2d": "(weight=None, size_average=None, ignore_index=-100, reduce=None, "
     "reduction='mean', label_smoothing=0.0, *, dim=-3, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, focal_gamma=0.0, top_k=None, "

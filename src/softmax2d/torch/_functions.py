@@ -15,7 +15,8 @@ from softmax2d._ops.segment import segment as numpy_segment
 from softmax2d.torch.gate import arguments, exporting, tensors
 from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels import exported
+from softmax2d.torch.gate.source import label_dtype as default_labels
+from softmax2d.torch.kernels import cpu, exported
 from softmax2d.torch.operators import operators
 
 Size = int | Sequence[int] | None
@@ -236,6 +237,7 @@ def segment(
     window: Window | None = None,
     spatial_dims: int | None = None,
     decode: Decode = "argmax",
+    label_dtype: torch.dtype | None = None,
 ) -> Segmentation:
     """Label every pixel, and say how sure the label is, without building the probabilities.
 
@@ -243,11 +245,23 @@ def segment(
     through the confidence raises. ``decode`` other than "argmax" is for tensors on the CPU, and
     outside of compiled and exported graphs.
 
+    Parameters
+    ----------
+    label_dtype : torch.dtype of integers, optional
+        Of the labels. By default uint8 up to 256 classes, which compares, counts and stores; int64
+        beyond them, and in exported graphs. PyTorch takes uint8 for a mask where it indexes, so
+        labels that index a table are to be ``torch.int64``, or ``torch.int32``.
+
     Returns
     -------
     Segmentation
-        Named tuple of tensors without the class dimension, None where not asked for. Labels are
-        uint8 up to 256 classes, then uint16 and uint32 (int64 in exported graphs).
+        Named tuple of tensors without the class dimension, None where not asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`softmax2d.segment`; ``label_dtype`` no dtype of integers, or too narrow for the
+        last class.
 
     Examples
     --------
@@ -255,6 +269,10 @@ def segment(
     >>> found = s2t.segment(torch.tensor([1.0, 3.0]).reshape(2, 1, 1))
     >>> found.labels.dtype, found.labels.item(), round(found.confidence.item(), 4)
     (torch.uint8, 1, 0.8808)
+    >>> palette = torch.tensor([[0, 0, 0], [255, 0, 0]], dtype=torch.uint8)
+    >>> index = s2t.segment(torch.zeros(2, 4, 6), outputs="labels", label_dtype=torch.int64).labels
+    >>> palette[index].shape
+    torch.Size([4, 6, 3])
     """
     where = "segment"
     logits = tensors.floats(where, "logits", logits)
@@ -263,28 +281,33 @@ def segment(
     if checks.decoding(where, decode) != "argmax":
         if logits.device.type != "cpu" or is_exporting() or torch.compiler.is_compiling():
             checks.only_argmax(where, decode, "tensors on a GPU and in graphs")
-        return _decode(logits, given, outputs, top_k, decode)
+        return _decode(logits, given, outputs, top_k, decode, label_dtype)
     source = arguments.source_of(where, logits, given)
     names = checks.output_names(where, outputs, top_k)
     top_k = arguments.best_classes(where, top_k, logits, source.dim)
-    if is_exporting():
-        found = exported.segment(logits, ",".join(names), top_k, *source)
-    else:
-        found = operators.segment(logits, ",".join(names), top_k, *source)
+    labels = arguments.label_type(where, label_dtype, logits.shape[source.dim])
+    compute: Any = exported.segment if is_exporting() else operators.segment
+    found = compute(logits, ",".join(names), top_k, labels, *source)
     fields = [*(name for name in checks.OUTPUTS if name in names)]
     fields += ["top_labels", "top_probs"] if top_k is not None else []
     return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]
 
 
 def _decode(
-    logits: Tensor, given: Source, outputs: Any, top_k: int | None, decode: Decode
+    logits: Tensor, given: Source, outputs: Any, top_k: int | None, decode: Decode, label_dtype: Any
 ) -> Segmentation:
     """Segment with the NumPy function, on the tensor's own memory."""
     constants = given.temperature, given.bias
     scale, shift = (t.detach() if isinstance(t, Tensor) else t for t in constants)
     options = given._replace(temperature=scale, bias=shift)._asdict()
     axis = options.pop("dim")
+    classes = logits.shape[tensors.class_dim("segment", "logits", logits, axis)]
+    labels = arguments.label_type("segment", label_dtype, classes) or default_labels(classes)
     found = numpy_segment(
         logits.detach(), axis=axis, outputs=outputs, top_k=top_k, decode=decode, **options
     )
-    return Segmentation(*(t if t is None else torch.from_numpy(t) for t in found))  # type: ignore[arg-type]
+    results = (
+        a if a is None else cpu.labels_of(a, labels) if a.dtype.kind == "u" else torch.from_numpy(a)
+        for a in found
+    )
+    return Segmentation(*results)

@@ -47,6 +47,7 @@ class SegmentOptions(TypedDict, total=False):
     top_k: Annotated[int | None, None]
     spatial_dims: Annotated[int | None, None]
     decode: Annotated[Any, "argmax"]
+    label_dtype: Annotated[torch.dtype | None, None]
 
 
 class CrossEntropyOptions(GridOptions, total=False):

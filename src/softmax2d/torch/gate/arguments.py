@@ -163,6 +163,28 @@ def best_classes(where: str, top_k: Any, logits: Tensor, dim: int) -> int | None
     return number if abs(number) <= _MOST else checks.best_classes(where, top_k, logits.shape[dim])
 
 
+_INTEGERS = ["uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"]
+
+
+def label_type(where: str, dtype: Any, classes: Any) -> torch.dtype | None:
+    """The dtype that labels are asked for in, which holds the last class; None for None."""
+    if dtype is None:
+        return None
+    name = str(dtype).removeprefix("torch.")
+    if not isinstance(dtype, torch.dtype) or name not in _INTEGERS:
+        raise TypeError(
+            f"{where}: label_dtype must be a PyTorch dtype of integers, or None; "
+            f"got {brief(dtype)}."
+        )
+    (count,) = exporting.example((classes,))
+    if count - 1 > torch.iinfo(dtype).max:
+        raise ValueError(
+            f"{where}: label_dtype must hold the last of {count} classes; got {dtype}. "
+            "Pass torch.int64, or leave it out."
+        )
+    return dtype
+
+
 def target_size(
     where: str, logits: Tensor, target: Tensor, dim: int, spatial_dims: int | None = None
 ) -> tuple[Any, ...] | None:

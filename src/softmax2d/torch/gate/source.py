@@ -112,7 +112,5 @@ def wide(logits: Tensor) -> torch.dtype:
 
 
 def label_dtype(classes: int) -> torch.dtype:
-    """The smallest unsigned type that holds the last class."""
-    if classes <= 2**8:
-        return torch.uint8
-    return torch.uint16 if classes <= 2**16 else torch.uint32
+    """The type of labels unless one is asked for: one that PyTorch computes with."""
+    return torch.uint8 if classes <= 2**8 else torch.int64

@@ -26,7 +26,7 @@ from softmax2d._ops import derivatives
 from softmax2d._ops.probs import fill_probs
 from softmax2d._ops.segment import segment as numpy_segment
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch.gate.source import Source, empty_result
+from softmax2d.torch.gate.source import Source, empty_result, label_dtype
 
 
 def array_of(tensor: Tensor) -> Array:
@@ -114,11 +114,29 @@ def keywords(source: Source) -> dict[str, Any]:
     }
 
 
-def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
+def labels_of(array: Array, dtype: torch.dtype) -> Tensor:
+    """Labels in a type that holds them."""
+    kind = np.dtype(str(dtype).removeprefix("torch."))
+    same = array.itemsize == kind.itemsize
+    return tensor_of(np.asarray(array.view(kind) if same else array.astype(kind), order="C"))
+
+
+def segment(
+    logits: Tensor,
+    source: Source,
+    outputs: list[str],
+    top_k: int | None,
+    labels: torch.dtype | None = None,
+) -> list[Tensor]:
     """The requested outputs in the order of the fields of Segmentation."""
     names: Any = outputs
     found = numpy_segment(array_of(logits), outputs=names, top_k=top_k, **keywords(source))
-    return [tensor_of(np.asarray(a, order="C")) for a in found if a is not None]
+    kind = labels or label_dtype(logits.shape[source.dim])
+    return [
+        labels_of(a, kind) if a.dtype.kind == "u" else tensor_of(np.asarray(a, order="C"))
+        for a in found
+        if a is not None
+    ]
 
 
 def _trust(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:

@@ -129,10 +129,16 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
     return write_through(out, dim, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))
 
 
-def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
+def segment(
+    logits: Tensor,
+    source: Source,
+    outputs: list[str],
+    top_k: int | None,
+    labels: torch.dtype | None = None,
+) -> list[Tensor]:
     """The requested outputs in the order of the fields of Segmentation."""
     classes = problems.check_segment(logits, source, outputs, top_k)
-    shape, labels = source.pixel_shape(logits.shape), label_dtype(classes)
+    shape, labels = source.pixel_shape(logits.shape), labels or label_dtype(classes)
     if top_k is not None or not fast(logits, source):
         found = composite.segment(logits.double(), source, outputs, top_k)
         return [f.to(wide(logits) if f.is_floating_point() else labels).contiguous() for f in found]

@@ -37,11 +37,16 @@ def probs(logits: Tensor, logs: bool, *flat: Any) -> Tensor:
 
 
 @_in_one_piece
-def segment(logits: Tensor, outputs: str, top_k: int | None, *flat: Any) -> list[Tensor]:
-    """The requested outputs in the order of the fields of Segmentation; labels int64."""
+def segment(
+    logits: Tensor, outputs: str, top_k: int | None, labels: torch.dtype | None, *flat: Any
+) -> list[Tensor]:
+    """The requested outputs in the order of the fields of Segmentation; labels int64 for None."""
     source, names = Source(*flat), outputs.split(",") if outputs else []
     problems.check_segment(logits, source, names, top_k)
-    return composite.segment(logits, source, names, top_k)
+    found = composite.segment(logits, source, names, top_k)
+    if labels is None:
+        return found
+    return [each if each.is_floating_point() else each.to(labels) for each in found]
 
 
 @_in_one_piece

@@ -134,10 +134,10 @@ vjp_out = operator(
 
 segment = operator(
     "segment",
-    f"(Tensor logits, str outputs, int? top_k, {SCHEMA}) -> Tensor[]",
+    f"(Tensor logits, str outputs, int? top_k, ScalarType? labels, {SCHEMA}) -> Tensor[]",
     lambda kernels: (
-        lambda logits, outputs, top_k, *source: kernels.segment(
-            logits, Source(*source), outputs.split(",") if outputs else [], top_k
+        lambda logits, outputs, top_k, labels, *source: kernels.segment(
+            logits, Source(*source), outputs.split(",") if outputs else [], top_k, labels
         )
     ),
     where="segment",
@@ -145,9 +145,9 @@ segment = operator(
 
 
 @segment.register_fake
-def _(logits: Tensor, outputs: str, top_k: int | None, *source: Any) -> list[Tensor]:
+def _(logits: Tensor, outputs: str, top_k: int | None, labels: Any, *source: Any) -> list[Tensor]:
     found, names = Source(*source), outputs.split(",")
-    labels, values = label_dtype(logits.shape[found.dim]), wide(logits)
+    labels, values = labels or label_dtype(logits.shape[found.dim]), wide(logits)
     pixels = found.pixel_shape(logits.shape)
     results = [logits.new_empty(pixels, dtype=labels)] if "labels" in names else []
     kinds = ("confidence", "margin", "entropy")
@@ -187,4 +187,4 @@ def _register_vmap(operation: Operation, batched: int, first: int | None = None)
 
 _register_vmap(probs, 1, 2)
 _register_vmap(vjp, 2)
-_register_vmap(segment, 1, 3)
+_register_vmap(segment, 1, 4)
