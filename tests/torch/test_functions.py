@@ -251,11 +251,11 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         "cross_entropy2d: target must be on the device of logits, cpu; got meta. Move it with "
         "target.to(logits.device).",
     ),
-    "a variable temperature": (
-        lambda: s2t.softmax2d(Z, temperature=torch.ones((), requires_grad=True)),
+    "a variable weight": (
+        lambda: s2t.cross_entropy2d(Z, T, weight=torch.ones(3, requires_grad=True)),
         ValueError,
-        "softmax2d: temperature has no gradient, but the one given requires it. Apply it to the "
-        "logits in PyTorch, or pass temperature.detach().",
+        "cross_entropy2d: weight has no gradient, but the one given requires it. Pass "
+        "weight.detach().",
     ),
     "a temperature of 0": (
         lambda: s2t.softmax2d(Z, temperature=0.0),

@@ -382,8 +382,8 @@ ERRORS: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
         "class_weight": torch.tensor([1.0, -1, 1, 1])}),
     "logit_bias": (ValueError, "(logit_bias): bias must be finite", {
         "logit_bias": torch.tensor([1.0, torch.inf, 1, 1])}),
-    "variable": (ValueError, "logit_bias has no gradient", {
-        "logit_bias": torch.ones(4, requires_grad=True)}),
+    "variable": (ValueError, "class_weight has no gradient", {
+        "class_weight": torch.ones(4, requires_grad=True)}),
     "temperature": (ValueError, "temperature must be positive", {"temperature": -1.0}),
     "size": (ValueError, "size must be one positive number", {"size": (3,)}),
     "interpolation": (ValueError, "interpolation must be linear", {"interpolation": "cubic"}),

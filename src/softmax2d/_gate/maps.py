@@ -65,6 +65,8 @@ def per_class(where: str, name: str, value: Any, classes: int) -> Array:
     """A scalar or one value a class, as ``classes`` float64 numbers."""
     array = numbers_of(where, name, value)
     lone = name == "temperature"
+    if lone and array.shape == (1,):
+        array = array.reshape(())
     if array.shape != (classes,) and not (lone and array.ndim == 0):
         scalar = "a number or " if lone else ""
         raise ValueError(
@@ -118,4 +120,4 @@ def affine(where: str, temperature: Any, bias: Any, classes: int) -> Map | None:
     pairs = list(zip(factors.tolist(), temperatures.tolist(), strict=True))
     known = {pair: _remainder(*pair) for pair in set(pairs)}
     remainders = np.array([known[pair] for pair in pairs], np.float64)
-    return factors, remainders, shifts, np.ndim(temperature) == 0 and bias is None
+    return factors, remainders, shifts, np.size(temperature) == 1 and bias is None

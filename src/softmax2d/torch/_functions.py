@@ -17,7 +17,7 @@ from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.gate.source import label_dtype as default_labels
 from softmax2d.torch.kernels import cpu, exported
-from softmax2d.torch.operators import operators
+from softmax2d.torch.operators import operators, variables
 
 Size = int | Sequence[int] | None
 Names = Interpolation | Sequence[Interpolation]
@@ -43,15 +43,17 @@ def _probs(
     source = arguments.source_of(where, logits, given)
     if out is not None:
         exporting.refuse_out(where)
-        tensors.no_gradient(where, logits)
+        constants = (t for t in (source.temperature, source.bias) if t is not None)
+        tensors.no_gradient(where, logits, *constants)
         tensors.companion(where, "out", out, ("logits", logits))
-        operators.probs_out(out, logits, logs, *source)
+        operators.probs_out(out, logits, logs, *source.constant)
         return out
     logits = _as_autocast(logits)
     if is_exporting():
         return exported.probs(logits, logs, *source)
-    found: Tensor = operators.probs(logits, logs, *source)
-    return found
+    mapped, source = variables.map_logits(logits, source)
+    found: Tensor = operators.probs(mapped, logs, *source)
+    return found.to(logits.dtype)
 
 
 def softmax2d(
@@ -79,9 +81,9 @@ def softmax2d(
     dim : int
         The class dimension.
     temperature : float or Tensor, shape (C,)
-        Divides the logits first; positive, and a constant: it gets no gradient.
+        Divides the logits first; positive. A tensor may require a gradient, in shape (1,) too.
     bias : Tensor, shape (C,), optional
-        Added to the divided logits; a constant.
+        Added to the divided logits; may require a gradient.
     out : Tensor, shape and dtype of the result, optional
         Takes the result; not where a gradient is required.
 
@@ -96,8 +98,7 @@ def softmax2d(
     TypeError
         ``logits`` no tensor, of integers, sparse, or on another kind of device.
     ValueError
-        As :func:`softmax2d.softmax2d`; tensors on different devices; ``temperature`` or ``bias``
-        that require a gradient.
+        As :func:`softmax2d.softmax2d`; tensors on different devices.
 
     Examples
     --------

@@ -21,6 +21,7 @@ from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.linear import operators
 from softmax2d.torch.linear.bands import WHERE
+from softmax2d.torch.operators import variables
 
 
 def _matrix(features: Tensor, weight: Any) -> Tensor:
@@ -117,7 +118,8 @@ def linear_cross_entropy2d(
     target : Tensor, shape (N, H, W), integer
         Class indices.
     logit_bias : Tensor, shape (C,), optional
-        ``bias`` of :func:`cross_entropy2d`: a constant, added after the temperature.
+        ``bias`` of :func:`cross_entropy2d`, added after the temperature. Both may require a
+        gradient.
     class_weight : Tensor, shape (C,), optional
         ``weight`` of :func:`cross_entropy2d`: a constant factor for each class.
     top_k, threshold
@@ -158,7 +160,7 @@ def linear_cross_entropy2d(
     """
     features, weight, bias, target = _check(features, weight, bias, target)
     _refuse_choice(WHERE, top_k, threshold)
-    shift = tensors.constant(WHERE, "logit_bias", logit_bias, features)
+    shift = tensors.variable(WHERE, "logit_bias", logit_bias, features)
     factors = tensors.constant(WHERE, "class_weight", class_weight, features)
     if size is None and not is_exporting():
         size = truth_size(features.shape, 1, target.shape)
@@ -179,6 +181,7 @@ def linear_cross_entropy2d(
         )
     given = Source(-3, temperature, shift, size, interpolation, align_corners)
     source = arguments.source_of(WHERE, features, given, len(weight))
+    weight, bias, source = variables.map_layer(weight, bias, source)
     terms = LossOptions(factors, ignore_index, label_smoothing, focal_gamma, reduction)
     options = arguments.loss_options(WHERE, features, target, terms)
     loss: Tensor

@@ -22,7 +22,7 @@ from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import exported
 from softmax2d.torch.kernels.cpu import array_of, keywords
 from softmax2d.torch.operators import cross_entropy as operators
-from softmax2d.torch.operators import regions
+from softmax2d.torch.operators import regions, variables
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -75,9 +75,11 @@ def _cross_entropy(
         z, t, source = arguments.problem(where, logits, target, given)
         flat = arguments.loss_options(where, z, t, options)
         if with_grad:
-            return operators.cross_entropy_with_grad(z.detach(), t.detach(), *source, *flat)
+            fixed = source.constant
+            return operators.cross_entropy_with_grad(z.detach(), t.detach(), *fixed, *flat)
         if is_exporting():
             return exported.cross_entropy(z, t, *source, *flat), None
+        z, source = variables.map_logits(z, source)
         return operators.cross_entropy(z, t, *source, *flat)
 
     return compute
@@ -97,8 +99,11 @@ def cross_entropy2d() -> None:
         Class indices, or class probabilities; on the logits' device.
     dim : int
         The class dimension.
+    temperature, bias
+        As in :func:`softmax2d.torch.softmax2d`: tensors may require a gradient.
     weight : Tensor, shape (C,), optional
-        A factor for each class, at least 0; like ``temperature`` and ``bias`` a constant.
+        A factor for each class, at least 0, and a constant: one that requires a gradient is
+        refused.
 
     Returns
     -------
@@ -118,6 +123,9 @@ def cross_entropy2d() -> None:
     pixel as well; with ``size`` the logits are the coarse ones, and nothing of the fine grid's
     size times C is ever built. The gradient is scaled by what comes from above before it is rounded
     to a half type. Half-precision losses under a gradient scaler are as exact as others.
+
+    The gradients of temperature and bias are sums over the gradient at the logits, in float64;
+    where one is asked for, half-precision logits are computed with in float32.
 
     Second derivatives, and the gradient at a target of probabilities, take the plain formula in
     float64 with arrays of the probabilities' size.
@@ -156,11 +164,12 @@ def _overlap(
     z, t, source = problem
     flat = arguments.region_options(z, options)
     if with_grad:
-        z, t = z.detach(), t.detach()
+        z, t, source = z.detach(), t.detach(), source.constant
         loss, slopes = regions.region(z, t, *source, *flat)
         return loss, regions.region_backward(torch.ones_like(loss), z, t, slopes, *source, *flat)
     if is_exporting():
         return exported.region(z, t, *source, *flat), None
+    z, source = variables.map_logits(z, source)
     loss, _ = regions.region(z, t, *source, *flat)
     return loss, None
 
@@ -277,12 +286,13 @@ def _lovasz(
         z, t, source = arguments.problem(where, logits, target, given)
         options = arguments.lovasz_options(where, LovaszOptions(classes, ignore_index))
         if with_grad:
-            z, t = z.detach(), t.detach()
+            z, t, source = z.detach(), t.detach(), source.constant
             loss = regions.lovasz(z, t, *source, *options)
             one = torch.ones_like(loss)
             return loss, regions.lovasz_backward(one, z, t, *source, *options)
         if is_exporting():
             return exported.lovasz(z, t, *source, *options), None
+        z, source = variables.map_logits(z, source)
         return regions.lovasz(z, t, *source, *options), None
 
     return compute
@@ -383,5 +393,5 @@ def evaluate(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
     arrays = array_of(logits.cpu()), array_of(target.cpu())
-    options = keywords(source) | {"window": window}
+    options = keywords(source.constant) | {"window": window}
     return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)

@@ -32,7 +32,7 @@ def _unpack(
         )
     if own is None or bias is None:
         return scale, own if bias is None else bias
-    added = tensors.constant(where, "bias", bias, logits)
+    added = tensors.variable(where, "bias", bias, logits)
     if added is None or added.shape != (temperature.classes,):
         return scale, added  # refused by its shape
     return scale, added + torch.as_tensor(own, dtype=torch.float64, device=logits.device)
@@ -47,8 +47,10 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     count = logits.shape[dim] if classes is None else classes
     temperature, bias = _unpack(where, given.temperature, given.bias, logits, count)
     plain = isinstance(temperature, int | float) and temperature == 1
-    scale = None if plain else tensors.constant(where, "temperature", temperature, logits)
-    shift = tensors.constant(where, "bias", bias, logits)
+    scale = None if plain else tensors.variable(where, "temperature", temperature, logits)
+    if scale is not None and scale.shape == (1,):
+        scale = scale.reshape(())  # one for all classes
+    shift = tensors.variable(where, "bias", bias, logits)
     pair = temperature, bias
     scale, shift = exporting.checked_map(where, pair, (scale, shift), count)
     corners = grids.flag(where, "align_corners", given.align_corners)

@@ -35,6 +35,14 @@ class Source(NamedTuple):
     window: Any = None  # start, stop and step for each spatial dimension
 
     @property
+    def constant(self) -> Source:
+        """The source without gradients of temperature and bias."""
+        if self.temperature is None and self.bias is None:
+            return self
+        scale, shift = (v if v is None else v.detach() for v in (self.temperature, self.bias))
+        return self._replace(temperature=scale, bias=shift)
+
+    @property
     def slices(self) -> tuple[slice, ...] | None:
         """The window as NumPy's functions take it."""
         if self.window is None:

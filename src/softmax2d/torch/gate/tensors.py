@@ -6,7 +6,7 @@ Each function takes the public function's name first, for the message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -113,18 +113,29 @@ def class_dim(where: str, name: str, given: Tensor, dim: Any) -> int:
 
 
 def constant(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None:
-    """Numbers that are no variables (temperature, bias, weight), float64 on the logits' device."""
+    """Numbers that are no variables (weights), float64 on the logits' device."""
+    if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
+        refuse_variable(where, name)
+    found = variable(where, name, value, logits)
+    return None if found is None else found.detach()
+
+
+def refuse_variable(where: str, name: str) -> NoReturn:
+    """Refuse a weight that requires a gradient."""
+    raise ValueError(
+        f"{where}: {name} has no gradient, but the one given requires it. Pass {name}.detach()."
+    )
+
+
+def variable(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None:
+    """Numbers (temperature, bias), float64 on the logits' device; variables stay variables."""
     if value is None:
         return None
     if isinstance(value, Tensor):
-        if value.requires_grad and torch.is_grad_enabled():
-            raise ValueError(
-                f"{where}: {name} has no gradient, but the one given requires it. Apply it to the "
-                f"logits in PyTorch, or pass {name}.detach()."
-            )
         if value.is_complex() or value.dtype == torch.bool:
             raise TypeError(f"{where}: {name} must be real numbers; got dtype {value.dtype}.")
-        return value.detach().to(logits.device, torch.float64)
+        _no_tangent(where, name, value)
+        return value.to(logits.device, torch.float64)
     if type(value) not in (int, float) and not torch.compiler.is_compiling():
         value = maps.numbers_of(where, name, value)
     try:
