@@ -146,8 +146,45 @@ def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Arra
     return _as_array(where, name, value, filler)
 
 
-def as_floats(where: str, name: str, value: Any) -> Array:
-    """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64."""
+_EXACT = 2**53  # up to here every integer is a float64
+
+
+def _below_largest(array: Array, axis: int) -> Array:
+    """Integers less the largest along an axis, as float64: 0 there, and nowhere else."""
+    if not array.size:
+        return array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    largest = array.max(axis, keepdims=True)
+    below = largest.view(np.uint64) - array.view(np.uint64)  # which holds every difference
+    found: Array = np.negative(below, dtype=np.float64, casting="unsafe")
+    return found
+
+
+def as_scores(where: str, name: str, value: Any) -> Array:
+    """As :func:`as_floats`, but integers of which float64 has not all remain what they are."""
+    array = _as_numbers(where, name, value)
+    if array.dtype.kind not in "iu":
+        return array
+    wide = array.itemsize == 8 and array.size
+    if wide and (array.max() > _EXACT or array.min() < -_EXACT):
+        return array
+    return array.astype(np.float64)
+
+
+def as_floats(where: str, name: str, value: Any, axis: int | None = None) -> Array:
+    """``value`` as an aligned float16, bfloat16, float32 or float64 array; integers as float64.
+
+    With ``axis``, that of the classes, only differences between classes count: integers that
+    float64 would round are taken less the largest of their pixel, so that no order is lost.
+    """
+    array = as_scores(where, name, value)
+    if array.dtype.kind not in "iu":
+        return array
+    return array.astype(np.float64) if axis is None else _below_largest(array, axis)
+
+
+def _as_numbers(where: str, name: str, value: Any) -> Array:
+    """``value`` as an aligned array of a supported floating type or of integers."""
     if type(value) is not np.ndarray and hints.is_picture(value):
         raise TypeError(
             f"{where}: {name} must be scores of classes; got a picture. Give it to your network "
@@ -161,7 +198,7 @@ def as_floats(where: str, name: str, value: Any) -> Array:
                 f"{where}: {name} must be float16, bfloat16, float32, float64 or integer; "
                 f"got {describe(array)}."
             )
-        return array.astype(np.float64)
+        return array
     return array if array.flags.aligned else array.copy()
 
 

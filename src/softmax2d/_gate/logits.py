@@ -80,12 +80,14 @@ def logits_of(
     where: str, logits: Any, axis: int, temperature: Any, bias: Any, how: Resampling, least: int = 1
 ) -> Logits:
     """Check logits, of at least ``least`` classes, their map and their grid."""
-    array = arrays.as_floats(where, "logits", logits)
+    array = arrays.as_scores(where, "logits", logits)
     axis = checks.class_axis(where, "logits", array, axis)
     if hasattr(logits, "dims"):
         checks.named_axis(where, logits.dims, axis)
     classes = checks.some_classes(where, array, axis) if least else int(array.shape[axis])
     affine = maps.affine(where, temperature, bias, classes)
+    if array.dtype.kind in "iu":
+        array = arrays.as_floats(where, "logits", array, axis if maps.is_shared(affine) else None)
     if how.plain:  # a small call feels the microseconds of a layout
         shape = (*array.shape[:axis], *array.shape[axis + 1 :])
         batch = axis if axis < len(shape) else max(0, axis - 2)

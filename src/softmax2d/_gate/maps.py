@@ -98,6 +98,11 @@ def unpack(where: str, temperature: Any, bias: Any, classes: int) -> tuple[Any, 
     return temperature.temperature, per_class(where, "bias", bias, classes) + temperature.bias
 
 
+def is_shared(found: Map | None) -> bool:
+    """Whether a map multiplies all classes by one factor, so that only differences count."""
+    return found is None or all((numbers[1:] == numbers[:-1]).all() for numbers in found[:2])
+
+
 def affine(where: str, temperature: Any, bias: Any, classes: int) -> Map | None:
     """The map z / temperature + bias as the core takes it; None where it changes nothing."""
     temperature, bias = unpack(where, temperature, bias, classes)

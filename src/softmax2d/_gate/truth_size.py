@@ -65,7 +65,7 @@ def sized_by_truth(
     where: str, logits: Any, target: Any, axis: Any, how: Resampling
 ) -> tuple[Any, Any, Resampling]:
     """Logits and target as arrays, and the resampling to the target's size unless one is given."""
-    array = arrays.as_floats(where, "logits", logits)
+    array = arrays.as_scores(where, "logits", logits)
     truth = arrays.as_array(where, "target", target, "255")
     if how.size is not None or how.window is not None:
         return array, truth, how

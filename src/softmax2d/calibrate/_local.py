@@ -144,7 +144,7 @@ class LocalCalibration(Saved):
         Reads the logits once for the labels and once for each range.
         """
         where = "LocalCalibration.segment"
-        array = arrays.as_floats(where, "logits", logits)
+        array = arrays.as_scores(where, "logits", logits)
         axis = checks.class_axis(where, "logits", array, axis)
         if array.shape[axis] != self.classes:
             raise ValueError(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softmax2d._gate import arrays, grids
+from softmax2d._gate import arrays, grids, maps
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
@@ -44,7 +44,9 @@ class Block(NamedTuple):
         must not meet one.
         """
         where, axis = self.where, self.axis
-        array = arrays.as_floats(where, "logits", piece[0] if isinstance(piece, list) else piece)
+        given = piece[0] if isinstance(piece, list) else piece
+        exact = maps.is_shared(self.affine) and not self.empties and np.ndim(given) == self.ndim
+        array = arrays.as_floats(where, "logits", given, axis if exact else None)
         pairs = tuple(zip(tables[::2], tables[1::2], strict=True))
         pixels = array.shape[:axis] + array.shape[axis + 1 :]
         batch = len(pixels) - len(pairs)

@@ -99,7 +99,8 @@ class Plan(NamedTuple):
 
     def in_memory(self) -> Logits:
         """The logits as the core takes them, where they are in memory."""
-        array, layout = arrays.as_floats(self.where, "logits", self.array), self.layout
+        layout, exact = self.layout, maps.is_shared(self.affine) and not self.empties
+        array = arrays.as_floats(self.where, "logits", self.array, self.axis if exact else None)
         part = layout.part(array)
         return Logits(part, self.axis, self.affine, layout.tables, layout.shape, layout.batch)
 

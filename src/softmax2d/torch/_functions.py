@@ -291,7 +291,7 @@ def segment(
     found = compute(logits, ",".join(names), top_k, labels, *source)
     fields = [*(name for name in checks.OUTPUTS if name in names)]
     fields += ["top_labels", "top_probs"] if top_k is not None else []
-    return Segmentation(**dict(zip(fields, found, strict=True)))  # type: ignore[arg-type]
+    return Segmentation(**dict(zip(fields, found, strict=True)))
 
 
 def _decode(
@@ -307,7 +307,7 @@ def _decode(
     found = numpy_segment(
         logits.detach(), axis=axis, outputs=outputs, top_k=top_k, decode=decode, **options
     )
-    results = (
+    results: Any = (
         a if a is None else cpu.labels_of(a, labels) if a.dtype.kind == "u" else torch.from_numpy(a)
         for a in found
     )

@@ -54,12 +54,14 @@ class Plan:
     blank: bool = False
     notes: tuple[str, ...] = ()  # how the truth was brought to the place of the logits
 
-    def read(self, box: Box) -> tuple[Logits, Target | None]:
+    def read(self, box: Box, differences: bool = False) -> tuple[Logits, Target | None]:
         """The logits that the pixels of a box need, without a map, and their truth.
 
-        A truth that is no class is refused with its place in the file.
+        ``differences`` says that only those between classes count. A truth that is no class is
+        refused with its place in the file.
         """
-        logits, tables = read_piece(self.source, self.geometry, box)
+        differences = differences and self.nodata is None
+        logits, tables = read_piece(self.source, self.geometry, box, differences)
         geometry = self.geometry
         scores = Logits(logits, geometry.axis, None, tables, shape_of(box), geometry.batch)
         where = self.source, self.geometry, box
@@ -121,7 +123,7 @@ class Mapped:
 
     def __call__(self, box: Box) -> Any:
         """The count of a box."""
-        scores, target = self.plan.read(box)
+        scores, target = self.plan.read(box, maps.is_shared(self.affine))
         images = prod(shape_of(box)[: self.plan.geometry.batch])
         return self.count(scores._replace(map=self.affine), target, images)
 

@@ -11,7 +11,7 @@ import numpy as np
 from softmax2d import _runtime
 from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Box, Source
-from softmax2d._gate import checks
+from softmax2d._gate import checks, maps
 from softmax2d._native import core
 from softmax2d._ops.decode import Histogram, Rule, decide_images, histogram, rule
 from softmax2d._statistics.labelled import Allowed, count_pairs
@@ -70,7 +70,7 @@ class Decoded(Mapped):
 
     def __call__(self, box: Box) -> Any:
         """The count of a box."""
-        scores, target = self.plan.read(box)
+        scores, target = self.plan.read(box, maps.is_shared(self.affine))
         scores, batch = scores._replace(map=self.affine), self.plan.geometry.batch
         shape = shape_of(box)
         found: Found = self.count(scores, target, prod(shape[:batch]))

@@ -72,11 +72,13 @@ class _Resident:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._plan, name)
 
-    def read(self, box: Box) -> tuple[Logits, Target | None]:
+    def read(self, box: Box, differences: bool = False) -> tuple[Logits, Target | None]:
         """As :meth:`Plan.read`."""
-        key = tuple((s.start, s.stop) for s in box)
+        dtype = self._plan.source.dtype
+        differences = differences and dtype.kind in "iu" and dtype.itemsize == 8
+        key = differences, *((s.start, s.stop) for s in box)
         if key not in self._known:
-            self._known[key] = self._plan.read(box)
+            self._known[key] = self._plan.read(box, differences)
         return self._known[key]
 
 

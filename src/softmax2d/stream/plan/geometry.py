@@ -188,13 +188,17 @@ def _geometry(source: Source, axis: int, how: Resampling, where: str) -> Geometr
     return Geometry(*known, layout.size, tuple(s.start for s in layout.window))
 
 
-def read_piece(source: Source, geometry: Geometry, box: Box) -> tuple[Array, Tables | None]:
+def read_piece(
+    source: Source, geometry: Geometry, box: Box, differences: bool = False
+) -> tuple[Array, Tables | None]:
     """The logits that the pixels in ``box`` need, as floats, and the tables.
 
-    The next call in the same thread may overwrite the logits.
+    With ``differences`` only those between classes count (:func:`softmax2d._gate.arrays.as_floats`
+    has the axis). The next call in the same thread may overwrite the logits.
     """
     part, tables = geometry.reads(box)
-    return arrays.as_floats("segment", "logits", source.read_again(part)), tables
+    axis = geometry.axis if differences else None
+    return arrays.as_floats("segment", "logits", source.read_again(part), axis), tables
 
 
 def interpolate(logits: Array, axis: int, tables: Tables | None) -> Array:

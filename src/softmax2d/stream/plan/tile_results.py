@@ -94,6 +94,12 @@ class Operation:
         """The map of the logits, for the core."""
         return self.map.affine
 
+    @property
+    def differences(self) -> bool:
+        """Whether the logits count by their differences between classes alone."""
+        kept = self.nodata is not None or "logits" in self.outputs
+        return not kept and maps.is_shared(self.affine)
+
     def result_dtype(self, output: str) -> np.dtype[Any]:
         """The dtype in which a result is stored."""
         if output in ("labels", "top_labels"):

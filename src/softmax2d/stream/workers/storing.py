@@ -38,7 +38,7 @@ class Storing:
             held: dict[str, Array] = {}
             for part in parts:
                 where = self.source, self.operation.geometry, part
-                logits, tables = read_piece(*where)
+                logits, tables = read_piece(*where, self.operation.differences)
                 ignored = pixels_without_data(*where, logits, tables, self.operation.nodata)
                 found = self.operation.run(logits, tables, part, ignored, areas=False)
                 counts += found.counts
