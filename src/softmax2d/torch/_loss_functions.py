@@ -231,7 +231,7 @@ def _tversky(
 def dice_loss2d() -> None:
     """Dice loss of tensors: :func:`softmax2d.dice_loss2d`, differentiable any number of times.
 
-    On a CUDA device through plain PyTorch in float64.
+    On a CUDA device through plain PyTorch, in float32 with sums in float64.
 
     Examples
     --------
@@ -302,7 +302,8 @@ def _lovasz(
 def lovasz_softmax_loss2d() -> None:
     """Lovász-softmax loss of tensors: :func:`softmax2d.lovasz_softmax_loss2d`.
 
-    Differentiable any number of times; on a CUDA device through plain PyTorch in float64.
+    Differentiable any number of times; on a CUDA device through plain PyTorch, as
+    :func:`dice_loss2d`.
     """
 
 

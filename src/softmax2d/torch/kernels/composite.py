@@ -1,20 +1,24 @@
 """Every operation in plain, differentiable PyTorch, straight from the formula.
 
-Arrays of the probabilities' size are built freely. This serves where that does not matter: second
-derivatives, exported graphs of standard operators, and what has no kernel on a GPU. All of it
-computes in the logits' own type, so callers that need accuracy pass float64.
+Second derivatives, exported graphs of standard operators, and what has no kernel on a GPU come
+here: some arrays of the probabilities' size are built. Numbers are float32, float64 for float64
+logits; sums over pixels end in float64. Nothing waits for a device, and no shape depends on values:
+pixels that do not count are masked, and a target that is no class makes what it touches NaN.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch.gate.source import Source
+from softmax2d.torch.gate.source import Source, wide
 
 _MODES = {
     "linear": {1: "linear", 2: "bilinear", 3: "trilinear"},
@@ -23,11 +27,31 @@ _MODES = {
 }
 
 
+def _replace(z: Tensor, replaced: Callable[[Tensor], Tensor]) -> Tensor:
+    """Other values; a gradient passes as if they had not changed. Exported graphs have none."""
+    if is_exporting():
+        return replaced(z)
+    z = z.clone()
+    with torch.no_grad():
+        z.copy_(replaced(z))
+    return z
+
+
 def _interpolate(z: Tensor, sizes: list[Any], name: str, align_corners: bool) -> Tensor:
-    """Batch, classes and spatial dimensions, resampled by one interpolation."""
+    """Batch, classes and spatial dimensions, resampled by one interpolation.
+
+    Infinities of weight 0 add nothing: on the way they are large numbers, of which any other weight
+    leaves what no logit is. +inf comes out as NaN, which is what it makes of its pixel.
+    """
     mode = _MODES[name][len(sizes)]
-    corners = align_corners if name == "linear" else None
-    return functional.interpolate(z, tuple(sizes), mode=mode, align_corners=corners)
+    if name != "linear":
+        return functional.interpolate(z, tuple(sizes), mode=mode)
+    most = torch.finfo(z.dtype).max / 2
+    far = most / 2**72  # the least weight: 2^-24 along each of three dimensions
+    z = _replace(z, lambda z: z.nan_to_num(most, most, -most))
+    z = functional.interpolate(z, tuple(sizes), mode=mode, align_corners=align_corners)
+    inf, nan = math.inf, math.nan
+    return _replace(z, lambda z: torch.where(z < -far, -inf, torch.where(z > far, nan, z)))
 
 
 def resample(logits: Tensor, source: Source) -> Tensor:
@@ -60,101 +84,165 @@ def per_class(values: Tensor, z: Tensor, dim: int) -> Tensor:
     return values if values.ndim == 0 else values.reshape(-1, *(1,) * (-dim - 1))
 
 
-def map_logits(logits: Tensor, source: Source) -> Tensor:
-    """Z / temperature + bias on the grid of the result."""
-    z = resample(logits, source)
+def _map(z: Tensor, source: Source) -> Tensor:
+    """Resampled logits by temperature and bias."""
     if source.temperature is not None:
         z = z / per_class(source.temperature, z, source.dim)
     return z if source.bias is None else z + per_class(source.bias, z, source.dim)
 
 
+def map_logits(logits: Tensor, source: Source) -> Tensor:
+    """Z / temperature + bias on the grid of the result, in the type that is computed with."""
+    return _map(resample(logits.to(wide(logits)), source), source)
+
+
 def probs(logits: Tensor, logs: bool, source: Source) -> Tensor:
-    """Softmax or log-softmax."""
+    """Softmax or log-softmax, in the logits' type."""
     z = map_logits(logits, source)
-    return z.log_softmax(source.dim) if logs else z.softmax(source.dim)
+    return (z.log_softmax(source.dim) if logs else z.softmax(source.dim)).to(logits.dtype)
 
 
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """The requested outputs in the order of the fields of Segmentation; labels int64."""
-    z = map_logits(logits, source)
-    p = z.softmax(source.dim)
+    dim, plain = source.dim, resample(logits.to(wide(logits)), source)
+    z = _map(plain, source)
+    # One temperature for all keeps the order of the logits, which rounding may lose.
+    same = source.bias is None and source.temperature is not None and source.temperature.ndim == 0
+    ranked, p = plain if same else z, z.softmax(dim)
     found = {}
     if "labels" in outputs:
-        found["labels"] = z.argmax(source.dim)
+        found["labels"] = ranked.argmax(dim)
     if "confidence" in outputs:
-        found["confidence"] = p.amax(source.dim)
+        found["confidence"] = p.amax(dim)
     if "margin" in outputs:
-        best = p.topk(min(2, p.shape[source.dim]), source.dim).values
-        found["margin"] = best.select(source.dim, 0)
-        if p.shape[source.dim] > 1:
-            found["margin"] = found["margin"] - best.select(source.dim, 1)
+        best = p.topk(min(2, p.shape[dim]), dim).values
+        found["margin"] = best.select(dim, 0)
+        if p.shape[dim] > 1:
+            found["margin"] = found["margin"] - best.select(dim, 1)
     if "entropy" in outputs:
-        found["entropy"] = torch.special.entr(p).sum(source.dim)
+        found["entropy"] = torch.where(p == 0, 0.0, -p * z.log_softmax(dim)).sum(dim)
     names = ("labels", "confidence", "margin", "entropy")
     results = [found[name] for name in names if name in found]
     if top_k is not None:
-        values, indices = p.topk(top_k, source.dim)
-        results += [indices, values]
+        # Stable: the first of equals first, as the label is.
+        order = ranked.sort(dim=dim, descending=True, stable=True).indices.narrow(dim, 0, top_k)
+        results += [order, p.gather(dim, order)]
     return results
 
 
-def _valid(index: Tensor, ignore: int | None) -> Tensor:
-    """Whether each pixel counts."""
-    return torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+def _classes_of(
+    target: Tensor, classes: int, ignore: int | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Each pixel's class, -1 where there is none; and 1, or 0 where ignored, NaN where no class."""
+    index = target.long()
+    known = (index >= 0) & (index < classes)
+    counts = torch.where(known, 1.0, math.nan).to(dtype)
+    if ignore is not None:
+        counts = torch.where(index == ignore, torch.zeros_like(counts), counts)
+    return torch.where(counts == 1, index, -1), counts
 
 
-def _shares(z: Tensor, target: Tensor, dim: int, options: LossOptions) -> Tensor:
-    """weight[c] ((1 - smoothing) t[c] + smoothing / C), 0 in every class where ignored."""
-    classes, ignore, smoothing = z.shape[dim], options.ignore_index, options.label_smoothing
-    if target.is_floating_point():
-        shares = (1 - smoothing) * target.to(z.dtype) + smoothing / classes
-    else:
-        index = target.long()
-        valid = _valid(index, ignore)
-        hot = functional.one_hot(torch.where(valid, index, 0), classes).movedim(-1, dim)
-        shares = (1 - smoothing) * hot.to(z.dtype) + smoothing / classes
-        shares = shares * valid.unsqueeze(dim)
-    return shares if options.weight is None else shares * per_class(options.weight, z, dim)
+def _hide(z: Tensor, counts: Tensor, source: Source, ignore: int | None) -> Tensor:
+    """Logits without those of ignored pixels, whatever they are."""
+    return z if ignore is None else torch.where((counts != 0).unsqueeze(source.dim), z, 0.0)
+
+
+def _class_losses(logs: Tensor, gamma: float) -> Tensor:
+    """(1 - p)^γ (-log p); the power is taken of 1 where p is 0 or 1, which has no derivative."""
+    if not gamma:
+        return -logs
+    rest = torch.where(logs == -math.inf, 1.0, -torch.expm1(logs))
+    power = torch.where(rest == 0, 0.0, torch.where(rest == 0, 1.0, rest) ** gamma)
+    return -power * logs
+
+
+def _weigh(factor: Tensor, losses: Tensor) -> Tensor:
+    """The product, with 0 × inf = 0."""
+    return factor * torch.where((factor == 0) & (losses == math.inf), 0.0, losses)
 
 
 def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
     """Σ_c w[c] t[c] (1 - p[c])^γ (-log p[c]) at each pixel, t smoothed."""
-    z, dim, gamma = map_logits(logits, source), source.dim, options.focal_gamma
-    shares = _shares(z, target, dim, options)
-    valid = (shares != 0).any(dim, keepdim=True) | target.is_floating_point()
-    logs = torch.where(valid, z, 0.0).log_softmax(dim)
-    factor = shares
-    if gamma:
-        rest = -torch.expm1(logs)
-        factor = shares * torch.where(rest == 0, 0.0, torch.where(rest == 0, 1.0, rest) ** gamma)
-    counts = shares != 0
-    return -(factor * torch.where(counts, logs, 0.0)).sum(dim)
+    z, dim = map_logits(logits, source), source.dim
+    classes, smoothing, gamma = z.shape[dim], options.label_smoothing, options.focal_gamma
+    weight = None if options.weight is None else options.weight.to(z.device, z.dtype)
+    if target.is_floating_point():
+        shares = (1 - smoothing) * target.to(z.dtype) + smoothing / classes
+        shares = shares if weight is None else shares * per_class(weight, z, dim)
+        each = _class_losses(z.log_softmax(dim), gamma)
+        hidden = (shares == 0) & ~(each < math.inf)
+        return (shares * torch.where(hidden, 0.0, each)).sum(dim)
+    index, counts = _classes_of(target, classes, options.ignore_index, z.dtype)
+    index = index.clamp(min=0)
+    logs = _hide(z, counts, source, options.ignore_index).log_softmax(dim)
+    own = logs.gather(dim, index.unsqueeze(dim)).squeeze(dim)
+    factor = counts if weight is None else counts * weight[index]
+    found = _weigh((1 - smoothing) * factor, _class_losses(own, gamma))
+    if smoothing:
+        each = _class_losses(logs, gamma)
+        each = each if weight is None else _weigh(per_class(weight, z, dim), each)
+        found = found + _weigh(counts * (smoothing / classes), each.sum(dim))
+    return found
 
 
-def cut_factor(each: Tensor, state: Tensor) -> Tensor:
-    """How often each loss counts: once above the limit, a share where equal to it."""
-    limit, ties = state[1].to(each.dtype), state[2].to(each.dtype)
-    return torch.where(each > limit, 1.0, torch.where(each == limit, ties, 0.0))
+def _valid(target: Tensor, options: LossOptions) -> Tensor:
+    """Whether each pixel counts: its class is not ignored."""
+    index, ignore = target.long(), options.ignore_index
+    return torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
 
 
-def keep_hardest(each: Tensor, state: Tensor) -> Tensor:
-    """The losses that count; ``state`` is 1 / divisor and, unless all count, limit and share."""
-    if len(state) == 1:
-        return each
-    factor = cut_factor(each, state)
-    return torch.where(factor == 0, 0.0, each * factor)
+def find_cut(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor, Tensor]:
+    """The limit above which losses count, the share of those equal to it, how many are kept.
+
+    On the device all along. NaN is above every limit.
+    """
+    each = each.detach()
+    soft = target.is_floating_point()
+    valid = torch.ones_like(each, dtype=torch.bool) if soft else _valid(target, options)
+    key = torch.where(each.isnan(), math.inf, each)
+    key = torch.where(valid, key, -math.inf).flatten()
+    limit, share = each.new_full((), math.inf), each.new_zeros(())
+    kept = each.new_zeros((), dtype=torch.int64)
+    if options.threshold is not None:
+        limit = each.new_full((), -math.log(options.threshold))  # rounded as the losses are
+        kept = (key > limit).sum()
+    if options.top_k is not None:
+        count, top_k = valid.sum(), options.top_k
+        if isinstance(top_k, int):
+            least = count.clamp(max=top_k)
+        else:
+            least = torch.minimum((count.double() * top_k).round().clamp(min=1).long(), count)
+        ordered = functional.pad(key, (0, 1), value=-math.inf).sort(descending=True).values
+        last = ordered.gather(0, (least - 1).clamp(min=0).reshape(1)).reshape(())
+        ties = (least - (key > last).sum()) / (key == last).sum().clamp(min=1)
+        more = least > kept
+        limit, kept = torch.where(more, last, limit), torch.where(more, least, kept)
+        share = torch.where(more, ties.to(share.dtype), share)
+    return limit, share, kept
+
+
+def cut_factor(each: Tensor, limit: Tensor, share: Tensor) -> Tensor:
+    """How often each loss counts: once above the limit, a share where equal to it; NaN once."""
+    limit, share = limit.to(each.dtype), share.to(each.dtype)
+    return torch.where(each <= limit, torch.where(each == limit, share, 0.0), 1.0)
+
+
+def keep_hardest(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor]:
+    """The losses that count, 0 elsewhere; and how many do."""
+    limit, share, kept = find_cut(each, target, options)
+    factor = cut_factor(each.detach(), limit, share)
+    return torch.where(factor == 0, 0.0, each * factor), kept
 
 
 def mean_divisor(target: Tensor, options: LossOptions, classes: int) -> Tensor:
     """The weights of the valid targets together; the pixels where targets are probabilities."""
     if target.is_floating_point():
-        return torch.tensor(target.numel() / max(classes, 1), dtype=torch.float64)
-    index = target.long()
-    valid = _valid(index, options.ignore_index)
+        return target.new_full((), target.numel() / max(classes, 1), dtype=torch.float64)
     if options.weight is None:
-        return valid.sum(dtype=torch.float64)
-    each = options.weight.to(torch.float64)[torch.where(valid, index, 0).clamp(0, classes - 1)]
-    return torch.where(valid, each, 0.0).sum()
+        return _valid(target, options).sum().double()
+    index, _ = _classes_of(target, classes, options.ignore_index, torch.float32)
+    weight = options.weight.to(target.device, torch.float64)
+    return functional.pad(weight, (1, 0))[index + 1].sum()  # of no class, -1: 0
 
 
 def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
@@ -162,53 +250,77 @@ def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossO
     each = losses(logits, target, source, options)
     if options.reduction == "none":
         return each
-    if options.reduction == "sum":
-        return each.sum()
-    divisor = mean_divisor(target, options, logits.shape[source.dim]).to(each)
-    return torch.where(divisor == 0, 0.0, each.sum() / torch.where(divisor == 0, 1.0, divisor))
+    counted, divisor = each, None
+    if options.hardest:
+        counted, divisor = keep_hardest(each, target, options)
+    elif options.reduction == "mean":
+        divisor = mean_divisor(target, options, logits.shape[source.dim])
+    total = counted.sum(dtype=torch.float64)
+    if options.reduction == "mean" and divisor is not None:
+        total = torch.where(divisor == 0, 0.0, total / torch.where(divisor == 0, 1.0, divisor))
+    return total.to(each.dtype)
 
 
-def _pixels(values: Tensor, dim: int) -> Tensor:
-    """Classes first, all pixels of the call after them."""
-    return values.movedim(dim, 0).flatten(1)
+def class_sums(values: Tensor) -> Tensor:
+    """Sums over all dimensions but the first: rows in the values' type, then in float64."""
+    rows = values.sum(-1) if values.ndim > 1 else values
+    return rows.reshape(len(values), -1).sum(1, dtype=torch.float64)
 
 
 def _probs_and_truth(
-    logits: Tensor, target: Tensor, source: Source, ignore_index: int | None
-) -> tuple[Tensor, Tensor]:
-    """Probabilities and truth of the valid pixels, shape (C, pixels)."""
-    index = target.long().flatten()
-    p = _pixels(map_logits(logits, source), source.dim)
-    if ignore_index is not None:
-        valid = index != ignore_index
-        p, index = p[:, valid], index[valid]
-    return p.softmax(0), functional.one_hot(index, len(p)).T.to(p.dtype)
+    logits: Tensor, target: Tensor, source: Source, ignore: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Classes first: probabilities, and where each class is true (bool).
+
+    Then how often each pixel counts: 1, or 0 where ignored, NaN where the target is no class.
+    """
+    z, dim = map_logits(logits, source), source.dim
+    classes = z.shape[dim]
+    index, counts = _classes_of(target, classes, ignore, z.dtype)
+    p = _hide(z, counts, source, ignore).softmax(dim).movedim(dim, 0)
+    every = torch.arange(classes, device=z.device)
+    return p, index == per_class(every, index[None], -p.ndim), counts
 
 
 def region(logits: Tensor, target: Tensor, source: Source, options: RegionOptions) -> Tensor:
     """1 less the weighted mean of the scores (a I + s) / (b I + c P + d T + s)."""
-    p, t = _probs_and_truth(logits, target, source, options.ignore_index)
-    inside, total, truth = (p * t).sum(1), p.sum(1), t.sum(1)
+    p, true, counts = _probs_and_truth(logits, target, source, options.ignore_index)
+    inside, total = class_sums(p * true), class_sums(p * counts)
+    truth = class_sums(true.to(p.dtype))
     (a, b, c, d), smooth = options.factors, options.smooth
     above, below = a * inside + smooth, b * inside + c * total + d * truth + smooth
     empty = below == 0
     missing = torch.where(empty, 0.0, (below - above) / torch.where(empty, 1.0, below))
     if options.weight is None:
-        return missing.mean()
-    shares = options.weight.to(p)
-    return (shares * missing).sum() / torch.where(shares.sum() == 0, 1.0, shares.sum())
+        return missing.mean().to(p.dtype)
+    shares = options.weight.to(missing)
+    return ((shares * missing).sum() / torch.where(shares.sum() == 0, 1.0, shares.sum())).to(p)
+
+
+@torch.no_grad()
+def _jaccard_steps(errors: Tensor, true: Tensor, counts: Tensor) -> Tensor:
+    """By how much each pixel raises a class's Jaccard loss, largest error first; 0 where ignored.
+
+    Pixels whose error is NaN come after all numbers, as on the CPU, and ignored ones after those.
+    """
+    key = torch.where(counts == 0, -2.0, torch.where(errors.isnan(), -1.0, errors))
+    order = key.argsort(descending=True, stable=True)
+    other = (counts != 0) & ~true
+    intersection = true.sum() - true.gather(0, order).long().cumsum(0)
+    union = (true.sum() + other.gather(0, order).long().cumsum(0)).clamp(min=1)
+    jaccard = 1 - intersection.double() / union
+    steps = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]]).to(errors.dtype)
+    return torch.zeros_like(errors).scatter(0, order, steps) * counts
 
 
 def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """Mean over classes of Σ_i m[i] (J[i] - J[i - 1]), errors m falling, J the Jaccard losses."""
-    p, t = _probs_and_truth(logits, target, source, options.ignore_index)
-    errors = torch.where(t > 0, 1 - p, p)
-    order = errors.detach().argsort(dim=1, descending=True, stable=True)
-    truth = t.gather(1, order)
-    wanted = truth.sum(1, keepdim=True)
-    jaccard = 1 - (wanted - truth.cumsum(1)) / (wanted + (1 - truth).cumsum(1))
-    steps = torch.diff(jaccard, dim=1, prepend=torch.zeros_like(jaccard[:, :1]))
-    each = (errors.gather(1, order) * steps).sum(1)
-    present = wanted[:, 0]
-    chosen = torch.ones_like(present) if options.classes == "all" else (present > 0).to(p.dtype)
-    return (each * chosen).sum() / chosen.sum().clamp(min=1)
+    p, true, counts = _probs_and_truth(logits, target, source, options.ignore_index)
+    errors = torch.where(true, 1 - p, p)
+    pairs = zip(errors.detach().unbind(0), true.unbind(0), strict=True)
+    flat = counts.flatten()
+    steps = [_jaccard_steps(e.flatten(), t.flatten(), flat) for e, t in pairs]
+    each = class_sums(errors * torch.stack(steps).reshape(p.shape))
+    present = true.reshape(len(p), -1).any(1)
+    chosen = torch.ones_like(each) if options.classes == "all" else present.to(each.dtype)
+    return ((each * chosen).sum() / chosen.sum().clamp(min=1)).to(p.dtype)

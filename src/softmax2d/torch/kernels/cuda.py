@@ -2,7 +2,7 @@
 
 Triton has softmax, log-softmax, their derivatives and segmentation (``_cuda_pixels``), and
 cross-entropy with class indices; also resampled along two dimensions. Everything else runs through
-:mod:`softmax2d.torch.kernels.composite` on float64 logits: right, and neither lean nor fast.
+:mod:`softmax2d.torch.kernels.composite`: right, and neither lean nor fast.
 
 A target outside [0, C) makes its pixel's loss and gradient NaN: to raise an error, the host would
 have to wait for the device. ``check_target`` does that on request.
@@ -10,7 +10,7 @@ have to wait for the device. ``check_target`` does that on request.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from softmax2d.torch.gate import problems
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
-from softmax2d.torch.gate.source import Source, wide
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
     fast,
@@ -75,8 +75,8 @@ def _losses(
     """Losses of all pixels, and the normalisers that Triton's backward pass reads."""
     pixels = source.pixel_shape(logits.shape)
     if not _has_kernel(logits, target, source, options):
-        found = composite.losses(logits.double(), target, source, options)
-        return found.to(wide(logits)), logits.new_empty(0, dtype=torch.float32)
+        found = composite.losses(logits, target, source, options)
+        return found, logits.new_empty(0, dtype=torch.float32)
     kernels = launchers("cross_entropy")
     losses = logits.new_empty(pixels, dtype=torch.float32)
     normaliser = logits.new_empty((kernels.NORMALISER, *pixels), dtype=torch.float32)
@@ -88,27 +88,6 @@ def _losses(
         normaliser=four(normaliser, 0).movedim(1, 0),
     )
     return losses, normaliser
-
-
-def _cut(losses: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor, Tensor]:
-    """The limit above which losses count, the share of ties there, the number of pixels kept."""
-    ignore, top_k, threshold = options.ignore_index, options.top_k, options.threshold
-    soft = target.is_floating_point() or ignore is None
-    valid = losses.flatten() if soft else losses[target != ignore]
-    limit, kept = losses.new_tensor(math.inf), losses.new_zeros(())
-    if threshold is not None:
-        limit = losses.new_tensor(-math.log(threshold))  # rounded as the losses are
-        kept = (~(valid <= limit)).sum()
-    least = 0
-    if top_k is not None:
-        count = valid.numel()
-        least = min(count, top_k if isinstance(top_k, int) else max(1, round(top_k * count)))
-    ties = losses.new_zeros(())
-    if least > int(kept):
-        limit = valid.kthvalue(valid.numel() - least + 1).values
-        larger, equal = (valid > limit).sum(), (valid == limit).sum()
-        ties, kept = (least - larger) / equal, losses.new_tensor(least)
-    return limit, ties, kept
 
 
 def cross_entropy(
@@ -123,15 +102,22 @@ def cross_entropy(
         divisor = composite.mean_divisor(target, options, classes).to(state)
     counted = losses
     if options.hardest:
-        *cut, kept = _cut(losses, target, options)
-        state = torch.stack([state[0], *(c.to(state) for c in cut)])
-        counted = composite.keep_hardest(losses, state)
+        limit, share, kept = composite.find_cut(losses, target, options)
+        state = torch.stack([state[0], limit.to(state), share.to(state)])
+        counted = _cut(losses, state)
         divisor = None if divisor is None else kept.to(state)
     if divisor is not None:
         state[0] = torch.where(divisor == 0, 0.0, 1 / divisor)
     if options.reduction == "none":
         return losses, normaliser, state
-    return (counted.sum(dtype=torch.float64) * state[0]).to(losses.dtype), normaliser, state
+    loss = torch.where(state[0] == 0, 0.0, counted.sum(dtype=torch.float64) * state[0])
+    return loss.to(losses.dtype), normaliser, state
+
+
+def _cut(losses: Tensor, state: Tensor) -> Tensor:
+    """The losses that count; ``state`` is 1 / divisor, and the limit and share of the cut."""
+    factor = composite.cut_factor(losses.detach(), *state[1:])
+    return torch.where(factor == 0, 0.0, losses * factor)
 
 
 def cross_entropy_with_grad(
@@ -157,13 +143,13 @@ def cross_entropy_backward(
 
         def loss(z: Tensor) -> Tensor:
             each = composite.losses(z, target, source, options)
-            return (composite.keep_hardest(each, state) * state[0] * upstream).sum()
+            return ((_cut(each, state) if options.hardest else each) * state[0] * upstream).sum()
 
-        return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
+        return _gradient(loss, logits)
     above = (upstream.double() * state[0]).float()
     if len(state) > 1:
         losses, _ = _losses(logits, target, source, options)
-        above = above * composite.cut_factor(losses, state)
+        above = above * composite.cut_factor(losses, *state[1:])
     z, to = four(logits, source.dim), torch.empty_like(logits)
     fixed = four(target[None], 0)[:, 0], four(normaliser, 0).movedim(1, 0)
     above = above.reshape(1) if above.ndim == 0 else four(above[None], 0)[:, 0].contiguous()
@@ -174,14 +160,19 @@ def cross_entropy_backward(
     )
 
 
+def _gradient(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+    """The gradient of a plain loss, with the strides that ``torch.empty_like`` gives."""
+    grad, form = second.gradient(loss, logits), torch.empty_like(logits, device="meta")
+    return grad if grad.stride() == form.stride() else torch.empty_like(logits).copy_(grad)
+
+
 def region(
     logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
     """Dice, Jaccard or Tversky loss; the second result, used by the CPU alone, is zero."""
     problems.check_region(logits, target, source, options)
-    loss = composite.region(logits.double(), target, source, options)
     kept = logits.new_zeros((2, logits.shape[source.dim]), dtype=torch.float64)
-    return loss.to(wide(logits)), kept
+    return composite.region(logits, target, source, options), kept
 
 
 def region_backward(
@@ -197,13 +188,13 @@ def region_backward(
     def loss(z: Tensor) -> Tensor:
         return composite.region(z, target, source, options) * upstream
 
-    return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
+    return _gradient(loss, logits)
 
 
 def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOptions) -> Tensor:
     """The Lovász-softmax loss."""
     problems.check_lovasz(logits, target, source, options)
-    return composite.lovasz(logits.double(), target, source, options).to(wide(logits))
+    return composite.lovasz(logits, target, source, options)
 
 
 def lovasz_backward(
@@ -214,4 +205,4 @@ def lovasz_backward(
     def loss(z: Tensor) -> Tensor:
         return composite.lovasz(z, target, source, options) * upstream
 
-    return torch.empty_like(logits).copy_(second.gradient(loss, logits.double()))
+    return _gradient(loss, logits)

@@ -108,7 +108,7 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
         out = empty_result(logits, source.class_shape(logits.shape))
     problems.check_source(where, logits, source)
     if not fast(logits, source):
-        return out.copy_(composite.probs(logits.double(), logs, source))
+        return out.copy_(composite.probs(logits, logs, source))
     options = {**map_of(source, logits.shape[source.dim]), **tables(logits, source)}
     z = four(logits, source.dim)
     return write_through(
@@ -121,7 +121,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
     out = torch.empty_like(result) if out is None else out
     problems.check_vjp(result, grad, logs)
     if result.dtype == torch.float64 or not _has_triton():
-        p, g = result.double(), grad.double()
+        p, g = result.to(wide(result)), grad.to(wide(result))
         if logs:
             return out.copy_(g - p.exp() * g.sum(dim, keepdim=True))
         return out.copy_(p * (g - (p * g).sum(dim, keepdim=True)))
@@ -140,8 +140,8 @@ def segment(
     classes = problems.check_segment(logits, source, outputs, top_k)
     shape, labels = source.pixel_shape(logits.shape), labels or label_dtype(classes)
     if top_k is not None or not fast(logits, source):
-        found = composite.segment(logits.double(), source, outputs, top_k)
-        return [f.to(wide(logits) if f.is_floating_point() else labels).contiguous() for f in found]
+        found = composite.segment(logits, source, outputs, top_k)
+        return [(f if f.is_floating_point() else f.to(labels)).contiguous() for f in found]
     dtypes = {"labels": labels, **dict.fromkeys(checks.OUTPUTS[1:], wide(logits))}
     results = {
         name: logits.new_empty(shape, dtype=dtype) if name in outputs else None

@@ -76,7 +76,7 @@ def _counts(
         return None
     every = options._replace(reduction="none", top_k=None, threshold=None)
     each, *_ = cross_entropy(logits.detach(), target.detach(), *source, *every)
-    return composite.cut_factor(each, state).double()
+    return composite.cut_factor(each, *state[1:]).double()
 
 
 def _plain_loss(
