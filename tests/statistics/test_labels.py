@@ -79,7 +79,7 @@ def test_what_needs_probabilities_is_nan(tmp_path: Path) -> None:
     alone = s2d.evaluate_labels(labels, labels)
     for name in ("nll", "brier", "ece", "ace", "mce", "classwise_ece"):
         assert np.isnan(getattr(alone, name)), name
-    assert np.isnan(alone.class_ece).all()
+    assert np.isnan([alone.class_ece, alone.class_mce]).all()
     assert alone.undefined == alone.pixels == 16
     assert alone.labels_alone
     assert "ece" not in repr(alone)

@@ -341,11 +341,10 @@ def test_measures_of_probabilities(name: str, bins: int) -> None:
     sure = probs.max(1).astype(np.float64)
     errors = reference.calibration_errors(sure, right, bins)
     assert (found.ece, found.ace, found.mce) == pytest.approx(errors, **room)
-    each = [
-        reference.calibration_errors(probs[:, c].astype(np.float64), target == c, bins)[0]
-        for c in range(6)
-    ]
+    pairs = [(probs[:, c].astype(np.float64), target == c) for c in range(6)]
+    each, _, largest = zip(*(reference.calibration_errors(*p, bins) for p in pairs), strict=True)
     np.testing.assert_allclose(found.class_ece, each, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found.class_mce, largest, rtol=1e-6, atol=1e-7)
     assert found.classwise_ece == pytest.approx(np.mean(each), **room)
     at = reference.bin_of(sure, bins)
     for i in used_bins(found).tolist():
@@ -388,7 +387,7 @@ def test_nothing_counted_is_nan_without_a_warning() -> None:
     single = ("accuracy", "mean_accuracy", "mean_iou", "mean_dice", "nll", "brier")
     for name in (*single, "ece", "ace", "mce", "classwise_ece"):
         assert np.isnan(getattr(none, name)), name
-    for name in ("iou", "dice", "precision", "recall", "class_ece"):
+    for name in ("iou", "dice", "precision", "recall", "class_ece", "class_mce"):
         assert np.isnan(getattr(none, name)).all(), name
     assert np.isnan(none.bins.confidence).all() and np.isnan(none.bins.accuracy).all()
     assert (none.pixels, none.images, none.undefined) == (0, 0, 0)

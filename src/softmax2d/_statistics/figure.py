@@ -88,7 +88,8 @@ WORDS = _LABEL_WORDS | {
 }
 _MEASURES = (
     *("pixels", "undefined", "images", *WORDS),
-    *("iou", "dice", "precision", "recall", "class_ece", "class_pixels", "image_counts"),
+    *("iou", "dice", "precision", "recall", "class_ece", "class_mce"),
+    *("class_pixels", "image_counts"),
 )
 BARS = (
     "Bars: share of right labels among pixels of that confidence. Diamonds: their mean confidence"

@@ -315,6 +315,17 @@ class Measures(LabelMeasures):
         return ratio(np.abs(occurs - total / unit).sum(1), count.sum(1))
 
     @property
+    def class_mce(self) -> Array:
+        """Largest gap |share_b - p_b| of a bin of each class's probability, shape (C,).
+
+        As :attr:`class_ece`, with the maximum in the place of the mean over pixels.
+        """
+        count, total, occurs = self.class_sums
+        gaps = ratio(np.abs(occurs - total / 2.0**CLASS_BITS), count)
+        known = count.any(1)
+        return np.where(known, np.where(count > 0, gaps, 0).max(1), np.nan)
+
+    @property
     def classwise_ece(self) -> float:
         """Mean of :attr:`class_ece` over all classes [4]_."""
         return float(self.class_ece.mean())

@@ -102,8 +102,8 @@ def coarse(statistics: Statistics, bins: int) -> Statistics:
 
 MEASURES: tuple[str, ...] = (
     *("accuracy", "mean_accuracy", "mean_iou", "mean_dice", "nll", "brier"),
-    *("ece", "ace", "mce", "classwise_ece", "class_ece", "recall", "precision", "iou", "dice"),
-    "adaptive_ece",
+    *("ece", "ace", "mce", "classwise_ece", "class_ece", "class_mce", "adaptive_ece"),
+    *("recall", "precision", "iou", "dice"),
 )
 
 
