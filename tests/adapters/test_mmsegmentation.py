@@ -232,3 +232,5 @@ def test_refusals_of_losses(models: Any) -> None:
         adapter.loss_by_feat(head, logits_of(1, 5, 6, 8), batch)
     with pytest.raises(ValueError, match="use_sigmoid and use_mask must be False"):
         adapter.CrossEntropyLoss(use_sigmoid=True)
+    with pytest.raises(ValueError, match="CrossEntropyLoss: class_weight has no gradient"):
+        adapter.CrossEntropyLoss(class_weight=torch.ones(3, requires_grad=True))

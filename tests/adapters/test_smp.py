@@ -136,6 +136,11 @@ def test_a_target_out_of_range_is_refused() -> None:
             "log_loss must be False; got True",
         ),
         ("SoftCrossEntropyLoss", {"reduction": "batch"}, "reduction must be .* got 'batch'"),
+        (
+            "DiceLoss",
+            {"mode": "multiclass", "class_weights": torch.ones(3, requires_grad=True)},
+            "DiceLoss: class_weights has no gradient, but the one given requires it.",
+        ),
     ],
 )
 def test_refusals(name: str, options: dict[str, Any], message: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from softmax2d.torch import cross_entropy2d, segment
 from softmax2d.torch.gate.arguments import target_size
+from softmax2d.torch.gate.tensors import refuse_variable
 
 _EPSILON = torch.finfo(torch.float32).eps  # MMSegmentation's: a mean over no pixel is 0
 
@@ -56,6 +57,8 @@ class CrossEntropyLoss(nn.Module):
         self.avg_non_ignore, self.options = avg_non_ignore, options
         self.class_weight: Tensor | None
         weight = None if class_weight is None else torch.as_tensor(class_weight)
+        if weight is not None and weight.requires_grad:
+            refuse_variable("CrossEntropyLoss", "class_weight")
         self.register_buffer("class_weight", weight, persistent=False)
 
     @property

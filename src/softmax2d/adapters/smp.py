@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from softmax2d.torch import cross_entropy2d, lovasz_softmax_loss2d, tversky_loss2d
 from softmax2d.torch.gate.arguments import target_size
+from softmax2d.torch.gate.tensors import refuse_variable
 
 
 def _check_multiclass(where: str, mode: str, from_logits: bool) -> None:
@@ -98,6 +99,8 @@ class TverskyLoss(nn.Module):
         self.classes = None if classes is None else [int(c) for c in classes]
         self.class_weights: Tensor | None
         weights = None if class_weights is None else torch.as_tensor(class_weights)
+        if weights is not None and weights.requires_grad:
+            refuse_variable(type(self).__name__, "class_weights")
         self.register_buffer("class_weights", weights, persistent=False)
 
     def _weights(self, y_pred: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
         name="torch",
     ) from None
 
+from softmax2d.torch._evaluate import Evaluate
 from softmax2d.torch._functions import (
     log_softmax2d,
     log_softmax2d_vjp,
@@ -53,7 +54,6 @@ from softmax2d.torch._loss_functions import (
 from softmax2d.torch._modules import (
     CrossEntropy2d,
     DiceLoss2d,
-    Evaluate,
     JaccardLoss2d,
     LogSoftmax2d,
     LovaszSoftmaxLoss2d,

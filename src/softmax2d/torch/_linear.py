@@ -14,7 +14,7 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.truth_size import truth_size
 from softmax2d.torch._functions import Names, Size
 from softmax2d.torch._loss_functions import cross_entropy2d
-from softmax2d.torch._modules import _Options
+from softmax2d.torch._options import WithOptions
 from softmax2d.torch.gate import arguments, tensors
 from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.options import LossOptions
@@ -214,7 +214,7 @@ class LinearOptions(TypedDict, total=False):
     dtype: Annotated[torch.dtype | None, None]
 
 
-class LinearCrossEntropy2d(_Options):
+class LinearCrossEntropy2d(WithOptions):
     """A network's last 1x1 convolution and its loss: :func:`linear_cross_entropy2d` as a module.
 
     In the place of ``torch.nn.Conv2d(in_channels, num_classes, 1)``, an interpolation and a loss; a

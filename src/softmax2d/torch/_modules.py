@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Annotated, Any, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypedDict, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from softmax2d._gate import checks
+from softmax2d._gate import losses as gate
 from softmax2d._gate.signatures import spell_out
 from softmax2d._ops.segment import Segmentation
-from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _functions
 from softmax2d.torch import _loss_functions as losses
+from softmax2d.torch._evaluate import Evaluate  # noqa: F401  # pickles of before name it here
+from softmax2d.torch._options import Check, GridOptions, WithOptions, check_best
 from softmax2d.torch.gate import arguments
 
 
@@ -20,16 +24,6 @@ class MapOptions(TypedDict, total=False):
     """Options of modules that give probabilities."""
 
     dim: Annotated[int, -3]
-    temperature: Annotated[float | Tensor, 1.0]
-    bias: Annotated[Tensor | None, None]
-
-
-class GridOptions(TypedDict, total=False):
-    """Options of modules that resample."""
-
-    dim: Annotated[int, -3]
-    interpolation: Annotated[Any, "linear"]
-    align_corners: Annotated[bool, False]
     temperature: Annotated[float | Tensor, 1.0]
     bias: Annotated[Tensor | None, None]
 
@@ -73,41 +67,7 @@ class LovaszOptions(GridOptions, total=False):
     ignore_index: Annotated[int | None, None]
 
 
-class EvaluateOptions(GridOptions, total=False):
-    """Options of :class:`Evaluate`."""
-
-    ignore_index: Annotated[int | None, None]
-    bins: Annotated[int, 15]
-
-
-class _Options(nn.Module):
-    """Keyword options of a function, with tensors among them as buffers."""
-
-    dim: int
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        self._names = tuple(options)
-        for name, value in options.items():
-            if isinstance(value, Tensor):
-                self.register_buffer(name, value.detach().clone())
-            else:
-                setattr(self, name, value)
-
-    def _options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._names}
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return ", ".join(
-            f"{name}=tensor{tuple(value.shape)}"
-            if isinstance(value, Tensor)
-            else f"{name}={value!r}"
-            for name, value in self._options().items()
-        )
-
-
-class Softmax2d(_Options):
+class Softmax2d(WithOptions):
     """Class probabilities at every pixel; in the place of ``torch.nn.Softmax2d``.
 
     Parameters
@@ -133,7 +93,7 @@ class Softmax2d(_Options):
         return _functions.softmax2d(logits, **self._options())
 
 
-class LogSoftmax2d(_Options):
+class LogSoftmax2d(WithOptions):
     """Logarithms of the class probabilities at every pixel; options of :class:`Softmax2d`."""
 
     @spell_out(MapOptions)
@@ -145,15 +105,21 @@ class LogSoftmax2d(_Options):
         return _functions.log_softmax2d(logits, **self._options())
 
 
-class Segment(_Options):
+class Segment(WithOptions):
     """Labels, confidence and more at every pixel: :func:`softmax2d.torch.segment` as a module.
 
     Parameters are the options of that function.
     """
 
+    option_checks: ClassVar[Mapping[str, Check]] = {
+        **WithOptions.option_checks,
+        "top_k": check_best,
+    }
+
     @spell_out(SegmentOptions)
     def __init__(self, **options: Unpack[SegmentOptions]) -> None:
         super().__init__(**options)
+        checks.output_names(type(self).__name__, options["outputs"], options["top_k"])
 
     def forward(self, logits: Tensor) -> Segmentation:
         """The named tuple of :func:`softmax2d.torch.segment`."""
@@ -174,7 +140,7 @@ def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -
     return "mean" if size_average is None or size_average else "sum"
 
 
-class CrossEntropy2d(_Options):
+class CrossEntropy2d(WithOptions):
     """Cross-entropy of every pixel; in the place of ``torch.nn.CrossEntropyLoss`` on images.
 
     A target that is larger than the logits gives the size to which they are resampled on the way:
@@ -220,6 +186,9 @@ class CrossEntropy2d(_Options):
             label_smoothing=label_smoothing,
             **options,
         )
+        how = self._options()
+        chosen = how["top_k"], how["threshold"], how["reduction"]
+        gate.chooses_hardest(type(self).__name__, *chosen)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
@@ -227,7 +196,7 @@ class CrossEntropy2d(_Options):
         return losses.cross_entropy2d(logits, target, size=size, **self._options())
 
 
-class _RegionLoss(_Options):
+class _RegionLoss(WithOptions):
     """A loss of whole regions; a larger target gives the size."""
 
     loss: str  # the name of its function
@@ -260,9 +229,11 @@ class TverskyLoss2d(_RegionLoss):
 
     loss = "tversky_loss2d"
 
-    def __init__(self, *, alpha: float = 0.5, beta: float = 0.5, **options: Any) -> None:
-        shared = DiceLoss2d(**options)
-        super().__init__(alpha=alpha, beta=beta, **shared._options())  # noqa: SLF001  # one family
+    @spell_out(RegionOptions)
+    def __init__(
+        self, *, alpha: float = 0.5, beta: float = 0.5, **options: Unpack[RegionOptions]
+    ) -> None:
+        super().__init__(alpha=alpha, beta=beta, **options)
 
 
 class LovaszSoftmaxLoss2d(_RegionLoss):
@@ -273,47 +244,3 @@ class LovaszSoftmaxLoss2d(_RegionLoss):
     @spell_out(LovaszOptions)
     def __init__(self, **options: Unpack[LovaszOptions]) -> None:
         super().__init__(**options)
-
-
-class Evaluate(_Options):
-    """Statistics of all logits and targets that it has seen since the last ``reset``.
-
-    Options are those of :func:`softmax2d.torch.evaluate`; a larger target gives the size.
-
-    Examples
-    --------
-    >>> import torch, softmax2d.torch as s2t
-    >>> judge = s2t.Evaluate(ignore_index=255)
-    >>> logits = torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1)
-    >>> judge(logits, torch.ones(1, 2, 2, dtype=torch.uint8))
-    >>> judge.compute().accuracy
-    1.0
-    """
-
-    @spell_out(EvaluateOptions)
-    def __init__(self, **options: Unpack[EvaluateOptions]) -> None:
-        super().__init__(**options)
-        self._seen: Statistics | None = None
-
-    @torch.compiler.disable
-    def forward(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
-        size = arguments.target_size("Evaluate", logits, target, self.dim)
-        found = losses.evaluate(logits.detach(), target, size=size, **self._options())
-        self._seen = found if self._seen is None else self._seen + found
-
-    def compute(self) -> Statistics:
-        """What has been seen.
-
-        Raises
-        ------
-        ValueError
-            Nothing has.
-        """
-        if self._seen is None:
-            raise ValueError("Evaluate: compute needs at least one batch; got none since reset.")
-        return self._seen
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._seen = None
