@@ -83,7 +83,8 @@ def test_lazy_arrays_and_files(kind: str, tmp_path: Path) -> None:
     assert s2dask.evaluate(lazy, da.from_array(want)).compute().accuracy == 1
     np.save(tmp_path / "scores.npy", z)
     np.save(tmp_path / "truth.npy", want)
-    stream.segment_file(tmp_path / "scores.npy", tmp_path / "labels.npy", axis=0)
+    how: Any = {"axis": 0, "input": "logits"}
+    stream.segment_file(tmp_path / "scores.npy", tmp_path / "labels.npy", **how)
     assert (np.load(tmp_path / "labels.npy") == want).all()
-    found = stream.evaluate_files(tmp_path / "scores.npy", tmp_path / "truth.npy", axis=0)
+    found = stream.evaluate_files(tmp_path / "scores.npy", tmp_path / "truth.npy", **how)
     assert found.accuracy == 1

@@ -179,7 +179,8 @@ def output_size(where: str, own: tuple[int, ...], size: Any) -> tuple[int, ...]:
     if size is None:
         return own
     try:
-        many = (size,) * len(own) if np.ndim(size) == 0 else tuple(size)
+        alone = np.ndim(size) == 0
+        many = (checks.whole(where, "size", size),) * len(own) if alone else tuple(size)
         sizes = tuple(checks.whole(where, "size", n) for n in many)
     except (TypeError, ValueError):
         raise TypeError(

@@ -72,7 +72,7 @@ class Logits(NamedTuple):
 
     def round_grad(self, grad: Array) -> Array:
         """A gradient in the logits' own dtype."""
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return grad.astype(self.native, copy=False)
 
 

@@ -153,6 +153,14 @@ def lovasz(
     """The loss, and its gradient times ``upstream``, or None for None."""
     losses.one_of(where, "classes", classes, ("present", "all"))
     truth = targets.labels(where, target, logits, ignore_index)
+    with np.errstate(all="ignore"):  # NaN and what vanishes are results
+        return _compute(upstream, logits, truth, classes)
+
+
+def _compute(
+    upstream: float | None, logits: Logits, truth: Target, classes: str
+) -> tuple[Any, Any]:
+    """The same of a checked target."""
     parts = _Classes(logits, truth, classes)
     gradient = None if upstream is None else _Gradient(logits, upstream)
     loss = 0.0

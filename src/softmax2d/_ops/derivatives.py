@@ -178,9 +178,10 @@ def softmax2d_jacobian(probs: ArrayLike, *, axis: int = -3) -> Array:
     p = np.moveaxis(array, axis, 0)
     classes = p.shape[0]
     result = np.empty((classes, classes, *p.shape[1:]), dtype)
-    for c in range(classes):
-        row = p[c].astype(wide)
-        for i in range(classes):
-            factor = 1 - row if i == c else -p[i].astype(wide)
-            result[c, i] = row * factor
+    with np.errstate(all="ignore"):  # products that vanish or are too large are results
+        for c in range(classes):
+            row = p[c].astype(wide)
+            for i in range(classes):
+                factor = 1 - row if i == c else -p[i].astype(wide)
+                result[c, i] = row * factor
     return np.moveaxis(result, (0, 1), (axis, axis + 1))

@@ -46,7 +46,9 @@ def source_of(where: str, logits: Tensor, given: Source, classes: int | None = N
     dim = tensors.class_dim(where, "logits", logits, given.dim)
     count = logits.shape[dim] if classes is None else classes
     temperature, bias = _unpack(where, given.temperature, given.bias, logits, count)
-    plain = isinstance(temperature, int | float) and temperature == 1
+    if temperature is None:
+        raise TypeError(f"{where}: temperature must be real numbers; got NoneType.")
+    plain = type(temperature) in (int, float) and temperature == 1
     scale = None if plain else tensors.variable(where, "temperature", temperature, logits)
     if scale is not None and scale.shape == (1,):
         scale = scale.reshape(())  # one for all classes
@@ -102,7 +104,7 @@ def _sizes_of(where: str, size: Any, own: tuple[Any, ...]) -> list[Any]:
             f"{where}: size must be an integer or one per spatial axis; got {brief(size)}."
         ) from None
     graph = torch.compiler.is_compiling() or exporting.is_exporting()
-    if not graph and any(type(n) is int and abs(n) > grids.LARGEST for n in found):
+    if not graph and not all(1 <= n <= grids.LARGEST for n in found):
         grids.output_size(where, own, size)
     return found
 
