@@ -60,7 +60,17 @@ def _as_array(where: str, name: str, value: Any, filler: str) -> Array:
 
 
 def refuse_mask(where: str, name: str, value: Any, filler: str) -> None:
-    """Refuse a masked array, or a list of them: NumPy would read what the mask hides."""
+    """Refuse a masked array or tensor, or a list of them: what the mask hides would be read."""
+    if type(value).__name__ == "MaskedTensor":  # PyTorch's
+        raise TypeError(
+            f"{where}: {name} must not be a masked tensor, whose mask would be ignored. "
+            f"Fill it first, for example with {name}.to_tensor({filler})."
+        )
+    if getattr(value, "is_nested", False) is True:
+        raise TypeError(
+            f"{where}: {name} must not be a nested tensor. Pass its tensors one at a time, or "
+            f"those of one size together as torch.stack({name}.unbind())."
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{where}: {name} must not be a masked array, whose mask would be ignored. "
@@ -142,6 +152,7 @@ def as_array(where: str, name: str, value: Any, filler: str = "-np.inf") -> Arra
         refuse_mask(where, name, value, filler)
         return value.view(np.ndarray)
     if hasattr(value, "__dlpack__"):
+        refuse_mask(where, name, value, filler)
         return _from_dlpack(where, name, value, filler)
     return _as_array(where, name, value, filler)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,16 @@ def _as_autocast(logits: Tensor) -> Tensor:
     return logits
 
 
+def _write_to(out: Tensor, write: Callable[[Tensor], Any]) -> Tensor:
+    """Have a result written to ``out``; through a copy where its signs are stored flipped."""
+    if torch.compiler.is_compiling() or not out.is_neg():
+        write(out)
+        return out
+    plain = torch.empty_like(out)
+    write(plain)
+    return out.copy_(plain)
+
+
 def _probs(
     where: str,
     logs: bool,
@@ -44,10 +54,9 @@ def _probs(
     if out is not None:
         exporting.refuse_out(where)
         constants = (t for t in (source.temperature, source.bias) if t is not None)
-        tensors.no_gradient(where, logits, *constants)
+        tensors.no_gradient(where, logits, *constants, out)
         tensors.companion(where, "out", out, ("logits", logits))
-        operators.probs_out(out, logits, logs, *source.constant)
-        return out
+        return _write_to(out, lambda to: operators.probs_out(to, logits, logs, *source.constant))
     logits = _as_autocast(logits)
     if is_exporting():
         return exported.probs(logits, logs, *source)
@@ -149,10 +158,9 @@ def _vjp(
     result, grad = result.to(common), grad.to(common)
     if out is not None:
         exporting.refuse_out(where)
-        tensors.no_gradient(where, result, grad)
+        tensors.no_gradient(where, result, grad, out)
         tensors.companion(where, "out", out, (first[0], result))
-        operators.vjp_out(out, result, grad, logs, dim)
-        return tensors.tensor(where, "out", out)
+        return _write_to(out, lambda to: operators.vjp_out(to, result, grad, logs, dim))
     if is_exporting():
         return exported.vjp(result, grad, logs, dim)
     found: Tensor = operators.vjp(result, grad, logs, dim)

@@ -97,14 +97,15 @@ def _sizes_of(where: str, size: Any, own: tuple[Any, ...]) -> list[Any]:
         symbol = exporting.is_symbol
         alone = isinstance(size, int) or symbol(size)
         alone = alone or (hasattr(size, "__index__") and not np.ndim(size))
-        many = (size,) * len(own) if alone else size
+        one = size if not alone or symbol(size) else checks.whole(where, "size", size)
+        many = (one,) * len(own) if alone else size
         found = [n if symbol(n) else checks.whole(where, "size", n) for n in many]
     except TypeError:
         raise TypeError(
             f"{where}: size must be an integer or one per spatial axis; got {brief(size)}."
         ) from None
     graph = torch.compiler.is_compiling() or exporting.is_exporting()
-    if not graph and not all(1 <= n <= grids.LARGEST for n in found):
+    if not graph and not (len(found) == len(own) and all(1 <= n <= grids.LARGEST for n in found)):
         grids.output_size(where, own, size)
     return found
 

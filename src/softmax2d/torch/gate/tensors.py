@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from softmax2d._gate import checks, hints, losses, maps, numbers
+from softmax2d._gate import arrays, checks, hints, losses, maps, numbers
 from softmax2d.torch.gate.exporting import example
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -36,6 +36,8 @@ def tensor(where: str, name: str, value: Any) -> Tensor:
                 or _of_array(where, name, value)
             )
         )
+    if type(value) is not Tensor or value.is_nested:
+        arrays.refuse_mask(where, name, value, "255" if name == "target" else "-torch.inf")
     if value.layout != torch.strided or value.is_quantized:
         kind = "a quantized tensor" if value.is_quantized else f"layout {value.layout}"
         raise TypeError(f"{where}: {name} must be a dense tensor; got {kind}.")
@@ -134,6 +136,8 @@ def variable(where: str, name: str, value: Any, logits: Tensor) -> Tensor | None
     if isinstance(value, Tensor):
         if value.is_complex() or value.dtype == torch.bool:
             raise TypeError(f"{where}: {name} must be real numbers; got dtype {value.dtype}.")
+        if type(value) is not Tensor:
+            arrays.refuse_mask(where, name, value, "1" if name == "temperature" else "0")
         _no_tangent(where, name, value)
         return value.to(logits.device, torch.float64)
     if type(value) not in (int, float) and not torch.compiler.is_compiling():

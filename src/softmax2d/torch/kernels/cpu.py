@@ -32,6 +32,8 @@ from softmax2d.torch.gate.source import Source, empty_result, label_dtype
 def array_of(tensor: Tensor) -> Array:
     """A tensor's memory as a NumPy array."""
     tensor = tensor.detach().resolve_neg()
+    if tensor._is_zerotensor():  # no memory  # noqa: SLF001
+        tensor = tensor.clone()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
 
@@ -51,7 +53,7 @@ def tensor_of(array: Array) -> Tensor:
 def new_tensor(like: Tensor) -> Tensor:
     """Memory with the shape, strides and dtype of a tensor that has none."""
     if not like.numel():
-        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
+        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="cpu")
     flat = arrays.new_array((prod(like.shape) * like.dtype.itemsize,), np.uint8)
     return torch.from_numpy(flat).view(like.dtype).as_strided(like.shape, like.stride())
 
@@ -167,8 +169,8 @@ def cross_entropy(
     ready = _prepare("cross_entropy2d", logits, target, source, options)
     loss, _ = ready.run(with_grad=False)
     cut = ready.cut or ()
-    state = torch.tensor([_exact_sums.reciprocal(ready.divisor), *cut], dtype=torch.float64)
-    return tensor_of(np.asarray(loss)), torch.empty(0), state
+    state = torch.from_numpy(np.array([_exact_sums.reciprocal(ready.divisor), *cut], np.float64))
+    return tensor_of(np.asarray(loss)), torch.from_numpy(np.empty(0, np.float32)), state
 
 
 def cross_entropy_with_grad(
