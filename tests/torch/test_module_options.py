@@ -141,6 +141,50 @@ def test_changes_are_seen() -> None:
     assert torch.equal(module(z, target), found)
 
 
+def test_numbers_stay_numbers_and_fake_tensors_are_not_read() -> None:
+    for given in (2, 1.5, np.float32(1.5), np.array(1.5)):
+        module = s2t.Softmax2d(temperature=given)
+        assert isinstance(module.temperature, int | float)
+        assert not module.state_dict()
+        module.temperature = torch.tensor(2.0)
+        assert {*module.state_dict()} == {"temperature"}
+    with torch._subclasses.FakeTensorMode():
+        assert s2t.CrossEntropy2d(NUMBERS).weight is NUMBERS
+        assert s2t.CrossEntropy2d(torch.ones(C)).weight.shape == (C,)
+    with torch.device("meta"):
+        assert s2t.CrossEntropy2d(torch.ones(C)).weight.device.type == "meta"
+
+
+def test_transforms_may_make_modules() -> None:
+    z, target = problem()
+    call = lambda t: s2t.CrossEntropy2d(temperature=t)(z, target)  # noqa: E731
+    found = torch.vmap(torch.func.grad(call))(NUMBERS)
+    want = []
+    for number in NUMBERS:
+        given = nn.Parameter(number.clone())
+        s2t.CrossEntropy2d(temperature=given)(z, target).backward()
+        want.append(given.grad)
+    torch.testing.assert_close(found, torch.stack(want))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own
+def test_modules_learn_in_compiled_steps() -> None:
+    torch.compiler.reset()
+    z, target = problem()
+    results = []
+    for compiled in (False, True):
+        scale, shift = nn.Parameter(torch.tensor(1.5)), nn.Parameter(torch.zeros(C))
+        module = s2t.CrossEntropy2d(NUMBERS.clone(), temperature=scale, bias=shift)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        step = torch.compile(module, fullgraph=True, backend="aot_eager") if compiled else module
+        for _ in range(3):
+            optimizer.zero_grad()
+            step(z, target).backward()
+            optimizer.step()
+        results.append((scale.detach(), shift.detach()))
+    torch.testing.assert_close(*results)
+
+
 def save_and_load(module: nn.Module) -> nn.Module:
     file = io.BytesIO()
     torch.save(module, file)

@@ -47,7 +47,7 @@ def _read(value: Tensor) -> Any:
         return None
     try:
         return value.detach().double().resolve_neg().numpy()
-    except (RuntimeError, TypeError):
+    except (AssertionError, RuntimeError, TypeError):  # the first by fake tensors
         return None
 
 
@@ -71,8 +71,9 @@ def _checked_tensor(where: str, name: str, value: Any) -> Any:
         return value
     array = maps.numbers_of(where, name, value)
     _check_numbers(where, name, array)
-    plain = name == "temperature" and not array.ndim
-    return value if plain and isinstance(value, int | float) else torch.tensor(array)
+    if array.ndim:
+        return torch.tensor(array)
+    return value if isinstance(value, int | float) else float(array)
 
 
 def _check_interpolation(where: str, value: Any) -> None:
