@@ -61,6 +61,23 @@ def test_scores_are_those_of_interpolated_logits() -> None:
     assert alone[0].margin.shape == SIZES[0] and alone[0].confidence is None
 
 
+@pytest.mark.parametrize("sizes", [None, SIZES], ids=["own", "list"])
+def test_logits_of_all_classes_are_the_processors(sizes: Any) -> None:
+    module = peers.real("transformers.models.segformer.image_processing_pil_segformer")
+    processor = module.SegformerImageProcessorPil()
+    outputs = outputs_of()
+    wanted = processor.post_process_semantic_segmentation(outputs, sizes, True)
+    found = post_process_semantic_segmentation(outputs, sizes, True)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert type(ours) is type(theirs)
+        assert torch.equal(ours.segmentation, theirs.segmentation)
+        assert torch.equal(ours.segmentation_scores, theirs.segmentation_scores)
+        assert not ours.segmentation_scores.requires_grad
+    for extra in ({"scores": "margin"}, {"dtype": None}):
+        with pytest.raises(ValueError, match="scores and dtype do not go with"):
+            post_process_semantic_segmentation(outputs, sizes, True, **extra)
+
+
 def test_labels_of_the_smallest_type() -> None:
     found = post_process_semantic_segmentation(outputs_of(), SIZES, dtype=None)
     assert found[0].dtype == torch.uint8

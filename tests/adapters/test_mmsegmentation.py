@@ -174,6 +174,22 @@ def test_loss_and_gradient_are_mmsegmentations(models: Any, name: str, extra: st
         torch.testing.assert_close(found[1][1], exact[1], rtol=2e-6, atol=0)
 
 
+@pytest.mark.parametrize("ignored", [0, 3, -1])
+@pytest.mark.parametrize("name", ["classes", "classes, valid"])
+def test_ignored_pixels_in_a_divisor_of_weights(models: Any, name: str, ignored: int) -> None:
+    options = OPTIONS["classes"] | {"avg_non_ignore": name != "classes"}
+    labels = labels_of(2, 6, 7, ignored=False)
+    labels[0, :2] = ignored
+    found = []
+    for kind in (models.losses.CrossEntropyLoss, adapter.CrossEntropyLoss):
+        with peers.quiet():
+            loss = kind(**options)
+        logits = logits_of(2, 5, 6, 7).double().requires_grad_()
+        value = loss(logits, labels, ignore_index=ignored)
+        found.append((value, torch.autograd.grad(value, logits)[0]))
+    torch.testing.assert_close(found[1], found[0], rtol=2e-6, atol=0)
+
+
 def test_no_valid_pixel_is_a_loss_of_nothing() -> None:
     labels = torch.full((1, 6, 7), 255)
     loss = adapter.CrossEntropyLoss(avg_non_ignore=True)

@@ -117,6 +117,24 @@ def test_no_pixel_that_counts_is_a_loss_of_nothing() -> None:
         assert found.item() == 0 and grad.abs().max() == 0
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.75, 1.5])
+def test_a_loss_of_nothing_has_no_gradient_whatever_its_exponent(gamma: float) -> None:
+    logits, target = pair(None)
+    loss = smp.TverskyLoss("multiclass", classes=[1], gamma=gamma)
+    found, grad = with_grad(loss, logits, torch.zeros_like(target))  # background alone
+    assert found.item() == 0 and grad.abs().max() == 0
+    found, grad = with_grad(loss, logits, target)
+    other, their_grad = with_grad(
+        peers.real_smp_losses().TverskyLoss("multiclass", classes=[1], gamma=gamma),
+        logits.double(),
+        target,
+    )
+    torch.testing.assert_close(found, other.float(), rtol=2e-6, atol=0)
+    torch.testing.assert_close(grad, their_grad.float(), rtol=1e-5, atol=1e-8)
+    broken = torch.full_like(logits, torch.nan)
+    assert loss(broken, target).isnan()
+
+
 def test_a_target_out_of_range_is_refused() -> None:
     logits, target = pair(None)
     target[1, 2, 3] = 6

@@ -18,6 +18,7 @@ import softmax2d as s2d
 from softmax2d.cli import app
 from softmax2d.stream import Failed, Refused, StreamError, Unusable, predict
 from softmax2d.stream.sliding import blend
+from tests import peers
 
 rng = np.random.default_rng(7)
 OUTPUTS = ("labels", "confidence")
@@ -107,6 +108,25 @@ def test_the_blend_of_the_whole(weighting, overlap, size):
     found = predicted(positional, image, size, window=16, overlap=overlap, weighting=weighting)
     scores, padded = one_shot(positional, image, 16, overlap, weighting)
     close(found, scores, size, padded)
+
+
+@pytest.mark.parametrize("overlap", [0.25, 0.5])
+def test_even_steps_with_flat_weights_are_monais(overlap):
+    torch = pytest.importorskip("torch")
+    inferers = peers.real("monai.inferers")
+    step = int(16 * (1 - overlap))
+    size = 16 + 2 * step, 16 + 3 * step
+    image = rng.random((2, *size), np.float32)
+    found = predicted(positional, image, size, window=16, overlap=overlap, weighting="flat")
+    scores = inferers.sliding_window_inference(
+        torch.from_numpy(image)[None],
+        16,
+        4,
+        lambda batch: torch.from_numpy(positional(batch.numpy())).float(),
+        overlap=overlap,
+        mode="constant",
+    )
+    close(found, scores[0].numpy(), size, size)
 
 
 @pytest.mark.parametrize("stride", [4, 8])

@@ -30,7 +30,8 @@ class CrossEntropyLoss(nn.Module):
     loss_name : str
         With the prefix ``loss_`` it takes part in the backward pass.
     avg_non_ignore : bool
-        As there, without it a mean is over all pixels, ignored ones too.
+        As there, without it a mean is over all pixels, ignored ones too; with class weights these
+        count with the weight that their label indexes, if it indexes one.
     top_k, threshold, focal_gamma, label_smoothing
         As in :func:`softmax2d.cross_entropy2d`; with ``top_k`` or ``threshold`` a mean is over
         the hardest pixels.
@@ -105,10 +106,13 @@ class CrossEntropyLoss(nn.Module):
     def _divisor(self, label: Tensor, ignore_index: int) -> float | Tensor:
         """The divisor of a mean: the number of pixels, or the sum of their classes' weights."""
         valid = label != ignore_index
-        if self.class_weight is not None:
-            weights = self.class_weight[label.to(torch.int64).where(valid, 0)]
-            return (weights * valid).sum()
-        return valid.sum() if self.avg_non_ignore else label.numel()
+        if self.class_weight is None:
+            return valid.sum() if self.avg_non_ignore else label.numel()
+        index, classes = label.to(torch.int64), len(self.class_weight)
+        # An ignored label that indexes a weight counts there, from the back as well.
+        counted = valid if self.avg_non_ignore else torch.full_like(valid, True)
+        counted = counted & (index >= -classes) & (index < classes)
+        return (self.class_weight[index.where(counted, 0)] * counted).sum()
 
 
 def loss_by_feat(

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from softmax2d._ops.segment import Segmentation
 from softmax2d.torch import segment
@@ -39,9 +40,20 @@ def _logits(outputs: Any) -> Tensor:
     )
 
 
+def _with_scores(logits: Tensor, size: Any) -> Any:
+    """Labels of a picture and its logits at every pixel, as the image processors return them."""
+    from transformers.image_processing_outputs import SemanticSegmentationPostProcessorOutput
+
+    if size is not None:
+        (logits,) = functional.interpolate(logits[None], size, mode="bilinear")
+    fields = {"segmentation": logits.argmax(0), "segmentation_scores": logits}
+    return SemanticSegmentationPostProcessorOutput(data=fields)
+
+
 def post_process_semantic_segmentation(
     outputs: Any,
     target_sizes: Iterable[Sequence[int]] | Tensor | None = None,
+    return_segmentation_scores: bool = False,
     *,
     scores: Score | Sequence[Score] = (),
     dtype: torch.dtype | None = torch.int64,
@@ -54,6 +66,9 @@ def post_process_semantic_segmentation(
         What the model returned.
     target_sizes : one (height, width) for each picture, or Tensor of shape (N, 2), optional
         Sizes of the label maps; the logits' own where it is not given.
+    return_segmentation_scores : bool
+        For the image processors' own result: with the labels the logits of all classes at every
+        pixel, which is the array that this function is there to do without.
     scores : "confidence", "margin", "entropy", or several of them
         What else is wanted for each pixel.
     dtype : torch.dtype or None
@@ -62,14 +77,17 @@ def post_process_semantic_segmentation(
 
     Returns
     -------
-    list of Tensor, or of Segmentation
+    list of Tensor, of Segmentation or of SemanticSegmentationPostProcessorOutput
         Labels of shape (height, width), those of the image processors' method. With ``scores``,
-        named tuples of labels and scores, these in float32.
+        named tuples of labels and scores, these in float32. With ``return_segmentation_scores``
+        what the image processors return, ``segmentation`` and ``segmentation_scores`` of shape
+        (C, height, width).
 
     Raises
     ------
     ValueError
-        No semantic logits in ``outputs``; not as many sizes as pictures.
+        No semantic logits in ``outputs``; not as many sizes as pictures; ``scores`` or a ``dtype``
+        beside ``return_segmentation_scores``.
     """
     logits = _logits(outputs).detach()
     sizes: list[Any] = [None] * len(logits)
@@ -80,6 +98,13 @@ def post_process_semantic_segmentation(
             "post_process_semantic_segmentation: target_sizes needs one size for each of the "
             f"{len(logits)} pictures; got {len(sizes)}."
         )
+    if return_segmentation_scores:
+        if scores or dtype != torch.int64:
+            raise ValueError(
+                "post_process_semantic_segmentation: scores and dtype do not go with "
+                "return_segmentation_scores=True, whose result has int64 labels and the logits."
+            )
+        return [_with_scores(*pair) for pair in zip(logits, sizes, strict=True)]
     names = (scores,) if isinstance(scores, str) else tuple(scores)
     found: list[Any] = []
     for picture, size in zip(logits, sizes, strict=True):

@@ -135,7 +135,10 @@ class TverskyLoss(nn.Module):
         how: dict[str, Any] = {"smooth": self.smooth, "ignore_index": self.ignore_index}
         how |= {"alpha": self.alpha, "beta": self.beta, "size": size, "weight": counted}
         loss = tversky_loss2d(y_pred, target, **how) * share.to(torch.float32)
-        return loss if self.gamma == 1 else loss**self.gamma
+        if self.gamma == 1:
+            return loss
+        nothing = loss == 0  # where a power below 1 has no finite derivative
+        return torch.where(nothing, loss, torch.where(nothing, 1, loss) ** self.gamma)
 
 
 class DiceLoss(TverskyLoss):
