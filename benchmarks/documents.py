@@ -34,13 +34,18 @@ def blocks(results: Results) -> dict[str, str]:
     }
 
 
-def rewrite(path: Path, found: dict[str, str]) -> list[str]:
-    """Replace the blocks in one document; returns their names."""
+def rewrite(path: Path, found: dict[str, str], partly: bool = False) -> list[str]:
+    """Replace the blocks in one document; returns their names.
+
+    Blocks of other names are refused or, where a document is written ``partly``, stay.
+    """
     names = []
 
     def replaced(match: re.Match[str]) -> str:
         name = match["name"]
         if name not in found:
+            if partly:
+                return match[0]
             known = ", ".join(found)
             raise SystemExit(f"benchmarks: {path} asks for a block {name!r}; there are {known}.")
         names.append(name)

@@ -169,21 +169,32 @@ void statistics(nb::tuple logits, nb::tuple target, ptrdiff_t bins, nb::tuple co
     call.run(kernels().statistics, Counts{to[0], to[1], to[2], to[3], to[4], bins});
 }
 
+// What a labelling gives: counts and sums of the classes, or None.
+Given given_of(Call& call, nb::handle given) {
+    if (given.is_none()) return {};
+    const nb::tuple both = nb::cast<nb::tuple>(given);
+    return {call.counts(both[0], call.classes()), call.counts(both[1], call.classes())};
+}
+
 // Of a target, which may be None, only what is ignored matters.
-void histogram(nb::tuple logits, nb::handle target, nb::handle count, nb::handle sum) {
+void histogram(nb::tuple logits, nb::handle target, nb::handle count, nb::handle sum, nb::handle argmax) {
     Call call(logits);
     if (!target.is_none()) call.target(nb::cast<nb::tuple>(target));
     const ptrdiff_t cells = call.classes() * kHistogramBins;
-    call.run(kernels().histogram, Histogram{call.counts(count, cells), call.counts(sum, cells)});
+    call.run(kernels().histogram,
+             Histogram{call.counts(count, cells), call.counts(sum, cells), given_of(call, argmax)});
 }
 
-// rule: classes, gain, loss, rest; outputs: labels, confidence, None where not asked for.
-void decide(nb::tuple logits, nb::tuple rule, nb::tuple outputs, int label_bytes) {
+// rule: classes, gain, loss; outputs: labels, confidence, None where not asked for. Of a target, which may be
+// None, only what is ignored matters, and only to what is given.
+void decide(nb::tuple logits, nb::handle target, nb::tuple rule, nb::tuple outputs, int label_bytes,
+            nb::handle given) {
     Call call(logits);
+    if (!target.is_none()) call.target(nb::cast<nb::tuple>(target));
     const ptrdiff_t count = ptrdiff_t(nb::len(nb::handle(rule[0])));
-    call.run(kernels().decide, Decision{call.input<int64_t>(rule[0]), call.input(rule[1]),
-                                        call.input(rule[2]), call.input(rule[3]), count,
-                                        call.output(outputs[0]), call.output(outputs[1]), label_bytes});
+    call.run(kernels().decide,
+             Decision{call.input<int64_t>(rule[0]), call.input(rule[1]), call.input(rule[2]), count,
+                      call.output(outputs[0]), call.output(outputs[1]), label_bytes, given_of(call, given)});
 }
 
 // Adds to the loss and its derivatives by temperatures and biases; see struct Fit. Returns whether the sums
@@ -320,8 +331,9 @@ NB_MODULE(_core, m) {
     m.def("region_sums", &region_sums);
     m.def("region_grad", &region_grad);
     m.def("statistics", &statistics);
-    m.def("histogram", &histogram, "logits"_a, "target"_a.none(), "count"_a, "sum"_a);
-    m.def("decide", &decide);
+    m.def("histogram", &histogram, "logits"_a, "target"_a.none(), "count"_a, "sum"_a, "argmax"_a);
+    m.def("decide", &decide, "logits"_a, "target"_a.none(), "rule"_a, "outputs"_a, "label_bytes"_a,
+          "given"_a.none());
     m.def("fit", &fit, "logits"_a, "target"_a, "weight"_a.none(), "sums"_a, "left_out"_a,
           "class_sums"_a.none());
     m.def("shift", &shift);

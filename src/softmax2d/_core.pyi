@@ -63,12 +63,16 @@ def region_grad(
 def statistics(
     logits: Logits, target: Target, bins: int, counts: tuple[Any, Any, Any, Any, Any]
 ) -> None: ...
-def histogram(logits: Logits, target: Target | None, count: Any, sum: Any) -> None: ...
+def histogram(
+    logits: Logits, target: Target | None, count: Any, sum: Any, argmax: tuple[Any, Any]
+) -> None: ...
 def decide(
     logits: Logits,
-    rule: tuple[Any, Any, Any, Any],
+    target: Target | None,
+    rule: tuple[Any, Any, Any],
     outputs: tuple[Any, Any],
     label_bytes: int,
+    given: tuple[Any, Any] | None,
 ) -> None: ...
 def fit(
     logits: Logits,

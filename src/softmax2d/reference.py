@@ -102,20 +102,57 @@ def top_k(logits: ArrayLike, k: int, *, axis: int = -3) -> tuple[NDArray[np.intp
     return order, np.take_along_axis(softmax2d(logits, axis=axis), order, axis)
 
 
-def decoded(probs: ArrayLike, iou: bool = False) -> NDArray[np.intp]:
-    """Labels of one image, (C, pixels): each pixel to the class whose Dice or IoU gains most by it.
+def expected_scores(
+    probs: ArrayLike, labels: ArrayLike, iou: bool = False, more: float = 0
+) -> NDArray[np.float64]:
+    """The expected Dice or IoU of each class of an image, (C, pixels), under its labels.
 
-    S and τ are the sum and the number of the most probable pixels that make 2 S / (τ + Σ p + 1) or
-    S / (τ + Σ p - S) largest, for every class that is more probable than not somewhere.
+    2 S / (n + Σ p + ``more``), or S / (n + Σ p - S), of n pixels whose probabilities sum to S.
     """
     p = np.asarray(probs, np.float64)
-    sums, tau = np.cumsum(-np.sort(-p, 1), 1), np.arange(1, p.shape[1] + 1)
-    below = tau + sums[:, -1:] - sums if iou else tau + sums[:, -1:] + 1
-    best = (sums / below).argmax(1)[:, None]
-    s, d = np.take_along_axis(sums, best, 1), np.take_along_axis(below, best, 1)
-    score = (p - s / d * (1 - p)) / (d + 1 - p) if iou else 2 * (p - s / d) / (d + 1)
-    taking = p.max(1, keepdims=True) >= 1 / 2
-    return np.where(taking, score, -np.inf).argmax(0) if taking.any() else p.argmax(0)
+    n, s, total = _given(p, labels)
+    below = n + total - s if iou else (n + total + more) / 2
+    return np.divide(s, below, out=np.zeros_like(s), where=n > 0)
+
+
+def _given(p: Array, labels: ArrayLike) -> tuple[Array, Array, Array]:
+    own = np.arange(len(p))[:, None] == labels
+    return own.sum(1).astype(float), (p * own).sum(1), p.sum(1)
+
+
+def decoded(probs: ArrayLike, iou: bool = False) -> NDArray[np.intp]:
+    """Labels of one image, (C, pixels), whose mean expected Dice or IoU over classes is large.
+
+    A pixel goes to the class whose score gains most by it where n pixels whose probabilities sum to
+    S have it already: first seven parts of what would be best for the class alone and three parts
+    of what argmax gives it; then six parts of that and four of what came of it, up to four times
+    while it gains. Best alone are, at one of 64 steps an octave down to 2^-8, all pixels more
+    probable. The best labelling is returned, or argmax where its IoU is as large, or its Dice, or
+    where its Dice with one more pixel below is larger.
+    """
+    p = np.asarray(probs, np.float64)
+    total, best, kinds = p.sum(1), p.argmax(0), (0,) if iou else (0, 1)
+    edges = np.append(2.0 ** (np.arange(512) // 64 - 8) * (1 + np.arange(512) % 64 / 64), 0)[::-1]
+    (n, s), argmax = _given(p, best)[:2], [expected_scores(p, best, iou, k).mean() for k in kinds]
+    for c, sort in enumerate(np.sort(p, 1)):
+        tau = sort.size - np.searchsorted(sort, edges)
+        sums = np.append(0, sort[::-1].cumsum())[tau]
+        alone = (sums / np.maximum(tau + total[c] - (sums if iou else 0), 1e-300)).argmax()
+        n[c], s[c] = 0.3 * n[c] + 0.7 * tau[alone], 0.3 * s[c] + 0.7 * sums[alone]
+    most = 0.0
+    for trial in range(4):
+        below = np.maximum(n + total - (s if iou else 0), 1e-300)
+        r = s / below
+        score = (p.T * (1 + r) - r if iou else 2 * p.T - 2 * r) / below
+        found = np.where(p.T > 0, score, -np.inf).argmax(1)
+        gain = [expected_scores(p, found, iou, k).mean() for k in kinds] - np.array(argmax)
+        before = most
+        if gain[0] > most and gain.min() >= 0:
+            best, most = found, gain[0]
+        if trial and most <= before + 1e-3:
+            break
+        n, s = (0.6 * x + 0.4 * y for x, y in zip((n, s), _given(p, found)[:2], strict=True))
+    return best
 
 
 def resampling_matrix(

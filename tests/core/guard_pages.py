@@ -89,11 +89,13 @@ class Guarded:
         _core.segment(start, (out[0], *(None,) * 5), size, 0)
         if pixels % 4 == 1:  # counting many bins takes longer than the rest
             counts = [r[i].take((classes, _core.HISTOGRAM_BINS), np.int64, at_end) for i in (1, 2)]
-            _core.histogram(start, None, *counts)
-            rule = [r[i].take((classes,), np.float64, at_end) for i in (3, 4, 7)]
+            given = tuple(r[i].take((classes,), np.int64, at_end) for i in (3, 4))
+            _core.histogram(start, None, *counts, given)
+            rule = [r[i].take((classes,), np.float64, at_end) for i in (1, 2)]
             taking = r[8].take((classes,), np.int64, at_end)
             taking[...] = range(classes)
-            _core.decide((a, code, axis, None, None), (taking, *rule), (out[0], out[1]), size)
+            found = a, code, axis, None, None
+            _core.decide(found, None, (taking, *rule), (out[0], out[1]), size, given)
         # In place, last: the input is overwritten.
         _core.probs(False, start, a, code)
 

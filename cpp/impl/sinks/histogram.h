@@ -5,6 +5,8 @@
 // threshold, relatively, however rare a class is; bins of equal width would put a rare class into one of
 // them.
 //
+// Beside them what argmax gives to each class.
+//
 // Few probabilities of a pixel lie above the lowest bin: these are scattered one by one, how many there are
 // in the others follows from the pixels. All sums are of integers, units of 2^-30: their order changes no
 // bit.
@@ -12,6 +14,7 @@
 // Memory traffic: one read of the logits and, where pixels are ignored, of the target.
 #pragma once
 #include "../../kernels.h"
+#include "../steps/given.h"
 
 namespace softmax2d {
 
@@ -20,6 +23,7 @@ namespace softmax2d {
 struct Histogram {
     int64_t* count;  // pixels
     int64_t* sum;    // of their probabilities, in units of 2^-30
+    Given argmax;    // by the labels of the largest probabilities
 };
 
 }  // namespace softmax2d
@@ -28,7 +32,6 @@ struct Histogram {
 #include "../steps/exp_sum.h"
 #include "../steps/maxima.h"
 #include "../steps/sink.h"
-#include "../steps/target.h"
 
 namespace {
 
@@ -90,14 +93,6 @@ inline IntVec<T> fine_bins(Vec<T> p) {
     return bin > last ? last : bin;
 }
 
-// kMean: 0 where the target is ignored. The row of labels is free.
-template <class T>
-inline void leave_out_ignored(Tile<T>& t, const Job& job) {
-    read_target(t, job, t.label());
-    for (ptrdiff_t p = 0; p < t.count; ++p)
-        if (t.label()[p] < 0) t.row(kMean)[p] = 0;
-}
-
 // One class of a tile of at most 400 pixels: the lanes' sums of what lies below, under 2^22 units a pixel, do
 // not fill 31 bits.
 template <class T>
@@ -133,24 +128,27 @@ template <class Source>
 inline void run_histogram(const Job& job, ptrdiff_t begin, ptrdiff_t end, char* scratch) {
     using T = typename Source::Number;
     ProbTally tally(job, scratch + Source::bytes(job));
+    const GivenTally given(job, scratch + Source::bytes(job) + ProbTally::bytes(job));
     Source::for_tiles(job, begin, end, scratch, [&](auto&, Tile<T>* tiles, auto* feeds) {
         Tile<T>& t = tiles[0];
         NoFeed none;
         tally.reserve(job, t.count);
-        mapped_maxima<T, false, false, false>(t, job, none, [] {});
+        mapped_maxima<T, true, false, false>(t, job, none, [] {});
         exp_sum<T, Keep::terms>(t, feeds[0]);
         mark_known(t);
         if (job.target.data) leave_out_ignored(t, job);
         for (ptrdiff_t p = 0; p < t.count; ++p) tally.counted += t.row(kMean)[p] != 0;
         for (ptrdiff_t k = 0; k < t.classes; ++k) tally_probs(t, tally, k);
+        given.add(t);
     });
     tally.release(job);
+    given.release(job, arguments_of<Histogram>(job).argmax);
 }
 
 template <class Source>
 struct HistogramSink : Sink {
     static constexpr auto run = run_histogram<Source>;
-    static constexpr auto bytes = bytes_of<Source, ProbTally>;
+    static constexpr auto bytes = bytes_of<Source, ProbTally, GivenTally>;
     static Needs needs(const Job&) { return {0, 1 << 14}; }
 };
 

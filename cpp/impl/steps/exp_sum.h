@@ -157,7 +157,7 @@ inline void exp_sum(Tile<T>& t, Feed& feeder) {
     }
 }
 
-// kMean: 1 where a pixel has probabilities, else 0, also past the last pixel.
+// kMean: 1 where a pixel has probabilities, else 0, also past the last pixel. kOut: the largest of them.
 template <class T>
 inline void mark_known(Tile<T>& t) {
     for (ptrdiff_t p = 0; p < t.padded; p += kLanes<T>) {
@@ -165,6 +165,7 @@ inline void mark_known(Tile<T>& t) {
         const auto ref = reference_of<T>(top);
         const Vec<T> confidence = Normaliser<T>::at(t, p)(exp_boosted<T>(top - ref.shift, ref));
         store(t.row(kMean) + p, confidence == confidence ? splat(T(1)) : none);
+        store(t.row(kOut) + p, confidence);
     }
     for (ptrdiff_t p = t.count; p < t.padded; ++p) t.row(kMean)[p] = 0;
 }

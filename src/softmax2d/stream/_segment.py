@@ -294,8 +294,9 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
         Write the account there as JSON, also when the run fails.
     decode : "argmax", "dice", "iou"
         How labels are chosen, image by image, as in :func:`softmax2d.segment`. All but "argmax"
-        read the file twice; the first pass, which ``resume`` does again and a cluster leaves to
-        this process, finds what decides each image. Pixels without data count nowhere.
+        read the file four to six times; the passes before the last, which ``resume`` does again
+        and a cluster leaves to this process, find what decides each image. Pixels without data
+        count nowhere.
     preview : path, optional
         Also a coloured picture of the labels, .png, at most 2048 pixels a side, with a legend where
         classes have names.

@@ -1,7 +1,8 @@
-"""The rules by which labels of each image are decoded: a pass over the file before labels."""
+"""The rules by which labels of each image are decoded: some passes over the file before labels."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -13,7 +14,7 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Box, Source
 from softmax2d._gate import checks, maps
 from softmax2d._native import core
-from softmax2d._ops.decode import Histogram, Rule, decide_images, histogram, rule
+from softmax2d._ops.decode import Given, Histogram, Rule, Search, decide_images, given, histogram
 from softmax2d._statistics.labelled import Allowed, count_pairs
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
 from softmax2d.stream.counting.evaluation import Evaluation, Found
@@ -46,20 +47,44 @@ def rules_of(source: Source, operation: Operation, tiling: Tiling, workers: int)
     return _rules(Mapped(plan, operation.affine, histogram), operation.decode, workers)
 
 
+@dataclass(frozen=True)
+class Tried(Mapped):
+    """What rules of images give to the classes; counts boxes of one image each."""
+
+    rules: Mapping[tuple[int, ...], Rule]  # by the image's index on the batch axes
+
+    def __call__(self, box: Box) -> Any:
+        """What the rule of its image gives in a box; nothing, unread, for an image without one."""
+        image = tuple(s.start for s in box[: self.plan.geometry.batch])
+        if image not in self.rules:
+            return Given.none(self.plan.geometry.classes)
+        scores, target = self.plan.read(box)
+        return given(scores._replace(map=self.affine), self.rules[image], target)
+
+
 def _rules(counted: Mapped, decode: str, workers: int) -> tuple[Any, ...]:
     """The numbers of each image's rule, in order."""
+
+    def start(found: Histogram) -> Search:
+        return Search.start(found, decode)
+
+    searches = _by_image(counted, workers, start)
+    while rules := {image: each.rule for image, each in searches.items() if not each.done}:
+        found = _by_image(Tried(counted.plan, counted.affine, histogram, rules), workers)
+        searches |= {image: searches[image].after(found[image]) for image in rules}
+    return tuple(searches[image].best.numbers for image in sorted(searches))
+
+
+def _by_image(counted: Mapped, workers: int, make: Any = None) -> dict[Any, Any]:
+    """The count of each image, or what ``make`` makes of it, from a pass over the file."""
     plan = counted.plan
-
-    def make(found: Histogram) -> Any:
-        return rule(found, decode).numbers
-
     counting = Counting(counted, plan, apart=True, make=make)
     tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
     try:
         threads.run(counting, tiles, threads.ignore_record, workers)
     except threads.TileError as error:
         raise threads.first_error(error, plan.source.path) from None
-    return tuple(counting.images[index] for index in sorted(counting.images))
+    return counting.images
 
 
 @dataclass(frozen=True)
@@ -86,7 +111,7 @@ class Decoded(Mapped):
 
 
 def decode_labels(counting: Evaluation, decode: str, bins: int, workers: int) -> Evaluation:
-    """The same evaluation with labels decoded image by image; reads the logits once for that."""
+    """The same evaluation with labels decoded image by image; reads the logits more often."""
     if decode == "argmax":
         return counting
     mapped: Mapped = counting.mapped
