@@ -134,29 +134,32 @@ void join_parts(const int64_t* sums, ptrdiff_t n, double* out) {
         out[k] = double(sums[2 * k]) + std::ldexp(double(sums[2 * k + 1]), -kPartBits);
 }
 
-// Sums of each class's probability, over the pixels whose target it is and over all; returns whether they
-// are numbers.
-bool region_sums(nb::tuple logits, nb::tuple target, nb::handle inside, nb::handle total) {
+// sums: inside, total and truth of each class; see struct Region. Returns what is odd.
+int64_t region_sums(nb::tuple logits, nb::tuple target, bool squared, nb::handle sums) {
     Call call(logits);
     call.target(target);
-    std::vector<int64_t> sums(size_t(4 * call.classes()));
+    const bool soft = nb::cast<int>(target[1]) >= kProbs;
+    const ptrdiff_t n = call.classes();
+    std::vector<int64_t> found(size_t(kRegionSums * n));
     int64_t odd = 0;
-    call.run(kernels().region_sums, Region{sums.data(), &odd});
-    join_parts(sums.data(), call.classes(), call.output<double>(inside));
-    join_parts(sums.data() + 2 * call.classes(), call.classes(), call.output<double>(total));
-    return odd == 0;
+    call.run(soft ? kernels().soft_region_sums : kernels().region_sums, Region{found.data(), &odd, squared});
+    std::vector<double> rest(static_cast<size_t>(n));
+    double* to = call.output<double>(sums);
+    join_parts(found.data(), 3 * n, to);
+    join_parts(found.data() + 6 * n, n, rest.data());
+    for (ptrdiff_t k = 0; k < n; ++k) to[n + k] += std::ldexp(rest[k], -kPartBits);
+    return odd;
 }
 
-// The gradient of Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c.
-void region_grad(nb::tuple logits, nb::tuple target, nb::handle inside, nb::handle total, nb::handle grad,
-                 int grad_dtype) {
+// The gradient of Σ_c (total_c + inside_c t_c + square_c p_c / 2) p_c.
+void region_grad(nb::tuple logits, nb::tuple target, nb::tuple slopes, nb::handle grad, int grad_dtype) {
     Call call(logits);
     call.target(target);
     call.gradient(grad, grad_dtype);
     std::vector<int64_t> unused(kWideSums);
     LossTerms out{};
     out.scale = 1, out.sums = unused.data();
-    out.inside = call.input(inside), out.total = call.input(total);
+    out.inside = call.input(slopes[0]), out.total = call.input(slopes[1]), out.square = call.input(slopes[2]);
     call.run(kernels().soft_loss, out);
 }
 
@@ -314,6 +317,7 @@ NB_MODULE(_core, m) {
     m.attr("FLOAT64") = int(DType::float64);
     m.attr("SWAPPED") = kSwapped;
     m.attr("PROBS") = kProbs;
+    m.attr("TOO_LARGE") = kTooLarge;
     m.attr("SUMS") = kSums;
     m.attr("WIDE_SUMS") = kWideSums;
     m.attr("PART_BITS") = kPartBits;
@@ -329,7 +333,7 @@ NB_MODULE(_core, m) {
     m.def("loss", &loss, "logits"_a, "target"_a, "terms"_a, "losses"_a.none(), "grad"_a.none(),
           "grad_dtype"_a, "sums"_a);
     m.def("region_sums", &region_sums);
-    m.def("region_grad", &region_grad);
+    m.def("region_grad", &region_grad, "logits"_a, "target"_a, "slopes"_a, "grad"_a, "grad_dtype"_a);
     m.def("statistics", &statistics);
     m.def("histogram", &histogram, "logits"_a, "target"_a.none(), "count"_a, "sum"_a, "argmax"_a);
     m.def("decide", &decide, "logits"_a, "target"_a.none(), "rule"_a, "outputs"_a, "label_bytes"_a,

@@ -127,7 +127,8 @@ struct Elementary {
 #define SOFTMAX2D_LOSSES(ROW, build)           \
     ROW(build, loss, HardLoss, Typed)          \
     ROW(build, soft_loss, SoftLoss, TypedWide) \
-    ROW(build, region_sums, RegionSink, Typed)
+    ROW(build, region_sums, RegionSink, Typed) \
+    ROW(build, soft_region_sums, SoftRegionSink, TypedWide)
 #define SOFTMAX2D_PIXELS(ROW, build)              \
     ROW(build, segment, Segmenter, Typed)         \
     ROW(build, statistics, StatisticsSink, Typed) \

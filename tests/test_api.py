@@ -58,7 +58,10 @@ ENTROPY = (
     "weight=None, ignore_index=-100, label_smoothing=0.0, focal_gamma=0.0, reduction='mean', "
     "top_k=None, threshold=None, spatial_dims=None)"
 )
-REGION = "weight=None, ignore_index=None, smooth=1.0, spatial_dims=None)"
+REGION = (
+    "weight=None, ignore_index=None, smooth=1.0, squared=False, average='macro', batch=True, "
+    "include_background=True, absent='count', spatial_dims=None)"
+)
 LOSSES = {
     "cross_entropy2d": ENTROPY,
     "dice_loss2d": REGION,

@@ -13,6 +13,7 @@ FLOAT32: int
 FLOAT64: int
 SWAPPED: int
 PROBS: int
+TOO_LARGE: int
 # Entries of an exact sum of float32, of float64; bits of the parts of sums kept as whole and parts.
 SUMS: int
 WIDE_SUMS: int
@@ -56,9 +57,13 @@ def loss(
     grad_dtype: int,
     sums: Any,
 ) -> None: ...
-def region_sums(logits: Logits, target: Target, inside: Any, total: Any) -> bool: ...
+def region_sums(logits: Logits, target: Target, squared: bool, sums: Any) -> int: ...
 def region_grad(
-    logits: Logits, target: Target, inside: Any, total: Any, grad: Any, grad_dtype: int
+    logits: Logits,
+    target: Target,
+    slopes: tuple[Any, Any, Any | None],
+    grad: Any,
+    grad_dtype: int,
 ) -> None: ...
 def statistics(
     logits: Logits, target: Target, bins: int, counts: tuple[Any, Any, Any, Any, Any]

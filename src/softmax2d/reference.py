@@ -6,6 +6,7 @@ C x H x W arrays freely and are exact only to what float64 gives. ``axis`` is th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -274,23 +275,87 @@ def hardest_mean(losses: ArrayLike, top_k: int | None, threshold: float | None) 
     return float(ordered[:kept].sum() / kept) if kept else 0.0
 
 
-def region_scores(
+def region_sums(
     logits: ArrayLike,
     target: ArrayLike,
     *,
     axis: int = -3,
-    factors: tuple[float, float, float, float] = (2, 0, 1, 1),
-    smooth: float = 1.0,
+    squared: bool = False,
+    batch: bool = True,
     ignore_index: int | None = None,
 ) -> Array:
-    """(a I + s) / (b I + c P + d T + s) of each class: Dice (2, 0, 1, 1), Jaccard (1, -1, 1, 1)."""
-    p = np.moveaxis(softmax2d(logits, axis=axis), axis, 0)
-    t = np.moveaxis(class_shares(target, np.asarray(logits), axis, ignore_index), axis, 0)
-    valid, pixels = t.sum(0) > 0, tuple(range(1, p.ndim))
-    inside, probs, truth = ((q * valid).sum(pixels) for q in (p * t, p, t))
+    """I = Σ p t, P = Σ p or Σ p², T = Σ t or Σ t², shape (3, images, C); images lie before axis."""
+    p = softmax2d(logits, axis=axis)
+    t, axis = class_shares(target, p, axis, ignore_index), axis % p.ndim
+    images, power = 1 if batch else math.prod(p.shape[:axis]), 2 if squared else 1
+    p, t = (np.moveaxis(q, axis, -1).reshape(images, -1, p.shape[axis]) for q in (p, t))
+    soft = np.asarray(target).dtype.kind not in "iu"
+    valid = t.sum(-1, keepdims=True) > 0 if not soft else 1.0
+    return np.stack([p * t, p**power * valid, t**power]).sum(2)
+
+
+def region_scores(
+    sums: Array,
+    *,
+    factors: tuple[float, float, float, float] = (2, 0, 1, 1),
+    smooth: tuple[float, float] = (1.0, 1.0),
+) -> tuple[Array, Array]:
+    """a I + s and b I + c P + d T + s of each class: Dice (2, 0, 1, 1), Jaccard (1, -1, 1, 1)."""
+    inside, probs, truth = sums
     a, b, c, d = factors
-    below = b * inside + c * probs + d * truth + smooth
-    return np.where(below == 0, 1.0, (a * inside + smooth) / np.where(below == 0, 1, below))
+    return a * inside + smooth[0], b * inside + c * probs + d * truth + smooth[1]
+
+
+def volume_weights(truth: Array) -> Array:
+    """Sudre's 1 / T²; a class that does not occur has the largest weight of those that do."""
+    present = truth > 0
+    weights = 1 / np.where(present, truth, 1.0) ** 2
+    return np.where(present, weights, weights[present].max(initial=0) if present.any() else 1.0)
+
+
+def region_loss(
+    sums: Array,
+    *,
+    factors: tuple[float, float, float, float] = (2, 0, 1, 1),
+    smooth: tuple[float, float] = (1.0, 1.0),
+    weight: ArrayLike | None = None,
+    average: str = "macro",
+    absent: str = "count",
+) -> float:
+    """1 less the mean of the classes' scores, or less the ratio of their sums; of one image."""
+    w, occurs = np.ones(sums.shape[-1]) if weight is None else np.asarray(weight), sums[2] > 0
+    w = w * occurs if absent == "skip" else w
+    if average != "macro":
+        w = w * volume_weights(np.where(w > 0, sums[2], 0)) if average == "generalized" else w
+        plain = region_scores(sums, factors=factors, smooth=(0, 0))
+        extra = w.sum() if average == "generalized" else 1.0
+        above, below = ((w * q).sum() + extra * s for q, s in zip(plain, smooth, strict=True))
+        return float(1 - above / below) if below else 0.0
+    above, below = region_scores(sums, factors=factors, smooth=smooth)
+    full = (below == 0) | (~occurs & (absent == "full"))
+    missing = np.where(full, 0.0, 1 - above / np.where(below == 0, 1, below))
+    return float((w * missing).sum() / (w.sum() or 1))
+
+
+def region_loss2d(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    axis: int = -3,
+    squared: bool = False,
+    batch: bool = True,
+    ignore_index: int | None = None,
+    include_background: bool = True,
+    absent: str = "count",
+    **scoring: Any,
+) -> float:
+    """Dice, Jaccard or Tversky loss: the mean of :func:`region_loss` over the images that count."""
+    how: dict[str, Any] = {"axis": axis, "squared": squared, "ignore_index": ignore_index}
+    images = region_sums(logits, target, batch=batch, **how).swapaxes(0, 1)
+    images = images if include_background else images[..., 1:]
+    kept = [sums for sums in images if absent != "skip" or (sums[2] > 0).any()]
+    losses = [region_loss(sums, absent=absent, **scoring) for sums in kept]
+    return float(np.mean(losses)) if losses else 0.0
 
 
 def lovasz_softmax_loss2d(

@@ -60,7 +60,7 @@ class Guarded:
             )
         target = np.arange(np.prod(grid.shape, dtype=int)).reshape(grid.shape) % (classes + 1)
         target = self.take(grid.shape, integer, np.where(target == classes, 100, target))
-        signed, per_class = integer.startswith("i"), [np.zeros(classes) for _ in range(2)]
+        signed = integer.startswith("i")
         start, truth = (a, code, axis, None, tables), (target, signed, 100)
         # Kernels with a grid add to wide arrays of the coarse shape.
         grad_code = code if tables is None else CODES[np.dtype(wide).name]
@@ -76,8 +76,7 @@ class Guarded:
             for to in (grad, None):
                 results = (losses, to, grad_code, np.zeros(4096, np.int64))
                 _core.loss(start, truth, terms, *results)
-        _core.region_sums(start, truth, *per_class)
-        _core.region_grad(start, truth, *per_class, grad, grad_code)
+        self.sum_regions(start, truth, grad, grad_code)
         bins = np.zeros((3, BINS), np.int64), np.zeros((3, classes, BINS), np.int64)
         exact = np.zeros(256, np.int64), np.zeros(256, np.int64)
         confusion = np.zeros((classes, classes), np.int64)
@@ -95,7 +94,18 @@ class Guarded:
         soft = (probs, CODES[np.dtype(wide).name] + 16, None)
         results = (losses, grad, grad_code, np.zeros(4096, np.int64))
         _core.loss(start, soft, (weight, 0.5, None, 0.0, 0.0, None), *results)
-        return 13
+        self.sum_regions(start, soft, grad, grad_code)
+        return 17
+
+    def sum_regions(self, start: Any, truth: Any, grad: Any, grad_code: int) -> None:
+        """The kernels of losses of regions, without squares and with them."""
+        classes = start[0].shape[start[2]]
+        sums = self.take((3, classes), np.float64)
+        inside, total, square = self.take((3, classes), np.float64, 0.5)
+        for squared in (False, True):
+            _core.region_sums(start, truth, squared, sums)
+            slopes = inside, total, square if squared else None
+            _core.region_grad(start, truth, slopes, grad, grad_code)
 
 
 def shapes(name: str) -> Iterator[tuple[int, int, int]]:

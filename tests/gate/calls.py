@@ -85,7 +85,12 @@ BAD: dict[str, tuple[Any, ...]] = {
     "ignore_index": NO_INTEGERS,
     "label_smoothing": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE, 1.5),
     "focal_gamma": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
-    "smooth": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
+    "smooth": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE, (1, 2, 3), (0, -1), ("0", 1), [1.0, np.nan]),
+    "squared": (0, None, "yes"),
+    "average": ("mean", None, 1, ("macro",)),
+    "batch": (1, None, [True]),
+    "include_background": (0.0, None, "no"),
+    "absent": ("ignore", None, True, b"skip"),
     "alpha": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
     "beta": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
     "reduction": (None, "average", 3, ("mean",), b"mean"),
@@ -176,7 +181,7 @@ def _draw_loss(draw: Drawing) -> tuple[Any, ...]:
         pixels = tuple(len(range(*s.indices(n))) for s, n in zip(window, size, strict=True))
     types = ["u1", "i8", "i4", "u8", ">i2"]
     labels = rng.integers(0, draw.classes, draw.shape(pixels, False)).astype(rng.choice(types))
-    soft = kind == "cross_entropy2d" and rng.random() < 0.2
+    soft = kind in ("cross_entropy2d", *REGIONS) and rng.random() < 0.2
     if soft:
         shares = rng.dirichlet(np.ones(draw.classes), draw.shape(pixels, False))
         at = len(draw.batch) + (len(pixels) if draw.last else 0)
@@ -203,6 +208,12 @@ def _draw_terms(draw: Drawing, kind: str) -> None:
             draw.maybe("threshold", 0.1, lambda: number(0.1, 0.9))
     if kind in REGIONS:
         draw.maybe("smooth", 0.4, lambda: number(0, 3))
+        draw.maybe("smooth", 0.2, lambda: (number(0, 3), number(0.1, 3)))
+        draw.maybe("average", 0.4, lambda: str(rng.choice(["macro", "micro", "generalized"])))
+        some = ["count", "full", "skip"] if "average" not in draw.options else ["count", "skip"]
+        draw.maybe("absent", 0.4, lambda: str(rng.choice(some)))
+        for name in ("squared", "batch", *(["include_background"] if draw.classes > 1 else [])):
+            draw.maybe(name, 0.3, lambda: rng.choice([True, False]))
     if kind == "tversky_loss2d":
         draw.maybe("alpha", 0.5, lambda: number(0, 2))
         draw.maybe("beta", 0.5, lambda: number(0, 2))

@@ -98,18 +98,24 @@ class Truth:
 
     def region(self, factors: tuple[float, float, float, float]) -> Any:
         """1 less the weighted mean of the scores."""
-        how = self.how
-        ignore = how.get("ignore_index")
-        scores = reference.region_scores(
-            self.z,
-            self.call.arrays[1],
-            axis=self.axis,
-            factors=factors,
-            smooth=float(how.get("smooth", 1.0)),
-            ignore_index=None if ignore is None else int(ignore),
+        how, z, target, axis = self.how, self.z, self.call.arrays[1], self.axis
+        if axis == -1:  # the classes between images and pixels
+            axis -= int(how.get("spatial_dims", min(2, z.ndim - 1)))
+            target = np.moveaxis(target, -1, axis) if target.ndim == z.ndim else target
+            z = np.moveaxis(z, -1, axis)
+        names = ("squared", "average", "batch", "include_background", "absent")
+        given = {name: how[name] for name in names if name in how}
+        smooth = how.get("smooth", 1.0)
+        pair = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+        if "weight" in how:
+            given["weight"] = how["weight"][0 if how.get("include_background", True) else 1 :]
+        if how.get("ignore_index") is not None:
+            given["ignore_index"] = int(how["ignore_index"])
+        smoothing = (float(pair[0]), float(pair[1]))
+        loss = reference.region_loss2d(
+            z, target, axis=axis, factors=factors, smooth=smoothing, **given
         )
-        weight = np.broadcast_to(how.get("weight", 1.0), scores.shape)
-        return {0: ((1 - scores) * weight).sum() / (weight.sum() or 1)}
+        return {0: np.float64(loss)}
 
     def lovasz_softmax_loss2d(self) -> Any:
         """The loss."""

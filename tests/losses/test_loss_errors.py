@@ -93,7 +93,7 @@ def test_shapes_of_targets(call: Call) -> None:
 @pytest.mark.parametrize("call", ALL)
 def test_dtypes_of_targets(call: Call) -> None:
     kinds = "integer class indices" + (
-        " or floating class probabilities" if call in ENTROPY else ""
+        " or floating class probabilities" if call in WEIGHTED else ""
     )
     for dtype in ("bool", "complex128", "<U1", "object"):
         way = " Class indices are integers: pass target.astype('uint8'), or target.long() of a "
@@ -103,13 +103,13 @@ def test_dtypes_of_targets(call: Call) -> None:
     text = "target must not be a masked array, whose mask would be ignored. "
     text += "Fill it first, for example with target.filled(255)."
     refused(TypeError, text, call, Z, np.ma.masked_array(T, T == 0))
-    if call not in ENTROPY:
+    if call not in WEIGHTED:
         text = f"target must be {kinds}; got shape (3, 4, 5) and dtype float32."
         text += " If it is one-hot, pass target.argmax(0)."
         refused(TypeError, text, call, Z, Z)
 
 
-@pytest.mark.parametrize("call", ENTROPY)
+@pytest.mark.parametrize("call", WEIGHTED)
 def test_probabilities(call: Call) -> None:
     text = "target must hold class probabilities of shape {}, or class indices of shape {}; "
     got = "got shape {} and dtype float32."
@@ -216,3 +216,26 @@ def test_options_are_keywords(call: Call) -> None:
         call(Z, T, 0)
     with pytest.raises(TypeError, match="dim"):
         call(Z, T, dim=0)
+
+
+@pytest.mark.parametrize("call", REGION)
+def test_options_of_regions(call: Call) -> None:
+    for name in ("squared", "batch", "include_background"):
+        refused(TypeError, f"{name} must be True or False; got 1.", call, Z, T, **{name: 1})
+    text = "average must be macro, micro or generalized; got 'mean'."
+    refused(ValueError, text, call, Z, T, average="mean")
+    text = "absent must be count, full or skip; got None."
+    refused(ValueError, text, call, Z, T, absent=None)
+    text = "absent='full' gives classes a score of their own, which only average='macro' has; got "
+    text += "'micro'. Pass absent='skip' to leave them out."
+    refused(ValueError, text, call, Z, T, absent="full", average="micro")
+    refused(TypeError, "smooth must be a number; got tuple.", call, Z, T, smooth=(1, 2, 3))
+    text = "smooth must be finite and at least 0; got -1."
+    for smooth in (-1, (0, -1), [-1, 0]):
+        refused(ValueError, text, call, Z, T, smooth=smooth)
+    refused(TypeError, "smooth must be a number; got str.", call, Z, T, smooth=(1, "2"))
+    text = "include_background=False leaves out class 0; the logits have no other."
+    refused(ValueError, text, call, Z[:1], T, include_background=False)
+    text = "target must hold class probabilities, between 0 and 1; got numbers in the hundreds. "
+    text += "Divide it by what stands for certainty."
+    refused(ValueError, text, call, np.zeros((3, 9, 99)), np.full((3, 9, 99), 1e5))

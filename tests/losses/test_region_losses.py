@@ -42,8 +42,9 @@ def formula(name: str, z: Any, target: Any, weight: Any = None, **options: Any) 
     """The loss from the reference."""
     if name == "lovasz_softmax":
         return reference.lovasz_softmax_loss2d(z, target, **options)
-    scores = reference.region_scores(z, target, factors=FACTORS[name], **options)
-    return float(1 - np.average(scores, weights=weight))
+    smooth = options.pop("smooth", 1.0)
+    how: dict[str, Any] = {"factors": FACTORS[name], "smooth": (smooth, smooth), "weight": weight}
+    return reference.region_loss2d(z, target, **how, **options)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -128,10 +128,11 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
     fine = source_of("test", z, Source(bias=WEIGHT, size=(7, 6)))
     terms = (WEIGHT.double(), -100, 0.1, 0.0, "mean", 0.5, None)
     hard = (None, -100, 0.0, 0.0, "none", None, None)
-    slopes, none, one = torch.randn(2, 4, dtype=torch.float64), torch.empty(0), torch.ones(())
+    slopes, none, one = torch.randn(2, 2, 4, dtype=torch.float64), torch.empty(0), torch.ones(())
     state = torch.tensor([0.25], dtype=torch.float64)
     wide = one.to(torch.float64 if dtype == torch.float64 else torch.float32)
-    region = None, None, 1.0, "test", [2.0, 0.0, 1.0, 1.0]
+    choices = True, "macro", False, True, "skip"  # squares, per image
+    region = None, None, [1.0, 0.5], *choices, "test", [2.0, 0.0, 1.0, 1.0]
     return {
         "probs": (operators.probs, (last, False, *own)),
         "probs, resampled": (operators.probs, (last, True, *fine)),

@@ -21,12 +21,15 @@ SIGNATURES = {
     "align_corners=False, temperature=1.0, bias=None, focal_gamma=0.0, top_k=None, "
     "threshold=None)",
     "torch.DiceLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0)",
+    "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0, squared=False, "
+    "average='macro', batch=True, include_background=True, absent='count')",
     "torch.JaccardLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0)",
+    "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0, squared=False, "
+    "average='macro', batch=True, include_background=True, absent='count')",
     "torch.TverskyLoss2d": "(*, alpha=0.5, beta=0.5, dim=-3, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, weight=None, ignore_index=None, "
-    "smooth=1.0)",
+    "smooth=1.0, squared=False, average='macro', batch=True, include_background=True, "
+    "absent='count')",
     "torch.LovaszSoftmaxLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, classes='present', ignore_index=None)",
     "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, "
@@ -47,11 +50,11 @@ SIGNATURES = {
     "workers=None, resume=False, overwrite=False, nodata=None, missing_as_fill=False, "
     "names=None, cog=False, progress=None, scheduler=None, summary=None, account=None)",
     "stream.evaluate_files": "(source, target, *, axis=None, input=None, binary=False, "
-    "size=None, ignore_place=False, interpolation='linear', align_corners=False, temperature=1.0, "
-    "bias=None, ignore_index=None, bins=15, key=None, target_key=None, memory='512MB', "
-    "workers=None, nodata=None, missing_as_fill=False, progress=None, scheduler=None, "
-    "summary=None, checkpoint=None, resume=False, names=None, report=None, overwrite=False, "
-    "decode='argmax', account=None)",
+    "size=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "temperature=1.0, bias=None, ignore_index=None, bins=15, key=None, target_key=None, "
+    "memory='512MB', workers=None, nodata=None, missing_as_fill=False, progress=None, "
+    "scheduler=None, summary=None, checkpoint=None, resume=False, names=None, report=None, "
+    "overwrite=False, decode='argmax', account=None)",
     "stream.evaluate_label_files": "(labels, target, *, classes=None, ignore_index=None, "
     "spatial_dims=None, nodata=None, ignore_place=False, key=None, target_key=None, "
     "memory='512MB', workers=None, missing_as_fill=False, progress=None, summary=None, "

@@ -2,7 +2,8 @@
 //
 //   cross-entropy with smoothing, focusing or class probabilities as its target,
 //       L = Σ_c a_c (1 - p_c)^γ (-log p_c),    a_c = weight_c ((1 - smoothing) t_c + smoothing / C);
-//   sums over a region, L = Σ_c total_c p_c + inside_y p_y, of which Dice and its relatives are made.
+//   sums over a region, L = Σ_c (total_c + inside_c t_c + square_c p_c / 2) p_c, t the target, one-hot or
+//       probabilities, of which Dice and its relatives are made.
 //
 // With h_c = p_c ∂L/∂p_c the gradient is  grad_i = h_i (1 - p_i) - p_i Σ_{c≠i} h_c,  which loses nothing
 // where one class is far ahead: its 1 - p comes from the sum over the others, and the others' h are added up
@@ -13,36 +14,11 @@
 #include "../steps/loss_terms.h"
 
 #ifdef SOFTMAX2D_BUILD
-#include "../steps/loss_rows.h"
 #include "../steps/maxima.h"
 #include "../steps/sink.h"
-#include "../tiles/fill.h"
+#include "../steps/soft_rows.h"
 
 namespace {
-
-// A second tile: target probabilities, then h; and a few numbers of each pixel.
-struct SoftRows {
-    LossRows<double> pixel;
-    double* h;
-    static size_t bytes(const Job& job) {
-        return LossRows<double>::bytes(job) + whole_lines(job.classes * padding(job.tile) * sizeof(double));
-    }
-    static SoftRows make(const Job& job, char* scratch) {
-        return {LossRows<double>::make(job, scratch), (double*)(scratch + LossRows<double>::bytes(job))};
-    }
-};
-
-// Target probabilities, as they lie in operand 1.
-inline void read_soft_target(const Tile<double>& t, const Job& job, double* to) {
-    Tile<double> target = t;
-    target.z = to;
-    switch (job.operand[1].dtype) {
-        case DType::float16: return fill<Half>(target, job, 1);
-        case DType::bfloat16: return fill<BFloat>(target, job, 1);
-        case DType::float32: return fill<float>(target, job, 1);
-        case DType::float64: return fill<double>(target, job, 1);
-    }
-}
 
 // One class of a vector of pixels. The largest class's 1 - p comes from the sum over the others.
 struct ClassTerm {
@@ -121,13 +97,17 @@ inline void entropy_terms(Tile<double>& t, const Job& job, const SoftRows& r, pt
 // Sums over a region: h alone.
 inline void region_terms(Tile<double>& t, const Job& job, const SoftRows& r, ptrdiff_t p, PixelSums& sums) {
     const LossTerms& out = arguments_of<LossTerms>(job);
+    const bool hard = job.target.data != nullptr;
     const auto y = load<IntVec<double>>(r.pixel.target + p);
     for (ptrdiff_t k = 0; k < t.classes; ++k) {
+        double* cell = r.h + k * t.ld + p;
         const ClassTerm c = ClassTerm::of(t, k, p);
         const Wide total = splat(out.total[k]), inside = splat(out.inside[k]);
-        const Wide h = c.prob * (y == int64_t(k) ? total + inside : total);
+        Wide slope = hard ? (y == int64_t(k) ? total + inside : total) : total + inside * load<Wide>(cell);
+        if (out.square) slope += c.prob * out.square[k];
+        const Wide h = c.prob * slope;
         sums.add(t, k, p, h);
-        store(r.h + k * t.ld + p, h);
+        store(cell, h);
         store(t.z + k * t.ld + p, c.prob);
     }
 }

@@ -16,8 +16,9 @@ struct LossTerms {
     double threshold, tie;
     char* losses;   // float32, or float64 for float64 logits: one a pixel; may be null
     int64_t* sums;  // exact sum of what counts: kSums entries, or kWideSums for float64 logits
-    // Σ_c inside_c Σ_{y=c} p_c + total_c Σ p_c in the place of L; one a class, null for cross-entropy.
-    const double *inside, *total;
+    // Σ_c (total_c + inside_c t_c + square_c p_c / 2) p_c in the place of L; one a class. `inside` is null
+    // for cross-entropy, `square` where there are no squares.
+    const double *inside, *total, *square;
 };
 
 }  // namespace softmax2d

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import index
 from typing import Any
 
@@ -10,6 +11,11 @@ import numpy as np
 from softmax2d._errors import brief
 from softmax2d._gate import checks, maps, numbers
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.grids import flag
+from softmax2d._gate.options import RegionTerms
+
+REGION_FLAGS = ("squared", "batch", "include_background")
+REGION_NAMES = {"average": ("macro", "micro", "generalized"), "absent": ("count", "full", "skip")}
 
 
 def class_weights(where: str, weight: Any, classes: int) -> Array:
@@ -98,6 +104,43 @@ def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> b
     return chosen
 
 
+def smooth_pair(
+    where: str, smooth: Any, number: Callable[..., float] = number_between
+) -> tuple[float, float]:
+    """What is added above and below, one number for both or a pair; ``number`` checks each."""
+    if not isinstance(smooth, tuple | list) or len(smooth) != 2:
+        found = number(where, "smooth", smooth, 0)
+        return found, found
+    above, below = (number(where, "smooth", s, 0) for s in smooth)
+    return above, below
+
+
+def region_choices(where: str, terms: Any, classes: int) -> None:
+    """Refuse choices of a loss of regions (:class:`RegionTerms`) that do not go together."""
+    for name in REGION_FLAGS:
+        flag(where, name, getattr(terms, name))
+    for name, names in REGION_NAMES.items():
+        one_of(where, name, getattr(terms, name), names)
+    if terms.absent == "full" and terms.average != "macro":
+        raise ValueError(
+            f"{where}: absent='full' gives classes a score of their own, which only "
+            f"average='macro' has; got {terms.average!r}. Pass absent='skip' to leave them out."
+        )
+    if classes == 1 and not terms.include_background:
+        raise ValueError(
+            f"{where}: include_background=False leaves out class 0; the logits have no other."
+        )
+
+
+def region_weights(where: str, terms: RegionTerms, classes: int) -> Array:
+    """One weight for each class, 0 for a background that does not count."""
+    weights = class_weights(where, terms.weight, classes)
+    if not terms.include_background:
+        weights = weights.copy()
+        weights[0] = 0
+    return weights
+
+
 def class_to_ignore(where: str, ignore_index: Any) -> int | None:
     """``ignore_index`` as an integer, or None."""
     if ignore_index is None:
@@ -105,11 +148,15 @@ def class_to_ignore(where: str, ignore_index: Any) -> int | None:
     return checks.whole(where, "ignore_index", ignore_index, "an integer or None")
 
 
-def ignores_nothing(where: str, ignore_index: int | None) -> None:
-    """Refuse a class to ignore beside a target of probabilities, as PyTorch does."""
+def ignores_nothing(where: str, ignore_index: int | None, region: bool = False) -> None:
+    """Refuse a class to ignore beside a target of probabilities, as PyTorch does.
+
+    In a loss of a whole ``region`` pixels without truth still count as predicted.
+    """
     if ignore_index is not None and ignore_index >= 0:
+        way = " Leave it out, and make probabilities 0 in all classes where pixels are to add "
+        way = " Leave it out." if region else f"{way}nothing to the loss."
         raise ValueError(
             f"{where}: ignore_index is for class indices, but target holds class probabilities; "
-            f"got {brief(ignore_index)}. Leave it out, and make probabilities 0 in all classes "
-            "where pixels are to add nothing to the loss."
+            f"got {brief(ignore_index)}.{way}"
         )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 Interpolation = Literal["linear", "nearest", "nearest-exact"]
 Window = Sequence[slice]
 Output = Literal["labels", "confidence", "margin", "entropy"]
 Decode = Literal["argmax", "dice", "iou"]
 Reduction = Literal["none", "mean", "sum"]
+Average = Literal["macro", "micro", "generalized"]
+Absent = Literal["count", "full", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,32 @@ class LossTerms:
     reduction: str = "mean"
     top_k: float | None = None
     threshold: float | None = None
+
+
+class OverlapOptions(TypedDict, total=False):
+    """Options that Dice, Jaccard and Tversky losses share; see :func:`softmax2d.dice_loss2d`."""
+
+    ignore_index: Annotated[int | None, None]
+    smooth: Annotated[float | tuple[float, float], 1.0]
+    squared: Annotated[bool, False]
+    average: Annotated[Average, "macro"]
+    batch: Annotated[bool, True]
+    include_background: Annotated[bool, True]
+    absent: Annotated[Absent, "count"]
+
+
+# Where these stand among the parameters of the losses.
+OVERLAP_ORDER = " ".join(("weight", *OverlapOptions.__annotations__, "spatial_dims"))
+
+
+class RegionTerms(NamedTuple):
+    """The terms of a loss of regions: class weights and :class:`OverlapOptions`, in their order."""
+
+    weight: Any
+    ignore_index: int | None
+    smooth: Any
+    squared: bool
+    average: str
+    batch: bool
+    include_background: bool
+    absent: str

@@ -53,16 +53,18 @@ def function_of(
 ) -> Callable[[Text], Callable[P, Result]]:
     """Make a public function of its name and docstring and of a private function's parameters.
 
-    ``prepare`` packs the arguments; ``finish`` takes what it returns and the public function's
-    name. ``result`` is the text of the result's type.
+    ``prepare`` packs the arguments, also those that :func:`spell_out` gives it; ``finish`` takes
+    what it returns and the public function's name. ``result`` is the text of the result's type.
     """
-    own: Any = prepare
-    signature = inspect.signature(own).replace(return_annotation=result)
+    signature = inspect.signature(prepare).replace(return_annotation=result)
+    own: Any = inspect.unwrap(prepare)
+    spell: Callable[[Any], Any] = getattr(prepare, "spell", lambda written: written)
 
     def decorate(text: Text) -> Callable[P, Result]:
         name = text.__name__
         named: Any = FunctionType(own.__code__, own.__globals__, name, own.__defaults__)
         named.__kwdefaults__, named.__qualname__ = own.__kwdefaults__, name  # for Python's errors
+        named = spell(named)
 
         @wraps(text)
         def public(*args: P.args, **kwargs: P.kwargs) -> Result:
@@ -156,6 +158,7 @@ def spell_out(
         if unknown := set(places) - {p.name for p in listed}:
             raise TypeError(f"{function.__name__}: order names {sorted(unknown)}, no parameters.")
         spelled: Function = _dress(call, own.replace(parameters=listed))
+        call.spell = decorate  # type: ignore[attr-defined]  # for a copy by function_of
         return spelled
 
     return decorate

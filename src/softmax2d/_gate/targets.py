@@ -41,7 +41,9 @@ def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target
     return _labels(where, array, logits, ignore_index)
 
 
-def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
+def labels_or_probs(
+    where: str, target: Any, logits: Logits, ignore_index: Any, region: bool = False
+) -> Target:
     """A target of class indices, or of class probabilities in the logits' shape."""
     array = arrays.as_array(where, "target", target, "255")
     if array.dtype.kind in "iu":
@@ -51,7 +53,7 @@ def labels_or_probs(where: str, target: Any, logits: Logits, ignore_index: Any) 
             f"{where}: target must be integer class indices or floating class probabilities; "
             f"got {describe(array)}.{hints.of_kind(array, logits.shape)}"
         )
-    losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index))
+    losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index), region)
     array = arrays.as_floats(where, "target", array)
     shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:

@@ -1,106 +1,26 @@
-"""Dice, Jaccard and Tversky losses on NumPy arrays, with their gradients: one formula.
-
-With I the probability of a class summed over the pixels where it is true, P the same over all
-pixels, T the number of pixels where it is true, and s the smoothing, a class scores
-(a I + s) / (b I + c P + d T + s), and the loss is 1 less the weighted mean of the scores. The core
-reads the logits once for I and P, and once more for the gradient.
-"""
+"""Dice, Jaccard and Tversky losses on NumPy arrays, with their gradients: the public functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d._gate import losses, targets
-from softmax2d._gate.arrays import Array, code_of, export
-from softmax2d._gate.logits import Logits, logits_of
-from softmax2d._gate.options import Interpolation, Resampling
-from softmax2d._gate.signatures import Compute, pair_of, value_of
-from softmax2d._gate.targets import Target
+from softmax2d._gate.logits import logits_of
+from softmax2d._gate.options import (
+    OVERLAP_ORDER,
+    Interpolation,
+    OverlapOptions,
+    RegionTerms,
+    Resampling,
+)
+from softmax2d._gate.signatures import Compute, pair_of, spell_out, value_of
 from softmax2d._gate.truth_size import sized_by_truth
-from softmax2d._native import core
+from softmax2d._losses.region_sums import DICE, JACCARD, Factors, region_loss, tversky
 
 
-class Factors(NamedTuple):
-    """Factors of a score: of I above, and of I, P and T below."""
-
-    above: float
-    inside: float
-    probs: float
-    truth: float
-
-
-DICE = Factors(2, 0, 1, 1)
-JACCARD = Factors(1, -1, 1, 1)
-
-
-def tversky(where: str, alpha: Any, beta: Any) -> Factors:
-    """I + α (P - I) + β (T - I) below."""
-    alpha = losses.number_between(where, "alpha", alpha, 0)
-    beta = losses.number_between(where, "beta", beta, 0)
-    return Factors(1, 1 - alpha - beta, alpha, beta)
-
-
-class Terms(NamedTuple):
-    """A loss, and the terms of its gradient."""
-
-    loss: Any
-    slopes: Array  # shape (2, C): the loss's derivatives by I and by P of each class
-    truth: Target
-
-
-def region_terms(
-    where: str,
-    factors: Factors,
-    logits: Logits,
-    target: Any,
-    weight: Any,
-    ignore_index: Any,
-    smooth: Any,
-) -> Terms:
-    """The loss and its derivatives by the sums; reads the logits once."""
-    s = losses.number_between(where, "smooth", smooth, 0)
-    weights = losses.class_weights(where, weight, logits.classes)
-    truth = targets.labels(where, target, logits, ignore_index)
-    inside, probs = np.zeros((2, logits.classes))
-    asked = logits.arguments(), truth.arguments()
-    if not logits.empty and not core.region_sums(*asked, inside, probs):
-        probs[:] = np.nan  # as one of the pixels' is
-
-    above = factors.above * inside + s
-    below = factors.inside * inside + factors.probs * probs + factors.truth * truth.counts + s
-    empty = below == 0  # neither true nor predicted anywhere, and nothing to smooth: a full score
-    below[empty] = 1
-    shares = weights / (weights.sum() or 1)
-    loss = logits.wide((shares * (below - above) / below)[~empty].sum())
-    shares = np.where(empty, 0, shares) / below
-    score = above / below
-    by_inside = shares * (factors.inside * score - factors.above)
-    return Terms(loss, np.stack([by_inside, shares * factors.probs * score]), truth)
-
-
-def region_grad(logits: Logits, truth: Target, slopes: Array) -> Array:
-    """The gradient at the logits; reads them once more."""
-    grad = logits.new_grad()
-    code = code_of(grad.dtype)
-    if not logits.empty:
-        inside, total = slopes
-        asked = logits.arguments(), truth.arguments(), inside, total
-        core.region_grad(*asked, export(grad, code), code)
-    return logits.round_grad(grad)
-
-
-def region_loss(
-    where: str, with_grad: bool, factors: Factors, logits: Logits, *options: Any
-) -> tuple[Any, Any]:
-    """The loss, and its gradient or None; ``options`` are those of :func:`region_terms`."""
-    found = region_terms(where, factors, logits, *options)
-    return found.loss, region_grad(logits, found.truth, found.slopes) if with_grad else None
-
-
+@spell_out(OverlapOptions, OVERLAP_ORDER)
 def _overlap(
     logits: ArrayLike,
     target: ArrayLike,
@@ -112,20 +32,21 @@ def _overlap(
     temperature: float | ArrayLike = 1.0,
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
     spatial_dims: int | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
+    terms = RegionTerms(weight, **options)
 
     def compute(where: str, with_grad: bool, factors: Factors) -> tuple[Any, Any]:
         scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
         source = logits_of(where, scores, axis, temperature, bias, sized)
-        return region_loss(where, with_grad, factors, source, truth, weight, ignore_index, smooth)
+        return region_loss(where, with_grad, factors, source, truth, terms)
 
     return compute
 
 
+@spell_out(OverlapOptions, OVERLAP_ORDER)
 def _tversky(
     logits: ArrayLike,
     target: ArrayLike,
@@ -139,17 +60,16 @@ def _tversky(
     alpha: float = 0.5,
     beta: float = 0.5,
     weight: ArrayLike | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
     spatial_dims: int | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
+    terms = RegionTerms(weight, **options)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
         scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
         source = logits_of(where, scores, axis, temperature, bias, sized)
-        factors = tversky(where, alpha, beta)
-        return region_loss(where, with_grad, factors, source, truth, weight, ignore_index, smooth)
+        return region_loss(where, with_grad, tversky(where, alpha, beta), source, truth, terms)
 
     return compute
 
@@ -162,8 +82,9 @@ def dice_loss2d() -> None:
     ----------
     logits : array, shape (..., C, H, W), float16 | bfloat16 | float32 | float64
         Class scores, as in :func:`softmax2d`.
-    target : array, shape (..., H, W), integer
-        Class indices of any integer dtype. Where there are more than logits, these are resampled.
+    target : array, shape (..., H, W), integer, or shape (..., C, H, W), floating
+        Class indices of any integer dtype, or class probabilities (as they are: neither checked nor
+        normalised). Where they are larger than the logits, these are resampled to them.
     axis : int
         The class axis.
     size, interpolation, align_corners, spatial_dims
@@ -174,9 +95,26 @@ def dice_loss2d() -> None:
         How much each class counts in the mean over classes, at least 0.
     ignore_index : int or None
         Pixels with this target belong to no sum and have no gradient.
-    smooth : float, at least 0
-        s below: steadies classes of few pixels, and gives a class that is neither true nor
-        predicted the score 1, as it has without smoothing too.
+    smooth : float, or a pair of them, at least 0
+        s below, or one number for the numerator and one for the denominator: steadies classes of
+        few pixels, and gives a class that is neither true nor predicted the score 1, as it has
+        without smoothing too.
+    squared : bool
+        Sum squares in the denominator, as V-Net [1]_: P = Σ p² and T = Σ t².
+    average : "macro", "micro" or "generalized"
+        The mean of the classes' scores; one score of all of them, of sums over classes; or one of
+        sums with the weights 1 / T[c]² [2]_.
+    batch : bool
+        Sum over all images of the call. Otherwise each image has its own sums and its own loss, and
+        the result is their mean. Images are what the axes before the spatial ones count.
+    include_background : bool
+        False leaves class 0 out of the mean over classes. Its pixels still count as errors of the
+        others, and ``weight`` still has an entry for it.
+    absent : "count", "full" or "skip"
+        Classes that do not occur in the target (of an image, without ``batch``): "count" judges
+        them as any other, so that the score is near 0 where one is predicted; "full" gives them the
+        score 1 and no gradient; "skip" leaves them out of the mean, and images in which no class
+        occurs out of the mean over images.
 
     Returns
     -------
@@ -186,22 +124,32 @@ def dice_loss2d() -> None:
     Raises
     ------
     TypeError
-        ``target`` not of integers; otherwise as :func:`softmax2d`.
+        ``target`` neither of integers nor floating, flags that are no bools; otherwise as
+        :func:`softmax2d`.
     ValueError
         A target outside [0, C) that is not ``ignore_index``, with the first place; a target of
-        another shape; ``weight`` or ``smooth`` negative or not finite; otherwise as
-        :func:`segment`.
+        another shape, or of numbers in the hundreds for probabilities; ``weight`` or ``smooth``
+        negative or not finite; names that are none of those above; ``absent="full"`` where
+        ``average`` knows no scores of single classes; no class but a background that is left out;
+        otherwise as :func:`segment`.
 
     Notes
     -----
-    D[c] = (2 I[c] + s) / (P[c] + T[c] + s), with I[c] the sum of p[c] over the pixels where c is
-    true, P[c] the sum of p[c] over all pixels, and T[c] the number of pixels where c is true. Sums
-    run over all pixels of the call, batch included. Milletari et al. [1]_ square the terms below;
-    this is the linear form of Sudre et al. [2]_, which nnU-Net uses as well. Over no valid pixel
-    the loss is 0. A pixel with NaN or +inf that is not ignored makes the loss NaN.
+    D[c] = (2 I[c] + s) / (P[c] + T[c] + s), with t the target, one-hot or given, and the sums
+    I[c] = Σ p[c] t[c], P[c] = Σ p[c], and T[c] = Σ t[c], for class indices the number of pixels
+    where c is true. They run over all pixels, batch included, or over those of an image. Milletari
+    et al. [1]_ square the terms below; without that this is the linear form of Sudre et al. [2]_,
+    which nnU-Net uses as well.
 
-    Sums are kept as whole numbers of 2^-44, so they are the same for every number of threads. Reads
-    the logits once.
+    ``average="micro"`` is 1 - (2 Σ_c w[c] I[c] + s) / (Σ_c w[c] (P[c] + T[c]) + s) with w the
+    class weights, and "generalized" 1 - Σ_c w[c] (2 I[c] + s) / Σ_c w[c] (P[c] + T[c] + s) with
+    w[c] = weight[c] / T[c]². There s belongs to each class: added once, as MONAI does, it would
+    outweigh all classes of more than a few hundred pixels. A class that does not occur has the
+    largest weight of those that do, as in MONAI; where none does, all weights are equal.
+
+    Over no valid pixel the loss is 0. A pixel with NaN or +inf that is not ignored makes the loss
+    NaN. Sums are kept as whole numbers of 2^-44 (of squares 2^-88), so they are the same for every
+    number of threads. Reads the logits once; for one image after the other without ``batch``.
 
     References
     ----------
@@ -216,6 +164,8 @@ def dice_loss2d() -> None:
     >>> logits = np.zeros((2, 1, 2))  # every probability is 1/2: I = 0.5, P = 1, T = 1
     >>> float(s2d.dice_loss2d(logits, np.array([[0, 1]]), smooth=0))
     0.5
+    >>> float(s2d.dice_loss2d(logits, np.full((2, 1, 2), 0.5), smooth=0, squared=True))
+    0.0
     """
 
 
@@ -260,8 +210,8 @@ def jaccard_loss2d() -> None:
 
     Notes
     -----
-    J[c] = (I[c] + s) / (P[c] + T[c] - I[c] + s), with the sums of :func:`dice_loss2d` [1]_. Reads
-    the logits once.
+    J[c] = (I[c] + s) / (P[c] + T[c] - I[c] + s), with the sums of :func:`dice_loss2d` [1]_, which
+    says what options make of it. Reads the logits once.
 
     References
     ----------

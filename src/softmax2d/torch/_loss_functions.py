@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, Unpack, cast
 
 import torch
 from torch import Tensor
 
 import softmax2d as numpy_functions
 from softmax2d._gate import targets
-from softmax2d._gate.options import Reduction, Window
-from softmax2d._gate.signatures import Text, function_of
-from softmax2d._losses import regions as overlap
+from softmax2d._gate.options import OVERLAP_ORDER, OverlapOptions, Reduction, Window
+from softmax2d._gate.signatures import Text, function_of, spell_out
+from softmax2d._losses import region_sums as overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size
 from softmax2d.torch.gate import arguments, tensors
@@ -162,7 +162,7 @@ def _overlap(
 ) -> tuple[Tensor, Tensor | None]:
     """Compute Dice, Jaccard or Tversky loss and, on request, its gradient."""
     z, t, source = problem
-    flat = arguments.region_options(z, options)
+    flat = arguments.region_options(z, t, source.dim, options)
     if with_grad:
         z, t, source = z.detach(), t.detach(), source.constant
         loss, slopes = regions.region(z, t, *source, *flat)
@@ -174,6 +174,7 @@ def _overlap(
     return loss, None
 
 
+@spell_out(OverlapOptions, OVERLAP_ORDER)
 def _region(
     logits: Tensor,
     target: Tensor,
@@ -185,20 +186,20 @@ def _region(
     temperature: float | Tensor = 1.0,
     bias: Tensor | None = None,
     weight: Tensor | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
     spatial_dims: int | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
         problem = arguments.problem(where, logits, target, given)
-        options = RegionOptions(weight, ignore_index, smooth, where, factors)
-        return _overlap(problem, options, with_grad)
+        flat = RegionOptions(weight, **options, where=where, factors=factors)
+        return _overlap(problem, flat, with_grad)
 
     return compute
 
 
+@spell_out(OverlapOptions, OVERLAP_ORDER)
 def _tversky(
     logits: Tensor,
     target: Tensor,
@@ -212,17 +213,16 @@ def _tversky(
     alpha: float = 0.5,
     beta: float = 0.5,
     weight: Tensor | None = None,
-    ignore_index: int | None = None,
-    smooth: float = 1.0,
     spatial_dims: int | None = None,
+    **options: Unpack[OverlapOptions],
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> Any:
         problem = arguments.problem(where, logits, target, given)
         factors = overlap.tversky(where, alpha, beta)
-        options = RegionOptions(weight, ignore_index, smooth, where, factors)
-        return _overlap(problem, options, with_grad)
+        flat = RegionOptions(weight, **options, where=where, factors=factors)
+        return _overlap(problem, flat, with_grad)
 
     return compute
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from softmax2d._gate import checks
 from softmax2d._gate import losses as gate
+from softmax2d._gate.options import OverlapOptions
 from softmax2d._gate.signatures import spell_out
 from softmax2d._ops.segment import Segmentation
 from softmax2d.torch import _functions
@@ -52,12 +53,14 @@ class CrossEntropyOptions(GridOptions, total=False):
     threshold: Annotated[float | None, None]
 
 
-class RegionOptions(GridOptions, total=False):
-    """Options of :class:`DiceLoss2d` and :class:`JaccardLoss2d`."""
+class WeightedOptions(GridOptions, total=False):
+    """Options of losses with class weights."""
 
     weight: Annotated[Tensor | None, None]
-    ignore_index: Annotated[int | None, None]
-    smooth: Annotated[float, 1.0]
+
+
+class RegionOptions(WeightedOptions, OverlapOptions, total=False):
+    """Options of :class:`DiceLoss2d` and :class:`JaccardLoss2d`."""
 
 
 class LovaszOptions(GridOptions, total=False):

@@ -87,18 +87,16 @@ def _check_size(where: str, value: Any) -> None:
         grids.output_size(where, (1,) if alone else (1,) * len(value), value)
 
 
-def _check_smoothing(where: str, value: Any) -> None:
-    pair = value if isinstance(value, list | tuple) and len(value) == 2 else (value,)
-    for number in pair:
-        losses.number_between(where, "smooth", number, 0)
-
-
 def _number(name: str, low: float, high: float = float("inf")) -> Check:
     return lambda where, value: losses.number_between(where, name, value, low, high)
 
 
 def _one_of(name: str, *names: str) -> Check:
     return lambda where, value: losses.one_of(where, name, value, names)
+
+
+def _flag(name: str) -> Check:
+    return lambda where, value: grids.flag(where, name, value)
 
 
 def _whole_or_none(name: str) -> Check:
@@ -111,7 +109,7 @@ _CHECKS: Mapping[str, Check] = {
     "dim": lambda where, value: checks.whole(where, "dim", value),
     "size": _check_size,
     "interpolation": _check_interpolation,
-    "align_corners": lambda where, value: grids.flag(where, "align_corners", value),
+    "align_corners": _flag("align_corners"),
     "spatial_dims": _whole_or_none("spatial_dims"),
     "ignore_index": tensors.class_to_ignore,
     "reduction": _one_of("reduction", "mean", "sum", "none"),
@@ -119,7 +117,9 @@ _CHECKS: Mapping[str, Check] = {
     "focal_gamma": _number("focal_gamma", 0),
     "top_k": losses.pixels_or_share,
     "threshold": losses.lowest_probability,
-    "smooth": _check_smoothing,
+    "smooth": losses.smooth_pair,
+    **{name: _flag(name) for name in losses.REGION_FLAGS},
+    **{name: _one_of(name, *names) for name, names in losses.REGION_NAMES.items()},
     "alpha": _number("alpha", 0),
     "beta": _number("beta", 0),
     "classes": _one_of("classes", "present", "all"),

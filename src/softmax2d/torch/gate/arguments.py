@@ -144,14 +144,22 @@ def loss_options(where: str, logits: Tensor, target: Tensor, given: LossOptions)
     return LossOptions(weight, ignore_index, smoothing, gamma, reduction, top_k, threshold)
 
 
-def region_options(logits: Tensor, given: RegionOptions) -> RegionOptions:
+def region_options(logits: Tensor, target: Tensor, dim: int, given: RegionOptions) -> RegionOptions:
     """Check options of Dice, Jaccard and Tversky loss; their operators check ranges."""
-    weight, ignore_index, smooth, where, factors = given
-    found = tensors.constant(where, "weight", weight, logits)
-    weight = exporting.checked_weight(where, weight, found)
-    ignore_index = tensors.class_to_ignore(where, ignore_index)
-    smooth = tensors.number(where, "smooth", smooth)
-    return RegionOptions(weight, ignore_index, smooth, where, factors)
+    where = given.where
+    weight = tensors.constant(where, "weight", given.weight, logits)
+    weight = exporting.checked_weight(where, given.weight, weight)
+    smooth = losses.smooth_pair(where, given.smooth, lambda *named: tensors.number(*named[:-1]))
+    found = given._replace(
+        weight=weight,
+        ignore_index=tensors.class_to_ignore(where, given.ignore_index),
+        smooth=list(smooth),
+    )
+    losses.region_choices(where, found, logits.shape[dim])
+    if target.is_floating_point():
+        losses.ignores_nothing(where, found.ignore_index, region=True)
+    flags: dict[str, Any] = {n: bool(getattr(found, n)) for n in losses.REGION_FLAGS}
+    return found._replace(**flags)
 
 
 def lovasz_options(where: str, given: LovaszOptions) -> LovaszOptions:

@@ -43,9 +43,14 @@ class RegionOptions(NamedTuple):
 
     weight: Tensor | None
     ignore_index: int | None
-    smooth: float
+    smooth: Any  # as given; of operators two numbers, above and below
+    squared: bool
+    average: str
+    batch: bool
+    include_background: bool
+    absent: str
     where: str  # the public function, for messages
-    factors: Sequence[float]  # of softmax2d._losses.regions
+    factors: Sequence[float]  # of softmax2d._losses.region_sums
 
 
 class LovaszOptions(NamedTuple):
@@ -61,7 +66,10 @@ LOSS = (
     f"{SCHEMA}, Tensor? weight, int? ignore_index, float label_smoothing, float focal_gamma, "
     "str reduction, Scalar? top_k, float? threshold"
 )
-REGION = f"{SCHEMA}, Tensor? weight, int? ignore_index, float smooth, str where, float[] factors"
+REGION = (
+    f"{SCHEMA}, Tensor? weight, int? ignore_index, float[] smooth, bool squared, str average, "
+    "bool batch, bool include_background, str absent, str where, float[] factors"
+)
 LOVASZ = f"{SCHEMA}, str classes, int? ignore_index"
 
 Options = TypeVar("Options", LossOptions, RegionOptions, LovaszOptions)
@@ -71,6 +79,12 @@ def from_flat(kind: type[Options], flat: Iterable[Any]) -> tuple[Source, Options
     """Source and options from an operator's arguments after its tensors."""
     values = iter(flat)
     return Source._make(islice(values, len(Source._fields))), kind._make(values)
+
+
+def slopes_shape(logits: Tensor, source: Source, options: RegionOptions) -> tuple[Any, ...]:
+    """Shape of what a loss of regions keeps: two numbers for each class of all, or each image."""
+    images = 1 if options.batch else source.images(logits.shape)
+    return images, 2, logits.shape[source.dim]
 
 
 def save(ctx: Any, source: Source, *tensors: Tensor | None) -> None:

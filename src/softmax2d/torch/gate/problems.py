@@ -82,6 +82,11 @@ def check_cross_entropy(
     gate.class_to_ignore(where, ignore_index)
     if weight is not None:
         per_class(where, "weight", weight, classes)
+    _check_target(where, logits, target, source)
+
+
+def _check_target(where: str, logits: Tensor, target: Tensor, source: Source) -> None:
+    """Refuse a target that is neither class indices nor class probabilities."""
     if target.is_floating_point():
         _check_probs(where, logits, target, source)
     else:
@@ -119,13 +124,14 @@ def _require(given: Any, wanted: tuple[Any, ...]) -> None:
 
 def check_region(logits: Tensor, target: Tensor, source: Source, options: RegionOptions) -> None:
     """Refuse what Dice, Jaccard and Tversky loss refuse."""
-    weight, ignore_index, smooth, where, _ = options
+    where = options.where
     classes = check_source(where, logits, source)
-    gate.number_between(where, "smooth", smooth, 0)
-    if weight is not None:
-        per_class(where, "weight", weight, classes)
-    gate.class_to_ignore(where, ignore_index)
-    check_indices(where, logits, target, source)
+    gate.region_choices(where, options, classes)
+    gate.smooth_pair(where, options.smooth)
+    if options.weight is not None:
+        per_class(where, "weight", options.weight, classes)
+    gate.class_to_ignore(where, options.ignore_index)
+    _check_target(where, logits, target, source)
 
 
 def check_lovasz(

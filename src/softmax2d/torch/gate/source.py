@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -83,6 +84,11 @@ class Source(NamedTuple):
             first = len(pixels) - len(self.slices)
             pixels[first:] = [max(0, -((s.start - s.stop) // s.step)) for s in self.slices]
         return tuple(pixels)
+
+    def images(self, shape: Any) -> Any:
+        """How many images logits of ``shape`` hold."""
+        pixels = self.pixel_shape(shape)
+        return prod(pixels[: len(pixels) - self.spatial_count(len(shape))])
 
     def shape_hint(self, given: Any, logits: Any) -> str:
         """The way on for a target of another shape than the pixels of logits of a shape."""

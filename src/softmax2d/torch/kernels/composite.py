@@ -282,19 +282,67 @@ def _probs_and_truth(
     return p, index == per_class(every, index[None], -p.ndim), counts
 
 
+def _region_sums(
+    logits: Tensor, target: Tensor, source: Source, options: RegionOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """I = Σ p t, P = Σ p or Σ p², T = Σ t or Σ t² of each image and class, shape (images, C)."""
+    t: Tensor
+    if target.is_floating_point():
+        p = map_logits(logits, source).softmax(source.dim).movedim(source.dim, 0)
+        t, counted = target.to(p.dtype).movedim(source.dim, 0), p
+    else:
+        p, t, counts = _probs_and_truth(logits, target, source, options.ignore_index)
+        counted = p * counts
+    terms = (p * t, counted * p, t * t) if options.squared else (p * t, counted, t)
+    spatial = source.spatial_count(logits.ndim)
+
+    def sums(values: Tensor) -> Tensor:
+        if options.batch or values.ndim == spatial + 1:
+            return class_sums(values)[None]
+        return values.flatten(-spatial).flatten(1, -2).sum(-1, dtype=torch.float64).T
+
+    inside, total, truth = map(sums, terms)
+    return inside, total, truth
+
+
+def _volume_weights(truth: Tensor, counted: Tensor) -> Tensor:
+    """Sudre's 1 / T² in units of the largest, which classes that do not occur have as well."""
+    occurs = truth > 0
+    least = torch.where(occurs & counted, truth, math.inf).amin(1, keepdim=True)
+    least = torch.where(least.isinf(), 1.0, least)
+    return (least / torch.where(occurs, truth, least)) ** 2
+
+
 def region(logits: Tensor, target: Tensor, source: Source, options: RegionOptions) -> Tensor:
-    """1 less the weighted mean of the scores (a I + s) / (b I + c P + d T + s)."""
-    p, true, counts = _probs_and_truth(logits, target, source, options.ignore_index)
-    inside, total = class_sums(p * true), class_sums(p * counts)
-    truth = class_sums(true.to(p.dtype))
-    (a, b, c, d), smooth = options.factors, options.smooth
-    above, below = a * inside + smooth, b * inside + c * total + d * truth + smooth
-    empty = below == 0
-    missing = torch.where(empty, 0.0, (below - above) / torch.where(empty, 1.0, below))
-    if options.weight is None:
-        return missing.mean().to(p.dtype)
-    shares = options.weight.to(missing)
-    return ((shares * missing).sum() / torch.where(shares.sum() == 0, 1.0, shares.sum())).to(p)
+    """1 less the mean of the scores (a I + s) / (b I + c P + d T + s), or the ratio of their sums.
+
+    The mean over images of that, where each has its own sums.
+    """
+    inside, total, truth = _region_sums(logits, target, source, options)
+    (a, b, c, d), (s, r), occurs = options.factors, options.smooth, truth > 0
+    above, below = a * inside, b * inside + c * total + d * truth
+    weights = torch.ones_like(truth) if options.weight is None else options.weight.to(truth)
+    weights = weights.expand_as(truth)
+    if not options.include_background:
+        weights = weights * (torch.arange(weights.shape[1], device=weights.device) > 0)
+    if options.absent == "skip":
+        weights = weights * occurs
+    if options.average == "macro":
+        above, below, shares = above + s, below + r, weights.sum(1, keepdim=True)
+        full = (below == 0) | (~occurs & (options.absent == "full"))
+        missing = torch.where(full, 0.0, (below - above) / torch.where(below == 0, 1.0, below))
+        each = (weights * missing / torch.where(shares == 0, 1.0, shares)).sum(1)
+    else:
+        added: Any = 1.0
+        if options.average == "generalized":
+            weights = weights * _volume_weights(truth, weights > 0)
+            added = weights.sum(1)
+        top, bottom = (weights * above).sum(1) + added * s, (weights * below).sum(1) + added * r
+        each = torch.where(bottom == 0, 0.0, (bottom - top) / torch.where(bottom == 0, 1.0, bottom))
+    counts = torch.ones_like(each)
+    if options.absent == "skip":
+        counts = (weights > 0).any(1).to(each)
+    return ((each * counts).sum() / counts.sum().clamp(min=1)).to(wide(logits))
 
 
 @torch.no_grad()

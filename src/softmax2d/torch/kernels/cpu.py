@@ -17,10 +17,10 @@ from softmax2d import _exact_sums
 from softmax2d._gate import arrays, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
-from softmax2d._gate.options import LossTerms
+from softmax2d._gate.options import LossTerms, RegionTerms
 from softmax2d._gate.targets import Target
 from softmax2d._losses import cross_entropy as losses
-from softmax2d._losses import regions
+from softmax2d._losses import region_sums as regions
 from softmax2d._losses.lovasz import lovasz as numpy_lovasz
 from softmax2d._ops import derivatives
 from softmax2d._ops.probs import fill_probs
@@ -208,16 +208,12 @@ def region(
     logits: Tensor, target: Tensor, source: Source, options: RegionOptions
 ) -> tuple[Tensor, Tensor]:
     """Dice, Jaccard or Tversky loss, and the factors of the probabilities in its gradient."""
-    weight, ignore_index, smooth, where, factors = options
-    found = regions.region_terms(
-        where,
-        regions.Factors(*factors),
-        _logits(where, logits, source),
-        array_of(target),
-        _numbers(weight),
-        ignore_index,
-        smooth,
-    )
+    others: list[Any]
+    weight, ignore_index, smooth, *others, where, factors = options
+    terms = RegionTerms(_numbers(weight), ignore_index, tuple(smooth), *others)
+    ready = _logits(where, logits, source)
+    given = regions.Factors(*factors)
+    found = regions.region_terms(where, given, ready, array_of(target), terms)
     return tensor_of(np.asarray(found.loss)), tensor_of(found.slopes)
 
 
@@ -231,8 +227,9 @@ def region_backward(
 ) -> Tensor:
     """The gradient at the logits."""
     ready = _logits("region", logits, source)
-    truth = targets.trust_labels(array_of(target), options.ignore_index)
-    grad = regions.region_grad(ready, truth, slopes.numpy() * float(upstream))
+    truth = _trust(target, options.ignore_index, ready)
+    sums = {"squared": options.squared, "batch": options.batch}
+    grad = regions.region_grad(ready, truth, slopes.numpy() * float(upstream), **sums)
     return _match_strides(grad, logits)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from softmax2d.torch.gate import problems
-from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions, slopes_shape
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
@@ -171,7 +171,7 @@ def region(
 ) -> tuple[Tensor, Tensor]:
     """Dice, Jaccard or Tversky loss; the second result, used by the CPU alone, is zero."""
     problems.check_region(logits, target, source, options)
-    kept = logits.new_zeros((2, logits.shape[source.dim]), dtype=torch.float64)
+    kept = logits.new_zeros(slopes_shape(logits, source, options), dtype=torch.float64)
     return composite.region(logits, target, source, options), kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from softmax2d.torch.gate.options import (
     pad,
     restore,
     save,
+    slopes_shape,
 )
-from softmax2d.torch.gate.source import wide
+from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.operators.operators import operator
 
@@ -62,9 +64,9 @@ lovasz_backward = operator(
 
 @region.register_fake
 def _(logits: Tensor, target: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
-    source, _ = from_flat(RegionOptions, flat)
-    slopes = logits.new_empty((2, logits.shape[source.dim]), dtype=torch.float64)
-    return logits.new_empty((), dtype=wide(logits)), slopes
+    source, options = from_flat(RegionOptions, flat)
+    slopes = slopes_shape(logits, source, options)
+    return logits.new_empty((), dtype=wide(logits)), logits.new_empty(slopes, dtype=torch.float64)
 
 
 @lovasz.register_fake
@@ -78,6 +80,15 @@ def _(upstream: Tensor, logits: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(logits)
 
 
+def _plain_loss(target: Tensor, source: Source, options: RegionOptions) -> Callable[..., Tensor]:
+    """The loss times its upstream gradient, in plain PyTorch."""
+
+    def loss(upstream: Tensor, z: Tensor, t: Tensor = target) -> Tensor:
+        return upstream * composite.region(z, t, source, options)
+
+    return loss
+
+
 def _save_region(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     logits, target, *flat = inputs
     source, (weight, *ctx.options) = from_flat(RegionOptions, flat)
@@ -89,7 +100,14 @@ def _save_region(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor
 def _region_backward(ctx: Any, upstream: Tensor, _: Any) -> tuple[Any, ...]:
     source, (logits, target, slopes, weight) = restore(ctx)
     flat = (*source, weight, *ctx.options)
-    return pad(ctx, region_backward(upstream, logits, target, slopes, *flat))
+    grad = by_target = None
+    if ctx.needs_input_grad[0]:
+        grad = region_backward(upstream, logits, target, slopes, *flat)
+    if ctx.needs_input_grad[1]:
+        loss = _plain_loss(target, source, RegionOptions(weight, *ctx.options))
+        u, z = upstream.double(), logits.double()
+        by_target = second.gradient(lambda t: loss(u, z, t), target)
+    return pad(ctx, grad, by_target)
 
 
 region.register_autograd(_region_backward, setup_context=_save_region)
@@ -103,13 +121,10 @@ def _save_region_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> 
 
 def _region_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     source, (upstream, logits, target, weight) = restore(ctx)
-    options = RegionOptions(weight, *ctx.options)
-
-    def loss(u: Tensor, z: Tensor) -> Tensor:
-        return u * composite.region(z, target, source, options)
-
-    needed = ctx.needs_input_grad[:2]
-    return pad(ctx, *second.of_gradients(loss, {1: tangent}, (upstream, logits), needed))
+    loss = _plain_loss(target, source, RegionOptions(weight, *ctx.options))
+    at = (upstream, logits, target) if target.is_floating_point() else (upstream, logits)
+    needed = ctx.needs_input_grad[: len(at)]
+    return pad(ctx, *second.of_gradients(loss, {1: tangent}, at, needed))
 
 
 region_backward.register_autograd(_region_second, setup_context=_save_region_backward)
