@@ -68,16 +68,104 @@ def in_form(rng: Rng, number: Any) -> Any:
     return rng.choice(np.array([*forms, np.asarray, torch.tensor], object))(number)
 
 
-NO_INTEGERS = (True, np.True_, 1.5, np.float32(1), np.array(1.0), "1", [], 1j, np.array([1, 2]))
-NO_NUMBERS = (True, np.array(True), "0.5", None, 1j, [0.5], np.array([0.5]), np.ma.array(0.5))
+ODD = (
+    set(),
+    object(),
+    np.array(1j),
+    np.array("1"),
+    np.array(1, object),
+    b"1",
+    {1: 2},
+    torch.nn.ReLU,
+)
+NO_INTEGERS = (
+    *ODD,
+    np.array(2.5),
+    torch.tensor(1.5),
+    torch.tensor(True),
+    True,
+    np.True_,
+    1.5,
+    np.float32(1),
+    np.array(1.0),
+    "1",
+    [],
+    1j,
+    np.array([1, 2]),
+)
+NO_NUMBERS = (
+    *ODD,
+    torch.ones(2),
+    torch.tensor(True),
+    True,
+    np.array(True),
+    "0.5",
+    None,
+    1j,
+    [0.5],
+    np.array([0.5]),
+    np.ma.array(0.5),
+)
 NO_FLOATS_IN_RANGE = (np.nan, np.inf, -1.0, 10**400, -(10**30), np.array(np.nan))
-NO_MAPS = ("x", True, [1.0], np.zeros((2, 2)), [np.nan] * 9, np.ma.array([1.0, 2.0]), {}, 1j)
+NO_MAPS = (
+    *ODD,
+    torch.ones(9),
+    torch.tensor(True),
+    torch.tensor(1j),
+    "x",
+    True,
+    [1.0],
+    np.zeros((2, 2)),
+    [np.nan] * 9,
+    np.ma.array([1.0, 2.0]),
+    {},
+    1j,
+)
 BAD: dict[str, tuple[Any, ...]] = {
     "axis": (*NO_INTEGERS, None, 9, -9, 2**63, -(10**30)),
-    "size": (0, -1, 1.5, "8", (1,) * 7, (2.0, 2.0), True, 10**30, -(10**30), [[2]], (None,)),
-    "interpolation": ("cubic", 3, None, ("linear",) * 7, (1,), b"linear", [["linear"]]),
+    "size": (
+        *ODD,
+        torch.ones(9),
+        np.ones(9),
+        torch.tensor(1.5),
+        0,
+        -1,
+        1.5,
+        "8",
+        (1,) * 7,
+        (2.0, 2.0),
+        True,
+        10**30,
+        -(10**30),
+        [[2]],
+        (None,),
+    ),
+    "interpolation": (
+        object(),
+        np.array("linear"),
+        {},
+        "cubic",
+        3,
+        None,
+        ("linear",) * 7,
+        (1,),
+        b"linear",
+        [["linear"]],
+    ),
     "align_corners": (1, None, "yes", np.array(True)),
-    "window": (3, "a", (slice(0.5),), (slice(None),) * 7, slice(None, None, -1), None.__class__),
+    "window": (
+        object(),
+        [],
+        (1, 2),
+        (slice(True),),
+        (slice("1"),),
+        3,
+        "a",
+        (slice(0.5),),
+        (slice(None),) * 7,
+        slice(None, None, -1),
+        None.__class__,
+    ),
     "spatial_dims": (*NO_INTEGERS, 7, -1, 10**30),
     "temperature": (*NO_MAPS, None, 0, -1, np.nan, np.inf, 10**400, np.array(0.0)),
     "bias": (*NO_MAPS, 1.0, [np.inf] * 2),
@@ -93,11 +181,11 @@ BAD: dict[str, tuple[Any, ...]] = {
     "absent": ("ignore", None, True, b"skip"),
     "alpha": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
     "beta": (*NO_NUMBERS, *NO_FLOATS_IN_RANGE),
-    "reduction": (None, "average", 3, ("mean",), b"mean"),
-    "classes": (None, "some", 3, True, 1.5),
+    "reduction": (object(), [], True, np.array("mean"), None, "average", 3, ("mean",), b"mean"),
+    "classes": (object(), [], -1, 0, 10**30, None, "some", 3, True, 1.5),
     "threshold": (*NO_NUMBERS[:3], *NO_FLOATS_IN_RANGE, 0, 1, np.array(1.0)),
-    "outputs": ("probs", 3, (), None, ("labels", 3), [["labels"]]),
-    "decode": (None, "best", 3, ("argmax",)),
+    "outputs": (object(), {}, [None], 1.5, "probs", 3, (), None, ("labels", 3), [["labels"]]),
+    "decode": (object(), [], None, "best", 3, ("argmax",)),
     "bins": (*NO_INTEGERS, None, 0, -1, 10**9, 10**30),
 }
 BAD["top_k"] = (*NO_INTEGERS[:2], "1", [], 1j, np.array([1, 2]), 0, -1, -(10**30), np.nan)
@@ -245,6 +333,37 @@ def _draw_arrays(draw: Drawing) -> tuple[Any, ...]:
     return (first,) if name == "softmax2d_jacobian" else (first, draw.scores(shape))
 
 
+def _bad_target(rng: Rng, target: Any, classes: int) -> Any:
+    """A target that is none: of another type or shape, or with what is no class."""
+    kinds: list[Any] = [bool, "c8", "f2"] if target.dtype.kind in "iu" else [bool, "c16"]
+    how = int(rng.integers(6))
+    if how < len(kinds):
+        return np.asarray(target.astype(kinds[how]) if how != 1 else target * 1j)
+    if how == 3:
+        return target[None]
+    if how == 4:
+        return target[..., None][..., [0, 0]]
+    worse = np.asarray(target).astype(rng.choice(["i8", "u8", "i4"]))
+    if worse.size:
+        limits = np.iinfo(worse.dtype)
+        worse[tuple(rng.integers(0, n) for n in worse.shape)] = (
+            rng.choice(np.array([classes, 255, limits.max, limits.min - (limits.min == 0)], object))
+            if limits.min
+            else limits.max
+        )
+    return worse
+
+
+def _bad_logits(rng: Rng, logits: Any) -> Any:
+    """Logits that are none."""
+    how = int(rng.integers(4))
+    if how == 0:
+        return logits.astype(bool)
+    if how == 1:
+        return logits.astype("c8")
+    return logits[..., None] if how == 2 else logits.reshape(-1)[:1].reshape(())
+
+
 def draw(number: int, seed: int) -> Call:
     """The call of that number."""
     rng = np.random.default_rng([seed, number])
@@ -254,6 +373,13 @@ def draw(number: int, seed: int) -> Call:
     if rng.random() < 0.3:
         known = sorted(set(options) | _optional(drawing.name))
         bad = str(rng.choice(known))
+        if len(arrays) == 2 and drawing.name not in PAIRS and rng.random() < 0.2:
+            bad = "target"
+            arrays = arrays[0], _bad_target(rng, arrays[1], drawing.classes)
+            return Call(drawing.name, arrays, options, bad)
+        if arrays[0].size and rng.random() < 0.1:
+            arrays = (_bad_logits(rng, arrays[0]), *arrays[1:])
+            return Call(drawing.name, arrays, options, "logits")
         worse = BAD[bad]
         options[bad] = worse[int(rng.integers(len(worse)))]
     return Call(drawing.name, arrays, options, bad)

@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "three sizes": (
         lambda: s2t.segment(Z, size=(8, 8, 8)),
         ValueError,
-        "segment: size must be one positive number per spatial axis, as in (4, 4); got [8, 8, 8].",
+        "segment: size must be one positive number per spatial axis, as in (4, 4); got (8, 8, 8).",
     ),
     "checked targets": (
         lambda: s2t.check_target(T - 1, 3),

@@ -154,6 +154,11 @@ def _vjp(
     result = tensors.floats(where, *first)
     grad = tensors.companion(where, second[0], tensors.floats(where, *second), (first[0], result))
     dim = tensors.class_dim(where, first[0], result, dim)
+    if result.shape != grad.shape and not (torch.compiler.is_compiling() or is_exporting()):
+        raise ValueError(
+            f"{where}: {second[0]} must have the shape of {first[0]}, {tuple(result.shape)}; "
+            f"got {tensors.describe(grad)}."
+        )
     common = torch.promote_types(result.dtype, grad.dtype)
     result, grad = result.to(common), grad.to(common)
     if out is not None:

@@ -97,6 +97,7 @@ def _sizes_of(where: str, size: Any, own: tuple[Any, ...]) -> list[Any]:
         symbol = exporting.is_symbol
         alone = isinstance(size, int) or symbol(size)
         alone = alone or (hasattr(size, "__index__") and not np.ndim(size))
+        alone = alone or not hasattr(size, "__getitem__") or isinstance(size, str | bytes | dict)
         one = size if not alone or symbol(size) else checks.whole(where, "size", size)
         many = (one,) * len(own) if alone else size
         found = [n if symbol(n) else checks.whole(where, "size", n) for n in many]
