@@ -24,6 +24,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from softmax2d.torch.triton import cross_entropy, probs, segment, vjp
+from softmax2d.torch.triton.loss_forward import forward_kernel
 
 
 class NoDevice:
@@ -112,3 +113,12 @@ for resampled, full in product((False, True), (False, True)):
 run(21, torch.bfloat16, True, False, False)
 run(150, torch.bfloat16, True, True, True)
 run(150, torch.float16, False, False, True)
+variants = len(forward_kernel.device_caches[0][0])
+for height, smoothing in ((40, 0.3), (36, 0.2)):
+    shape = (2, height, 48)
+    arguments: dict[str, Any] = dict.fromkeys(("temperature", "bias", "rows", "columns"))
+    arguments |= {"weight": torch.ones(19, dtype=torch.float64), "ignore_index": 255}
+    logits, truth = torch.zeros(2, 19, *shape[1:]), torch.zeros(shape, dtype=torch.int64)
+    results = {"losses": torch.zeros(shape), "normaliser": torch.zeros(2, *shape)}
+    cross_entropy.forward(logits, truth, smoothing=smoothing, **arguments, **results)
+assert len(forward_kernel.device_caches[0][0]) <= variants + 1, "a variant for each number"

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-import triton
 
 from softmax2d.torch.triton.launching import (
     Table,
     blocks,
+    ceil_div,
     class_block,
     has_even_pixels,
     maps_of,
+    on_its_device,
+    power_of_two,
     refuse_float64,
 )
 from softmax2d.torch.triton.loss_backward import backward_kernel
@@ -26,9 +29,19 @@ from softmax2d.torch.triton.loss_forward import forward_kernel
 NORMALISER = 2  # planes: the largest logit, and the sum over the others as loss_terms.py has it
 
 
-def _smoothing(smoothing: float, classes: int) -> tuple[float, float] | None:
-    """The share of the target's class and that of every class; None without smoothing."""
-    return (1.0 - smoothing, smoothing / classes) if smoothing else None
+def _shares(smoothing: float, classes: int) -> tuple[float, float]:
+    """The share of the target's class and that of every class."""
+    return 1.0 - smoothing, smoothing / classes
+
+
+def _parts(smoothing: float, classes: int) -> tuple[float, ...]:
+    """The shares, each as the sum of two numbers in float32, which is what kernels get of a float.
+
+    They are no constants of the kernels: a schedule would compile them again at each step.
+    """
+    high = [float(np.float32(share)) for share in _shares(smoothing, classes)]
+    own, even = zip(high, _shares(smoothing, classes), strict=True)
+    return own[0], own[1] - own[0], even[0], even[1] - even[0]
 
 
 def _total(weight: torch.Tensor | None, like: torch.Tensor, smoothing: float) -> Any:
@@ -40,6 +53,7 @@ def _total(weight: torch.Tensor | None, like: torch.Tensor, smoothing: float) ->
     return weight.sum(dtype=torch.float64).reshape(1)
 
 
+@on_its_device
 def forward(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -67,17 +81,18 @@ def forward(
     flat = tables is None and has_even_pixels(logits, target)
     plain = tables is None and not smoothing and temperature is None and bias is None
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
-    mode = (flat, triton.cdiv(classes, cut.classes) > 5)
-    forward_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+    mode = (flat, ceil_div(classes, cut.classes) > 5)
+    forward_kernel[(images * ceil_div(height * width, cut.pixels),)](
         (logits, target, losses, normaliser),
         maps_of(temperature, bias),
         weight,
         tables,
         (classes, height, width),
         (*logits.stride(), *target.stride()),
+        _parts(smoothing, classes),
         target.numel(),
         IGNORE=ignore_index,
-        SMOOTHING=_smoothing(smoothing, classes),
+        SMOOTHING=smoothing > 0,
         MODE=mode,
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
@@ -85,6 +100,7 @@ def forward(
     )
 
 
+@on_its_device
 def backward(
     logits: torch.Tensor,
     target: torch.Tensor,
@@ -116,19 +132,22 @@ def backward(
     laid_out = (logits, grad, target, upstream)
     strides = tuple(t.stride() for t in laid_out)
     weights = (weight, _total(weight, logits, smoothing))
-    options: dict[str, Any] = {"IGNORE": ignore_index, "SMOOTHING": _smoothing(smoothing, classes)}
+    options: dict[str, Any] = {"IGNORE": ignore_index}
     common = (pointers, maps_of(temperature, bias), weights)
     if rows is not None and columns is not None:
+        options["SHARES"] = _shares(smoothing, classes) if smoothing else None
         _backward_resampled(common, strides, rows, columns, options)
         return
     plain = not smoothing and temperature is None and bias is None
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
-    backward_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+    backward_kernel[(images * ceil_div(height * width, cut.pixels),)](
         *common,
         (classes, height, width),
         strides,
+        _parts(smoothing, classes),
         target.numel(),
         **options,
+        SMOOTHING=smoothing > 0,
         FLAT=has_even_pixels(*laid_out),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
@@ -147,8 +166,8 @@ def cells(groups: int, height: int, width: int) -> tuple[int, int]:
 
     Many rows compute less twice; few give enough programs, about eight for each of 132 processors.
     """
-    lanes = max(2, min(32, int(triton.next_power_of_2(width + 1))))
-    across = groups * int(triton.cdiv(width, lanes - 1))
+    lanes = max(2, min(32, power_of_two(width + 1)))
+    across = groups * ceil_div(width, lanes - 1)
     return lanes, max(1, min(8, height * across // 1024))
 
 
@@ -164,9 +183,9 @@ def _backward_resampled(
     images, classes, height, width = logits.shape
     tables = (rows[1], columns[1], _firsts(rows[0], height), _firsts(columns[0], width))
     block_c = class_block(classes, 8)
-    groups = images * triton.cdiv(classes, block_c)
+    groups = images * ceil_div(classes, block_c)
     block_w, height_of = cells(groups, height, width)
-    programs = groups * triton.cdiv(width, block_w - 1) * triton.cdiv(height, height_of)
+    programs = groups * ceil_div(width, block_w - 1) * ceil_div(height, height_of)
     backward_resampled_kernel[(programs,)](
         *common,
         tables,

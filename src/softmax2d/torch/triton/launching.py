@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
-import triton
 
+Arguments = ParamSpec("Arguments")
 Table = tuple[torch.Tensor, torch.Tensor]  # lower neighbours and weights of the upper ones
+
+
+def on_its_device(launch: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """A launcher on the device of its first tensor: Triton launches on the current one."""
+
+    @wraps(launch)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        with torch.cuda.device_of(args[0]):
+            launch(*args, **kwargs)
+
+    return guarded
+
+
+def ceil_div(number: int, divisor: int) -> int:
+    """How many blocks hold so many things; Triton's own takes 5 us outside of kernels."""
+    return -(-number // divisor)
+
+
+def power_of_two(number: int) -> int:
+    """The smallest power of two that is not less."""
+    return 1 << (number - 1).bit_length()
 
 
 class Blocks(NamedTuple):
@@ -21,8 +44,8 @@ class Blocks(NamedTuple):
 def class_block(classes: int, most: int = 16) -> int:
     """Classes that are worked on at once: more where that wastes little more than 4 do."""
     if classes <= 4:
-        return int(triton.next_power_of_2(classes))
-    padded = {size: triton.cdiv(classes, size) * size for size in (4, 8, 16) if size <= most}
+        return power_of_two(classes)
+    padded = {size: ceil_div(classes, size) * size for size in (4, 8, 16) if size <= most}
     return max(size for size, total in padded.items() if total <= 1.1 * padded[4])
 
 
@@ -43,9 +66,7 @@ def blocks(classes: int, pixels: int, class_axis_last: bool, plain: bool) -> Blo
     registers. Chosen by counting these and instructions, not measured.
     """
     most = 64 if class_axis_last else 128
-    return Blocks(
-        class_block(classes, 16 if plain else 8), min(most, triton.next_power_of_2(pixels)), 4
-    )
+    return Blocks(class_block(classes, 16 if plain else 8), min(most, power_of_two(pixels)), 4)
 
 
 def maps_of(temperature: torch.Tensor | None, bias: torch.Tensor | None) -> tuple[Any, Any]:

@@ -40,7 +40,7 @@ def pixel_gradient(z, k, terms, SMOOTHING: tl.constexpr, share):
     y, counts, top, inverse, other, scale, total, own = terms
     p = boosted_exp(z, top[None, :]).to(tl.float64) * inverse[None, :]
     hit = k == y[None, :]
-    if SMOOTHING is None:
+    if not SMOOTHING:
         g = tl.where(hit, target_gradient(p, other[None, :]), p) * scale[None, :]
     else:
         share = share + tl.where(hit, own[None, :], 0.0)
@@ -62,7 +62,7 @@ def row_gradient(
     strides,
     plane,
     IGNORE: tl.constexpr,
-    SMOOTHING: tl.constexpr,
+    SHARES: tl.constexpr,
 ):
     """Σ (1 - v) g and Σ v g over a row of pixels of each cell."""
     n, y, u = row
@@ -71,8 +71,8 @@ def row_gradient(
     left = blend(corners[0], tl.where(u != 0.0, corners[1], 0.0), u)
     right = blend(corners[2], tl.where(u != 0.0, corners[3], 0.0), u)
     share = class_weight(weights[0], k, k < classes)
-    if SMOOTHING is not None:
-        share = share * SMOOTHING[1]
+    if SHARES is not None:
+        share = share * SHARES[1]
     low = tl.zeros_like(left)
     high = tl.zeros_like(left)
     for step in range(most):
@@ -86,8 +86,11 @@ def row_gradient(
             pixel_offset(strides[3], n, h, x),
         )
         offsets = (at_target, at_upstream, (n * height + y) * width + x)
-        terms = pixel_terms(pointers, weights, offsets, mask, classes, plane, IGNORE, SMOOTHING)
-        g = pixel_gradient(map_block(z, k, k < classes, maps), k, terms, SMOOTHING, share)
+        smooth: tl.constexpr = SHARES is not None
+        terms = pixel_terms(
+            pointers, weights, SHARES, offsets, mask, classes, plane, IGNORE, smooth
+        )
+        g = pixel_gradient(map_block(z, k, k < classes, maps), k, terms, smooth, share)
         low += (1.0 - v) * g
         high += tl.where(v != 0.0, v * g, 0.0)
     return low, high
@@ -134,7 +137,7 @@ def cell_corners(ptr, here, beside, counts, under, steps):
     return z00, z10, z01, z11
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sizes", "plane"])  # no variant for each size
 def backward_resampled_kernel(
     pointers,  # logits, target, normaliser, upstream, grad
     maps,  # reciprocal of the temperature, bias; each may be None
@@ -144,7 +147,7 @@ def backward_resampled_kernel(
     strides,  # of logits and grad (4 each), target and upstream (3 each)
     plane,  # numbers in a plane of the normaliser
     IGNORE: tl.constexpr,
-    SMOOTHING: tl.constexpr,  # the share of y itself, and of every class; None
+    SHARES: tl.constexpr,  # of smoothing: a constant here, for registers are few; or None
     BLOCK_C: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ROWS: tl.constexpr,
@@ -177,7 +180,7 @@ def backward_resampled_kernel(
             u = tl.load(row_weight_ptr + y).to(tl.float64)
             row_low, row_high = row_gradient(
                 corners, k, (n, y, u), cells, column_weight_ptr, pointers, maps,
-                weights, sizes, strides, plane, IGNORE, SMOOTHING,
+                weights, sizes, strides, plane, IGNORE, SHARES,
             )  # fmt: skip
             low += (1.0 - u) * row_low
             high += (1.0 - u) * row_high

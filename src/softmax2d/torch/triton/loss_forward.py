@@ -17,6 +17,7 @@ import triton.language as tl
 from softmax2d.torch.triton.loss_terms import (
     BOOST,
     UNBOOST,
+    block_step,
     boosted_exp,
     class_of,
     class_weight,
@@ -27,6 +28,7 @@ from softmax2d.torch.triton.loss_terms import (
     no_sums,
     pixel_block,
     pixel_offset,
+    smoothing_shares,
 )
 
 
@@ -56,17 +58,17 @@ def add_spread(z, old, top, factor, spread, before):
 
 
 @triton.jit
-def loss_of(top, own, rest, weight, spread, before, SMOOTHING: tl.constexpr):
+def loss_of(top, own, rest, weight, spread, before, shares, SMOOTHING: tl.constexpr):
     """The loss of pixels, in float64, from the logit of their class and the sums over all."""
     log_sum = log_one_plus(rest * UNBOOST)
     loss = ((top.to(tl.float64) - own.to(tl.float64)) + log_sum) * weight
-    if SMOOTHING is not None:
-        loss = tl.where(weight > 0.0, loss, 0.0) * SMOOTHING[0]
-        loss += (spread + before * log_sum) * SMOOTHING[1]
+    if SMOOTHING:
+        loss = tl.where(weight > 0.0, loss, 0.0) * shares[0]
+        loss += (spread + before * log_sum) * shares[1]
     return loss
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sizes", "plane"])  # no variant for each size
 def forward_kernel(
     pointers,  # logits, target, losses, normaliser
     maps,  # reciprocal of the temperature, bias; each may be None
@@ -74,9 +76,10 @@ def forward_kernel(
     tables,  # lower rows, their weights, lower columns, their weights; or None
     sizes,  # classes, height and width of the pixels
     strides,  # of the logits (4) and of the target (3)
+    parts,  # of smoothing_shares
     plane,  # numbers in a plane of the normaliser
     IGNORE: tl.constexpr,
-    SMOOTHING: tl.constexpr,  # the share of y itself, and of every class; None
+    SMOOTHING: tl.constexpr,
     MODE: tl.constexpr,  # pixels lie in one row; many blocks
     BLOCK_C: tl.constexpr,
     BLOCK_P: tl.constexpr,
@@ -94,15 +97,16 @@ def forward_kernel(
 
     top, rest, ties = no_sums(BLOCK_P)
     spread, before = rest, rest
+    next_block = block_step(stride_c, BLOCK_C)
     ptr = logits_ptr + (tl.arange(0, BLOCK_C).to(tl.int64)[:, None] * stride_c + offset[None, :])
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
         z = map_block(z, k, k < classes, maps)
-        ptr += stride_c * BLOCK_C
+        ptr += next_block
         old = top
         top, rest, ties = add_block(z, top, rest, ties, MODE[1])
-        if SMOOTHING is not None:
+        if SMOOTHING:
             factor = class_weight(weight_ptr, k, k < classes)
             spread, before = add_spread(z, old, top, factor, spread, before)
 
@@ -113,7 +117,7 @@ def forward_kernel(
     own = logits_at(own_ptr, counts & known, down, right, steps, tables is None)
     own = map_block(own, y, counts & known, maps)
     weight = class_weight(weight_ptr, y, counts & known)
-    loss = loss_of(top, own, rest, weight, spread, before, SMOOTHING)
+    loss = loss_of(top, own, rest, weight, spread, before, smoothing_shares(parts), SMOOTHING)
     out = n * (height * width) + p
     tl.store(losses_ptr + out, tl.where(counts, loss, 0.0).to(tl.float32), mask=mask)
     tl.store(normaliser_ptr + out, top, mask=mask)

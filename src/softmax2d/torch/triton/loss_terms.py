@@ -149,6 +149,14 @@ def class_weight(weight_ptr, y, mask):
 
 
 @triton.jit
+def smoothing_shares(parts):
+    """The share of the target's class and that of every class, float64, from two float32 each."""
+    own, own_low, even, even_low = parts
+    zero = tl.full((), 0.0, tl.float64)
+    return (zero + own) + own_low, (zero + even) + even_low
+
+
+@triton.jit
 def leader_terms(rest):
     """What makes p of a boosted exponential, and the leading class's 1 - p; both in float64."""
     wide = rest.to(tl.float64) * UNBOOST
@@ -179,7 +187,15 @@ def unscale(gradient, k, mask, maps):
 
 @triton.jit
 def pixel_terms(
-    pointers, weights, offsets, mask, classes, plane, IGNORE: tl.constexpr, SMOOTHING: tl.constexpr
+    pointers,
+    weights,
+    shares,
+    offsets,
+    mask,
+    classes,
+    plane,
+    IGNORE: tl.constexpr,
+    SMOOTHING: tl.constexpr,
 ):
     """What the gradient needs of each pixel.
 
@@ -197,12 +213,18 @@ def pixel_terms(
     inverse, other = leader_terms(rest)
     own = class_weight(weight_ptr, y, counts & known)
     total = own
-    if SMOOTHING is None:
-        scale = scale * own
+    if SMOOTHING:
+        own = own * shares[0]
+        total = own + tl.load(total_ptr) * shares[1]
     else:
-        own = own * SMOOTHING[0]
-        total = own + tl.load(total_ptr) * SMOOTHING[1]
+        scale = scale * own
     return y, counts, top, inverse, other, scale, total, own
+
+
+@triton.jit
+def block_step(stride_c, BLOCK_C: tl.constexpr):
+    """From a block of classes to the next, in 64 bits: 16 planes of 2^27 numbers are 2^31."""
+    return tl.full((1, 1), BLOCK_C, tl.int64) * stride_c
 
 
 @triton.jit

@@ -16,11 +16,20 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import Table, blocks, has_even_pixels, maps_of, refuse_float64
+from softmax2d.torch.triton.launching import (
+    Table,
+    blocks,
+    ceil_div,
+    has_even_pixels,
+    maps_of,
+    on_its_device,
+    refuse_float64,
+)
 from softmax2d.torch.triton.loss_forward import add_block
 from softmax2d.torch.triton.loss_terms import (
     BOOST,
     UNBOOST,
+    block_step,
     boosted_exp,
     corners,
     log_one_plus,
@@ -32,7 +41,7 @@ from softmax2d.torch.triton.loss_terms import (
 )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sizes"])  # no variant for each size
 def probs_kernel(
     pointers,  # logits, results
     maps,  # reciprocal of the temperature, bias; each may be None
@@ -55,13 +64,14 @@ def probs_kernel(
     step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None]
     start = logits_ptr + n * stride_n + (step * stride_c + offset[None, :])
 
+    next_block, next_out = block_step(stride_c, BLOCK_C), block_step(out_c, BLOCK_C)
     top, rest, ties = no_sums(BLOCK_P)
     ptr = start
     for first in range(0, classes, BLOCK_C):
         k = (first + tl.arange(0, BLOCK_C))[:, None]
         z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
         z = map_block(z, k, k < classes, maps)
-        ptr += stride_c * BLOCK_C
+        ptr += next_block
         top, rest, ties = add_block(z, top, rest, ties, MODE[1])
     rest = tl.where(tl.abs(top) == float("inf"), float("nan"), rest + (ties - 1) * BOOST) * UNBOOST
     inverse = UNBOOST / (1.0 + rest)
@@ -81,10 +91,11 @@ def probs_kernel(
         # Through float32, as the CPU: a half type then has the same bits.
         found = found.to(tl.float32).to(out_ptr.dtype.element_ty)
         tl.store(out, found, mask=(k < classes) & mask[None, :])
-        ptr += stride_c * BLOCK_C
-        out += out_c * BLOCK_C
+        ptr += next_block
+        out += next_out
 
 
+@on_its_device
 def probs(
     logits: torch.Tensor,
     out: torch.Tensor,
@@ -104,14 +115,14 @@ def probs(
     plain = tables is None and temperature is None and bias is None
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     flat = tables is None and has_even_pixels(logits, out)
-    probs_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+    probs_kernel[(images * ceil_div(height * width, cut.pixels),)](
         (logits, out),
         maps_of(temperature, bias),
         tables,
         (classes, height, width),
         (logits.stride(), out.stride()),
         LOGS=logs,
-        MODE=(flat, triton.cdiv(classes, cut.classes) > 5),
+        MODE=(flat, ceil_div(classes, cut.classes) > 5),
         BLOCK_C=cut.classes,
         BLOCK_P=cut.pixels,
         num_warps=cut.warps,

@@ -20,11 +20,20 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import Table, blocks, has_even_pixels, maps_of, refuse_float64
+from softmax2d.torch.triton.launching import (
+    Table,
+    blocks,
+    ceil_div,
+    has_even_pixels,
+    maps_of,
+    on_its_device,
+    refuse_float64,
+)
 from softmax2d.torch.triton.loss_forward import add_block
 from softmax2d.torch.triton.loss_terms import (
     BOOST,
     UNBOOST,
+    block_step,
     boosted_exp,
     corners,
     log_one_plus,
@@ -91,7 +100,7 @@ def store_scores(outs, out, mask, sums, second, most, maps, ORDERED: tl.constexp
         tl.store(entropy_ptr + out, entropy, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sizes"])  # no variant for each size
 def segment_kernel(
     logits_ptr,
     outs,  # labels, confidence, margin, entropy; each may be None
@@ -114,6 +123,7 @@ def segment_kernel(
     step = tl.arange(0, BLOCK_C).to(tl.int64)[:, None]
     start = logits_ptr + n * stride_n + (step * stride_c + offset[None, :])
 
+    next_block = block_step(stride_c, BLOCK_C)
     top, rest, ties = no_sums(BLOCK_P)
     spread, found = rest, (top, ties, ties + NONE, top)
     sure = confidence_ptr is not None or margin_ptr is not None or entropy_ptr is not None
@@ -125,7 +135,7 @@ def segment_kernel(
         found = find(plain if MODE[2] else z, k, found, margin_ptr is not None)
         if sure:
             top, rest, ties = add_block(z, top, rest, ties, MODE[1])
-        ptr += stride_c * BLOCK_C
+        ptr += next_block
     if entropy_ptr is not None:
         ptr = start
         for first in range(0, classes, BLOCK_C):
@@ -133,7 +143,7 @@ def segment_kernel(
             z = logits_at(ptr, (k < classes) & mask[None, :], down, right, steps, tables is None)
             z = map_block(z, k, k < classes, maps)
             spread += entropy_terms(z, k < classes, top)
-            ptr += stride_c * BLOCK_C
+            ptr += next_block
 
     out = n * (height * width) + p
     if labels_ptr is not None:
@@ -151,6 +161,7 @@ def _most_entropy(classes: int) -> float:
     return most.item()
 
 
+@on_its_device
 def segment(
     logits: torch.Tensor,
     *,
@@ -176,8 +187,8 @@ def segment(
     cut = blocks(classes, height * width, logits.stride(1) == 1, plain)
     # One temperature for all classes, of stride 0, keeps the order, which rounding may lose.
     same = bias is None and temperature is not None and temperature.stride(0) == 0
-    many = triton.cdiv(classes, cut.classes) > 5
-    segment_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+    many = ceil_div(classes, cut.classes) > 5
+    segment_kernel[(images * ceil_div(height * width, cut.pixels),)](
         logits,
         outs,
         maps_of(temperature, bias),

@@ -17,11 +17,17 @@ import torch
 import triton
 import triton.language as tl
 
-from softmax2d.torch.triton.launching import blocks, has_even_pixels, refuse_float64
-from softmax2d.torch.triton.loss_terms import pixel_block, pixel_offset
+from softmax2d.torch.triton.launching import (
+    blocks,
+    ceil_div,
+    has_even_pixels,
+    on_its_device,
+    refuse_float64,
+)
+from softmax2d.torch.triton.loss_terms import block_step, pixel_block, pixel_offset
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["sizes"])  # no variant for each size
 def vjp_kernel(
     pointers,  # result, grad, out
     sizes,  # classes, height, width
@@ -44,25 +50,34 @@ def vjp_kernel(
     )
     grads = grad_ptr + (step * grad_c + pixel_offset((grad_n, grad_h, grad_w), n, h, w)[None, :])
     outs = out_ptr + (step * out_c + pixel_offset((out_n, out_h, out_w), n, h, w)[None, :])
+    next_result, next_grad = block_step(result_c, BLOCK_C), block_step(grad_c, BLOCK_C)
+    next_out = block_step(out_c, BLOCK_C)
 
     total = tl.zeros((BLOCK_P,), tl.float64)
+    r_ptr, g_ptr = results, grads
     for first in range(0, classes, BLOCK_C):
         inside = ((first + tl.arange(0, BLOCK_C))[:, None] < classes) & mask[None, :]
-        g = tl.load(grads + (first * grad_c), mask=inside, other=0.0).to(tl.float64)
+        g = tl.load(g_ptr, mask=inside, other=0.0).to(tl.float64)
         if not LOGS:
-            r = tl.load(results + (first * result_c), mask=inside, other=0.0)
-            g = g * r.to(tl.float64)
+            g = g * tl.load(r_ptr, mask=inside, other=0.0).to(tl.float64)
         total += tl.sum(g, 0)
+        r_ptr += next_result
+        g_ptr += next_grad
 
+    r_ptr, g_ptr = results, grads
     for first in range(0, classes, BLOCK_C):
         inside = ((first + tl.arange(0, BLOCK_C))[:, None] < classes) & mask[None, :]
-        g = tl.load(grads + (first * grad_c), mask=inside, other=0.0).to(tl.float64)
-        r = tl.load(results + (first * result_c), mask=inside, other=0.0).to(tl.float64)
+        g = tl.load(g_ptr, mask=inside, other=0.0).to(tl.float64)
+        r = tl.load(r_ptr, mask=inside, other=0.0).to(tl.float64)
         found = g - tl.exp(r) * total[None, :] if LOGS else r * (g - total[None, :])
         found = found.to(tl.float32).to(out_ptr.dtype.element_ty)
-        tl.store(outs + (first * out_c), found, mask=inside)
+        tl.store(outs, found, mask=inside)
+        r_ptr += next_result
+        g_ptr += next_grad
+        outs += next_out
 
 
+@on_its_device
 def vjp(result: torch.Tensor, grad: torch.Tensor, out: torch.Tensor, *, logs: bool) -> None:
     """Fill ``out`` from ``result`` and ``grad``, all (N, C, H, W) of any strides."""
     refuse_float64(result)
@@ -70,7 +85,7 @@ def vjp(result: torch.Tensor, grad: torch.Tensor, out: torch.Tensor, *, logs: bo
     if not out.numel():
         return
     cut = blocks(classes, height * width, result.stride(1) == 1, plain=False)
-    vjp_kernel[(images * triton.cdiv(height * width, cut.pixels),)](
+    vjp_kernel[(images * ceil_div(height * width, cut.pixels),)](
         (result, grad, out),
         (classes, height, width),
         (result.stride(), grad.stride(), out.stride()),
