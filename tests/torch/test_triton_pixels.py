@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,7 +14,7 @@ import torch
 from softmax2d.torch.gate.arguments import source_of
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels import cpu, cuda, cuda_pixels
+from softmax2d.torch.kernels import cpu, cuda, cuda_pixels, tables
 from tests import cases, truth
 from tests.ulp import assert_within
 
@@ -257,7 +258,7 @@ def test_losses_of_regions(size: Any) -> None:
     torch.testing.assert_close(*results)
 
 
-@pytest.mark.parametrize("found", ["none", "3.2.0"])
+@pytest.mark.parametrize("found", ["none", "3.5.1", "nightly"])
 def test_an_old_triton_is_said(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the plain formulas take over."""
 
@@ -270,10 +271,171 @@ def test_an_old_triton_is_said(found: str, monkeypatch: pytest.MonkeyPatch) -> N
     cuda_pixels._has_triton.cache_clear()
     try:
         z = torch.zeros(1, 3, 2, 2)
-        with pytest.warns(RuntimeWarning, match=f"triton 3.3 or newer.*found {found}"):
+        with pytest.warns(RuntimeWarning, match=f"triton 3.6 or newer.*found {found}"):
             probs = cuda.probs(z, False, source(z))
         assert torch.equal(probs, torch.full_like(z, 1 / 3))
         grad = cuda.vjp(probs, z + 1, False, -3)
         assert grad.abs().max() < 1e-7
     finally:
         cuda_pixels._has_triton.cache_clear()
+
+
+def far_apart(path: Path, image: torch.Tensor, classes: int) -> torch.Tensor:
+    """The same numbers (1, C, 1, W) with 2^28 numbers between classes, in a file of holes."""
+    steps = (classes * 2**28, 2**28, image.shape[3], 1)
+    memory = np.memmap(path, np.uint16, "w+", shape=((classes - 1) * 2**28 + image.shape[3],))
+    view = torch.from_numpy(memory.view(np.int16)).view(image.dtype).as_strided(image.shape, steps)
+    return view.copy_(image)
+
+
+def test_blocks_of_classes_beyond_32_bits(tmp_path: Path) -> None:
+    """40 classes of 2^28 pixels: strides fit 32 bits, eight of them do not."""
+    z = tensor(cases.columns("normal", 40, 4, "float16")).reshape(1, 40, 1, 4)
+    grad, target = z.flip(3).contiguous(), torch.tensor([[[0, 39, 8, 25]]])
+    far, far_grad = (far_apart(tmp_path / n, t, 40) for n, t in (("z", z), ("g", grad)))
+    out = far_apart(tmp_path / "out", torch.zeros_like(z), 40)
+    for logs in (False, True):
+        want = cuda.probs(z, logs, source(z))
+        assert torch.equal(cuda.probs(far, logs, source(far), out), want)
+        want = cuda.vjp(z, grad, logs, -3)
+        assert torch.equal(cuda.vjp(far, far_grad, logs, -3, out), want)
+    for a, b in zip(*(cuda.segment(t, source(t), OUTPUTS, None) for t in (far, z)), strict=True):
+        assert torch.equal(a, b)
+    options = LossOptions(label_smoothing=0.1)
+    kernels = cuda_pixels.launchers("cross_entropy")
+    names: Any = {"weight": None, "ignore_index": None, "smoothing": 0.1, "temperature": None}
+    names |= {"bias": None, "rows": None, "columns": None}
+    found, want = (cuda._losses(t, target, source(t), options) for t in (far, z))
+    assert torch.equal(found[0], want[0]) and torch.equal(found[1], want[1])
+    kept, ours = want[1].reshape(2, 1, 1, 4), torch.empty_like(z)
+    for logits, to in ((z, ours), (far, out)):
+        kernels.backward(logits, target, kept, torch.ones(1), to, **names)
+    assert torch.equal(out, ours)
+
+
+def test_a_plane_beyond_32_bits_has_no_kernel() -> None:
+    for shape, known in (((1, 2, 2**16, 2**15), False), ((1, 2, 2**15, 2**15), True)):
+        z = torch.zeros(1).expand(shape)
+        assert cuda_pixels.fast(z, Source(-3)) == known
+    z = torch.zeros(1).expand(1, 2, 2**11, 2**10, 2**10)
+    assert not cuda_pixels.fast(z, Source(-4))
+
+
+@pytest.mark.parametrize("form", ["plain", "channels_last"])
+def test_volumes_in_a_batch_are_not_copied(form: str) -> None:
+    z = torch.randn(2, 5, 3, 4, 6, generator=torch.Generator().manual_seed(1))
+    target = torch.randint(0, 5, (2, 3, 4, 6), generator=torch.Generator().manual_seed(1))
+    if form == "channels_last":
+        z = z.contiguous(memory_format=torch.channels_last_3d)
+    view = cuda_pixels.four(z, -4, 3)
+    assert view.shape == (2, 5, 12, 6) and view.data_ptr() == z.data_ptr()
+    assert cuda_pixels.four_pixels(target, 3).data_ptr() == target.data_ptr()
+    given, options = source(z, -4), LossOptions(ignore_index=1)
+    results = []
+    for module in (cuda, cpu):
+        loss, *saved = module.cross_entropy(z, target, given, options)
+        one = torch.ones(())
+        grad = module.cross_entropy_backward(one, z, target, tuple(saved), given, options)
+        results.append((loss, grad, module.probs(z, False, given)))
+        results[-1] += tuple(module.segment(z, given, OUTPUTS, None))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-6)
+
+
+def test_lines_in_a_batch_are_resampled() -> None:
+    """Each is an image of one row; a table of rows has one entry."""
+    z = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(1))
+    target = torch.randint(0, 4, (3, 8), generator=torch.Generator().manual_seed(1))
+    given = source(z, -2, size=8)
+    found, want = (m.cross_entropy(z, target, given, LossOptions()) for m in (cuda, cpu))
+    torch.testing.assert_close(found[0], want[0])
+    grads = [
+        m.cross_entropy_backward(torch.ones(()), z, target, tuple(s), given, LossOptions())
+        for m, (_, *s) in ((cuda, found), (cpu, want))
+    ]
+    torch.testing.assert_close(*grads)
+    torch.testing.assert_close(cuda.probs(z, True, given), cpu.probs(z, True, given))
+
+
+@pytest.mark.parametrize("options", [{"top_k": 5}, {"top_k": 0.5}, {"threshold": 0.5}])
+@pytest.mark.parametrize("kind", ["NaN", "no class"])
+def test_the_hardest_pixels_hide_nothing(kind: str, options: dict[str, Any]) -> None:
+    z = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    target = torch.randint(0, 3, (1, 4, 4), generator=torch.Generator().manual_seed(1))
+    if kind == "NaN":
+        z[0, 1, 2, 3] = float("nan")
+    else:
+        target[0, 2, 3] = 7
+    loss, *saved = cuda.cross_entropy(z, target, source(z), LossOptions(**options))
+    assert loss.isnan()
+    grad = cuda.cross_entropy_backward(
+        torch.ones(()), z, target, tuple(saved), source(z), LossOptions(**options)
+    )
+    assert grad[0, :, 2, 3].isnan().all() and grad.isnan().sum() == 3
+
+
+def test_kernels_are_launched_on_the_device_of_the_logits(monkeypatch: Any) -> None:
+    """Triton launches on the current device, whatever the tensors are on."""
+    entered: list[Any] = []
+
+    class Guard:
+        def __init__(self, given: torch.Tensor) -> None:
+            self.given = given
+
+        def __enter__(self) -> None:
+            entered.append(self.given)
+
+        def __exit__(self, *_: Any) -> None:
+            entered.append(None)
+
+    monkeypatch.setattr(torch.cuda, "device_of", Guard)
+    z, target = torch.randn(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.int64)
+    given = source(z, size=(2, 2))
+    loss, *saved = cuda.cross_entropy(z, target, given, LossOptions())
+    calls: list[Any] = [
+        lambda: cuda.cross_entropy(z, target, given, LossOptions()),
+        lambda: cuda.cross_entropy_backward(
+            torch.ones_like(loss), z, target, tuple(saved), given, LossOptions()
+        ),
+        lambda: cuda.probs(z, False, given),
+        lambda: cuda.vjp(z, z, True, -3),
+        lambda: cuda.segment(z, given, OUTPUTS, None),
+    ]
+    for call in calls:
+        entered.clear()
+        call()
+        first, last = entered
+        assert first.data_ptr() == z.data_ptr() and last is None
+
+
+def test_tables_are_made_once_and_kept_for_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_kept", {})
+    monkeypatch.setattr(tables, "_in_graphs", {})
+    monkeypatch.setattr(tables, "_MOST", 2)
+    z = torch.randn(1, 3, 4, 5)
+    window = (slice(1, 8, 2), slice(0, 9))
+    ways: list[Any] = [
+        {},
+        {"align_corners": True},
+        {"window": window},
+        {"interpolation": "nearest"},
+    ]
+    sources = [source(z, size=(9, 9), **way) for way in ways]
+    for given in sources:
+        (rows, _), (again, _) = (tables.axis_tables(z.shape, given, z.device) for _ in range(2))
+        assert rows[0] is again[0]
+    assert len(tables._kept) == 2
+    monkeypatch.setattr(tables, "_is_recorded", lambda device: True)
+    found = tables.axis_tables(z.shape, sources[3], z.device)
+    assert list(tables._in_graphs.values()) == [found]
+    with pytest.raises(
+        RuntimeError, match=r"from size \(4, 5\) to \(9, 9\) are not on cpu yet. Run"
+    ):
+        tables.axis_tables(z.shape, sources[0], z.device)
+
+
+def test_the_oldest_triton_is_the_one_that_ci_compiles_with() -> None:
+    oldest = ".".join(map(str, cuda_pixels.OLDEST_TRITON))
+    root = Path(__file__).parents[2]
+    assert f"triton=={oldest}.0" in (root / ".ci/run").read_text("utf-8")
+    for page in ("docs/guide.md", "docs/guide.zh.md"):
+        assert f"Triton {oldest} " in (root / page).read_text("utf-8")

@@ -23,6 +23,7 @@ from softmax2d.torch.kernels import composite, second
 from softmax2d.torch.kernels.cuda_pixels import (
     fast,
     four,
+    four_pixels,
     launchers,
     map_of,
     probs,
@@ -80,12 +81,13 @@ def _losses(
     kernels = launchers("cross_entropy")
     losses = logits.new_empty(pixels, dtype=torch.float32)
     normaliser = logits.new_empty((kernels.NORMALISER, *pixels), dtype=torch.float32)
+    count = source.spatial_count(logits.ndim)
     kernels.forward(
-        four(logits, source.dim),
-        four(target[None], 0)[:, 0],
+        four(logits, source.dim, count),
+        four_pixels(target, count),
         **_launch_options(logits, source, options),
-        losses=four(losses[None], 0)[:, 0],
-        normaliser=four(normaliser, 0).movedim(1, 0),
+        losses=four_pixels(losses, count),
+        normaliser=four(normaliser, 0, count).movedim(1, 0),
     )
     return losses, normaliser
 
@@ -150,13 +152,15 @@ def cross_entropy_backward(
     if len(state) > 1:
         losses, _ = _losses(logits, target, source, options)
         above = above * composite.cut_factor(losses, *state[1:])
-    z, to = four(logits, source.dim), torch.empty_like(logits)
-    fixed = four(target[None], 0)[:, 0], four(normaliser, 0).movedim(1, 0)
-    above = above.reshape(1) if above.ndim == 0 else four(above[None], 0)[:, 0].contiguous()
+    count = source.spatial_count(logits.ndim)
+    z, to = four(logits, source.dim, count), torch.empty_like(logits)
+    fixed = four_pixels(target, count), four(normaliser, 0, count).movedim(1, 0)
+    scalar = options.reduction != "none" and not options.hardest
+    above = above.reshape(1) if scalar else four_pixels(above, count)
     names = _launch_options(logits, source, options)
     kernels = launchers("cross_entropy")
     return write_through(
-        to, source.dim, lambda out: kernels.backward(z, *fixed, above, out, **names)
+        to, source.dim, count, lambda out: kernels.backward(z, *fixed, above, out, **names)
     )
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import checks, grids
+from softmax2d._gate import checks
 from softmax2d.torch.gate import problems
 from softmax2d.torch.gate.source import Source, empty_result, label_dtype, wide
 from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels.tables import axis_tables
+
+OLDEST_TRITON = (3, 6)
+# Rows and columns are counted in 32 bits, up to a block beyond the last pixel.
+MOST_PIXELS = 2**31 - 2**10
 
 
 def launchers(name: str) -> Any:
@@ -27,17 +32,17 @@ def launchers(name: str) -> Any:
 
 @cache
 def _has_triton() -> bool:
-    """Whether Triton is installed and knows ``gather`` and tuples as arguments."""
+    """Whether Triton is installed, and compiles tuples of arguments of which some are None."""
     try:
         found = version("triton")
     except PackageNotFoundError:
         found = "none"
-    numbers = found.split(".")
-    if numbers[0].isdigit() and (int(numbers[0]), int(numbers[1])) >= (3, 3):
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) >= OLDEST_TRITON:
         return True
+    oldest = ".".join(map(str, OLDEST_TRITON))
     warnings.warn(
         "softmax2d.torch: CUDA tensors take a slow path, with memory for all probabilities; the "
-        f"fast one needs triton 3.3 or newer, which comes with PyTorch 2.7; found {found}.",
+        f"fast one needs triton {oldest} or newer, which comes with PyTorch 2.10; found {found}.",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -48,15 +53,27 @@ def fast(logits: Tensor, source: Source) -> bool:
     """Whether Triton's kernels take this source."""
     resampled = source.size is not None or source.window is not None
     count = source.spatial_count(logits.ndim)
-    return logits.dtype != torch.float64 and (not resampled or count <= 2) and _has_triton()
+    if logits.dtype == torch.float64 or (resampled and count > 2):
+        return False
+    pixels = source.pixel_shape(logits.shape)
+    return prod(pixels[len(pixels) - count :]) <= MOST_PIXELS and _has_triton()
 
 
-def four(tensor: Tensor, dim: int) -> Tensor:
-    """View a tensor as (N, C, H, W): N counts all but the last two dimensions of the pixels."""
+def four(tensor: Tensor, dim: int, count: int) -> Tensor:
+    """View a tensor as (N, C, H, W), whose last ``count`` dimensions of pixels are an image's.
+
+    W is the last of them and H all others, so that volumes in a batch are no copies.
+    """
     z = tensor.movedim(dim, 0)
-    rest = (1, 1, *z.shape[1:])
-    batch = prod(rest[:-2])
-    return z.reshape(z.shape[0], batch, *rest[-2:]).movedim(0, 1)
+    classes, *pixels = z.shape
+    first = len(pixels) - count
+    rows, columns = prod(pixels[first:-1]), pixels[-1] if count else 1
+    return z.reshape(classes, prod(pixels[:first]), rows, columns).movedim(0, 1)
+
+
+def four_pixels(tensor: Tensor, count: int) -> Tensor:
+    """View a tensor with one entry a pixel as (N, H, W)."""
+    return four(tensor[None], 0, count)[:, 0]
 
 
 def map_of(source: Source, classes: int) -> dict[str, Tensor | None]:
@@ -75,25 +92,16 @@ def tables(logits: Tensor, source: Source) -> dict[str, Any]:
     """Rows and columns of the result between those of the logits."""
     if source.size is None and source.window is None:
         return {"rows": None, "columns": None}
-    layout = source.layout("softmax2d", logits.shape)
-    own, size, names = layout.own, layout.size, layout.interpolation
-    whole = grids.tables(own, size, names, layout.align_corners)
-    found = [(np.zeros(1), np.zeros(1))] * (2 - len(own))  # a line is an image of one row
-    found += [(n[cut], w[cut]) for (n, w), cut in zip(whole, layout.window, strict=True)]
-    kinds = torch.int32, torch.float64
-    rows, columns = (tuple(map(partial(_copy_to, logits), pair, kinds)) for pair in found)
-    return {"rows": rows, "columns": columns}
+    *rows, columns = axis_tables(logits.shape, source, logits.device)
+    if rows:
+        return {"rows": rows[0], "columns": columns}
+    line = tuple(t.new_zeros(1) for t in columns)  # a line is an image of one row
+    return {"rows": line, "columns": columns}
 
 
-def _copy_to(logits: Tensor, values: Any, dtype: torch.dtype) -> Tensor:
-    return torch.as_tensor(np.ascontiguousarray(values), dtype=dtype).to(
-        logits.device, non_blocking=True
-    )
-
-
-def write_through(out: Tensor, dim: int, write: Callable[[Tensor], None]) -> Tensor:
+def write_through(out: Tensor, dim: int, count: int, write: Callable[[Tensor], None]) -> Tensor:
     """Let a launcher write a result, through a copy where its dimensions do not merge."""
-    view = four(out, dim)
+    view = four(out, dim, count)
     write(view)
     if out.numel() and view.data_ptr() != out.data_ptr():
         z = out.movedim(dim, 0)
@@ -110,9 +118,10 @@ def probs(logits: Tensor, logs: bool, source: Source, out: Tensor | None = None)
     if not fast(logits, source):
         return out.copy_(composite.probs(logits, logs, source))
     options = {**map_of(source, logits.shape[source.dim]), **tables(logits, source)}
-    z = four(logits, source.dim)
+    count = source.spatial_count(logits.ndim)
+    z = four(logits, source.dim, count)
     return write_through(
-        out, source.dim, lambda to: launchers("probs").probs(z, to, logs=logs, **options)
+        out, source.dim, count, lambda to: launchers("probs").probs(z, to, logs=logs, **options)
     )
 
 
@@ -120,13 +129,14 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
     """The gradient at the logits from softmax or log-softmax."""
     out = torch.empty_like(result) if out is None else out
     problems.check_vjp(result, grad, logs)
-    if result.dtype == torch.float64 or not _has_triton():
+    if not fast(result, Source(dim)):
         p, g = result.to(wide(result)), grad.to(wide(result))
         if logs:
             return out.copy_(g - p.exp() * g.sum(dim, keepdim=True))
         return out.copy_(p * (g - (p * g).sum(dim, keepdim=True)))
-    pair = four(result, dim), four(grad.to(result.dtype), dim)
-    return write_through(out, dim, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))
+    count = Source(dim).spatial_count(result.ndim)
+    pair = four(result, dim, count), four(grad.to(result.dtype), dim, count)
+    return write_through(out, dim, count, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))
 
 
 def segment(
@@ -147,8 +157,9 @@ def segment(
         name: logits.new_empty(shape, dtype=dtype) if name in outputs else None
         for name, dtype in dtypes.items()
     }
-    z = four(logits, source.dim)
-    views = {k: None if v is None else four(v[None], 0)[:, 0] for k, v in results.items()}
+    count = source.spatial_count(logits.ndim)
+    z = four(logits, source.dim, count)
+    views = {k: None if v is None else four_pixels(v, count) for k, v in results.items()}
     options = {**map_of(source, classes), **tables(logits, source)}
     launchers("segment").segment(z, **views, **options)
     return [result for result in results.values() if result is not None]

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from softmax2d._gate import grids
-from softmax2d._gate.arrays import Array
 from softmax2d.torch.gate.options import pad
 from softmax2d.torch.gate.source import SCHEMA, Source, empty_result
 from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels.tables import axis_tables
 from softmax2d.torch.operators.operation import Operation
 
 
-def _matrix(extent: int, lower: Array, weight: Array) -> Array:
+def _matrix(extent: int, lower: Tensor, weight: Tensor) -> Tensor:
     """Row i holds the weights of the source's entries in output i."""
-    matrix = np.zeros((len(lower), extent))
-    rows = np.arange(len(lower))
-    matrix[rows, lower] = 1 - weight
-    inside = weight > 0
-    matrix[rows[inside], lower[inside] + 1] += weight[inside]
-    return matrix
+    matrix, first = weight.new_zeros(len(lower), extent), lower.long()[:, None]
+    matrix.scatter_(1, first, 1 - weight[:, None])
+    return matrix.scatter_add_(1, (first + 1).clamp(max=extent - 1), weight[:, None])
 
 
 def _spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
@@ -31,11 +26,12 @@ def _spread(grad: Tensor, shape: Any, *flat: Any) -> Tensor:
 
     One product with a matrix of float64 for each spatial dimension.
     """
-    layout, z = Source(*flat).layout("softmax2d", shape), grad.double()
-    whole = grids.tables(layout.own, layout.size, layout.interpolation, layout.align_corners)
-    for axis, extent, table, cut in zip(layout.axes, layout.own, whole, layout.window, strict=True):
-        matrix = torch.from_numpy(_matrix(extent, *table)[cut])
-        z = torch.tensordot(z, matrix.to(z.device), dims=([axis], [0])).movedim(-1, axis)
+    source, z = Source(*flat), grad.double()
+    layout = source.layout("softmax2d", shape)
+    tables = axis_tables(shape, source, grad.device)
+    for axis, extent, table in zip(layout.axes, layout.own, tables, strict=True):
+        matrix = _matrix(extent, *table)
+        z = torch.tensordot(z, matrix, dims=([axis], [0])).movedim(-1, axis)
     result = empty_result(grad, tuple(shape))
     return result.copy_(z)
 
