@@ -248,5 +248,17 @@ def test_refusals_of_losses(models: Any) -> None:
         adapter.loss_by_feat(head, logits_of(1, 5, 6, 8), batch)
     with pytest.raises(ValueError, match="use_sigmoid and use_mask must be False"):
         adapter.CrossEntropyLoss(use_sigmoid=True)
+    with pytest.raises(TypeError, match="got an unexpected keyword argument 'temprature'"):
+        adapter.CrossEntropyLoss(temprature=2.0)
+    with pytest.raises(ValueError, match="CrossEntropyLoss: focal_gamma must be finite"):
+        adapter.CrossEntropyLoss(focal_gamma=-1.0)
     with pytest.raises(ValueError, match="CrossEntropyLoss: class_weight has no gradient"):
         adapter.CrossEntropyLoss(class_weight=torch.ones(3, requires_grad=True))
+
+
+def test_a_temperature_is_learned_with_the_head() -> None:
+    temperature = torch.nn.Parameter(torch.tensor(1.5))
+    criterion = adapter.CrossEntropyLoss(temperature=temperature, class_weight=[1.0] * 5)
+    assert [*criterion.parameters()] == [temperature]
+    criterion(logits_of(1, 5, 6, 8), labels_of(1, 24, 32), ignore_index=255).backward()
+    assert temperature.grad.item() != 0

@@ -105,7 +105,8 @@ def test_derivatives_are_those_of_the_map_in_pytorch(name: str) -> None:
     for kind in TEMPERATURES:
         values = [v.detach() for v in variables(kind)]
         assert torch.equal(of(name)(*variables(kind)), of(name)(*values))
-        for constant in ((), (0,), (1,), (2,), (0, 1), (0, 2)):
+        some = ((0,), (1,), (2,), (0, 1), (0, 2)) if kind == "each" else ()
+        for constant in ((), *some):
             ours, theirs = (derivatives(f(name), kind, *constant) for f in (of, mapped))
             for a, b in zip(ours, theirs, strict=True):
                 torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from softmax2d.torch import cross_entropy2d, segment
+from softmax2d.torch._options import WithOptions
 from softmax2d.torch.gate.arguments import target_size
 from softmax2d.torch.gate.tensors import refuse_variable
 
 _EPSILON = torch.finfo(torch.float32).eps  # MMSegmentation's: a mean over no pixel is 0
+# Options of the loss that configurations may name; the others are the decode head's to say.
+_OPTIONS = inspect.signature(cross_entropy2d).parameters.keys() - {
+    "logits", "target", "dim", "size", "align_corners", "weight", "ignore_index", "reduction",
+}  # fmt: skip
 
 
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(WithOptions):
     """``CrossEntropyLoss`` of MMSegmentation, on logits of the labels' size or coarser ones.
 
     :func:`register` gives it the name ``Softmax2dCrossEntropyLoss`` for configuration files.
@@ -32,9 +38,9 @@ class CrossEntropyLoss(nn.Module):
     avg_non_ignore : bool
         As there, without it a mean is over all pixels, ignored ones too; with class weights these
         count with the weight that their label indexes, if it indexes one.
-    top_k, threshold, focal_gamma, label_smoothing
-        As in :func:`softmax2d.cross_entropy2d`; with ``top_k`` or ``threshold`` a mean is over
-        the hardest pixels.
+    top_k, threshold, focal_gamma, label_smoothing, temperature, bias, interpolation
+        As in :func:`softmax2d.torch.cross_entropy2d`; with ``top_k`` or ``threshold`` a mean is
+        over the hardest pixels.
     """
 
     def __init__(
@@ -48,14 +54,17 @@ class CrossEntropyLoss(nn.Module):
         avg_non_ignore: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__()
+        if unknown := options.keys() - _OPTIONS:
+            name = min(unknown)
+            raise TypeError(f"CrossEntropyLoss() got an unexpected keyword argument {name!r}")
+        super().__init__(**options)
         if use_sigmoid or use_mask:
             raise ValueError(
                 "CrossEntropyLoss: use_sigmoid and use_mask must be False: the loss is of a "
                 "softmax over classes."
             )
         self.reduction, self.loss_weight, self._loss_name = reduction, loss_weight, loss_name
-        self.avg_non_ignore, self.options = avg_non_ignore, options
+        self.avg_non_ignore = avg_non_ignore
         self.class_weight: Tensor | None
         weight = None if class_weight is None else torch.as_tensor(class_weight)
         if weight is not None and weight.requires_grad:
@@ -88,9 +97,9 @@ class CrossEntropyLoss(nn.Module):
         size = target_size("CrossEntropyLoss", cls_score, label, -3)
         loss = partial(
             cross_entropy2d, cls_score, label, size=size, align_corners=align_corners,
-            weight=self.class_weight, ignore_index=ignore_index, **self.options,
+            weight=self.class_weight, ignore_index=ignore_index, **self._options(),
         )  # fmt: skip
-        if {"top_k", "threshold"} & self.options.keys():
+        if {"top_k", "threshold"} & self._options().keys():
             return self.loss_weight * loss(reduction=reduction)
         found = loss(reduction="sum" if weight is None and reduction != "none" else "none")
         if weight is not None:

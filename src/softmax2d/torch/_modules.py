@@ -78,7 +78,8 @@ class Softmax2d(WithOptions):
     dim : int
         The class dimension: -3, as there.
     temperature, bias
-        As in :func:`softmax2d.torch.softmax2d`.
+        As in :func:`softmax2d.torch.softmax2d`. A parameter is registered and learned, another
+        tensor is a buffer, the very one that was given.
 
     Examples
     --------
@@ -152,11 +153,18 @@ class CrossEntropy2d(WithOptions):
     Parameters
     ----------
     weight, size_average, ignore_index, reduce, reduction, label_smoothing
-        As there; weights are at least 0.
+        As there; weights are at least 0, and a buffer, in the place of None as well.
     dim : int
         The class dimension; -4 for volumes.
     interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold
-        As in :func:`softmax2d.torch.cross_entropy2d`.
+        As in :func:`softmax2d.torch.cross_entropy2d`. A parameter given as temperature or bias is
+        registered and learned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Options out of range, or a weight that requires a gradient: in the constructor and wherever
+        an option is set again.
 
     Notes
     -----
