@@ -98,6 +98,87 @@ def test_separable_data_end_at_the_bound(sign: int, end: float) -> None:
     assert found.temperature == pytest.approx(end) and found.at_bound and found.converged
 
 
+def separable(seed: int = 0, classes: int = 4) -> tuple[Any, Any]:
+    """Logits whose largest is the truth's, by 0.1 at least, and the truth."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, (2, 30, 30))
+    hot = truth[:, None] == np.arange(classes)[:, None, None]
+    return rng.uniform(-0.45, 0.45, hot.shape) + hot, truth
+
+
+@pytest.mark.parametrize("method", ["temperature", "vector"])
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 40.0, 1e4])
+@pytest.mark.parametrize("bounds", [(0.01, 100.0), (1e-6, 1e6)])
+def test_separable_data_have_no_finite_optimum(method: Any, scale: float, bounds: Any) -> None:
+    logits, truth = separable()
+    if method == "vector" and scale == 1e4:
+        bounds = 0.1, 100.0  # logits below 131072
+    found = calibrate.fit(scale * logits, truth, method=method, temperature_range=bounds)
+    assert "no finite optimum" in found.note and found.converged
+    assert found.iterations <= 14
+    assert np.isfinite(found.temperature).all() and found.nll_after <= found.nll_before
+    ones = np.where(truth[:, None] == np.arange(4)[:, None, None], 0.0, -np.finfo("f4").max)
+    masked = calibrate.fit(ones.astype(np.float32), truth)
+    assert "no finite optimum" in masked.note and masked.iterations <= 8
+
+
+def test_one_wrong_pixel_is_an_optimum() -> None:
+    """Far away, but there: nothing is said, and it is found as without."""
+    for seed, off in ((0, 1.0), (1, 0.2), (2, 0.01)):
+        logits, truth = separable(seed)
+        first = truth[0, 0, 0]
+        logits[0, (first + 1) % 4, 0, 0] = logits[0, first, 0, 0] + off
+        found = calibrate.fit(logits, truth, temperature_range=(1e-4, 100))
+        assert found.note == "" and not found.at_bound and found.converged
+        assert found.iterations <= 16
+        sums = [calibrate.fit(logits / t, truth, iterations=1).nll_before
+                for t in found.temperature * np.array([0.99, 1, 1.01])]  # fmt: skip
+        assert sums[1] < min(sums[0], sums[2])
+        near = calibrate.fit(logits, truth, temperature_range=(0.9, 100))
+        assert near.at_bound and near.note == ""  # it lies beyond
+
+
+def test_a_loss_that_falls_towards_an_infinite_temperature() -> None:
+    logits, truth = separable()
+    found = calibrate.fit(-logits, truth)
+    assert found.temperature == 100 and found.at_bound
+    assert found.note == "no finite optimum: the loss falls towards an infinite temperature"
+
+
+def test_a_map_of_each_class_separates_what_a_temperature_does_not() -> None:
+    logits, truth = separable()
+    logits[:, 1] += 3
+    one = calibrate.fit(logits, truth)
+    assert one.note == "" and not one.at_bound
+    found = calibrate.fit(logits, truth, method="vector")
+    assert "no finite optimum: a map of each class separates them" in found.note
+    assert found.iterations <= 40 and found.nll_after < np.log(2) / truth.size
+    assert found.converged and not found.at_bound
+    labels = s2d.segment(logits, temperature=found).labels
+    assert np.array_equal(labels, truth)
+    bias = calibrate.fit(logits, truth, method="bias")  # biases alone have an optimum
+    assert bias.note == "" and abs(bias.bias[1] + 3 * 3 / 4) < 0.2
+
+
+def test_one_class_that_nothing_holds_back() -> None:
+    logits, truth = drawn((2, 3, 30, 40), 11)
+    logits[:, 0] = np.where(truth == 0, logits[:, 0], -np.inf)
+    for method in ("vector", "bias"):
+        found = calibrate.fit(logits, truth, method=method)
+        assert found.note == "no finite optimum for classes 0: certain at every pixel"
+        assert np.abs(found.bias).max() <= 30
+    wide = np.insert(logits, 1, -40.0, axis=1)  # and one that does not occur
+    found = calibrate.fit(wide, np.array([0, 2, 3])[truth], method="vector")
+    first, second = found.note.split("; ")
+    assert first.startswith("classes 1 do not occur") and "optimum for classes 0:" in second
+    logits[:, 0] = np.where(truth == 0, 9, -9)  # certain, and never wrong
+    found = calibrate.fit(logits, truth, method="vector")
+    assert "no finite optimum" in found.note
+    logits[0, 0, 0, 0] *= -1  # once wrong
+    for method in ("temperature", "vector", "bias"):
+        assert calibrate.fit(logits, truth, method=method).note == ""
+
+
 def test_labels_at_random_end_at_the_other_bound() -> None:
     logits = np.random.default_rng(0).normal(size=(2, 30, 40)) * 1e4
     found = calibrate.fit(logits, (logits[0] > 0).astype(int))

@@ -69,7 +69,7 @@ class Calibration(Saved):
     at_bound : bool
         Whether a temperature or a bias ended at its bound, as for separable data.
     note : str
-        What else should be known of the fit.
+        What else should be known of the fit, as "no finite optimum" and why.
 
     Raises
     ------

@@ -59,7 +59,8 @@ def fit(
     temperature_range : tuple of two floats
         Temperatures beyond these are not looked at; 1 lies between them.
     iterations : int
-        Passes over the data, at most (of "vector": after those for its start).
+        Passes over the data, at most (of "vector": after those for its start). To be sure of a
+        note takes one or two more.
     class_names : sequence of str, path or str, optional
         One for each class, kept in the result: listed, ``"a,b,c"``, or a text file with one a line;
         the file's own if None.
@@ -95,9 +96,12 @@ def fit(
     than that. A pass keeps O(C) numbers, and sums of integers: neither tiles nor threads change a
     bit.
 
-    What has no answer has a defined one. Data that the labels separate have no best temperature: it
-    ends at the end of ``temperature_range``, and ``at_bound`` says so. Constant logits say
-    nothing of a temperature: it stays 1, with a note. Biases are the same up to a
+    What has no answer has a defined one, and ``note`` says "no finite optimum". Where the true
+    class has the largest logit at every pixel there is no best temperature: it ends at the end of
+    ``temperature_range``, and ``at_bound`` says so. Where a map of each class does as much, the
+    search ends at the first such map that leaves no pixel half of its probability to other
+    classes; where it can for some classes, at the bounds. Constant logits say nothing of a
+    temperature: it stays 1, with a note. Biases are the same up to a
     constant: their mean is 0. The bias of a class that never occurs in the truth would go to -inf:
     such classes keep bias 0, the mean of the others, and the common temperature, with a note.
     Biases stay within ±30. Pixels without probabilities (NaN) and those whose true class is at -inf
@@ -164,12 +168,12 @@ def _best(
     minimize: Any,
 ) -> _search.Best:
     """The best map of a method; a search by class starts from one temperature."""
-    before, spans, note = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0]), ""
+    before, spans = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0])
     found = _search.Found(1.0, before[0], True, False)
     if method != "bias":
         found = _search.smallest(pixels.terms, before, spans, most)
-        note = "" if any(before[1:]) else "the logits say nothing of a temperature: it stays 1"
     if method == "temperature":
+        note = _search.note_of(pixels.terms, before, found)
         factor, loss, converged, at_bound = found
         return _search.Best(1 / factor, None, loss, converged, at_bound, note)
     vector = method == "vector"

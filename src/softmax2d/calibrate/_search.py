@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from softmax2d.calibrate._sums import FitSums, Pixels, Terms
 
 _STRIDE = 8.0  # the largest factor of one step
 _NEAR = 1e-6  # a relative step that ends the search
+_RISES = 3  # strides up without an end, after which the bound itself is looked at
+_SHORT = 1.02  # a stride that is none of them
+_FAR = 1e6  # a factor, or one over a factor, that stands for infinity
 
 
 class Found(NamedTuple):
@@ -50,25 +54,55 @@ def smallest(
     ``first`` are the terms at the factor 1, which lies within the bounds. A zero of the slope stays
     between the last factor where it was negative and the last where it was positive. A step that
     would leave these, or for which there is no curvature, becomes the middle of them (of their
-    logarithms). It ends where Newton's step would change the factor by less than a millionth.
+    logarithms). It ends where Newton's step would change the factor by less than a millionth, or at
+    the upper bound where the loss still falls there, which is looked at after some strides up.
     """
     low, high = bounds
     at = best = _Point(1.0, *first)
     before: _Point | None = None
+    rises: float = 0
     for _ in range(most):
         outside = (low == at.factor and at.slope > 0) or (high == at.factor and at.slope < 0)
         if at.slope == 0 or outside or abs(at.step) <= _NEAR * at.factor:
             return Found(at.factor, at.loss, True, outside)
         low, high = (at.factor, high) if at.slope < 0 else (low, at.factor)
+        if rises == _RISES:
+            rises, end = math.inf, _Point(high, *terms(high))
+            if end.slope <= 0:
+                return Found(end.factor, end.loss, True, True)
+            continue
         reach = max(low, at.factor / _STRIDE), min(high, at.factor * _STRIDE)
         after = _zero(before, at)
         if not reach[0] < after < reach[1]:
             after = _fallback(at, (low, high), bounds, reach)
         if not low <= after <= high or after == at.factor:
             break  # the bounds have met
+        rises += 1 if high == bounds[1] and after > _SHORT * at.factor else 0
         before, at = at, _Point(after, *terms(after))
         best = at if at.loss <= best.loss else best
     return Found(best.factor, best.loss, False, best.factor in bounds)
+
+
+def note_of(terms: Callable[[float], Terms], first: Terms, found: Found) -> str:
+    """What should be known of a search's end: that no factor but 0 or infinity is the best one.
+
+    Where the true class has the largest logit at every pixel, or one of several, the slope is never
+    above 0; so at a factor that stands for infinity. At the other end it is never below.
+    """
+    if not any(first[1:]):
+        if first[0] == 0 or terms(1 / _FAR)[1] < 0:
+            return f"no finite optimum: {_RIGHT}, and certain already; the temperature stays 1"
+        return "the logits say nothing of a temperature: it stays 1"
+    if not found.at_bound:
+        return ""
+    if found.factor > 1 and terms(_FAR)[1] <= 0:
+        return f"no finite optimum: {_RIGHT}, the loss falls towards temperature 0"
+    if found.factor < 1 and terms(1 / _FAR)[1] >= 0:
+        return "no finite optimum: the loss falls towards an infinite temperature"
+    return ""
+
+
+_RIGHT = "the true class has the largest logit at every pixel"
 
 
 def _zero(before: _Point | None, at: _Point) -> float:
@@ -106,6 +140,8 @@ def _fallback(
 
 
 _MOST_BIAS = 30.0
+_FAR_BIAS = 1e4  # that stands for infinity
+_CERTAIN = 1e-5  # of a class's share: a curvature below which its probability is all but 0 or 1
 _GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature
 
 
@@ -126,6 +162,10 @@ def optimiser() -> Any:
     from scipy.optimize import minimize
 
     return minimize
+
+
+class _Separated(Exception):  # noqa: N818 - no error
+    """Every pixel is right, so that the loss falls for ever as the map grows."""
 
 
 class _Problem:
@@ -149,7 +189,11 @@ class _Problem:
         self.start = np.concatenate([factors, np.zeros(count)])
         self.best: tuple[float, Array] = start.means(weights)[0], self.start
         self.gradient = self._gradient(start)
-        self.known: tuple[bytes, tuple[float, Array]] | None = None
+        self.curvature = start.class_means(weights)[:, 2]  # by the bias of each class
+        self.shares = first.pixels[self.fitted] / max(1, first.pixels.sum())
+        # A mean loss below this leaves no pixel a loss of log 2: its class has more than half.
+        counted = 1.0 if weights is None else float(weights[self.fitted].min(initial=1.0))
+        self.separated = math.log(2) * counted / float(start.divisor(weights))
 
     def map_of(self, values: Array) -> tuple[Array, Array]:
         """Factors and biases of all classes."""
@@ -160,6 +204,27 @@ class _Problem:
         if self.vector:
             factors[self.fitted] = values[: len(self.fitted)]
         return factors, biases
+
+    def free(self) -> Array:
+        """Which classes nothing holds back at the best map, a mask of the fitted ones.
+
+        Looked at where a class is all but certain everywhere, all such classes at a time.
+        """
+        sure: Array = self.curvature[self.fitted] < _CERTAIN * self.shares
+        if sure.all() or not sure.any():
+            return np.zeros_like(sure)
+        factors, biases = self.map_of(self.best[1])
+        own, wide = self.fitted[sure], factors.copy()
+        for bias, factor in ((_FAR_BIAS, 1.0), (0.0, _FAR)):
+            biases[own] += bias
+            wide[own] *= factor
+            if (self.vector or bias) and self._loss(wide, biases) <= self.best[0]:
+                return sure
+            biases[own] -= bias
+        return np.zeros_like(sure)
+
+    def _loss(self, factors: Array, biases: Array) -> float:
+        return self.pixels.sums(1 / factors, biases).means(self.pixels.weights)[0]
 
     def _gradient(self, sums: FitSums) -> Array:
         """The gradient by the values, the biases' part less its mean as the biases are."""
@@ -174,7 +239,9 @@ class _Problem:
         loss, gradient = sums.means(self.pixels.weights)[0], self._gradient(sums)
         if loss < self.best[0]:
             self.best = loss, values
-            self.gradient = gradient
+            self.gradient, self.curvature = gradient, sums.class_means(self.pixels.weights)[:, 2]
+            if self.vector and loss < self.separated:
+                raise _Separated
         return loss, gradient / self.scale
 
 
@@ -193,20 +260,47 @@ def best(
     numbers = [count if vector else 0, count]
     low, high = np.repeat([bounds, (-_MOST_BIAS, _MOST_BIAS)], numbers, axis=0).T
     converged, limits = True, {"maxiter": most, "maxfun": most}
-    if count > 1:
-        minimize(
-            problem,
-            problem.start * problem.scale,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=np.stack([low, high], 1) * problem.scale[:, None],
-            options=limits | {"ftol": 1e-12, "gtol": _GRADIENT, "maxls": 20},
-        )
+    if count > 1 and not (vector and problem.best[0] < problem.separated):
+        with suppress(_Separated):
+            minimize(
+                problem,
+                problem.start * problem.scale,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=np.stack([low, high], 1) * problem.scale[:, None],
+                options=limits | {"ftol": 1e-12, "gtol": _GRADIENT, "maxls": 20},
+            )
         converged = _flat(problem, low, high)
     loss, values = problem.best
     factors, biases = problem.map_of(values)
-    at_bound = bool(((values <= low) | (values >= high)).any())
-    return Best(1 / factors, biases, loss, converged, at_bound, _note(problem, count))
+    ends = (values <= low) | (values >= high)
+    separated = vector and loss < problem.separated
+    notes = _note(problem, count), _unbounded(problem, ends, separated)
+    note = "; ".join(filter(None, notes))
+    return Best(1 / factors, biases, loss, converged or separated, bool(ends.any()), note)
+
+
+def _unbounded(problem: _Problem, ends: Array, separated: bool) -> str:
+    """A note that the loss has no least value: it falls as the numbers of some classes grow.
+
+    Those are classes whose numbers ended at their bounds, and classes of which every pixel is
+    certain, so that nothing holds them back: a far larger bias or factor makes no larger loss.
+    """
+    if separated:
+        return "no finite optimum: a map of each class separates them, the loss falls as it grows"
+    count = len(problem.fitted)
+    if ends.any():
+        at_end = np.flatnonzero(ends.reshape(-1, count).any(0))
+        return f"no finite optimum within the bounds for {_listed(problem.fitted[at_end])}"
+    free = problem.free()
+    if count < 2 or not free.any():
+        return ""
+    return f"no finite optimum for {_listed(problem.fitted[free])}: certain at every pixel"
+
+
+def _listed(classes: Array) -> str:
+    listed = ", ".join(map(str, classes[:10].tolist()))
+    return f"classes {listed}{', …' if len(classes) > 10 else ''}"
 
 
 def _flat(problem: _Problem, low: Array, high: Array) -> bool:
@@ -221,6 +315,4 @@ def _note(problem: _Problem, count: int) -> str:
         return "one class alone says nothing of a bias: it stays 0"
     if not len(problem.absent):
         return ""
-    listed = ", ".join(map(str, problem.absent[:10].tolist()))
-    more = ", …" if len(problem.absent) > 10 else ""
-    return f"classes {listed}{more} do not occur in the truth: bias 0 and the common temperature"
+    return f"{_listed(problem.absent)} do not occur in the truth: bias 0 and the common temperature"
