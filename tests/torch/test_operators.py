@@ -125,7 +125,7 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
     z, target = problem(dtype)
     last = z.contiguous(memory_format=torch.channels_last)
     own = source_of("test", z, Source(temperature=1.5))
-    fine = source_of("test", z, Source(bias=WEIGHT, size=(7, 6)))
+    fine = source_of("test", z, Source(temperature=1.0, bias=WEIGHT, size=(7, 6)))
     terms = (WEIGHT.double(), -100, 0.1, 0.0, "mean", 0.5, None)
     hard = (None, -100, 0.0, 0.0, "none", None, None)
     slopes, none, one = torch.randn(2, 2, 4, dtype=torch.float64), torch.empty(0), torch.ones(())

@@ -17,7 +17,9 @@ from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite, cpu, cuda, cuda_pixels
 
 INF, NAN = math.inf, math.nan
-DICE = RegionOptions(None, None, 1.0, "test", [2.0, 0.0, 1.0, 1.0])
+DICE = RegionOptions(
+    None, None, (1.0, 1.0), False, "macro", True, True, "count", "test", [2.0, 0.0, 1.0, 1.0]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,7 @@ def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def source(logits: torch.Tensor, dim: int = -3, **options: Any) -> Any:
-    return source_of("test", logits, Source(dim, **options))
+    return source_of("test", logits, Source(dim, **{"temperature": 1.0, **options}))
 
 
 def problem(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +67,7 @@ LOSSES: dict[str, Any] = {
     "share": LossOptions(ignore_index=0, top_k=0.3, threshold=0.9),
     "threshold": LossOptions(WEIGHT, reduction="sum", threshold=0.4),
     "dice": DICE._replace(weight=WEIGHT, ignore_index=3),
-    "tversky": DICE._replace(smooth=0.0, factors=[1.0, 0.0, 0.3, 0.7]),
+    "tversky": DICE._replace(smooth=(0.0, 0.0), factors=[1.0, 0.0, 0.3, 0.7]),
     "lovasz": LovaszOptions("present", 3),
     "lovasz, all": LovaszOptions("all", None),
 }

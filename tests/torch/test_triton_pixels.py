@@ -49,7 +49,7 @@ def laid_out(image: torch.Tensor, form: str) -> torch.Tensor:
 
 
 def source(logits: torch.Tensor, dim: int = -3, **options: Any) -> Any:
-    return source_of("test", logits, Source(dim, **options))
+    return source_of("test", logits, Source(dim, **{"temperature": 1.0, **options}))
 
 
 def columns_of(result: torch.Tensor) -> Any:
@@ -249,7 +249,9 @@ def test_losses_of_regions(size: Any) -> None:
     given, up = source(z, size=size), torch.tensor(1.5)
     results: list[list[Any]] = [[], []]
     for found, module in zip(results, (cuda, cpu), strict=True):
-        options = RegionOptions(None, 1, 1.0, "test", [2.0, 0.0, 1.0, 1.0])
+        options = RegionOptions(
+            None, 1, (1.0, 1.0), False, "macro", True, True, "count", "test", [2.0, 0.0, 1.0, 1.0]
+        )
         loss, slopes = module.region(z, target, given, options)
         found += [loss, module.region_backward(up, z, target, slopes, given, options)]
         options = LovaszOptions("present", 1)

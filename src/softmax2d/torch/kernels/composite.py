@@ -263,7 +263,8 @@ def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossO
 
 def class_sums(values: Tensor) -> Tensor:
     """Sums over all dimensions but the first: rows in the values' type, then in float64."""
-    rows = values.sum(-1) if values.ndim > 1 else values
+    kind = values.dtype if values.is_floating_point() else torch.float32
+    rows = values.sum(-1, dtype=kind) if values.ndim > 1 else values
     return rows.reshape(len(values), -1).sum(1, dtype=torch.float64)
 
 
