@@ -59,6 +59,13 @@ def _as_array(where: str, name: str, value: Any, filler: str) -> Array:
     return unmasked(where, name, value, filler)
 
 
+def _holds_masked(value: Any) -> bool:
+    """Whether there are masked arrays in a list, or in lists in it."""
+    if isinstance(value, list | tuple):
+        return any(map(_holds_masked, value))
+    return isinstance(value, np.ma.MaskedArray)
+
+
 def refuse_mask(where: str, name: str, value: Any, filler: str) -> None:
     """Refuse a masked array or tensor, or a list of them: what the mask hides would be read."""
     if type(value).__name__ == "MaskedTensor":  # PyTorch's
@@ -76,10 +83,10 @@ def refuse_mask(where: str, name: str, value: Any, filler: str) -> None:
             f"{where}: {name} must not be a masked array, whose mask would be ignored. "
             f"Fill it first, for example with {name}.filled({filler})."
         )
-    if isinstance(value, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in value):
+    if isinstance(value, list | tuple) and _holds_masked(value):
         raise TypeError(
             f"{where}: {name} must not be a list of masked arrays, whose masks would be ignored. "
-            f"Fill it first, for example with numpy.ma.stack({name}).filled({filler})."
+            f"Fill each of them first, for example with .filled({filler})."
         )
 
 
@@ -88,7 +95,9 @@ def unmasked(where: str, name: str, value: Any, filler: str) -> Array:
     refuse_mask(where, name, value, filler)
     try:
         array = np.asanyarray(value)  # as masked as the value's __array__ makes it
-    except (RuntimeError, TypeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the value's own class raises
         kind = type(value).__name__
         raise TypeError(
             f"{where}: {name} of type {kind} cannot be read as an array: {_cause(value, error)}"
@@ -138,7 +147,9 @@ def _from_dlpack(where: str, name: str, value: Any, filler: str) -> Array:
         importer, view = np.from_dlpack, None
     try:
         array = importer(value)
-    except (BufferError, RuntimeError, TypeError, ValueError):
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # whatever the value's own class raises
         # __array__ hands over what DLPack cannot: read-only memory, in older NumPy.
         return _as_array(where, name, value, filler)
     return array if view is None else array.view(view)
@@ -201,7 +212,7 @@ def _as_numbers(where: str, name: str, value: Any) -> Array:
             f"{where}: {name} must be scores of classes; got a picture. Give it to your network "
             "first, for example with softmax2d.stream.predict."
         )
-    array = as_array(where, name, value)
+    array = as_array(where, name, value, "-np.inf" if name == "logits" else "0")
     dtype = array.dtype
     if dtype not in _CODES and not is_bfloat16(dtype):
         if dtype.kind not in "iu":
@@ -273,26 +284,27 @@ def result_array(
         return new_array_like(like, dtype) if shape == like.shape else new_array(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{where}: out must be a numpy.ndarray; got {type(out).__name__}.")
-    refuse_mask(where, "out", out, "0")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{where}: out must not be a masked array. Pass out.data.")
     if out.shape != shape or out.dtype != dtype:
         raise (TypeError if out.dtype != dtype else ValueError)(
             f"{where}: out must have shape {shape} and dtype {dtype}; got {describe(out)}."
         )
-    flags = out.flags
+    plain, flags = out.view(np.ndarray), out.flags  # not asked what its class makes of functions
     if not flags.writeable:
         raise ValueError(f"{where}: out must be writable; got a read-only array, {describe(out)}.")
     if not flags.aligned:
         raise ValueError(f"{where}: out must be aligned in memory; got an unaligned array.")
-    if not flags.c_contiguous and _may_overlap_itself(out):
+    if not flags.c_contiguous and _may_overlap_itself(plain):
         raise ValueError(
             f"{where}: out must not overlap itself; got {describe(out)} with strides {out.strides}."
         )
     for name, array in inputs:
-        if not np.may_share_memory(out, array):
+        if not np.may_share_memory(plain, array):
             continue
-        if shape == array.shape and (out is array or _same_memory(out, array)):
+        if shape == array.shape and (out is array or _same_memory(plain, array)):
             continue
-        if _overlap(out, array):
+        if _overlap(plain, array):
             raise ValueError(
                 f"{where}: out must be {name} itself or share no memory with it; "
                 f"it shares a part. Use a copy of {name}."

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d._errors import brief
-from softmax2d._gate import checks
+from softmax2d._gate import checks, numbers
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.options import Resampling
 
@@ -179,7 +179,7 @@ def output_size(where: str, own: tuple[int, ...], size: Any) -> tuple[int, ...]:
     if size is None:
         return own
     try:
-        alone = np.ndim(size) == 0
+        alone = numbers.ndim_of(size) == 0
         many = (checks.whole(where, "size", size),) * len(own) if alone else tuple(size)
         sizes = tuple(checks.whole(where, "size", n) for n in many)
     except (TypeError, ValueError):

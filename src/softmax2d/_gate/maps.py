@@ -125,4 +125,5 @@ def affine(where: str, temperature: Any, bias: Any, classes: int) -> Map | None:
     pairs = list(zip(factors.tolist(), temperatures.tolist(), strict=True))
     known = {pair: _remainder(*pair) for pair in set(pairs)}
     remainders = np.array([known[pair] for pair in pairs], np.float64)
-    return factors, remainders, shifts, np.size(temperature) == 1 and bias is None
+    plain = temperature.view(np.ndarray) if isinstance(temperature, np.ndarray) else temperature
+    return factors, remainders, shifts, np.size(plain) == 1 and bias is None

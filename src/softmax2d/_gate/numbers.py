@@ -36,6 +36,11 @@ def _is_none(value: Any) -> bool:
     return not str(dtype).removeprefix("torch.").startswith(("float", "bfloat", "int", "uint"))
 
 
+def ndim_of(value: Any) -> int:
+    """How many axes a value has; classes of arrays with functions of their own are not asked."""
+    return int(value.ndim) if isinstance(value, np.ndarray) else int(np.ndim(value))
+
+
 def _refuse_gradient(where: str, name: str, value: Any) -> None:
     """Refuse a tensor whose gradient would be lost."""
     if getattr(value, "requires_grad", False) is True:
@@ -62,7 +67,7 @@ def real(where: str, name: str, value: Any, expected: str = "a number") -> float
         return value
     _refuse_gradient(where, name, value)
     try:
-        if _is_none(value) or np.ndim(value):
+        if _is_none(value) or ndim_of(value):
             raise TypeError
         return float(value)
     except OverflowError:
