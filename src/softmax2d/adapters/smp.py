@@ -66,7 +66,8 @@ class TverskyLoss(nn.Module):
     Notes
     -----
     As there, a class without a true pixel in the batch adds 0 to the mean and counts in its
-    divisor. :class:`softmax2d.torch.TverskyLoss2d` judges it by what is predicted.
+    divisor: ``absent="full"`` of :class:`softmax2d.torch.TverskyLoss2d`, which by default judges it
+    by what is predicted.
 
     Raises
     ------
@@ -114,27 +115,13 @@ class TverskyLoss(nn.Module):
         chosen[self.classes] = weights[self.classes]
         return chosen
 
-    def _present(self, y_pred: Tensor, target: Tensor) -> Tensor:
-        """Which classes have a true pixel, shape (C,); targets out of range fall beside it."""
-        count = y_pred.shape[1]
-        places = target.to(torch.int64)
-        if self.ignore_index is not None:
-            places = places.where(places != self.ignore_index, -1)
-        places = places.clamp(-1, count).flatten() + 1
-        return torch.bincount(places, minlength=count + 2)[1 : count + 1] > 0
-
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """The loss of logits (N, C, h, w) for masks (N, H, W), of that size or larger."""
         where, target = type(self).__name__, _masks(y_pred, y_true)
         size = target_size(where, y_pred, target, -3)
-        weights = self._weights(y_pred)
-        counted = weights * self._present(y_pred, target)
-        share = counted.sum() / weights.sum()
-        if not share:
-            counted = weights  # the loss is any number then, times 0
         how: dict[str, Any] = {"smooth": self.smooth, "ignore_index": self.ignore_index}
-        how |= {"alpha": self.alpha, "beta": self.beta, "size": size, "weight": counted}
-        loss = tversky_loss2d(y_pred, target, **how) * share.to(torch.float32)
+        how |= {"alpha": self.alpha, "beta": self.beta, "size": size}
+        loss = tversky_loss2d(y_pred, target, weight=self._weights(y_pred), absent="full", **how)
         if self.gamma == 1:
             return loss
         nothing = loss == 0  # where a power below 1 has no finite derivative
