@@ -43,6 +43,9 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     s2d.cross_entropy2d_with_grad(z, t, spatial_dims=(1, 2))  # wrong
     s2d.dice_loss2d(z, t, label_smoothing=0.1)  # wrong
     s2d.dice_loss2d_with_grad(z, t, smooth="a")  # wrong
+    s2d.dice_loss2d(z, t, smooth=(1, 2, 3))  # wrong
+    s2d.jaccard_loss2d(z, t, average="mean")  # wrong
+    s2d.tversky_loss2d(z, t, absent=True)  # wrong
     s2d.jaccard_loss2d(z, t, alpha=0.5)  # wrong
     s2d.jaccard_loss2d_with_grad(z, t, alpha=0.5)  # wrong
     s2d.tversky_loss2d(z, t, alpha=None)  # wrong
@@ -67,6 +70,8 @@ def tensors(z: Tensor, t: Tensor) -> None:
     s2t.dice_loss2d(z, t, alpha=1.0)  # wrong
     s2t.dice_loss2d_with_grad(z, t, alpha=1.0)  # wrong
     s2t.jaccard_loss2d(z, t, smooth="a")  # wrong
+    s2t.jaccard_loss2d(z, t, absent="ignore")  # wrong
+    s2t.DiceLoss2d(average=None)  # wrong
     s2t.tversky_loss2d_with_grad(z)  # wrong
     s2t.tversky_loss2d(z, t, gamma=1.0)  # wrong
     s2t.lovasz_softmax_loss2d(z, t, weight=z)  # wrong

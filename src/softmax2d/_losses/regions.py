@@ -143,9 +143,9 @@ def dice_loss2d() -> None:
 
     ``average="micro"`` is 1 - (2 Σ_c w[c] I[c] + s) / (Σ_c w[c] (P[c] + T[c]) + s) with w the
     class weights, and "generalized" 1 - Σ_c w[c] (2 I[c] + s) / Σ_c w[c] (P[c] + T[c] + s) with
-    w[c] = weight[c] / T[c]². There s belongs to each class: added once, as MONAI does, it would
-    outweigh all classes of more than a few hundred pixels. A class that does not occur has the
-    largest weight of those that do, as in MONAI; where none does, all weights are equal.
+    w[c] = weight[c] / T[c]². There s belongs to each class: added once, as in MONAI, 1 would
+    outweigh all classes of more than two pixels. A class that does not occur has the largest weight
+    of those that do, as in MONAI; where none does, all weights are equal.
 
     Over no valid pixel the loss is 0. A pixel with NaN or +inf that is not ignored makes the loss
     NaN. Sums are kept as whole numbers of 2^-44 (of squares 2^-88), so they are the same for every
