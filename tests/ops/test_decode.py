@@ -417,6 +417,27 @@ def test_files_are_decided_image_by_image(
     assert np.array_equal(np.load(tmp_path / "out.entropy.npy"), expected.entropy, equal_nan=True)
 
 
+@pytest.mark.parametrize("band", [1 << 26, 3000])
+def test_images_of_a_file_are_tried_as_often_as_each_needs(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, band: int
+) -> None:
+    cut(monkeypatch, band)
+    random = np.random.default_rng(5)
+    logits = np.stack([
+        smooth(5, (20, 30), seed, 10 ** random.uniform(0, 2)) for seed in range(12)
+    ]).astype(np.float32)  # fmt: skip
+    trials = set()
+    for image in logits:
+        search = search_of(image, "dice")
+        while not search.done:
+            search = search.after(_decode.given(image_of(image), search.rule))
+        trials.add(search.trials)
+    assert min(trials) == 2 and len(trials) > 1
+    np.save(tmp_path / "scores.npy", logits)
+    segment_file(tmp_path / "scores.npy", tmp_path / "out.npy", decode="dice")
+    assert np.array_equal(np.load(tmp_path / "out.npy"), labels_of(logits, "dice"))
+
+
 def test_pixels_without_data_decide_nothing(tmp_path: Any) -> None:
     logits = smooth(4, (30, 40), 8).astype(np.float32)
     expected = s2d.segment(logits[:, :, :25], decode="dice").labels

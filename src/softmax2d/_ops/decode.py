@@ -1,4 +1,4 @@
-"""Labels that make the expected Dice or IoU of an image large, in four to six passes.
+"""Labels that make the expected Dice or IoU of an image large, in three to six passes.
 
 With a_c = Σ p_c over an image, and n_c pixels given to class c whose probabilities of it sum to
 S_c, the expected scores are
@@ -15,8 +15,9 @@ pixel is the class with the largest of these: a rule of two numbers a class. S a
 that the rule itself gives, and are found in turns. A first pass counts and adds up probabilities in
 bins, and finds at their edges how many of its most probable pixels would be best for each class
 alone [1]_, [2]_; it also says what argmax gives. A rule made of both is tried in a second pass, one
-made of its outcome in a third, and more while they gain. The last pass writes the labels of
-whichever rule had the highest expected score: those of argmax where none is better.
+made of its outcome in a third, and more while they gain. Labels are those of whichever rule had
+the highest expected score, or those of argmax where none is better; where the last trial did not
+write them, another pass does.
 
 Of a handful of pixels the reciprocal moment approximation [2]_ has another estimate of the Dice,
 2 S / (n + a + 1). The two differ where n + a is small; a rule must not be worse than argmax by
@@ -47,6 +48,7 @@ _ENOUGH = 1e-3  # that a rule after the first must gain for another trial
 _ARGMAX = 0.3  # of the first rule's S and n, the part that is argmax's
 _KEPT = 0.6  # of a rule's S and n, the part that stays in the next one's
 _UNIT = 2.0**-30  # of the core's sums
+Results = tuple[Array | None, Array | None]  # labels and confidence, where asked for
 
 
 class Given(NamedTuple):
@@ -177,12 +179,17 @@ def histogram(source: Logits, target: Target | None = None, _: int = 1) -> Histo
     return found
 
 
-def given(source: Logits, found: Rule, target: Target | None = None) -> Given:
-    """What a rule gives to each class of one image, counted as in a histogram."""
+def given(
+    source: Logits, found: Rule, target: Target | None = None, results: Results = (None, None)
+) -> Given:
+    """What a rule gives to each class of one image, counted as in a histogram.
+
+    Results, where given, are written on the way, as :func:`decide` does.
+    """
     counted = Given.none(source.classes)
     if not source.empty:
-        ignored = target and target.arguments()
-        core.decide(source.arguments(), ignored, found, (None, None), 1, counted)
+        ignored, size = target and target.arguments(), source.label_dtype.itemsize
+        core.decide(source.arguments(), ignored, found, results, size, counted)
     return counted
 
 
@@ -203,21 +210,42 @@ def images(source: Logits) -> Iterator[tuple[Any, Logits]]:
 
 def rules_of(source: Logits, decode: str) -> Iterator[Rule]:
     """The rule of every image."""
-    return (_rule_of(image, decode) for _, image in images(source))
+    return (_decide_best(image, decode, (None, None)) for _, image in images(source))
 
 
-def _rule_of(image: Logits, decode: str) -> Rule:
-    search = Search.start(histogram(image), decode)
+def _decide_best(image: Logits, decode: str, results: Results) -> Rule:
+    """The best rule of an image, and its results where asked for, mostly those of a trial."""
+    search, tried = Search.start(histogram(image), decode), ARGMAX
     while not search.done:
-        search = search.after(given(image, search.rule))
+        tried = search.rule
+        search = search.after(given(image, tried, None, results))
+    if any(each is not None for each in results) and tried.numbers != search.best.numbers:
+        decide(image, search.best, *results)
     return search.best
+
+
+def decode_images(source: Logits, decode: str, names: Iterable[str]) -> dict[str, Array]:
+    """Labels and confidence, where named, of images that are decided by all of their pixels."""
+    found = _results(source, names)
+    for place, image in images(source) if found else ():
+        _decide_best(image, decode, _at(found, place))
+    return found
 
 
 def decide_images(source: Logits, rules: Iterable[Rule], names: Iterable[str]) -> dict[str, Array]:
     """Labels and confidence, where named, of images with a rule each."""
-    dtypes = {"labels": source.label_dtype, "confidence": np.dtype(source.wide)}
-    found = {n: arrays.new_array(source.shape, dtypes[n]) for n in dtypes if n in names}
+    found = _results(source, names)
     if found:
         for (place, image), each in zip(images(source), rules, strict=True):
-            decide(image, each, *(found[n][place] if n in found else None for n in dtypes))
+            decide(image, each, *_at(found, place))
     return found
+
+
+def _results(source: Logits, names: Iterable[str]) -> dict[str, Array]:
+    dtypes = {"labels": source.label_dtype, "confidence": np.dtype(source.wide)}
+    return {n: arrays.new_array(source.shape, dtypes[n]) for n in dtypes if n in names}
+
+
+def _at(found: dict[str, Array], place: Any) -> Results:
+    labels, confidence = (found[n][place] if n in found else None for n in ("labels", "confidence"))
+    return labels, confidence

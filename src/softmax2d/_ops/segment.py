@@ -14,7 +14,7 @@ from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Decode, Interpolation, Output, Resampling, Window
 from softmax2d._native import core
-from softmax2d._ops.decode import Rule, decide_images, rules_of
+from softmax2d._ops.decode import Rule, decide_images, decode_images, rules_of
 
 
 class Segmentation(NamedTuple):
@@ -138,7 +138,7 @@ def segment(
     data set of unequal images; means that count a class which only the labels have) the gain is
     smaller or none. Confidence is the probability of the label given, never 0; margin, entropy and
     ``top_k`` do not change. Pixels without probabilities count nowhere and keep the label of
-    "argmax". Reads each logit four to six times, and once more for margin, entropy or ``top_k``;
+    "argmax". Reads each logit three to six times, and once more for margin, entropy or ``top_k``;
     beside the results it holds some 500 counts a class and thread.
 
     References
@@ -169,9 +169,9 @@ def segment(
     best = checks.best_classes(where, top_k, source.classes)
     if checks.decoding(where, decode) == "argmax":
         return segment_logits(source, names, best)
-    whole = source
-    if window is not None:
-        whole = logits_of(where, logits, axis, temperature, bias, replace(how, window=None))
+    if window is None:
+        return _beside(decode_images(source, decode, names), source, names, best)
+    whole = logits_of(where, logits, axis, temperature, bias, replace(how, window=None))
     return segment_by_rules(source, rules_of(whole, decode), names, best)
 
 
@@ -201,7 +201,13 @@ def segment_by_rules(
     source: Logits, rules: Iterable[Rule], names: tuple[str, ...], best: int
 ) -> Segmentation:
     """The same results with labels by a rule for each image."""
-    found = decide_images(source, rules, names)
+    return _beside(decide_images(source, rules, names), source, names, best)
+
+
+def _beside(
+    found: dict[str, Array], source: Logits, names: tuple[str, ...], best: int
+) -> Segmentation:
+    """What was found with everything else that is named."""
     rest = tuple(n for n in names if n not in found)
     if not rest and not best:
         return Segmentation(**found)
