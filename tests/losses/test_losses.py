@@ -479,6 +479,28 @@ def test_the_hardest_pixels(isa: str, name: str, top_k: Any, threshold: Any) -> 
         np.testing.assert_allclose(grad, keep, rtol=1e-5, atol=1e-12)
 
 
+@pytest.mark.parametrize("terms", [(0.1, 0.0), (0.0, 2.0), (0.2, 0.5), (0.0, None)])
+@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+def test_the_last_of_the_hardest_counts(isa: str, name: str, terms: Any) -> None:
+    """Losses are compared as they are stored, also those that are computed in float64."""
+    smoothing, gamma = terms
+    z, target = problem((2, 5, 6, 7))
+    z, target = z.astype(name), np.where(target == -100, 0, target)
+    options: dict[str, Any] = {"label_smoothing": smoothing, "focal_gamma": gamma or 0.0}
+    if gamma is None:
+        target = np.moveaxis(np.eye(5)[target], -1, 1).astype(name)
+    losses = s2d.cross_entropy2d(z, target, reduction="none", **options)
+    everywhere = s2d.cross_entropy2d_with_grad(z, target, reduction="sum", **options)[1]
+    ordered = np.sort(losses.ravel())[::-1].astype(np.float64)
+    for top_k in range(1, 40, 3):
+        loss, grad = s2d.cross_entropy2d_with_grad(
+            z, target, top_k=top_k, reduction="sum", **options
+        )
+        np.testing.assert_allclose(loss, ordered[:top_k].sum(), rtol=1e-6)
+        keep = losses >= ordered[top_k - 1]
+        assert np.array_equal(grad, np.where(keep[:, None], everywhere, 0))
+
+
 def test_ties_share_the_last_place(isa: str) -> None:
     z, target = np.zeros((2, 3, 4)), np.zeros((3, 4), int)
     z[1, 0] = 3

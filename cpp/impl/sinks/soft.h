@@ -121,13 +121,13 @@ inline void soft_pixels(Tile<double>& t, const Job& job, const SoftRows& r) {
         PixelSums sums;
         region ? region_terms(t, job, r, p, sums) : entropy_terms(t, job, r, p, sums);
         const auto ignored = load<IntVec<double>>(r.pixel.target + p) < 0;
-        double losses[kLanes<double>];
         // An infinite loss, of a class at -inf, has no tail.
         const Wide high = sums.loss.high, whole = high - high == 0 ? sums.loss.value() : high;
-        store(losses, ignored ? none : one_nan<double>(whole));
-        if (narrow)
-            for (double& loss : losses) loss = float(loss);
-        const Wide loss = load<Wide>(losses);
+        const Wide exact = ignored ? none : one_nan<double>(whole);
+        // As stored, for a cut compares them. GCC 12 drops a rounding written as float(loss), lane by lane.
+        typedef float Rounded __attribute__((vector_size(sizeof(Wide) / 2)));
+        const Wide loss =
+            narrow ? __builtin_convertvector(__builtin_convertvector(exact, Rounded), Wide) : exact;
         const Wide factor = out.cuts ? cut_factor<double>(loss, out) : one;
         store(r.pixel.loss + p, loss);
         store(r.pixel.rest + p, factor == 0 ? none : loss * factor);
