@@ -136,6 +136,24 @@ def test_what_is_no_integer(value: Any, kind: str) -> None:
         assert str(caught.value) == f"softmax2d: {name} must be an integer; got {kind}."
 
 
+@pytest.mark.parametrize(("value", "kind"), NO_INTEGERS)
+def test_numbers_of_check_target(value: Any, kind: str) -> None:
+    target = torch.tensor([[0, 2]])
+    with pytest.raises(
+        TypeError, match=f"^check_target: classes must be an integer; got {re.escape(kind)}"
+    ):
+        s2t.check_target(target, value)
+    text = f"check_target: ignore_index must be an integer or None; got {kind}."
+    with pytest.raises(TypeError, match=f"^{re.escape(text)}$"):
+        s2t.check_target(target, 3, ignore_index=value)
+    for dtype in (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8):
+        s2t.check_target(target.to(dtype), np.array(3)[()])
+        s2t.check_target(target.to(dtype), 2, ignore_index=np.int64(2))  # type: ignore[arg-type]
+        s2t.check_target(target.to(dtype), 10**30)
+        with pytest.raises(ValueError, match=r"^check_target: target must be in \[0, 2\)"):
+            s2t.check_target(target.to(dtype), 2, ignore_index=None)
+
+
 @pytest.mark.parametrize("value", [True, np.True_, 1.0, "7", np.array(7.0), (7, True), 1j, [None]])
 def test_what_is_no_size(value: Any) -> None:
     for found in both("softmax2d", Z, size=value):

@@ -190,8 +190,8 @@ def cross_entropy2d() -> None:
     weight : array, shape (C,), optional
         A factor for each class, at least 0.
     ignore_index : int or None
-        Pixels with this target have no loss and no gradient, whatever their logits; without effect
-        on targets of probabilities.
+        Pixels with this target have no loss and no gradient, whatever their logits. Refused from
+        0 up beside a target of probabilities, as in PyTorch.
     label_smoothing : float in [0, 1]
         Share of the target that is spread evenly over all classes.
     focal_gamma : float, at least 0

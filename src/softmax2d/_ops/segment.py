@@ -110,10 +110,11 @@ def segment(
 
     Notes
     -----
-    Labels are ``numpy.argmax`` bit for bit (the first of equals; the first NaN wins). Confidence is
-    exactly the largest probability of :func:`softmax2d`, in float32 for half types; margin and
-    entropy are within 8 ulp, entropy in [0, log C] (tests/core/test_accuracy.py). A pixel with NaN,
-    +inf or only -inf has a label and NaN for everything else. Each logit is read once.
+    Labels are ``numpy.argmax`` bit for bit (the first of equals; the first NaN wins), of integers
+    too, which are rounded to float64 only where each class has a temperature. Confidence is exactly
+    the largest probability of :func:`softmax2d`, in float32 for half types; margin and entropy are
+    within 8 ulp, entropy in [0, log C] (tests/core/test_accuracy.py). A pixel with NaN, +inf or
+    only -inf has a label and NaN for everything else. Each logit is read once.
 
     Resampled logits are within 2 ulp of the largest of their neighbours
     (tests/ops/test_resample.py), and what is said above holds of them. -inf wins over every

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import softmax2d as numpy_functions
-from softmax2d._gate import targets
+from softmax2d._gate import checks, targets
 from softmax2d._gate.options import OVERLAP_ORDER, OverlapOptions, Reduction, Window
 from softmax2d._gate.signatures import Text, function_of, spell_out
 from softmax2d._losses import region_sums as overlap
@@ -326,9 +326,12 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
     refuse_graph(where, "Its losses look themselves.")
     target = tensors.tensor(where, "target", target)
     tensors.indices(where, target, tuple(target.shape))
-    bad = (target < 0) | (target >= classes)
+    classes = checks.whole(where, "classes", classes)
+    ignore_index = tensors.class_to_ignore(where, ignore_index)
+    index = target.long()  # of unsigned types PyTorch compares few
+    bad = (index < 0) | (index >= min(classes, 2**63 - 1))
     if ignore_index is not None:
-        bad &= target != ignore_index
+        bad &= index != ignore_index
     if bool(bad.any()):
         place = tuple(bad.nonzero()[0].tolist())
         array, value = array_of(target.cpu()), int(target[place])
