@@ -29,6 +29,7 @@ POINT = 149  # the smallest unit of float32 is 2^-149
 _WIDE_POINT = 1074
 _NAN = 1 << 40  # in the last entry, one NaN; below, infinities
 _MOST_UNITS = 1 << 512  # of a sum of 2^63 losses, far above the largest of them
+_ORDINARY = 2.0**126  # up to here, numbers and their reciprocals are ordinary float32
 _CHUNK = 1 << 20  # losses, 8 MiB as the indices that bincount makes of them
 
 
@@ -60,9 +61,17 @@ def add_nan(sums: Sums, broken: bool) -> None:
 def units(sums: Sums) -> int:
     """The sum of everything finite that was added, in the smallest units: 2^-149, or 2^-1074."""
     last = _not_finite(sums)
-    low = sum(int(sums[e]) << (e - 1) for e in np.flatnonzero(sums[:last]).tolist())
-    high = sums[last + 1 :]
-    return low + sum(int(high[e]) << (e - 1 + _HALF) for e in np.flatnonzero(high).tolist())
+    total = _add_up(sums[:last])
+    if sums.size == core.WIDE_SUMS:
+        total += _add_up(sums[last + 1 :]) << _HALF
+    return total >> 1
+
+
+def _add_up(counts: Sums) -> int:
+    """The sum of counts of 2^e; most of them are 0."""
+    places = counts.nonzero()[0]
+    pairs = zip(counts[places].tolist(), places.tolist(), strict=True)
+    return sum(number << e for number, e in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ class ExactSum:
         return cls(*values)
 
 
-def quotient(sums: Sums, divisor: Fraction, dtype: Kind) -> np.floating:
+def quotient(sums: Sums, divisor: Fraction | int, dtype: Kind) -> np.floating:
     """The sum over ``divisor``, rounded once; 0 where the divisor is, as of no pixel."""
     if not divisor:
         return dtype(0)
@@ -138,15 +147,18 @@ def round_ratio(above: int, below: int, dtype: Kind) -> np.floating:
         even = not int(math.frexp(near)[0] * 2.0**53) & 1
         if rest and even:  # an odd last bit says that something follows: no false tie
             near = math.nextafter(near, math.copysign(math.inf, rest))
-    with np.errstate(over="ignore"):
+    if not near or 1 / _ORDINARY < abs(near) < _ORDINARY:
+        return dtype(near)
+    with np.errstate(all="ignore"):
         return dtype(near)
 
 
-def reciprocal(divisor: Fraction) -> float:
+def reciprocal(divisor: Fraction | int) -> float:
     """1 / divisor, and 0 for 0: the factor of a mean's gradient."""
-    return (
-        float(round_ratio(divisor.denominator, divisor.numerator, np.float64)) if divisor else 0.0
-    )
+    try:
+        return divisor.denominator / divisor.numerator if divisor else 0.0  # rounded once
+    except OverflowError:
+        return math.inf
 
 
 def kth_largest(losses: Array, k: int) -> tuple[float, int, int]:

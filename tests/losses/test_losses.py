@@ -16,7 +16,7 @@ import softmax2d as s2d
 from softmax2d import reference
 from softmax2d._gate.logits import logits_of
 from softmax2d._gate.options import LossTerms, Resampling
-from softmax2d._losses.cross_entropy import prepare
+from softmax2d._losses.cross_entropy import check_terms
 from tests import cases, truth
 from tests.ulp import assert_within, ulp_of
 
@@ -126,7 +126,8 @@ def test_a_factor_for_each_pixel(isa: str, name: str, shares: str, size: Any) ->
         target = np.moveaxis(np.eye(5)[np.where(target < 0, 0, target)], -1, 1)
     source = logits_of("test", z, -3, 1.5, None, Resampling(size))
     smoothing = 0.25 if shares == "smoothed" else 0.0
-    loss = prepare("test", source, target, LossTerms(WEIGHT, -100, smoothing, reduction="sum"))
+    given = LossTerms(WEIGHT, -100, smoothing, reduction="sum")
+    loss = check_terms("test", given, source.classes).prepare("test", source, target)
     rng = np.random.default_rng(cases.SEED)
     upstream = rng.normal(0, 1, source.shape).astype(source.wide)
     found = loss.work.grad(0.5, None, upstream).astype(np.float64)

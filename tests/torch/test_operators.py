@@ -273,7 +273,73 @@ def test_only_needed_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> 
     assert soft.grad is not None
     assert not calls
     s2t.cross_entropy2d(z.requires_grad_(), soft.detach()).backward()
+    assert not calls  # formed with the loss
+    (2 * s2t.cross_entropy2d(z, soft.detach())).backward()
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+@pytest.mark.parametrize("name", ["mean", "sum", "none", "smooth", "hardest", "resampled"])
+def test_a_small_gradient_is_formed_with_the_loss(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same bits as by a backward pass, for every gradient from above and every time."""
+    z, target = problem(dtype)
+    z.requires_grad_()
+
+    def gradients() -> list[torch.Tensor]:
+        losses = [LOSSES[name](z, target).sum() for _ in range(3)]
+        found = [torch.autograd.grad(losses[0], z, retain_graph=True)[0] for _ in range(2)]
+        found += torch.autograd.grad(losses[1] * 0.7, z, retain_graph=True)
+        found += torch.autograd.grad(losses[1], z)
+        found += torch.autograd.grad(losses[2], z, create_graph=True)
+        (second,) = torch.autograd.grad(found[-1].square().sum(), z)
+        return [*(t.detach() for t in found), second]
+
+    some = gradients()
+    monkeypatch.setattr(cross_entropy, "_SMALL", -1)
+    for a, b in zip(some, gradients(), strict=True):
+        assert torch.equal(a, b)
+        assert a.stride() == b.stride()
+
+
+def test_a_gradient_that_was_formed_is_given_once() -> None:
+    z, target = problem()
+    z.requires_grad_()
+    loss = s2t.cross_entropy2d(z, target)
+    (first,) = torch.autograd.grad(loss, z, retain_graph=True)
+    kept = first.clone()
+    first.zero_()
+    (second,) = torch.autograd.grad(loss, z, retain_graph=True)
+    assert torch.equal(second, kept)
+    loss = s2t.cross_entropy2d(z, target)
+    with torch.no_grad():
+        z.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_calls_that_come_again_are_checked_again() -> None:
+    """What the gate keeps is for shapes, dtypes and plain options, each of its own type."""
+    z, target = problem(torch.float32)
+    for _ in range(2):
+        want = s2t.cross_entropy2d(z, target, dim=1)
+        assert s2t.cross_entropy2d(z, target, dim=torch.tensor(1).item()) == want
+        with pytest.raises(TypeError, match="dim must be an integer"):
+            s2t.cross_entropy2d(z, target, dim=True)
+        with pytest.raises(TypeError, match="dim must be an integer"):
+            s2t.cross_entropy2d(z, target, dim=1.0)
+        with pytest.raises(ValueError, match="label_smoothing must be finite"):
+            s2t.cross_entropy2d(z, target, label_smoothing=2.0)
+        with pytest.raises(ValueError, match=r"target must be in \[0, 4\)"):
+            s2t.cross_entropy2d(z, target + 1)
+        weight = torch.ones(4)
+        assert s2t.cross_entropy2d(z, target, weight=weight) == want
+        weight[0] = -1
+        with pytest.raises(ValueError, match="weight must be finite and at least 0"):
+            s2t.cross_entropy2d(z, target, weight=weight)
+        weight[0] = 3
+        assert s2t.cross_entropy2d(z, target, weight=weight) != want
 
 
 def exported_nodes(module: torch.nn.Module, *arguments: torch.Tensor) -> list[str]:

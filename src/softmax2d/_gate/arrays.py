@@ -31,7 +31,7 @@ _CODES |= {dtype.newbyteorder(): code + core.SWAPPED for dtype, code in _CODES.i
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Whether ``dtype`` is ml_dtypes' bfloat16, without importing ml_dtypes."""
-    return dtype.name == "bfloat16" and dtype.itemsize == 2
+    return dtype.itemsize == 2 and dtype.name == "bfloat16"
 
 
 def code_of(dtype: np.dtype[Any]) -> int:

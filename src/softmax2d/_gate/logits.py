@@ -72,6 +72,8 @@ class Logits(NamedTuple):
 
     def round_grad(self, grad: Array) -> Array:
         """A gradient in the logits' own dtype."""
+        if grad.dtype == self.native:
+            return grad
         with np.errstate(all="ignore"):
             return grad.astype(self.native, copy=False)
 

@@ -102,11 +102,14 @@ def no_class(
 
 def trust_labels(given: Array, ignore: int | None) -> Target:
     """Class indices in the form that the core takes, unchecked and not counted."""
-    limits = np.iinfo(given.dtype)
-    if ignore is not None and not limits.min <= ignore <= limits.max:
-        ignore = None  # the target cannot hold it
-    array = given.astype(given.dtype.newbyteorder("="), order="C", copy=False)
-    array = array if array.flags.aligned else array.copy()
+    dtype, flags = given.dtype, given.flags
+    if ignore is not None:
+        signed, bits = dtype.kind == "i", 8 * dtype.itemsize
+        if not -signed << bits - 1 <= ignore < 1 << bits - signed:
+            ignore = None  # the target cannot hold it
+    array = given
+    if not (dtype.isnative and flags.c_contiguous and flags.aligned):
+        array = np.array(given, dtype.newbyteorder("="), order="C")
     if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
         array = array.view(np.int64)
         ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64

@@ -32,7 +32,7 @@ class Pass(NamedTuple):
 
     logits: Logits
     target: Target
-    weights: Array
+    weights: Array | None  # None where all are 1
     smoothing: float
     gamma: float
 
@@ -52,8 +52,7 @@ class Pass(NamedTuple):
         if self.logits.empty:
             return
         code = -1 if grad is None else code_of(grad.dtype)
-        weights = None if (self.weights == 1).all() else self.weights
-        terms = (weights, scale, upstream, self.smoothing, self.gamma, cut)
+        terms = (self.weights, scale, upstream, self.smoothing, self.gamma, cut)
         results = (losses, None if grad is None else export(grad, code), code, sums)
         core.loss(self.logits.arguments(), self.target.arguments(), terms, *results)
 
@@ -63,10 +62,10 @@ class Pass(NamedTuple):
         self.run(scale, cut, None, grad, new_sums(self.logits.wide), upstream)
         return self.logits.round_grad(grad)
 
-    def mean_divisor(self) -> Fraction:
+    def mean_divisor(self) -> Fraction | int:
         """The weights of the valid targets together; the pixels where targets are probabilities."""
-        if not self.target.counts.size or (self.weights == 1).all():
-            return Fraction(self.target.valid)
+        if self.weights is None or not self.target.counts.size:
+            return self.target.valid
         ratios = [w.as_integer_ratio() for w in self.weights.tolist()]
         unit = max(below for _, below in ratios)  # a power of two, as all are
         pairs = zip(self.target.counts.tolist(), ratios, strict=True)
@@ -78,7 +77,7 @@ class Prepared(NamedTuple):
 
     work: Pass
     each: bool  # whether every pixel's loss is wanted
-    divisor: Fraction
+    divisor: Fraction | int
     cut: Cut | None
     broken: bool  # whether a loss was NaN when ``cut`` was chosen, and so the result is
 
@@ -114,24 +113,53 @@ def _hardest(work: Pass, top_k: float | None, threshold: float | None) -> tuple[
     return (value, (least - larger) / equal), least, has_nan(sums)
 
 
-def prepare(where: str, logits: Logits, target: Any, terms: LossTerms) -> Prepared:
-    """Check the target and the terms, and find the divisor and which pixels count."""
+class Terms(NamedTuple):
+    """The terms of a cross-entropy, checked."""
+
+    weights: Array | None  # None where all are 1
+    ignore_index: Any  # checked with the target
+    smoothing: float
+    gamma: float
+    reduction: str
+    top_k: float | None
+    threshold: float | None
+
+    def prepare(self, where: str, logits: Logits, target: Any) -> Prepared:
+        """Check the target, and find the divisor and which pixels count."""
+        truth = targets.labels_or_probs(where, target, logits, self.ignore_index)
+        work = Pass(logits, truth, self.weights, self.smoothing, self.gamma)
+        cut, kept, broken = None, None, False
+        if self.top_k is not None or self.threshold is not None:
+            cut, kept, broken = _hardest(work, self.top_k, self.threshold)
+        divisor: Fraction | int = 1
+        if self.reduction == "mean":
+            divisor = work.mean_divisor() if kept is None else kept
+        return Prepared(work, self.reduction == "none", divisor, cut, broken)
+
+
+def check_terms(where: str, terms: LossTerms, classes: int) -> Terms:
+    """Check the terms of a cross-entropy of so many classes."""
     gate.one_of(where, "reduction", terms.reduction, ("mean", "sum", "none"))
     smoothing = gate.number_between(where, "label_smoothing", terms.label_smoothing, 0, 1)
     gamma = gate.number_between(where, "focal_gamma", terms.focal_gamma, 0)
-    some = gate.chooses_hardest(where, terms.top_k, terms.threshold, terms.reduction)
-    weights = gate.class_weights(where, terms.weight, logits.classes)
-    truth = targets.labels_or_probs(where, target, logits, terms.ignore_index)
-    work = Pass(logits, truth, weights, smoothing, gamma)
-    cut, kept, broken = None, None, False
-    if some:
-        top_k = gate.pixels_or_share(where, terms.top_k)
-        threshold = gate.lowest_probability(where, terms.threshold)
-        cut, kept, broken = _hardest(work, top_k, threshold)
-    divisor = Fraction(1)
-    if terms.reduction == "mean":
-        divisor = work.mean_divisor() if kept is None else Fraction(kept)
-    return Prepared(work, terms.reduction == "none", divisor, cut, broken)
+    gate.chooses_hardest(where, terms.top_k, terms.threshold, terms.reduction)
+    return Terms(
+        check_weights(where, terms.weight, classes),
+        terms.ignore_index,
+        smoothing,
+        gamma,
+        terms.reduction,
+        gate.pixels_or_share(where, terms.top_k),
+        gate.lowest_probability(where, terms.threshold),
+    )
+
+
+def check_weights(where: str, weight: Any, classes: int) -> Array | None:
+    """Class weights as a pass of the core takes them: None where all are 1."""
+    if weight is None:
+        return None
+    weights = gate.class_weights(where, weight, classes)
+    return None if (weights == 1).all() else weights
 
 
 def _cross_entropy(
@@ -161,7 +189,8 @@ def _cross_entropy(
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
         scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
         source = logits_of(where, scores, axis, temperature, bias, sized)
-        return prepare(where, source, truth, terms).run(with_grad=with_grad)
+        checked = check_terms(where, terms, source.classes)
+        return checked.prepare(where, source, truth).run(with_grad=with_grad)
 
     return compute
 

@@ -15,7 +15,7 @@ from softmax2d._gate.signatures import Text, function_of, spell_out
 from softmax2d._losses import region_sums as overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size
-from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate import arguments, repeated, tensors
 from softmax2d.torch.gate.exporting import is_exporting, refuse_graph
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
@@ -72,8 +72,7 @@ def _cross_entropy(
     options = LossOptions(weight, ignore_index, *terms)
 
     def compute(where: str, with_grad: bool) -> Any:
-        z, t, source = arguments.problem(where, logits, target, given)
-        flat = arguments.loss_options(where, z, t, options)
+        z, t, source, flat = repeated.loss_problem(where, logits, target, given, options)
         if with_grad:
             fixed = source.constant
             return operators.cross_entropy_with_grad(z.detach(), t.detach(), *fixed, *flat)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from softmax2d._gate import grids, losses, maps
+from softmax2d.torch.gate import modes
 
 _EXAMPLE = 2  # a size that depends on data
 
@@ -30,7 +31,11 @@ def is_traced() -> bool:
 def is_exporting() -> bool:
     """Whether PyTorch records a graph for export, which may hold standard operators only."""
     recording = getattr(torch.compiler, "is_exporting", lambda: False)()
-    return bool(recording or torch.onnx.is_in_onnx_export() or is_traced())
+    return bool(recording or (modes.is_recording() and (_is_in_onnx() or is_traced())))
+
+
+def _is_in_onnx() -> bool:
+    return torch.onnx.is_in_onnx_export()  # which imports modules at each call
 
 
 def refuse_graph(where: str, way: str) -> None:

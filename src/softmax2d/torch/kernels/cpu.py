@@ -6,6 +6,7 @@ result leaves behind serves the next one.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -25,7 +26,8 @@ from softmax2d._losses.lovasz import lovasz as numpy_lovasz
 from softmax2d._ops import derivatives
 from softmax2d._ops.probs import fill_probs
 from softmax2d._ops.segment import segment as numpy_segment
-from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions, from_flat
+from softmax2d.torch.gate.repeated import is_simple
 from softmax2d.torch.gate.source import Source, empty_result, label_dtype
 
 
@@ -60,7 +62,10 @@ def new_tensor(like: Tensor) -> Tensor:
 
 def _match_strides(array: Array, logits: Tensor) -> Tensor:
     """A gradient with the strides that ``torch.empty_like`` gives."""
-    grad, form = tensor_of(array), torch.empty_like(logits, device="meta")
+    grad = tensor_of(array)
+    if logits.is_contiguous() and grad.stride() == logits.stride():
+        return grad
+    form = torch.empty_like(logits, device="meta")
     if grad.stride() == form.stride():
         return grad
     return new_tensor(form).copy_(grad)
@@ -149,13 +154,43 @@ def _trust(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
     return targets.trust_probs(array, logits)
 
 
-def _prepare(
-    where: str, logits: Tensor, target: Tensor, source: Source, options: LossOptions
-) -> losses.Prepared:
+@lru_cache(maxsize=1024, typed=True)
+def _find_form(
+    where: str, shape: tuple[int, ...], dtype: Any, *options: Any
+) -> tuple[Logits, losses.Terms]:
+    """Logits without values and the terms of their loss, for a source and options that are plain.
+
+    Weights are not among them.
+    """
+    source, terms = from_flat(LossOptions, options)
+    scores = np.broadcast_to(np.zeros((), dtype), shape)  # of no memory: for the gate alone
+    form = logits_of(where, scores, source.dim, *_map(source), source.resampling)
+    return form, losses.check_terms(where, LossTerms(*terms), form.classes)
+
+
+def _loss_of(
+    where: str, logits: Tensor, source: Source, options: LossOptions
+) -> tuple[Logits, losses.Terms]:
+    """Logits and the terms of their loss, checked once for each kind of call."""
     others: list[Any]
     weight, *others = options
-    terms = LossTerms(_numbers(weight), *others)
-    return losses.prepare(where, _logits(where, logits, source), array_of(target), terms)
+    array = array_of(logits)
+    if is_simple(source) and array.flags.aligned:
+        form, terms = _find_form(where, array.shape, array.dtype, *source, None, *others)
+        form = Logits(array, *form[1:])
+    else:
+        form = logits_of(where, array, source.dim, *_map(source), source.resampling)
+        terms = losses.check_terms(where, LossTerms(None, *others), form.classes)
+    if weight is not None:
+        weights = losses.check_weights(where, _numbers(weight), form.classes)
+        terms = terms._replace(weights=weights)
+    return form, terms
+
+
+def _results(ready: losses.Prepared, loss: Any) -> tuple[Tensor, Tensor, Tensor]:
+    state = np.array([_exact_sums.reciprocal(ready.divisor), *(ready.cut or ())], np.float64)
+    nothing = np.empty(0, np.float32)
+    return tensor_of(np.asarray(loss)), tensor_of(nothing), tensor_of(state)
 
 
 def cross_entropy(
@@ -166,18 +201,31 @@ def cross_entropy(
     The state is the factor of a mean and, unless all count, which losses do: (1 / divisor, limit,
     share of ties).
     """
-    ready = _prepare("cross_entropy2d", logits, target, source, options)
+    where = "cross_entropy2d"
+    form, terms = _loss_of(where, logits, source, options)
+    ready = terms.prepare(where, form, array_of(target))
     loss, _ = ready.run(with_grad=False)
-    cut = ready.cut or ()
-    state = torch.from_numpy(np.array([_exact_sums.reciprocal(ready.divisor), *cut], np.float64))
-    return tensor_of(np.asarray(loss)), torch.from_numpy(np.empty(0, np.float32)), state
+    return _results(ready, loss)
+
+
+def cross_entropy_ahead(
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
+) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """The results of :func:`cross_entropy`, and the gradient from the same pass."""
+    where = "cross_entropy2d"
+    form, terms = _loss_of(where, logits, source, options)
+    ready = terms.prepare(where, form, array_of(target))
+    loss, grad = ready.run(with_grad=True)
+    return _results(ready, loss), _match_strides(grad, logits)
 
 
 def cross_entropy_with_grad(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient, in one pass."""
-    ready = _prepare("cross_entropy2d_with_grad", logits, target, source, options)
+    where = "cross_entropy2d_with_grad"
+    form, terms = _loss_of(where, logits, source, options)
+    ready = terms.prepare(where, form, array_of(target))
     loss, grad = ready.run(with_grad=True)
     return tensor_of(np.asarray(loss)), _match_strides(grad, logits)
 
@@ -191,10 +239,9 @@ def cross_entropy_backward(
     options: LossOptions,
 ) -> Tensor:
     """The gradient at the logits; ``upstream`` is that at the loss."""
-    ready = _logits("cross_entropy2d", logits, source)
+    ready, terms = _loss_of("cross_entropy2d", logits, source, options)
     truth = _trust(target, options.ignore_index, ready)
-    weights = _numbers(options.weight, np.ones(ready.classes))
-    work = losses.Pass(ready, truth, weights, options.label_smoothing, options.focal_gamma)
+    work = losses.Pass(ready, truth, terms.weights, terms.smoothing, terms.gamma)
     _, state = saved
     scale, *rest = state.tolist()
     cut = tuple(rest) or None

@@ -28,7 +28,7 @@ from softmax2d._gate.grids import Tables
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.targets import Target
-from softmax2d._losses.cross_entropy import Pass
+from softmax2d._losses.cross_entropy import Pass, check_weights
 from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels.cpu import array_of, tensor_of
@@ -125,9 +125,9 @@ class Layer:
         return Logits(part.numpy(), 0, self.whole.map, band.grid, shape, 0)
 
 
-def _weights(given: Tensor | None, classes: int) -> Array:
-    where = f"{WHERE} (class_weight)"
-    return gate.class_weights(where, None if given is None else given.numpy(), classes)
+def _weights(given: Tensor | None, classes: int) -> Array | None:
+    numbers = None if given is None else given.numpy()
+    return check_weights(f"{WHERE} (class_weight)", numbers, classes)
 
 
 def _cut(target: Target, band: Band) -> Target:

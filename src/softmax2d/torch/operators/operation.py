@@ -11,29 +11,16 @@ a call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import Function
 
+from softmax2d.torch.gate import modes
+
 Kernel = Callable[..., Any]
-_PLAIN = (Tensor, torch.nn.Parameter)
-
-
-def _is_recording() -> bool:
-    """Whether PyTorch follows calls: a compiler, a tracer, or a mode that replaces operators."""
-    return bool(
-        torch.compiler.is_compiling()
-        or torch._C._len_torch_dispatch_stack()  # noqa: SLF001  # no public way
-        or torch._C._get_tracing_state() is not None  # noqa: SLF001
-    )
-
-
-def _is_transforming() -> bool:
-    """Whether a transform of torch.func is at work, or its vmap on behalf of autograd."""
-    return bool(torch._C._are_functorch_transforms_active())  # noqa: SLF001  # no public way
 
 
 def _as_tuple(results: Any) -> Any:
@@ -79,26 +66,31 @@ class Operation:
         self._name, self._where, self._kernels = name, where, dict(kernels)
         self._direct = not mutates  # the registry counts what is written to
         self._save: Callable[..., None] = _keep_nothing
+        kinds = [str(a.type) for a in self.registered._opoverload._schema.arguments]  # noqa: SLF001
+        # Arguments that have gradients come first.
+        self._first = len(list(takewhile(lambda kind: "Tensor" in kind, kinds)))
+        self._ahead: Callable[..., Any] | None = None
         self._rule: Callable[..., Any] = self.map_in_a_loop
         self._build(self._refuse_backward)
 
     def __call__(self, *arguments: Any) -> Any:
         """Compute the results."""
-        if _is_recording() or not self._direct:
+        if modes.is_recording() or not self._direct:
             return self.registered(*arguments)
-        required = False
-        for given in arguments:
+        variables = 0  # the first arguments, up to the last that requires a gradient
+        for place, given in enumerate(arguments):
             if isinstance(given, Tensor):
-                if type(given) not in _PLAIN or is_legacy_batchedtensor(given):
+                if not modes.is_own(given):
                     return self.registered(*arguments)
-                required = required or given.requires_grad
-        if _is_transforming():
+                variables = place + 1 if given.requires_grad else variables
+        if modes.is_transforming():
             return self._transformed.apply(*arguments)
         kernel = self._kernels.get(arguments[0].device.type)
         if kernel is None:
             return self.registered(*arguments)
-        if required and torch.is_grad_enabled():
-            return self._eager.apply(*arguments)
+        if variables and torch.is_grad_enabled():
+            variables = max(variables, self._first)
+            return self._eager.apply(*arguments[:variables], arguments[variables:])
         return kernel(*arguments)
 
     def register_fake(self, fake: Kernel) -> Kernel:
@@ -107,9 +99,18 @@ class Operation:
         return fake
 
     def register_autograd(
-        self, backward: Callable[..., Any], *, setup_context: Callable[..., None] = _keep_nothing
+        self,
+        backward: Callable[..., Any],
+        *,
+        setup_context: Callable[..., None] = _keep_nothing,
+        ahead: Callable[..., Any] | None = None,
     ) -> None:
-        """Take the derivative: ``backward(ctx, *grads)``, and what it needs to be kept."""
+        """Take the derivative: ``backward(ctx, *grads)``, and what it needs to be kept.
+
+        ``ahead(ctx, *arguments)`` may compute the results of plain tensors, and keep more; None
+        from it leaves them to the kernel.
+        """
+        self._ahead = ahead
         self.registered.register_autograd(backward, setup_context=setup_context)
         self._save = setup_context
         self._build(backward)
@@ -122,8 +123,11 @@ class Operation:
     def _build(self, backward: Callable[..., Any]) -> None:
         """Make the functions of autograd: for plain tensors, and for transforms."""
 
-        def forward(ctx: Any, *arguments: Any) -> Any:
-            found = _as_tuple(self._kernels[arguments[0].device.type](*arguments))
+        def forward(ctx: Any, *given: Any) -> Any:
+            arguments = *given[:-1], *given[-1]
+            found = None if self._ahead is None else self._ahead(ctx, *arguments)
+            if found is None:
+                found = _as_tuple(self._kernels[arguments[0].device.type](*arguments))
             self._save(ctx, arguments, found)
             return found
 
