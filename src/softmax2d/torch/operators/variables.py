@@ -10,7 +10,7 @@ to the bit, and its derivatives are sums over the logits' own grid:
 
     ∂L/∂b = T0 Σ ∂L/∂z',   ∂L/∂T = -T0 / T² Σ z ∂L/∂z'.
 
-They read gradient and logits once, and nothing is computed where neither is a variable.
+They take a product of the logits' size; nothing is computed where neither is a variable.
 """
 
 from __future__ import annotations
@@ -41,24 +41,35 @@ class _Mapped(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (z, temperature, bias, value), dim = ctx.saved_tensors, ctx.dim
-        pixels = [d for d in range(-z.ndim, 0) if d != dim]
         by_logits, by_temperature, by_bias = grad, None, None
         if temperature is not None:
-            by_logits = grad * per_class(value / temperature, grad, dim)
-            # Of a class that is ruled out, 0 times -inf is 0.
-            product = grad * z.masked_fill((z == -torch.inf) & (grad == 0), 0.0)
-            total = _sum(product, pixels)
+            if torch.is_grad_enabled():  # the factor is 1, its derivative is not 0
+                by_logits = grad * per_class(value / temperature, grad, dim)
+            total = _sum_of_products(grad, z, dim)
             total = total.sum() if temperature.ndim == 0 else total
             by_temperature = -total * value / temperature.square()
         if bias is not None:
-            by_bias = _sum(grad, pixels)
+            by_bias = _sum(grad, dim)
             by_bias = by_bias if value is None else by_bias * value
         return by_logits, by_temperature, by_bias, None, None
 
 
-def _sum(values: Tensor, dims: list[int]) -> Tensor:
-    """Sums in float64 over some dimensions, over none where the list is empty."""
-    return values.sum(dims, dtype=torch.float64) if dims else values.double()
+def _sum(values: Tensor, dim: int) -> Tensor:
+    """Sums over the pixels in float64, one for each class."""
+    after, before = [*range(dim + 1, 0)], [*range(values.ndim + dim)]
+    rows = values.sum(after, dtype=torch.float64) if after else values.double()
+    return rows.sum(before) if before else rows
+
+
+def _sum_of_products(grad: Tensor, z: Tensor, dim: int) -> Tensor:
+    """Sums of gradient times logits; of a class that is ruled out, 0 times -inf is 0.
+
+    Derivatives of these sums see all other zeros too: where they are asked for, only those are
+    masked.
+    """
+    if torch.is_grad_enabled():
+        return _sum(grad * z.masked_fill((z == -torch.inf) & (grad == 0), 0.0), dim)
+    return _sum((grad * z).masked_fill_(grad == 0, 0.0), dim)
 
 
 def _is_variable(value: Tensor | None) -> bool:
