@@ -67,7 +67,8 @@ LOSSES = {
     "dice_loss2d": REGION,
     "jaccard_loss2d": REGION,
     "tversky_loss2d": f"alpha=0.5, beta=0.5, {REGION}",
-    "lovasz_softmax_loss2d": "classes='present', ignore_index=None, spatial_dims=None)",
+    "lovasz_softmax_loss2d": "classes='present', weight=None, ignore_index=None, "
+    "spatial_dims=None)",
 }
 SIGNATURES = {
     "softmax2d": FORWARD,

@@ -364,19 +364,21 @@ def lovasz_softmax_loss2d(
     *,
     axis: int = -3,
     classes: str = "present",
+    weight: ArrayLike | None = None,
     ignore_index: int | None = None,
 ) -> float:
     """Mean over classes of Σ_i m[i] (J[i] - J[i - 1]), errors m falling, J the Jaccard losses."""
     p = np.moveaxis(softmax2d(logits, axis=axis), axis, 0).reshape(np.shape(logits)[axis], -1)
     t = np.asarray(target).ravel()
     p, t = (p, t) if ignore_index is None else (p[:, t != ignore_index], t[t != ignore_index])
-    losses = []
-    for c in range(len(p)) if classes == "all" else np.unique(t):
+    losses, shares = [0.0], [0.0]
+    for c in range(len(p)) if classes == "all" and t.size else np.unique(t):
         order = np.argsort(-np.abs((t == c) - p[c]), kind="stable")
         truth = (t == c)[order]
         jaccard = 1 - (truth.sum() - truth.cumsum()) / (truth.sum() + (~truth).cumsum())
         losses.append((np.abs(truth - p[c][order]) * np.diff(jaccard, prepend=0)).sum())
-    return float(np.mean(losses)) if losses and t.size else 0.0
+        shares.append(1.0 if weight is None else float(np.asarray(weight)[c]))
+    return float(np.dot(losses, shares)) / (sum(shares) or 1)
 
 
 def confusion(truth: ArrayLike, found: ArrayLike, classes: int) -> NDArray[np.int64]:

@@ -102,13 +102,32 @@ def temperatures(options: dict[str, Any]) -> Any:
     return np.broadcast_to(options.get("temperature", 1.0), CLASSES)[:, None, None]
 
 
+@pytest.mark.parametrize("weight", [None, [1.0, 0.0, 3.0, 0.25, 2.0]])
 @pytest.mark.parametrize("classes", ["present", "all"])
-def test_lovasz_over_classes(isa: str, classes: str) -> None:
+def test_lovasz_over_classes(isa: str, classes: str, weight: Any) -> None:
     z, target = problem()
-    got, grad = s2d.lovasz_softmax_loss2d_with_grad(z, target, classes=classes, ignore_index=255)
-    want = reference.lovasz_softmax_loss2d(z, target, classes=classes, ignore_index=255)
-    assert math.isclose(got, want, rel_tol=1e-13)
-    assert np.abs(grad).sum() > 0
+    how: dict[str, Any] = {"classes": classes, "weight": weight, "ignore_index": 255}
+    got, grad = s2d.lovasz_softmax_loss2d_with_grad(z, target, **how)
+    assert math.isclose(got, reference.lovasz_softmax_loss2d(z, target, **how), rel_tol=1e-13)
+    at = np.unravel_index(np.abs(grad).argmax(), grad.shape)
+    step = np.zeros_like(z)
+    step[at] = 1e-6
+    rise = (
+        reference.lovasz_softmax_loss2d(z + step, target, **how)
+        - reference.lovasz_softmax_loss2d(z - step, target, **how)
+    ) / 2e-6
+    assert math.isclose(grad[at], rise, rel_tol=1e-6)
+
+
+def test_lovasz_over_classes_of_no_weight() -> None:
+    z, target = problem()
+    how: dict[str, Any] = {"weight": np.zeros(5), "ignore_index": 255}
+    loss, grad = s2d.lovasz_softmax_loss2d_with_grad(z, target, **how)
+    assert loss == 0 and not grad.any()
+    with pytest.raises(ValueError, match="^lovasz_softmax_loss2d: weight must be finite and at"):
+        s2d.lovasz_softmax_loss2d(z, target, weight=[1, 1, -1, 1, 1], ignore_index=255)
+    with pytest.raises(ValueError, match=r"^lovasz_softmax_loss2d: weight .*shape .5,"):
+        s2d.lovasz_softmax_loss2d(z, target, weight=[1, 1], ignore_index=255)
 
 
 def test_lovasz_of_labels_is_the_jaccard_loss(isa: str) -> None:

@@ -154,8 +154,8 @@ def operator_calls(dtype: torch.dtype) -> dict[str, tuple[Any, tuple[Any, ...]]]
         "region_backward": (
             regions.region_backward, (wide, last, FINE, slopes, *fine, *region)
         ),
-        "lovasz": (regions.lovasz, (last, FINE, *fine, "present", None)),
-        "lovasz_backward": (regions.lovasz_backward, (wide, last, FINE, *fine, "all", None)),
+        "lovasz": (regions.lovasz, (last, FINE, *fine, None, "present", None)),
+        "lovasz_backward": (regions.lovasz_backward, (wide, last, FINE, *fine, None, "all", None)),
         "spread": (resampling.spread, (logits_of(2, 4, 7, 6, dtype=dtype), (2, 4, 3, 5), *fine)),
     }  # fmt: skip
 

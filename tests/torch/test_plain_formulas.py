@@ -68,8 +68,8 @@ LOSSES: dict[str, Any] = {
     "threshold": LossOptions(WEIGHT, reduction="sum", threshold=0.4),
     "dice": DICE._replace(weight=WEIGHT, ignore_index=3),
     "tversky": DICE._replace(smooth=(0.0, 0.0), factors=[1.0, 0.0, 0.3, 0.7]),
-    "lovasz": LovaszOptions("present", 3),
-    "lovasz, all": LovaszOptions("all", None),
+    "lovasz": LovaszOptions(WEIGHT, "present", 3),
+    "lovasz, all": LovaszOptions(None, "all", None),
 }
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -91,8 +91,9 @@ def test_losses_are_those_of_the_cpu(name: str, dtype: torch.dtype) -> None:
 def test_nothing_valid() -> None:
     z, target = problem(1, 4, 2, 3)
     z[0, :, 0] = NAN
-    for options in (LossOptions(), LossOptions(top_k=3), LossOptions(threshold=0.5), DICE,
-                    LovaszOptions("all", None), LovaszOptions("present", None)):  # fmt: skip
+    lovasz = [LovaszOptions(None, classes, None) for classes in ("all", "present")]
+    hardest = LossOptions(top_k=3), LossOptions(threshold=0.5)
+    for options in (LossOptions(), *hardest, DICE, *lovasz):
         loss, grad = run(cuda, z, target * 0 + 9, source(z), options._replace(ignore_index=9))
         assert loss == 0 and not grad.any(), options
 
@@ -219,7 +220,7 @@ MOST = {"plain": 8.5, "focal": 9.5, "hardest": 8.5, "dice": 9.5, "lovasz": 11.5}
 def test_memory_and_no_waits(name: str) -> None:
     z, target = problem(4, 19, 48, 64, dtype=torch.bfloat16)
     given, options = source(z), LOSSES[name]._replace(ignore_index=None)
-    options = options._replace(weight=None) if name == "dice" else options
+    options = options._replace(weight=None)
     with Meter() as meter:
         run(cuda, z, target, given, options)
     assert meter.peak <= MOST[name] * z.nbytes

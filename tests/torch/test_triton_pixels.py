@@ -254,7 +254,7 @@ def test_losses_of_regions(size: Any) -> None:
         )
         loss, slopes = module.region(z, target, given, options)
         found += [loss, module.region_backward(up, z, target, slopes, given, options)]
-        options = LovaszOptions("present", 1)
+        options = LovaszOptions(None, "present", 1)
         found.append(module.lovasz(z, target, given, options))
         found.append(module.lovasz_backward(up, z, target, given, options))
     torch.testing.assert_close(*results)

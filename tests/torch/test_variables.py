@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "dice": (s2t.dice_loss2d, {"target": OWN, "weight": WEIGHT, **IGNORED}),
     "jaccard": (s2t.jaccard_loss2d, {"target": FINE, **IGNORED}),
     "tversky": (s2t.tversky_loss2d, {"target": OWN, "alpha": 0.3, "beta": 0.7, **IGNORED}),
-    "lovasz": (s2t.lovasz_softmax_loss2d, {"target": OWN, **IGNORED}),
+    "lovasz": (s2t.lovasz_softmax_loss2d, {"target": OWN, "weight": WEIGHT, **IGNORED}),
     "lovasz, all": (s2t.lovasz_softmax_loss2d, {"target": FINE, "classes": "all", **IGNORED}),
 }
 TEMPERATURES = {"one": torch.tensor(1.7), "each": torch.tensor([0.5, 1.5, 2.0, 0.8])}

@@ -50,7 +50,7 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     s2d.jaccard_loss2d(z, t, smooth=(0, 1e-8), squared=True, average="generalized", batch=False)
     s2d.jaccard_loss2d(z, t, align_corners=True, size=4)
     s2d.tversky_loss2d(z, t, alpha=0.3, beta=0.7, smooth=2.0)
-    s2d.lovasz_softmax_loss2d(z, t, classes="all", spatial_dims=None)
+    s2d.lovasz_softmax_loss2d(z, t, classes="all", weight=[1.0], spatial_dims=None)
     loss, gradient = s2d.dice_loss2d_with_grad(z, t, bias=[1.0])
     loss, gradient = s2d.jaccard_loss2d_with_grad(z, t, weight=[1.0])
     loss, gradient = s2d.tversky_loss2d_with_grad(z, t, alpha=1)

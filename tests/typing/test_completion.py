@@ -31,7 +31,7 @@ SIGNATURES = {
     "smooth=1.0, squared=False, average='macro', batch=True, include_background=True, "
     "absent='count')",
     "torch.LovaszSoftmaxLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, classes='present', ignore_index=None)",
+    "temperature=1.0, bias=None, classes='present', weight=None, ignore_index=None)",
     "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, ignore_index=None, bins=15)",
     "torch.LinearCrossEntropy2d": "(in_channels, num_classes, bias=True, *, class_weight=None, "

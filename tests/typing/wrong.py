@@ -51,7 +51,7 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     s2d.tversky_loss2d(z, t, alpha=None)  # wrong
     s2d.tversky_loss2d_with_grad(z, t, gamma=1.0)  # wrong
     s2d.lovasz_softmax_loss2d(z, t, classes="some")  # wrong
-    s2d.lovasz_softmax_loss2d_with_grad(z, t, weight=[1.0])  # wrong
+    s2d.lovasz_softmax_loss2d_with_grad(z, t, weights=[1.0])  # wrong
     s2d.softmax2d_vjp(z)  # wrong
     s2d.softmax2d_jacobian(z, out=z)  # wrong
     s2d.set_num_threads("all")  # wrong
@@ -74,7 +74,7 @@ def tensors(z: Tensor, t: Tensor) -> None:
     s2t.DiceLoss2d(average=None)  # wrong
     s2t.tversky_loss2d_with_grad(z)  # wrong
     s2t.tversky_loss2d(z, t, gamma=1.0)  # wrong
-    s2t.lovasz_softmax_loss2d(z, t, weight=z)  # wrong
+    s2t.lovasz_softmax_loss2d(z, t, weights=z)  # wrong
     s2t.linear_cross_entropy2d(z, z, t)  # wrong
     s2t.linear_cross_entropy2d(z, z, None, t, weight=z)  # wrong
     s2t.check_target(t)  # wrong
@@ -95,7 +95,7 @@ def modules(z: Tensor) -> None:
     s2t.DiceLoss2d(alpha=0.5)  # wrong
     s2t.JaccardLoss2d(ignore_index="void")  # wrong
     s2t.JaccardLoss2d(reduction="sum")  # wrong
-    s2t.LovaszSoftmaxLoss2d(weight=z)  # wrong
+    s2t.LovaszSoftmaxLoss2d(weights=z)  # wrong
     s2t.TverskyLoss2d(alpha="a")  # wrong
     s2t.Evaluate(bins=1.5)  # wrong
     s2t.Evaluate(outputs="labels")  # wrong

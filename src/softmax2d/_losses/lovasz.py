@@ -124,10 +124,11 @@ class _Gradient:
 class _Classes:
     """The classes that the mean is over, each with its loss and slopes."""
 
-    def __init__(self, logits: Logits, truth: Target, classes: str) -> None:
-        present = np.flatnonzero(truth.counts).tolist()
-        every = list(range(logits.classes)) if truth.valid else []
-        self.chosen = every if classes == "all" else present
+    def __init__(self, logits: Logits, truth: Target, classes: str, weights: Array) -> None:
+        counts = truth.counts if classes == "present" else np.full(logits.classes, truth.valid)
+        shares = np.where(counts, weights, 0)
+        self._shares = (shares / (shares.sum() or 1)).tolist()
+        self.chosen = np.flatnonzero(shares).tolist()
         self._labels = truth.array
         self._valid = np.broadcast_to(True, logits.shape)
         if truth.ignore is not None:
@@ -139,7 +140,8 @@ class _Classes:
         if label not in self.chosen:
             return 0.0, np.zeros(p.shape)
         loss, slopes = _class_loss(p, rest, self._labels == label, self._valid)
-        return loss / len(self.chosen), slopes / len(self.chosen)
+        share = self._shares[label]
+        return loss * share, slopes * share
 
 
 def lovasz(
@@ -147,21 +149,20 @@ def lovasz(
     upstream: float | None,
     logits: Logits,
     target: Any,
+    weight: Any,
     classes: Any,
     ignore_index: Any,
 ) -> tuple[Any, Any]:
     """The loss, and its gradient times ``upstream``, or None for None."""
     losses.one_of(where, "classes", classes, ("present", "all"))
+    weights = losses.class_weights(where, weight, logits.classes)
     truth = targets.labels(where, target, logits, ignore_index)
     with np.errstate(all="ignore"):  # NaN and what vanishes are results
-        return _compute(upstream, logits, truth, classes)
+        return _compute(upstream, logits, _Classes(logits, truth, classes, weights))
 
 
-def _compute(
-    upstream: float | None, logits: Logits, truth: Target, classes: str
-) -> tuple[Any, Any]:
-    """The same of a checked target."""
-    parts = _Classes(logits, truth, classes)
+def _compute(upstream: float | None, logits: Logits, parts: _Classes) -> tuple[Any, Any]:
+    """The same of a checked target's classes."""
     gradient = None if upstream is None else _Gradient(logits, upstream)
     loss = 0.0
     for label in parts.chosen:
@@ -190,6 +191,7 @@ def _lovasz(
     temperature: float | ArrayLike = 1.0,
     bias: ArrayLike | None = None,
     classes: Classes = "present",
+    weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
 ) -> Compute:
@@ -198,7 +200,8 @@ def _lovasz(
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
         scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
         source = logits_of(where, scores, axis, temperature, bias, sized)
-        return lovasz(where, 1.0 if with_grad else None, source, truth, classes, ignore_index)
+        terms = truth, weight, classes, ignore_index
+        return lovasz(where, 1.0 if with_grad else None, source, *terms)
 
     return compute
 
@@ -221,6 +224,8 @@ def lovasz_softmax_loss2d() -> None:
         The map z / temperature + bias, as in :func:`softmax2d`.
     classes : "present" or "all"
         The mean is over the classes that the target has, or over all.
+    weight : array, shape (C,), optional
+        How much each of these classes counts in the mean, at least 0.
     ignore_index : int or None
         Pixels with this target belong to no sum and have no gradient.
 
@@ -235,7 +240,8 @@ def lovasz_softmax_loss2d() -> None:
         ``target`` not of integers; otherwise as :func:`softmax2d`.
     ValueError
         A target outside [0, C) that is not ``ignore_index``, with the first place; a target of
-        another shape; unknown ``classes``; otherwise as :func:`segment`.
+        another shape; unknown ``classes``; ``weight`` negative, not finite or of the wrong length;
+        otherwise as :func:`segment`.
 
     Notes
     -----

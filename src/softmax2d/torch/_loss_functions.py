@@ -276,6 +276,7 @@ def _lovasz(
     temperature: float | Tensor = 1.0,
     bias: Tensor | None = None,
     classes: str = "present",
+    weight: Tensor | None = None,
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
 ) -> Compute:
@@ -283,7 +284,8 @@ def _lovasz(
 
     def compute(where: str, with_grad: bool) -> Any:
         z, t, source = arguments.problem(where, logits, target, given)
-        options = arguments.lovasz_options(where, LovaszOptions(classes, ignore_index))
+        options = LovaszOptions(weight, classes, ignore_index)
+        options = arguments.lovasz_options(where, z, options)
         if with_grad:
             z, t, source = z.detach(), t.detach(), source.constant
             loss = regions.lovasz(z, t, *source, *options)

@@ -67,6 +67,7 @@ class LovaszOptions(GridOptions, total=False):
     """Options of :class:`LovaszSoftmaxLoss2d`."""
 
     classes: Annotated[str, "present"]
+    weight: Annotated[Tensor | None, None]
     ignore_index: Annotated[int | None, None]
 
 

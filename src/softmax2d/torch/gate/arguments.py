@@ -163,10 +163,12 @@ def region_options(logits: Tensor, target: Tensor, dim: int, given: RegionOption
     return found._replace(**flags)
 
 
-def lovasz_options(where: str, given: LovaszOptions) -> LovaszOptions:
-    """Check options of the Lovász-softmax loss."""
+def lovasz_options(where: str, logits: Tensor, given: LovaszOptions) -> LovaszOptions:
+    """Check options of the Lovász-softmax loss; its operators check ranges."""
+    found = tensors.constant(where, "weight", given.weight, logits)
+    weight = exporting.checked_weight(where, given.weight, found)
     classes = losses.one_of(where, "classes", given.classes, ("present", "all"))
-    return LovaszOptions(classes, tensors.class_to_ignore(where, given.ignore_index))
+    return LovaszOptions(weight, classes, tensors.class_to_ignore(where, given.ignore_index))
 
 
 def best_classes(where: str, top_k: Any, logits: Tensor, dim: int) -> int | None:

@@ -56,6 +56,7 @@ class RegionOptions(NamedTuple):
 class LovaszOptions(NamedTuple):
     """Options of the Lovász-softmax loss."""
 
+    weight: Tensor | None
     classes: str
     ignore_index: int | None
 
@@ -70,7 +71,7 @@ REGION = (
     f"{SCHEMA}, Tensor? weight, int? ignore_index, float[] smooth, bool squared, str average, "
     "bool batch, bool include_background, str absent, str where, float[] factors"
 )
-LOVASZ = f"{SCHEMA}, str classes, int? ignore_index"
+LOVASZ = f"{SCHEMA}, Tensor? weight, str classes, int? ignore_index"
 
 Options = TypeVar("Options", LossOptions, RegionOptions, LovaszOptions)
 

@@ -142,7 +142,9 @@ def check_lovasz(
     where: str = "lovasz_softmax_loss2d",
 ) -> None:
     """Refuse what ``lovasz_softmax_loss2d`` refuses."""
-    check_source(where, logits, source)
+    classes = check_source(where, logits, source)
+    if options.weight is not None:
+        per_class(where, "weight", options.weight, classes)
     gate.one_of(where, "classes", options.classes, ("present", "all"))
     gate.class_to_ignore(where, options.ignore_index)
     check_indices(where, logits, target, source)

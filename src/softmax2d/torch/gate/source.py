@@ -27,7 +27,7 @@ class Source(NamedTuple):
     """
 
     dim: int = -3  # of the classes, counted from the back
-    temperature: Any = None  # a tensor, float64
+    temperature: Any = 1.0  # a tensor, float64, or None
     bias: Any = None  # a tensor, float64
     size: Any = None  # one number for each spatial dimension
     interpolation: Any = "linear"  # names with commas between them

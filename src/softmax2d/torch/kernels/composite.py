@@ -372,4 +372,7 @@ def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOption
     each = class_sums(errors * torch.stack(steps).reshape(p.shape))
     present = true.reshape(len(p), -1).any(1)
     chosen = torch.ones_like(each) if options.classes == "all" else present.to(each.dtype)
-    return ((each * chosen).sum() / chosen.sum().clamp(min=1)).to(p.dtype)
+    if options.weight is not None:
+        chosen = chosen * options.weight.to(each)
+    total = chosen.sum()
+    return ((each * chosen).sum() / torch.where(total == 0, 1.0, total)).to(p.dtype)

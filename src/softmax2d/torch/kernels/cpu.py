@@ -284,7 +284,8 @@ def lovasz(logits: Tensor, target: Tensor, source: Source, options: LovaszOption
     """The Lovász-softmax loss."""
     where = "lovasz_softmax_loss2d"
     ready = _logits(where, logits, source)
-    loss, _ = numpy_lovasz(where, None, ready, array_of(target), *options)
+    weight, *others = options
+    loss, _ = numpy_lovasz(where, None, ready, array_of(target), _numbers(weight), *others)
     return tensor_of(np.asarray(loss))
 
 
@@ -294,5 +295,7 @@ def lovasz_backward(
     """The gradient at the logits."""
     where = "lovasz_softmax_loss2d"
     ready = _logits(where, logits, source)
-    _, grad = numpy_lovasz(where, float(upstream), ready, array_of(target), *options)
+    weight, *others = options
+    scale, truth = float(upstream), array_of(target)
+    _, grad = numpy_lovasz(where, scale, ready, truth, _numbers(weight), *others)
     return _match_strides(grad, logits)

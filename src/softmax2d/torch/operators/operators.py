@@ -174,7 +174,7 @@ def _register_vmap(operation: Operation, batched: int, first: int | None = None)
 
     def rule(info: Any, in_dims: Any, *arguments: Any) -> Any:
         others = any(d is not None for d in in_dims[batched:] if not isinstance(d, list | tuple))
-        source = Source() if first is None else Source(*arguments[first:])
+        source = Source(temperature=None) if first is None else Source(*arguments[first:])
         if others or (source.dim == -1 and source.spatial_dims is None):
             return operation.map_in_a_loop(info, in_dims, *arguments)
         pairs = zip(arguments[:batched], in_dims[:batched], strict=True)

@@ -132,13 +132,14 @@ region_backward.register_autograd(_region_second, setup_context=_save_region_bac
 
 def _save_lovasz(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     logits, target, *flat = inputs
-    source, ctx.options = from_flat(LovaszOptions, flat)
-    save(ctx, source, logits, target)
+    source, (weight, *ctx.options) = from_flat(LovaszOptions, flat)
+    save(ctx, source, logits, target, weight)
 
 
 def _lovasz_backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-    source, (logits, target) = restore(ctx)
-    return pad(ctx, lovasz_backward(upstream, logits, target, *source, *ctx.options))
+    source, (logits, target, weight) = restore(ctx)
+    flat = (*source, weight, *ctx.options)
+    return pad(ctx, lovasz_backward(upstream, logits, target, *flat))
 
 
 lovasz.register_autograd(_lovasz_backward, setup_context=_save_lovasz)
@@ -146,15 +147,16 @@ lovasz.register_autograd(_lovasz_backward, setup_context=_save_lovasz)
 
 def _save_lovasz_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     upstream, logits, target, *flat = inputs
-    source, ctx.options = from_flat(LovaszOptions, flat)
-    save(ctx, source, upstream, logits, target)
+    source, (weight, *ctx.options) = from_flat(LovaszOptions, flat)
+    save(ctx, source, upstream, logits, target, weight)
 
 
 def _lovasz_second(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
-    source, (upstream, logits, target) = restore(ctx)
+    source, (upstream, logits, target, weight) = restore(ctx)
+    options = LovaszOptions(weight, *ctx.options)
 
     def loss(u: Tensor, z: Tensor) -> Tensor:
-        return u * composite.lovasz(z, target, source, ctx.options)
+        return u * composite.lovasz(z, target, source, options)
 
     needed = ctx.needs_input_grad[:2]
     return pad(ctx, *second.of_gradients(loss, {1: tangent}, (upstream, logits), needed))
