@@ -221,7 +221,7 @@ def _warnings_of_source(
 
 def _calibration(source: Logits, truth: Any, _images: int) -> Array:
     """Summed probabilities and pixels of each class, shape (2, C), where none is ignored."""
-    sums: Any = tuple(np.zeros(source.classes) for _ in range(2))
+    sums = np.zeros((3, source.classes))
     if not source.empty:
-        core.region_sums(source.arguments(), truth.arguments(), *sums)
+        core.region_sums(source.arguments(), truth.arguments(), False, sums)
     return np.stack([sums[1], truth.counts])
