@@ -251,7 +251,7 @@ def test_tensors(name: str, soft: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "average"), zip(NAMES, ["macro", "micro", "generalized"], strict=True)
+    ("name", "average"), list(zip(NAMES, ["macro", "micro", "generalized"], strict=True))
 )
 def test_gradcheck(name: str, average: str) -> None:
     """First derivatives, by probabilities in the target too, and second ones."""
