@@ -229,12 +229,14 @@ def softmax2d_jacobian(probs: Tensor, *, dim: int = -3) -> Tensor:
     where = "softmax2d_jacobian"
     p = tensors.floats(where, "probs", probs)
     dim = tensors.class_dim(where, "probs", p, dim)
-    p = p.movedim(dim, -1)
+    p = p.movedim(dim + p.ndim, p.ndim - 1)
     exact = p.float() if p.dtype.itemsize == 2 else p
-    same = torch.eye(p.shape[-1], dtype=torch.bool, device=p.device)
+    every = torch.arange(p.shape[-1], device=p.device)
+    same = every[:, None] == every
     row = exact[..., None, :]
     jacobian = exact[..., :, None] * torch.where(same, 1 - row, -row)
-    return jacobian.to(p.dtype).movedim((-2, -1), (dim - 1, dim))
+    first = p.ndim - 1, p.ndim
+    return jacobian.to(p.dtype).movedim(first, (dim + p.ndim, dim + p.ndim + 1))
 
 
 def segment(

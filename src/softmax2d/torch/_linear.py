@@ -18,7 +18,7 @@ from softmax2d.torch._options import WithOptions
 from softmax2d.torch.gate import arguments, tensors
 from softmax2d.torch.gate.exporting import is_exporting
 from softmax2d.torch.gate.options import LossOptions
-from softmax2d.torch.gate.source import Source
+from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.linear import operators
 from softmax2d.torch.linear.bands import WHERE
 from softmax2d.torch.operators import variables
@@ -147,8 +147,8 @@ def linear_cross_entropy2d(
     features too, or in float64; the gradients of weight and bias are added up in float64 from band
     to band, always in the same order. The sum of the losses is exact, however it is cut into bands.
 
-    On a CUDA device, and in exported graphs, this is a convolution in the features' type followed
-    by :func:`cross_entropy2d`: the coarse logits exist there.
+    On a CUDA device this is a convolution in the features' type followed by
+    :func:`cross_entropy2d`, in exported graphs one in float32: the coarse logits exist there.
 
     Examples
     --------
@@ -190,8 +190,12 @@ def linear_cross_entropy2d(
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve in the features' type, in float64 for a float64 weight, or in autocast's."""
-    kind = features.dtype if weight.dtype != torch.float64 else torch.float64
+    """Convolve in the features' type, in float64 for a float64 weight, or in autocast's.
+
+    In exported graphs half types are multiplied in float32, as on the CPU.
+    """
+    kind = wide(features) if is_exporting() else features.dtype
+    kind = kind if weight.dtype != torch.float64 else torch.float64
     shift = None if bias is None else bias.to(kind)
     return functional.conv2d(features.to(kind), weight.to(kind)[:, :, None, None], shift)
 

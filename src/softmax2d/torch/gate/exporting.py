@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from softmax2d._gate import grids, losses, maps
 from softmax2d.torch.gate import modes
@@ -70,9 +71,17 @@ def example(shape: Sequence[Any]) -> tuple[int, ...]:
         return tuple(map(_number, shape))  # numbers that go into no graph
 
 
+def is_same(first: Any, second: Any) -> bool:
+    """Whether two sizes are known to be one, whatever the graph gets later."""
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        return first is second
+    return bool(statically_known_true(first == second))
+
+
 def bounds_of(where: str, window: Any, own: Sequence[Any]) -> list[int]:
     """Start, stop and step of a window along each spatial dimension, for a graph of any size."""
-    slices = grids.window_slices(where, window, example(own))
+    sizes = (_EXAMPLE,) * len(own) if torch.compiler.is_dynamo_compiling() else example(own)
+    slices = grids.window_slices(where, window, sizes)
     return [
         number
         for s in slices
@@ -92,7 +101,7 @@ def expect(condition: Tensor, message: str) -> None:
 def expect_numbers(values: Tensor, good: Tensor, message: str) -> Tensor:
     """``values`` with NaN where they are not good; the graph raises where it can."""
     expect(good, message)
-    return torch.where(good, values, float("nan"))
+    return values.masked_fill(~good, math.nan)
 
 
 def checked_map(

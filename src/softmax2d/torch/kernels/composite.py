@@ -9,73 +9,16 @@ pixels that do not count are masked, and a target that is no class makes what it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from softmax2d.torch.gate.exporting import is_exporting
+from softmax2d.torch.gate.exporting import is_exporting, is_traced
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, wide
-
-_MODES = {
-    "linear": {1: "linear", 2: "bilinear", 3: "trilinear"},
-    "nearest": dict.fromkeys((1, 2, 3), "nearest"),
-    "nearest-exact": dict.fromkeys((1, 2, 3), "nearest-exact"),
-}
-
-
-def _replace(z: Tensor, replaced: Callable[[Tensor], Tensor]) -> Tensor:
-    """Other values; a gradient passes as if they had not changed. Exported graphs have none."""
-    if is_exporting():
-        return replaced(z)
-    z = z.clone()
-    with torch.no_grad():
-        z.copy_(replaced(z))
-    return z
-
-
-def _interpolate(z: Tensor, sizes: list[Any], name: str, align_corners: bool) -> Tensor:
-    """Batch, classes and spatial dimensions, resampled by one interpolation.
-
-    Infinities of weight 0 add nothing: on the way they are large numbers, of which any other weight
-    leaves what no logit is. +inf comes out as NaN, which is what it makes of its pixel.
-    """
-    mode = _MODES[name][len(sizes)]
-    if name != "linear":
-        return functional.interpolate(z, tuple(sizes), mode=mode)
-    most = torch.finfo(z.dtype).max / 2
-    far = most / 2**72  # the least weight: 2^-24 along each of three dimensions
-    z = _replace(z, lambda z: z.nan_to_num(most, most, -most))
-    z = functional.interpolate(z, tuple(sizes), mode=mode, align_corners=align_corners)
-    inf, nan = math.inf, math.nan
-    return _replace(z, lambda z: torch.where(z < -far, -inf, torch.where(z > far, nan, z)))
-
-
-def resample(logits: Tensor, source: Source) -> Tensor:
-    """The logits on the grid of the result."""
-    if source.size is None and source.window is None:
-        return logits
-    count = source.spatial_count(logits.ndim)
-    z = logits.movedim(source.dim, -count - 1)
-    shape = z.shape
-    own, size = list(shape[-count:]), source.size
-    if size is not None and list(size) != own:
-        names = source.interpolation.split(",")
-        z = z.reshape(-1, *shape[-count - 1 :])
-        if len(set(names)) == 1:
-            z = _interpolate(z, list(size), names[0], source.align_corners)
-        else:
-            for axis, name in enumerate(names):
-                step = [*z.shape[2:]]
-                step[axis] = size[axis]
-                z = _interpolate(z, step, name, source.align_corners)
-        z = z.reshape(*shape[: -count - 1], *z.shape[1:])
-    if source.slices is not None:
-        z = z[(..., *source.slices)]  # type: ignore[index]  # PyTorch's stubs know no such tuple
-    return z.movedim(-count - 1, source.dim)
+from softmax2d.torch.kernels.interpolation import resample
 
 
 def per_class(values: Tensor, z: Tensor, dim: int) -> Tensor:
@@ -102,6 +45,31 @@ def probs(logits: Tensor, logs: bool, source: Source) -> Tensor:
     return (z.log_softmax(source.dim) if logs else z.softmax(source.dim)).to(logits.dtype)
 
 
+def _first_largest(z: Tensor, dim: int) -> Tensor:
+    """The first of the largest, or the first NaN: ONNX has no such rule for its ArgMax."""
+    found = z.argmax(dim)
+    if not is_exporting():
+        return found
+    bad = z.isnan()
+    return torch.where(bad.any(dim), bad.int().argmax(dim), found)
+
+
+def _largest(z: Tensor, dim: int, count: int) -> Tensor:
+    """Where the largest are, the first of equals first; ONNX has no stable sort."""
+    if not is_exporting():
+        return z.sort(dim=dim, descending=True, stable=True).indices.narrow(dim, 0, count)
+    shape = [1] * z.ndim
+    shape[dim] = -1
+    every = torch.arange(z.shape[dim], device=z.device).reshape(shape)
+    least = torch.finfo(torch.float32).min  # ONNX: such numbers are float32
+    rest = z.masked_fill(z == -math.inf, least)
+    found = []
+    for _ in range(count):
+        found.append(_first_largest(rest, dim).unsqueeze(dim))
+        rest = rest.masked_fill(every == found[-1], -math.inf)
+    return torch.cat(found, dim)
+
+
 def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | None) -> list[Tensor]:
     """The requested outputs in the order of the fields of Segmentation; labels int64."""
     dim, plain = source.dim, resample(logits.to(wide(logits)), source)
@@ -111,7 +79,7 @@ def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | Non
     ranked, p = plain if same else z, z.softmax(dim)
     found = {}
     if "labels" in outputs:
-        found["labels"] = ranked.argmax(dim)
+        found["labels"] = _first_largest(ranked, dim)
     if "confidence" in outputs:
         found["confidence"] = p.amax(dim)
     if "margin" in outputs:
@@ -120,14 +88,20 @@ def segment(logits: Tensor, source: Source, outputs: list[str], top_k: int | Non
         if p.shape[dim] > 1:
             found["margin"] = found["margin"] - best.select(dim, 1)
     if "entropy" in outputs:
-        found["entropy"] = torch.where(p == 0, 0.0, -p * z.log_softmax(dim)).sum(dim)
+        found["entropy"] = (-p * z.log_softmax(dim)).masked_fill(p == 0, 0.0).sum(dim)
     names = ("labels", "confidence", "margin", "entropy")
     results = [found[name] for name in names if name in found]
     if top_k is not None:
-        # Stable: the first of equals first, as the label is.
-        order = ranked.sort(dim=dim, descending=True, stable=True).indices.narrow(dim, 0, top_k)
+        order = _largest(ranked, dim, top_k)
         results += [order, p.gather(dim, order)]
     return results
+
+
+def _exact(number: float, like: Tensor) -> float | Tensor:
+    """A number as it goes into graphs: exporters to ONNX round those that are no tensors."""
+    if not is_exporting():
+        return number
+    return torch.tensor(number, dtype=like.dtype, device=like.device)
 
 
 def _classes_of(
@@ -136,29 +110,34 @@ def _classes_of(
     """Each pixel's class, -1 where there is none; and 1, or 0 where ignored, NaN where no class."""
     index = target.long()
     known = (index >= 0) & (index < classes)
-    counts = torch.where(known, 1.0, math.nan).to(dtype)
+    counts = torch.ones_like(index, dtype=dtype).masked_fill(~known, math.nan)
     if ignore is not None:
-        counts = torch.where(index == ignore, torch.zeros_like(counts), counts)
-    return torch.where(counts == 1, index, -1), counts
+        counts = counts.masked_fill(index == ignore, 0.0)
+    return index.masked_fill(counts != 1, -1), counts
 
 
 def _hide(z: Tensor, counts: Tensor, source: Source, ignore: int | None) -> Tensor:
     """Logits without those of ignored pixels, whatever they are."""
-    return z if ignore is None else torch.where((counts != 0).unsqueeze(source.dim), z, 0.0)
+    return z if ignore is None else z.masked_fill((counts == 0).unsqueeze(source.dim), 0.0)
+
+
+def _expm1(x: Tensor) -> Tensor:
+    """exp(x) - 1 for x of at most 0; the older exporter to ONNX does not know the function."""
+    return torch.tanh(x / 2) * (x.exp() + 1) if is_traced() else torch.expm1(x)
 
 
 def _class_losses(logs: Tensor, gamma: float) -> Tensor:
     """(1 - p)^γ (-log p); the power is taken of 1 where p is 0 or 1, which has no derivative."""
     if not gamma:
         return -logs
-    rest = torch.where(logs == -math.inf, 1.0, -torch.expm1(logs))
-    power = torch.where(rest == 0, 0.0, torch.where(rest == 0, 1.0, rest) ** gamma)
+    rest = (-_expm1(logs)).masked_fill(logs == -math.inf, 1.0)
+    power = (rest.masked_fill(rest == 0, 1.0) ** _exact(gamma, rest)).masked_fill(rest == 0, 0.0)
     return -power * logs
 
 
 def _weigh(factor: Tensor, losses: Tensor) -> Tensor:
     """The product, with 0 × inf = 0."""
-    return factor * torch.where((factor == 0) & (losses == math.inf), 0.0, losses)
+    return factor * losses.masked_fill((factor == 0) & (losses == math.inf), 0.0)
 
 
 def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
@@ -167,21 +146,21 @@ def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions)
     classes, smoothing, gamma = z.shape[dim], options.label_smoothing, options.focal_gamma
     weight = None if options.weight is None else options.weight.to(z.device, z.dtype)
     if target.is_floating_point():
-        shares = (1 - smoothing) * target.to(z.dtype) + smoothing / classes
+        shares = _exact(1 - smoothing, z) * target.to(z.dtype) + _exact(smoothing / classes, z)
         shares = shares if weight is None else shares * per_class(weight, z, dim)
         each = _class_losses(z.log_softmax(dim), gamma)
         hidden = (shares == 0) & ~(each < math.inf)
-        return (shares * torch.where(hidden, 0.0, each)).sum(dim)
+        return (shares * each.masked_fill(hidden, 0.0)).sum(dim)
     index, counts = _classes_of(target, classes, options.ignore_index, z.dtype)
     index = index.clamp(min=0)
     logs = _hide(z, counts, source, options.ignore_index).log_softmax(dim)
     own = logs.gather(dim, index.unsqueeze(dim)).squeeze(dim)
     factor = counts if weight is None else counts * weight[index]
-    found = _weigh((1 - smoothing) * factor, _class_losses(own, gamma))
+    found = _weigh(_exact(1 - smoothing, z) * factor, _class_losses(own, gamma))
     if smoothing:
         each = _class_losses(logs, gamma)
         each = each if weight is None else _weigh(per_class(weight, z, dim), each)
-        found = found + _weigh(counts * (smoothing / classes), each.sum(dim))
+        found = found + _weigh(counts * _exact(smoothing / classes, z), each.sum(dim))
     return found
 
 
@@ -199,19 +178,20 @@ def find_cut(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor
     each = each.detach()
     soft = target.is_floating_point()
     valid = torch.ones_like(each, dtype=torch.bool) if soft else _valid(target, options)
-    key = torch.where(each.isnan(), math.inf, each)
-    key = torch.where(valid, key, -math.inf).flatten()
-    limit, share = each.new_full((), math.inf), each.new_zeros(())
-    kept = each.new_zeros((), dtype=torch.int64)
+    key = each.masked_fill(each.isnan(), math.inf).masked_fill(~valid, -math.inf).flatten()
+    number = partial(torch.full, (), dtype=each.dtype, device=each.device)
+    limit, share = number(math.inf), number(0.0)
+    kept = torch.zeros((), dtype=torch.int64, device=each.device)
     if options.threshold is not None:
-        limit = each.new_full((), -math.log(options.threshold))  # rounded as the losses are
+        limit = number(-math.log(options.threshold))  # rounded as the losses are
         kept = (key > limit).sum()
     if options.top_k is not None:
         count, top_k = valid.sum(), options.top_k
         if isinstance(top_k, int):
             least = count.clamp(max=top_k)
         else:
-            least = torch.minimum((count.double() * top_k).round().clamp(min=1).long(), count)
+            share_of = count.double() * _exact(top_k, count.double())
+            least = torch.minimum(share_of.round().clamp(min=1).long(), count)
         ordered = functional.pad(key, (0, 1), value=-math.inf).sort(descending=True).values
         last = ordered.gather(0, (least - 1).clamp(min=0).reshape(1)).reshape(())
         ties = (least - (key > last).sum()) / (key == last).sum().clamp(min=1)
@@ -224,14 +204,15 @@ def find_cut(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor
 def cut_factor(each: Tensor, limit: Tensor, share: Tensor) -> Tensor:
     """How often each loss counts: once above the limit, a share where equal to it; NaN once."""
     limit, share = limit.to(each.dtype), share.to(each.dtype)
-    return torch.where(each <= limit, torch.where(each == limit, share, 0.0), 1.0)
+    equal = torch.where(each == limit, share, torch.zeros_like(share))
+    return equal.masked_fill(~(each <= limit), 1.0)
 
 
 def keep_hardest(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor, Tensor]:
     """The losses that count, 0 elsewhere; and how many do."""
     limit, share, kept = find_cut(each, target, options)
     factor = cut_factor(each.detach(), limit, share)
-    return torch.where(factor == 0, 0.0, each * factor), kept
+    return (each * factor).masked_fill(factor == 0, 0.0), kept
 
 
 def mean_divisor(target: Tensor, options: LossOptions, classes: int) -> Tensor:
@@ -243,6 +224,12 @@ def mean_divisor(target: Tensor, options: LossOptions, classes: int) -> Tensor:
     index, _ = _classes_of(target, classes, options.ignore_index, torch.float32)
     weight = options.weight.to(target.device, torch.float64)
     return functional.pad(weight, (1, 0))[index + 1].sum()  # of no class, -1: 0
+
+
+def _divide(above: Tensor, below: Tensor) -> Tensor:
+    """The quotient, 0 where the divisor is."""
+    empty = below == 0
+    return (above / below.masked_fill(empty, 1.0)).masked_fill(empty, 0.0)
 
 
 def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
@@ -257,7 +244,7 @@ def cross_entropy(logits: Tensor, target: Tensor, source: Source, options: LossO
         divisor = mean_divisor(target, options, logits.shape[source.dim])
     total = counted.sum(dtype=torch.float64)
     if options.reduction == "mean" and divisor is not None:
-        total = torch.where(divisor == 0, 0.0, total / torch.where(divisor == 0, 1.0, divisor))
+        total = _divide(total, divisor)
     return total.to(each.dtype)
 
 
@@ -278,7 +265,7 @@ def _probs_and_truth(
     z, dim = map_logits(logits, source), source.dim
     classes = z.shape[dim]
     index, counts = _classes_of(target, classes, ignore, z.dtype)
-    p = _hide(z, counts, source, ignore).softmax(dim).movedim(dim, 0)
+    p = _hide(z, counts, source, ignore).softmax(dim).movedim(dim + z.ndim, 0)
     every = torch.arange(classes, device=z.device)
     return p, index == per_class(every, index[None], -p.ndim), counts
 
@@ -289,8 +276,10 @@ def _region_sums(
     """I = Σ p t, P = Σ p or Σ p², T = Σ t or Σ t² of each image and class, shape (images, C)."""
     t: Tensor
     if target.is_floating_point():
-        p = map_logits(logits, source).softmax(source.dim).movedim(source.dim, 0)
-        t, counted = target.to(p.dtype).movedim(source.dim, 0), p
+        p = map_logits(logits, source).softmax(source.dim)
+        axis = p.ndim + source.dim  # the older exporter to ONNX takes no negative ones here
+        t, p = target.to(p.dtype).movedim(axis, 0), p.movedim(axis, 0)
+        counted = p
     else:
         p, t, counts = _probs_and_truth(logits, target, source, options.ignore_index)
         counted = p * counts
@@ -330,11 +319,12 @@ def region(logits: Tensor, target: Tensor, source: Source, options: RegionOption
         weights = weights * occurs
     if options.average == "macro":
         above, below, shares = above + s, below + r, weights.sum(1, keepdim=True)
-        full = (below == 0) | (~occurs & (options.absent == "full"))
+        full = below == 0
+        full = full | ~occurs if options.absent == "full" else full
         missing = torch.where(full, 0.0, (below - above) / torch.where(below == 0, 1.0, below))
         each = (weights * missing / torch.where(shares == 0, 1.0, shares)).sum(1)
     else:
-        added: Any = 1.0
+        added = torch.ones_like(truth[:, 0])
         if options.average == "generalized":
             weights = weights * _volume_weights(truth, weights > 0)
             added = weights.sum(1)
@@ -352,8 +342,8 @@ def _jaccard_steps(errors: Tensor, true: Tensor, counts: Tensor) -> Tensor:
 
     Pixels whose error is NaN come after all numbers, as on the CPU, and ignored ones after those.
     """
-    key = torch.where(counts == 0, -2.0, torch.where(errors.isnan(), -1.0, errors))
-    order = key.argsort(descending=True, stable=True)
+    key = errors.masked_fill(errors.isnan(), -1.0).masked_fill(counts == 0, -2.0)
+    order = key.sort(descending=True).indices  # of equals in any order: the sum is the same
     other = (counts != 0) & ~true
     intersection = true.sum() - true.gather(0, order).long().cumsum(0)
     union = (true.sum() + other.gather(0, order).long().cumsum(0)).clamp(min=1)

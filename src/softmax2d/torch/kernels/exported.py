@@ -7,6 +7,7 @@ other ways.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from softmax2d._gate.truth_size import truth_size
 from softmax2d.torch.gate import exporting, problems
-from softmax2d.torch.gate.exporting import example
+from softmax2d.torch.gate.exporting import example, is_traced
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions, from_flat
 from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels import composite
@@ -62,6 +63,15 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int) -> Tensor:
     return found.to(dtype)
 
 
+def _refuse_rounding(where: str, logits: Tensor) -> None:
+    """Refuse float64 losses where the exporter turns single numbers into float32."""
+    if logits.dtype == torch.float64 and is_traced() and torch.onnx.is_in_onnx_export():
+        raise NotImplementedError(
+            f"{where}: the TorchScript exporter to ONNX computes float64 losses in float32. "
+            "Export with dynamo=True, or pass logits.float()."
+        )
+
+
 def _by_truth(logits: Tensor, target: Tensor, source: Source) -> Source:
     """The source on the target's grid, unless a size is given.
 
@@ -85,44 +95,73 @@ def _by_truth(logits: Tensor, target: Tensor, source: Source) -> Source:
     return source._replace(size=wanted)
 
 
-def _expect_classes(where: str, logits: Tensor, target: Tensor, dim: int, ignore: Any) -> None:
-    """Have the graph refuse what is no class, where it can; elsewhere that makes the loss NaN."""
+def _expect_target(
+    where: str, logits: Tensor, target: Tensor, source: Source, ignore: int | None
+) -> Tensor:
+    """The target; the graph refuses what is no class, where it can, elsewhere the loss is NaN.
+
+    Shapes that ONNX cannot refuse, of fewer images or rows, fail to be reshaped.
+    """
+    soft = target.is_floating_point()
+    if not soft:
+        index, classes = target.long(), logits.shape[source.dim]
+        good = (index >= 0) & (index < classes)
+        also = ""
+        if ignore is not None:
+            good, also = good | (index == ignore), f" or ignore_index, {ignore}"
+        exporting.expect(good, f"{where}: target must be in [0, {int(classes)}){also}.")
+    shape = source.class_shape(logits.shape) if soft else source.pixel_shape(logits.shape)
+    return target.reshape(shape)
+
+
+def _refuse_other_batch(loss: Tensor, logits: Tensor, target: Tensor, source: Source) -> Tensor:
+    """The loss, in a graph for ONNX of tensors that a runtime joins only for as many images.
+
+    ONNX has no assertion, and what its operators take of fewer images goes to all.
+    """
+    images = len(source.pixel_shape(logits.shape)) - source.spatial_count(logits.ndim)
+    if not torch.onnx.is_in_onnx_export() or images < 1 or 0 in example(target.shape):
+        return loss
+    corners = logits.select(source.dim, 0), target
     if target.is_floating_point():
-        return
-    index, classes = target.long(), logits.shape[dim]
-    good = (index >= 0) & (index < classes)
-    also = ""
-    if ignore is not None:
-        good, also = good | (index == ignore), f" or ignore_index, {ignore}"
-    exporting.expect(good, f"{where}: target must be in [0, {int(classes)}){also}.")
+        corners = logits.select(source.dim, 0), target.select(source.dim, 0)
+    first, second = (t.flatten(images)[..., 0].float() for t in corners)
+    missing = torch.stack([first, second]).isnan()
+    return loss.masked_fill(missing.all() & ~missing.any(), math.nan)  # never
 
 
 @_in_one_piece
 def cross_entropy(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
     """The loss of all pixels."""
     source, options = from_flat(LossOptions, flat)
+    _refuse_rounding("cross_entropy2d", logits)
     source = _by_truth(logits, target, source)
     problems.check_cross_entropy(logits, target, source, options)
-    _expect_classes("cross_entropy2d", logits, target, source.dim, options.ignore_index)
-    return composite.cross_entropy(logits, target, source, options)
+    target = _expect_target("cross_entropy2d", logits, target, source, options.ignore_index)
+    loss = composite.cross_entropy(logits, target, source, options)
+    return _refuse_other_batch(loss, logits, target, source)
 
 
 @_in_one_piece
 def region(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
     """Dice, Jaccard or Tversky loss."""
     source, options = from_flat(RegionOptions, flat)
+    _refuse_rounding(options.where, logits)
     source = _by_truth(logits, target, source)
     problems.check_region(logits, target, source, options)
-    _expect_classes(options.where, logits, target, source.dim, options.ignore_index)
-    return composite.region(logits, target, source, options)
+    target = _expect_target(options.where, logits, target, source, options.ignore_index)
+    loss = composite.region(logits, target, source, options)
+    return _refuse_other_batch(loss, logits, target, source)
 
 
 @_in_one_piece
 def lovasz(logits: Tensor, target: Tensor, *flat: Any) -> Tensor:
     """The Lovász-softmax loss."""
     source, options = from_flat(LovaszOptions, flat)
+    _refuse_rounding("lovasz_softmax_loss2d", logits)
     source = _by_truth(logits, target, source)
     problems.check_lovasz(logits, target, source, options)
     where = "lovasz_softmax_loss2d"
-    _expect_classes(where, logits, target, source.dim, options.ignore_index)
-    return composite.lovasz(logits, target, source, options)
+    target = _expect_target(where, logits, target, source, options.ignore_index)
+    loss = composite.lovasz(logits, target, source, options)
+    return _refuse_other_batch(loss, logits, target, source)

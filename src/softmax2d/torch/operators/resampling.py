@@ -9,7 +9,7 @@ from torch import Tensor
 
 from softmax2d.torch.gate.options import pad
 from softmax2d.torch.gate.source import SCHEMA, Source, empty_result
-from softmax2d.torch.kernels import composite
+from softmax2d.torch.kernels.interpolation import resample
 from softmax2d.torch.kernels.tables import axis_tables
 from softmax2d.torch.operators.operation import Operation
 
@@ -55,7 +55,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, tangent: Tensor) -> tuple[Any, ...]:
     """The transpose's transpose: the interpolation."""
-    fine = composite.resample(tangent.double(), ctx.source).to(tangent.dtype)
+    fine = resample(tangent.double(), ctx.source).to(tangent.dtype)
     return pad(ctx, fine)
 
 
