@@ -118,8 +118,9 @@ def cross_entropy2d() -> None:
 
     Notes
     -----
-    On the CPU the backward pass keeps the logits and the target, on a CUDA device a few numbers a
-    pixel as well; with ``size`` the logits are the coarse ones, and nothing of the fine grid's
+    On the CPU the backward pass keeps the logits and the target (of up to 1 MiB of float32 or
+    float64 logits the gradient too, which is formed with the loss), on a CUDA device a few numbers
+    a pixel as well; with ``size`` the logits are the coarse ones, and nothing of the fine grid's
     size times C is ever built. The gradient is scaled by what comes from above before it is rounded
     to a half type. Half-precision losses under a gradient scaler are as exact as others.
 
