@@ -388,3 +388,15 @@ def test_learned_biases_are_the_fitted_ones() -> None:
     torch.testing.assert_close(found, torch.tensor(fitted.bias), rtol=1e-2, atol=2e-3)
     wanted = torch.tensor(fitted.temperature)
     torch.testing.assert_close(scale.detach().double(), wanted, rtol=1e-2, atol=0)
+
+
+def test_numbers_are_no_tensors_without_values() -> None:
+    """What is kept of a call holds a number's value: each of several calls has its own."""
+    z = draw(2, CLASSES, 3, 2)
+    for number in (1.5, 2, 1.5, 3.0):
+        given = torch.tensor(float(number), dtype=torch.float64)
+        found, want = (s2t.cross_entropy2d(z, OWN, temperature=t) for t in (number, given))
+        assert torch.equal(found, want)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bias must be one value per class"):
+            s2t.cross_entropy2d(z, OWN, bias=0.5)

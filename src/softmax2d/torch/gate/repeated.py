@@ -45,6 +45,10 @@ def loss_problem(
     if is_simple(given) and is_simple(others) and modes.are_plain(logits, target):
         shapes = logits.shape, logits.dtype, target.shape, target.dtype
         source, found = _find(where, *shapes, *given, None, *others)
+        for name in ("temperature", "bias"):
+            if getattr(source, name) is not None:  # what was found has no value
+                value = tensors.variable(where, name, getattr(given, name), logits)
+                source = source._replace(**{name: value})
         if weight is not None:
             found = found._replace(weight=tensors.constant(where, "weight", weight, logits))
         return logits, target, source, found
