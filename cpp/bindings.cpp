@@ -62,6 +62,7 @@ double log_below(ptrdiff_t n) {
 // many pixels have no probabilities if the outputs are labels and nothing else.
 int64_t segment(nb::tuple logits, nb::tuple outputs, int label_bytes, int top_k) {
     Call call(logits);
+    if (top_k < 0 || top_k > call.classes()) throw std::invalid_argument("top_k is out of range");
     char* out[6];
     for (int i = 0; i < 6; ++i) out[i] = call.output(outputs[i]);
     const bool alone = out[0] && std::all_of(out + 1, out + 6, [](char* o) { return !o; });
@@ -71,6 +72,8 @@ int64_t segment(nb::tuple logits, nb::tuple outputs, int label_bytes, int top_k)
     return without;
 }
 
+size_t count_bytes(int64_t entries) { return size_t(entries) * sizeof(int64_t); }
+
 // How often each class occurs in a C-contiguous array of integers; returns how many are ignored and the
 // first place of an integer that is neither ignored nor a class, -1 if there is none.
 nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb::handle ignore,
@@ -78,6 +81,7 @@ nb::tuple look_at_targets(nb::handle target, bool is_signed, int64_t classes, nb
     const View from(target, false), to(counts, true);
     const Target described = target_of(from, is_signed, ignore);
     const ptrdiff_t entries = ptrdiff_t(from.bytes()) / described.bytes;
+    if (to.bytes() < count_bytes(classes)) throw std::invalid_argument("an array of counts is too short");
     TargetCount count;
     {
         const WithoutGil released;
@@ -94,6 +98,8 @@ nb::tuple look_at_pairs(nb::tuple labels, nb::tuple truth, int64_t classes, nb::
     const Target label = target_of(first, nb::cast<int>(labels[1]) != 0, labels[2]);
     const Target target = target_of(second, nb::cast<int>(truth[1]) != 0, truth[2]);
     const ptrdiff_t entries = ptrdiff_t(first.bytes()) / label.bytes;
+    if (ptrdiff_t(second.bytes()) / target.bytes != entries || to.bytes() < count_bytes(classes * classes))
+        throw std::invalid_argument("arrays of different sizes");
     PairCount count;
     {
         const WithoutGil released;
@@ -105,9 +111,9 @@ nb::tuple look_at_pairs(nb::tuple labels, nb::tuple truth, int64_t classes, nb::
 // weight, scale, upstream, smoothing, gamma, (threshold, tie) or None.
 LossTerms loss_terms(Call& call, const nb::tuple& terms) {
     LossTerms out{};
-    out.weight = call.input(terms[0]);
+    out.weight = call.numbers(terms[0], call.classes());
     out.scale = nb::cast<double>(terms[1]);
-    out.upstream = call.input<char>(terms[2]);
+    out.upstream = call.factors(terms[2]);
     out.smoothing = nb::cast<double>(terms[3]);
     out.gamma = nb::cast<double>(terms[4]);
     out.cuts = !terms[5].is_none();
@@ -122,7 +128,7 @@ void loss(nb::tuple logits, nb::tuple target, nb::tuple terms, nb::handle losses
     call.target(target);
     call.gradient(grad, grad_dtype);
     LossTerms out = loss_terms(call, terms);
-    out.losses = call.output(losses);
+    out.losses = call.losses(losses);
     out.sums = call.exact_sums(sums);
     const bool soft = nb::cast<int>(target[1]) >= kProbs || out.smoothing != 0 || out.gamma != 0;
     call.run(soft ? kernels().soft_loss : kernels().loss, out);
@@ -159,7 +165,9 @@ void region_grad(nb::tuple logits, nb::tuple target, nb::tuple slopes, nb::handl
     std::vector<int64_t> unused(kWideSums);
     LossTerms out{};
     out.scale = 1, out.sums = unused.data();
-    out.inside = call.input(slopes[0]), out.total = call.input(slopes[1]), out.square = call.input(slopes[2]);
+    out.inside = call.numbers(slopes[0], call.classes());
+    out.total = call.numbers(slopes[1], call.classes());
+    out.square = call.numbers(slopes[2], call.classes());
     call.run(kernels().soft_loss, out);
 }
 
@@ -188,6 +196,12 @@ void histogram(nb::tuple logits, nb::handle target, nb::handle count, nb::handle
              Histogram{call.counts(count, cells), call.counts(sum, cells), given_of(call, argmax)});
 }
 
+// A class that addresses memory.
+int64_t known_class(int64_t label, ptrdiff_t classes) {
+    if (label < 0 || label >= classes) throw std::invalid_argument("there is no such class");
+    return label;
+}
+
 // rule: classes, gain, loss; outputs: labels, confidence, None where not asked for. Of a target, which may be
 // None, only what is ignored matters, and only to what is given.
 void decide(nb::tuple logits, nb::handle target, nb::tuple rule, nb::tuple outputs, int label_bytes,
@@ -195,8 +209,11 @@ void decide(nb::tuple logits, nb::handle target, nb::tuple rule, nb::tuple outpu
     Call call(logits);
     if (!target.is_none()) call.target(nb::cast<nb::tuple>(target));
     const ptrdiff_t count = ptrdiff_t(nb::len(nb::handle(rule[0])));
+    std::vector<int64_t> taking(static_cast<size_t>(count));
+    read_once(call.input<int64_t>(rule[0]), count, taking.data());
+    for (const int64_t label : taking) known_class(label, call.classes());
     call.run(kernels().decide,
-             Decision{call.input<int64_t>(rule[0]), call.input(rule[1]), call.input(rule[2]), count,
+             Decision{taking.data(), call.numbers(rule[1], count), call.numbers(rule[2], count), count,
                       call.output(outputs[0]), call.output(outputs[1]), label_bytes, given_of(call, given)});
 }
 
@@ -207,8 +224,9 @@ bool fit(nb::tuple logits, nb::tuple target, nb::handle weight, nb::handle sums,
     Call call(logits);
     call.target(target);
     int64_t too_large = 0;
-    call.run(kernels().fit, Fit{call.input(weight), call.exact_sums(sums, 4), call.output<int64_t>(left_out),
-                                call.output<int64_t>(class_sums), &too_large});
+    call.run(kernels().fit,
+             Fit{call.numbers(weight, call.classes()), call.exact_sums(sums, 4),
+                 call.output<int64_t>(left_out), call.output<int64_t>(class_sums), &too_large});
     return too_large == 0;
 }
 
@@ -218,14 +236,15 @@ void shift(nb::tuple logits, nb::tuple target, ptrdiff_t label, nb::handle value
     call.target(target);
     int64_t* to[3];
     for (int i = 0; i < 3; ++i) to[i] = call.output<int64_t>(counts[i]);
-    call.run(kernels().shift,
-             Shift{to[0], to[1], to[2], call.input(values), ptrdiff_t(nb::len(values)), label});
+    call.run(kernels().shift, Shift{to[0], to[1], to[2], call.input(values), ptrdiff_t(nb::len(values)),
+                                    known_class(label, call.classes())});
 }
 
 // Adds to sums of weighted probabilities; see struct Prior.
 void prior(nb::tuple logits, nb::handle weight, nb::handle sums) {
     Call call(logits);
-    call.run(kernels().prior, Prior{call.input(weight), call.counts(sums, 2 * call.classes() + 3)});
+    call.run(kernels().prior,
+             Prior{call.numbers(weight, call.classes()), call.counts(sums, 2 * call.classes() + 3)});
 }
 
 // As many runs of a file as there are `starts`, int64, from or to memory without gaps; False where the file
@@ -272,6 +291,7 @@ nb::object import_bfloat16(nb::ndarray<nb::ro, nb::device::cpu> array) {
     const nb::dlpack::dtype dtype = array.dtype();
     if (dtype.code != uint8_t(nb::dlpack::dtype_code::Bfloat) || dtype.bits != 16)
         throw std::invalid_argument("not bfloat16");
+    if (array.ndim() > kMaxDims) throw std::invalid_argument("too many axes");
     size_t shape[kMaxDims];
     int64_t strides[kMaxDims];
     for (size_t d = 0; d < array.ndim(); ++d) {

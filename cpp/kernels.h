@@ -75,6 +75,7 @@ struct Target {
     bool is_signed;
     bool ignores;
     int64_t ignored;
+    bool* changed;  // set where a kernel meets what is neither a class nor ignored
 };
 
 struct Job {

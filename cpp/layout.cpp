@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <stdexcept>
 #include <vector>
 
 #include "dispatch.h"
@@ -174,8 +175,13 @@ void lay_out(Job& job, const Array* arrays, int reads, const Array* result, int 
         return o < reads ? &arrays[o] : o == job.output ? result : nullptr;
     };
     const int count = operands + (result != nullptr);
-    for (int o = 0; o < count; ++o)
-        if (const Array* a = array_of(o)) job.operand[o] = {a->data, a->stride[axis], a->dtype, a->swapped};
+    for (int o = 0; o < count; ++o) {
+        const Array* a = array_of(o);
+        if (!a) continue;
+        if (a->ndim != arrays[0].ndim || a->shape[axis] != arrays[0].shape[axis])
+            throw std::invalid_argument("arrays of different shapes");
+        job.operand[o] = {a->data, a->stride[axis], a->dtype, a->swapped};
+    }
     job.classes = arrays[0].shape[axis];
     w.pixels = 1;
     const int ndim = arrays[0].ndim, resampled = resampling ? resampling->ndim : 0;
@@ -191,8 +197,15 @@ void lay_out(Job& job, const Array* arrays, int reads, const Array* result, int 
         // Planes and rows of an image that has none.
         for (int missing = 3 - resampled; resampling && place == first && missing > 0; --missing) add(1);
         const int at = add(place < first ? arrays[0].shape[d] : resampling->axes[place - first].size);
-        for (int o = 0; o < count; ++o)
-            if (const Array* a = array_of(o)) w.stride[o][at] = a->stride[d];
+        for (int o = 0; o < count; ++o) {
+            const Array* a = array_of(o);
+            if (!a) continue;
+            // Those of the source's size: itself, and its gradient.
+            const bool source = o == 0 || (o == job.output && (backward || !resampling));
+            if (a->shape[d] != (source ? arrays[0].shape[d] : w.size[at]))
+                throw std::invalid_argument("arrays of different shapes");
+            w.stride[o][at] = a->stride[d];
+        }
         ++place;
     }
     if (pixels_in_order) {

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "parallel.h"
+#include "read_once.h"
 
 namespace softmax2d {
 namespace {
@@ -39,7 +40,8 @@ void at_most(std::atomic<int64_t>& value, int64_t candidate) {
 // numbers become large ones.
 template <class Stored, class Wide = std::conditional_t<sizeof(Stored) == 8, uint64_t, uint32_t>>
 void places(const Target& t, ptrdiff_t begin, ptrdiff_t n, int64_t classes, uint32_t* out) {
-    const Stored* from = reinterpret_cast<const Stored*>(t.data) + begin;
+    Stored from[kBlock];
+    read_once(reinterpret_cast<const Stored*>(t.data) + begin, n, from);
     const Wide limit = Wide(classes);
     const uint32_t none = uint32_t(classes), bad = none + 1;
     for (ptrdiff_t i = 0; i < n; ++i) {

@@ -4,8 +4,10 @@
 
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "layout.h"
+#include "read_once.h"
 
 namespace softmax2d {
 
@@ -55,9 +57,13 @@ struct AffineViews {
         for (int i = 0; i < 3; ++i) views[i] = std::make_unique<View>(parts[i], false);
         keeps_order = nb::cast<bool>(parts[3]);
     }
-    Affine affine() const {
+    Affine affine(ptrdiff_t classes) const {
         if (!views[0]) return {};
-        auto values = [&](int i) { return reinterpret_cast<const double*>(views[i]->data()); };
+        auto values = [&](int i) {
+            if (views[i]->bytes() < size_t(classes) * sizeof(double))
+                throw std::invalid_argument("a map of too few classes");
+            return reinterpret_cast<const double*>(views[i]->data());
+        };
         return {values(0), values(1), values(2), true, keeps_order};
     }
     std::unique_ptr<View> views[3];
@@ -65,7 +71,8 @@ struct AffineViews {
 };
 
 // For each resampled axis, the last ones, a pair of arrays, one entry for each output pixel along it:
-// the lower neighbour (int64) and the weight of the upper one (float64). None: the logits' own size.
+// the lower neighbour (int64) and the weight of the upper one (float64). None: the logits' own size. They are
+// copied and checked: the lower neighbours address memory.
 struct GridViews {
     GridViews(nb::handle grid, const Array& logits, int axis) {
         if (grid.is_none()) return;
@@ -78,25 +85,41 @@ struct GridViews {
             throw std::invalid_argument("one to three axes can be resampled");
         for (int i = 0; i < resampling.ndim; ++i) {
             const nb::tuple pair = nb::cast<nb::tuple>(axes[i]);
-            views[i][0] = std::make_unique<View>(pair[0], false);
-            views[i][1] = std::make_unique<View>(pair[1], false);
-            resampling.axes[i] = {reinterpret_cast<const int64_t*>(views[i][0]->data()),
-                                  reinterpret_cast<const double*>(views[i][1]->data()),
-                                  ptrdiff_t(views[i][0]->bytes() / sizeof(int64_t)),
+            const View lower(pair[0], false), weight(pair[1], false);
+            rows[i].resize(lower.bytes() / sizeof(int64_t));
+            shares[i].resize(rows[i].size());
+            if (weight.bytes() != lower.bytes()) throw std::invalid_argument("tables of different lengths");
+            read_once(reinterpret_cast<const int64_t*>(lower.data()), ptrdiff_t(rows[i].size()),
+                      rows[i].data());
+            read_once(reinterpret_cast<const double*>(weight.data()), ptrdiff_t(rows[i].size()),
+                      shares[i].data());
+            resampling.axes[i] = {rows[i].data(), shares[i].data(), ptrdiff_t(rows[i].size()),
                                   logits.shape[extents[spatial - resampling.ndim + i]], 0};
+            check(resampling.axes[i]);
         }
         active = true;
     }
+    // Neighbours never fall and lie within the source, wherever a kernel goes with them.
+    static void check(const Axis& axis) {
+        int64_t least = 0;
+        for (ptrdiff_t i = 0; i < axis.size; ++i) {
+            const int64_t lower = axis.lower[i], most = axis.extent - (axis.weight[i] != 0 ? 2 : 1);
+            if (lower < least || lower > most) throw std::invalid_argument("a table leaves the logits");
+            least = lower;
+        }
+    }
     const Resampling* get() const { return active ? &resampling : nullptr; }
-    std::unique_ptr<View> views[3][2];
+    std::vector<int64_t> rows[3];
+    std::vector<double> shares[3];
     Resampling resampling{};
     bool active = false;
 };
 
 // The class of each pixel, C-contiguous.
-inline Target target_of(const View& view, bool is_signed, nb::handle ignore) {
+inline Target target_of(const View& view, bool is_signed, nb::handle ignore, bool* changed = nullptr) {
     const bool ignores = !ignore.is_none();
-    return {view.data(), view.itemsize(), is_signed, ignores, ignores ? nb::cast<int64_t>(ignore) : 0};
+    return {view.data(), view.itemsize(), is_signed, ignores, ignores ? nb::cast<int64_t>(ignore) : 0,
+            changed};
 }
 
 }  // namespace softmax2d

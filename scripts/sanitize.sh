@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 scripts/sanitize_build.sh
 package=$(cd "${SANITIZE_DIR:-build/sanitize}/package" && pwd)
 # Every kernel of cpp/kernels.h is called by one of these.
-tests=(tests/core/test_{special,same_bits,layouts,accuracy,sanitized,random}.py
+tests=(tests/core/test_{special,same_bits,layouts,accuracy,sanitized,random,changing}.py
        tests/ops tests/losses/test_{losses,region_losses}.py tests/statistics
        tests/calibrate/test_fit_sums.py tests/balance/test_{shift,shares}.py)
 preload="$(${CXX:-c++} -print-file-name=libasan.so) $(${CXX:-c++} -print-file-name=libubsan.so)"

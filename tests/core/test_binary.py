@@ -43,7 +43,8 @@ PARTS = sorted(ROOT.glob("cpp/kernels/*.cpp"))
 
 def built_object(name: str, part: Path) -> Path | None:
     """The object of the last build, if it is newer than all its sources and not a sanitizer's."""
-    headers = [*ROOT.glob("cpp/impl/**/*.h"), *ROOT.glob("cpp/kernels/*.h"), ROOT / "cpp/kernels.h"]
+    headers = [*ROOT.glob("cpp/impl/**/*.h"), *ROOT.glob("cpp/kernels/*.h")]
+    headers += [ROOT / "cpp/kernels.h", ROOT / "cpp/read_once.h"]
     sources = [part, ROOT / "CMakeLists.txt", *headers]
     newest = max(path.stat().st_mtime for path in sources)
     place = f"CMakeFiles/kernels_{name}.dir/cpp/kernels/{part.name}.o"

@@ -12,6 +12,7 @@ from softmax2d._gate.logits import Logits
 from softmax2d._native import core
 
 _NO_COUNTS = np.zeros(0, np.int64)
+_MEANWHILE = "target changed during the call"
 
 
 class Target(NamedTuple):
@@ -22,12 +23,13 @@ class Target(NamedTuple):
     ignore: int | None
     counts: Array  # int64, of each class; None of them for probabilities
     valid: int  # pixels that are not ignored
+    changed: str = _MEANWHILE  # how the error begins where an index is no class when it is used
 
     def arguments(self) -> tuple[Any, ...]:
         """The arguments of the core's functions after those of the logits."""
         code = self.kind - core.PROBS
         array = self.array if code < 0 else export(self.array, code)
-        return array, self.kind, self.ignore
+        return array, self.kind, self.ignore, self.changed
 
 
 def labels(where: str, target: Any, logits: Logits, ignore_index: Any) -> Target:
@@ -100,8 +102,11 @@ def no_class(
     return f"must be in [0, {classes}){allowed}; got {value} at {place}.{hint}"
 
 
-def trust_labels(given: Array, ignore: int | None) -> Target:
-    """Class indices in the form that the core takes, unchecked and not counted."""
+def trust_labels(given: Array, ignore: int | None, changed: str = _MEANWHILE) -> Target:
+    """Class indices in the form that the core takes, unchecked and not counted.
+
+    The core refuses what is no class where it meets it; ``changed`` begins its message.
+    """
     dtype, flags = given.dtype, given.flags
     if ignore is not None:
         signed, bits = dtype.kind == "i", 8 * dtype.itemsize
@@ -113,7 +118,7 @@ def trust_labels(given: Array, ignore: int | None) -> Target:
     if array.dtype == np.uint64:  # what passes int64 is no class, and may be ignored
         array = array.view(np.int64)
         ignore = ignore if ignore is None or ignore < 2**63 else ignore - 2**64
-    return Target(array, array.dtype.kind == "i", ignore, _NO_COUNTS, 0)
+    return Target(array, array.dtype.kind == "i", ignore, _NO_COUNTS, 0, changed)
 
 
 def trust_probs(array: Array, logits: Logits) -> Target:
@@ -140,4 +145,5 @@ def _labels(where: str, given: Array, logits: Logits, ignore_index: Any) -> Targ
         place = tuple(map(int, np.unravel_index(bad, given.shape)))
         said = no_class(given, given[place], place, logits.classes, ignore_index)
         raise ValueError(f"{where}: target {said}")
-    return Target(array, signed, ignore, counts, array.size - ignored)
+    changed = f"{where}: {_MEANWHILE}"
+    return Target(array, signed, ignore, counts, array.size - ignored, changed)

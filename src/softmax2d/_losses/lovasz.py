@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from softmax2d._exact_sums import new_sums
-from softmax2d._gate import losses, targets
+from softmax2d._gate import arrays, losses, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.grids import Tables
 from softmax2d._gate.logits import Logits, logits_of
@@ -156,7 +156,8 @@ def lovasz(
     """The loss, and its gradient times ``upstream``, or None for None."""
     losses.one_of(where, "classes", classes, ("present", "all"))
     weights = losses.class_weights(where, weight, logits.classes)
-    truth = targets.labels(where, target, logits, ignore_index)
+    own = arrays.as_array(where, "target", target, "255").copy()  # of which each class is asked
+    truth = targets.labels(where, own, logits, ignore_index)
     with np.errstate(all="ignore"):  # NaN and what vanishes are results
         return _compute(upstream, logits, _Classes(logits, truth, classes, weights))
 

@@ -257,7 +257,7 @@ class _Images:
         array, signed, ignore, *_ = targets.trust_labels(marked, ignore)
         ignored, bad = core.count_targets(array, bool(signed), len(counts), ignore, counts)
         if bad < 0 and self._asked.doubts(labels.dtype) and counts[255]:
-            bad = int(np.flatnonzero(array == 255)[0])
+            bad = int((array == 255).argmax())
         if bad >= 0:
             place = np.unravel_index(bad, labels.shape)
             raise _Bad(labels, tuple(map(int, place)), self._asked)

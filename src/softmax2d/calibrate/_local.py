@@ -217,12 +217,12 @@ def boundary_distance(labels: Array) -> Array:
 
 def _only(truth: Target, classes: int, here: Array) -> Target:
     """The truth where ``here`` holds, -1 elsewhere."""
-    kind = np.int16 if classes <= np.iinfo(np.int16).max else np.int64
-    chosen = here if truth.ignore is None else here & (truth.array != truth.ignore)
-    array = np.where(chosen, truth.array.astype(kind), kind(-1))
+    array = truth.array.astype(np.int64)  # a copy: what is looked at is what is kept
+    array[~here if truth.ignore is None else ~here | (array == truth.ignore)] = -1
     counts = np.zeros(classes, np.int64)
     core.count_targets(array, True, classes, -1, counts)
-    return targets.trust_labels(array, -1)._replace(counts=counts, valid=int(counts.sum()))
+    found = targets.trust_labels(array, -1, truth.changed)
+    return found._replace(counts=counts, valid=int(counts.sum()))
 
 
 @spell_out(

@@ -233,7 +233,7 @@ def _counts(
 ) -> tuple[targets.Target, Array]:
     """A target that holds classes only, and which of them occur in each image."""
     given = arrays.as_array(where, "target", given, "255")
-    truth = targets.trust_labels(given, ignore)
+    truth = targets.trust_labels(given, ignore, f"{where}: target changed during the call")
     counts, valid = np.zeros((images, classes), np.int64), 0
     each = truth.array.reshape(images, given.size // images) if images else ()
     for number, (image, row) in enumerate(zip(each, counts, strict=True)):

@@ -37,6 +37,7 @@ Count = Callable[[Logits, Target | None, int], Any]
 
 _TRUTH_BYTES = 16  # of a pixel of the truth, read and as the core takes it
 _RATIO = 200  # compression ratio above which a label file is treated as a bomb
+_CHANGED = "changed while it was read"
 _CELL = 64  # pixels along an axis of one cell of a network's scores, at most
 
 
@@ -73,7 +74,8 @@ class Plan:
             return scores, None if ignored is None else _only(~ignored)
         truth, ignore = self._truth(box, ignored)
         try:
-            return scores, targets.labels("evaluate", truth, scores, ignore)
+            found = targets.labels("evaluate", truth, scores, ignore)
+            return scores, found._replace(changed=str(Refused(self.truth.path, _CHANGED)))
         except ValueError:
             raise self._refusal(truth, box, ignore) from None
 
@@ -125,7 +127,16 @@ class Mapped:
         """The count of a box."""
         scores, target = self.plan.read(box, maps.is_shared(self.affine))
         images = prod(shape_of(box)[: self.plan.geometry.batch])
-        return self.count(scores._replace(map=self.affine), target, images)
+        return self.counted(scores._replace(map=self.affine), target, images)
+
+    def counted(self, scores: Logits, target: Target | None, images: int) -> Any:
+        """The count of logits with their map; a truth that changes meanwhile is refused."""
+        try:
+            return self.count(scores, target, images)
+        except ValueError as error:
+            if target is None or not str(error).startswith(target.changed):
+                raise
+            raise Unusable(str(error)) from None
 
 
 class Counting:

@@ -98,7 +98,7 @@ class Decoded(Mapped):
         scores, target = self.plan.read(box, maps.is_shared(self.affine))
         scores, batch = scores._replace(map=self.affine), self.plan.geometry.batch
         shape = shape_of(box)
-        found: Found = self.count(scores, target, prod(shape[:batch]))
+        found: Found = self.counted(scores, target, prod(shape[:batch]))
         if target is None or scores.empty:
             return found
         every = np.arange(len(self.rules)).reshape(self.plan.geometry.shape[:batch])

@@ -146,11 +146,21 @@ def segment(
     ]
 
 
-def _trust(target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
-    """A target that the forward pass has checked."""
-    array = array_of(target)
-    if array.dtype.kind in "iu":
-        return targets.trust_labels(array, ignore_index)
+def trust(where: str, target: Tensor, ignore_index: int | None, logits: Logits) -> Target:
+    """A target that the forward pass has checked; one that has changed is refused.
+
+    PyTorch notices what its own operations write to a tensor that is kept for the backward pass;
+    writing to the NumPy array beneath it, or to ``.data``, it does not.
+    """
+    array, changed = array_of(target), f"{where}: target changed between forward and backward"
+    labels = array.dtype.kind in "iu"
+    if array.shape != (logits.shape if labels else logits.class_shape):
+        raise ValueError(
+            f"{changed}; it has the shape {array.shape} now, for logits of "
+            f"{arrays.describe(logits.array)}. Give a tensor other data after the backward pass."
+        )
+    if labels:
+        return targets.trust_labels(array, ignore_index, changed)
     return targets.trust_probs(array, logits)
 
 
@@ -240,7 +250,7 @@ def cross_entropy_backward(
 ) -> Tensor:
     """The gradient at the logits; ``upstream`` is that at the loss."""
     ready, terms = _loss_of("cross_entropy2d", logits, source, options)
-    truth = _trust(target, options.ignore_index, ready)
+    truth = trust("cross_entropy2d", target, options.ignore_index, ready)
     work = losses.Pass(ready, truth, terms.weights, terms.smoothing, terms.gamma)
     _, state = saved
     scale, *rest = state.tolist()
@@ -273,8 +283,8 @@ def region_backward(
     options: RegionOptions,
 ) -> Tensor:
     """The gradient at the logits."""
-    ready = _logits("region", logits, source)
-    truth = _trust(target, options.ignore_index, ready)
+    ready = _logits(options.where, logits, source)
+    truth = trust(options.where, target, options.ignore_index, ready)
     sums = {"squared": options.squared, "batch": options.batch}
     grad = regions.region_grad(ready, truth, slopes.numpy() * float(upstream), **sums)
     return _match_strides(grad, logits)

@@ -31,7 +31,7 @@ from softmax2d._gate.targets import Target
 from softmax2d._losses.cross_entropy import Pass, check_weights
 from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels.cpu import array_of, tensor_of
+from softmax2d.torch.kernels.cpu import array_of, tensor_of, trust
 
 WHERE = "linear_cross_entropy2d"
 BAND = 1 << 20  # logits in a band, or features where there are more channels than classes
@@ -208,7 +208,7 @@ def backward(
         each = np.ascontiguousarray(array_of(upstream), whole.wide)
     else:
         scale *= float(upstream)
-    truth = targets.trust_labels(array_of(target), options.ignore_index)
+    truth = trust(WHERE, target, options.ignore_index, whole)
     weights = _weights(options.weight, layer.classes)
     work = Pass(whole, truth, weights, *options.terms)
     found, unused = _Gradients(layer, needed, places), _exact_sums.new_sums(whole.wide)
