@@ -267,12 +267,19 @@ def mean_weight(target: ArrayLike, weight: Any, classes: int, ignore_index: int 
     return float(np.broadcast_to(1.0 if weight is None else weight, classes)[valid].sum())
 
 
-def hardest_mean(losses: ArrayLike, top_k: int | None, threshold: float | None) -> float:
-    """Mean of the losses above -log(threshold), but of no fewer than the ``top_k`` largest."""
-    ordered = -np.sort(-np.asarray(losses, np.float64).ravel())
-    kept = 0 if threshold is None else np.count_nonzero(ordered > -np.log(threshold))
-    kept = max(kept, min(top_k or 0, ordered.size))
-    return float(ordered[:kept].sum() / kept) if kept else 0.0
+def hardest_mean(
+    losses: ArrayLike, top_k: int | None, threshold: float | None, by: ArrayLike | None = None
+) -> float:
+    """Mean of the losses where ``by``, themselves if None, is above -log(threshold).
+
+    But of no fewer than the ``top_k`` largest.
+    """
+    each = np.asarray(losses, np.float64).ravel()
+    keys = each if by is None else np.asarray(by, np.float64).ravel()
+    order = np.argsort(-keys, kind="stable")
+    kept = 0 if threshold is None else np.count_nonzero(keys > -np.log(threshold))
+    kept = max(kept, min(top_k or 0, each.size))
+    return float(each[order[:kept]].mean()) if kept else 0.0
 
 
 def region_sums(

@@ -451,6 +451,47 @@ def test_size_in_other_dtypes(isa: str, name: str) -> None:
     np.testing.assert_allclose(got, reference.cross_entropy2d_losses(up, probs).mean(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("name", ["float32", "float64"])
+@pytest.mark.parametrize("choice", [(1, None), (7, 0.3), (0.5, None), (None, 0.2), (3, 0.99)])
+def test_the_least_probable_pixels(isa: str, name: str, choice: Any, reduction: Any) -> None:
+    top_k, threshold = choice
+    z, target = problem((2, 5, 6, 7))
+    z = z.astype(name)
+    how: dict[str, Any] = {"weight": WEIGHT, "label_smoothing": 0.1, "focal_gamma": 2.0}
+    each = s2d.cross_entropy2d(z.astype(np.float64), target, reduction="none", **how)
+    logs = s2d.cross_entropy2d(z.astype(np.float64), target, reduction="none")
+    valid = target != -100
+    count = max(1, round(top_k * valid.sum())) if isinstance(top_k, float) else top_k
+    want = reference.hardest_mean(each[valid], count, threshold, logs[valid])
+    how |= {"top_k": top_k, "threshold": threshold, "hardest_by": "probability"}
+    loss, grad = s2d.cross_entropy2d_with_grad(z, target, reduction=reduction, **how)
+    kept = np.count_nonzero(grad.any(1) & valid)
+    assert kept >= (count or 0)
+    scale = kept if reduction == "sum" else 1
+    np.testing.assert_allclose(loss, want * scale, rtol=1e-6 if name == "float32" else 1e-12)
+    assert s2d.cross_entropy2d(z, target, reduction=reduction, **how) == loss
+    if how["weight"] is None or name == "float32":
+        return
+    alone = np.where(grad.any(1), target, -100)  # the same pixels, and no others
+    rest = {key: how[key] for key in ("weight", "label_smoothing", "focal_gamma")}
+    _, same = s2d.cross_entropy2d_with_grad(z, alone, reduction="sum", **rest)
+    np.testing.assert_allclose(grad * (1 if reduction == "sum" else kept), same, rtol=1e-12)
+
+
+def test_what_decides_which_pixels_are_hard() -> None:
+    z, target = np.log([[[0.6, 0.5, 0.3]], [[0.4, 0.5, 0.7]]]), np.array([[1, 0, 1]])
+    weight = [9.0, 1.0]  # the second pixel's loss is the largest, the first one's p is the smallest
+    how: dict[str, Any] = {"weight": weight, "top_k": 1}
+    assert math.isclose(s2d.cross_entropy2d(z, target, **how), -9 * math.log(0.5))
+    least = s2d.cross_entropy2d(z, target, hardest_by="probability", **how)
+    assert math.isclose(least, -math.log(0.4))
+    z[:, 0, 2] = np.nan
+    assert np.isnan(s2d.cross_entropy2d(z, target, hardest_by="probability", **how))
+    with pytest.raises(ValueError, match="^cross_entropy2d: hardest_by must be loss or prob.*'p'"):
+        s2d.cross_entropy2d(z, target, hardest_by="p")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["float32", "float64"])
 @pytest.mark.parametrize("top_k", [None, 1, 5, 40, 10**12, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("threshold", [None, 0.7, 0.01, 1e-9])

@@ -91,6 +91,9 @@ def lowest_probability(where: str, threshold: Any) -> float | None:
     return number
 
 
+HARDEST_BY = ("loss", "probability")
+
+
 def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> bool:
     """Whether only the hardest pixels count; ``top_k`` and ``threshold`` in their ranges."""
     pixels_or_share(where, top_k)

@@ -15,6 +15,7 @@ Window = Sequence[slice]
 Output = Literal["labels", "confidence", "margin", "entropy"]
 Decode = Literal["argmax", "dice", "iou"]
 Reduction = Literal["none", "mean", "sum"]
+HardestBy = Literal["loss", "probability"]
 Average = Literal["macro", "micro", "generalized"]
 Absent = Literal["count", "full", "skip"]
 
@@ -48,6 +49,7 @@ class LossTerms:
     reduction: str = "mean"
     top_k: float | None = None
     threshold: float | None = None
+    hardest_by: str = "loss"
 
 
 class OverlapOptions(TypedDict, total=False):

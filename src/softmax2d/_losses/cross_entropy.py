@@ -18,7 +18,7 @@ from softmax2d._gate import losses as gate
 from softmax2d._gate import targets
 from softmax2d._gate.arrays import Array, code_of, export
 from softmax2d._gate.logits import Logits, logits_of
-from softmax2d._gate.options import Interpolation, LossTerms, Reduction, Resampling
+from softmax2d._gate.options import HardestBy, Interpolation, LossTerms, Reduction, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
 from softmax2d._gate.truth_size import sized_by_truth
@@ -61,6 +61,12 @@ class Pass(NamedTuple):
         grad = self.logits.new_grad()
         self.run(scale, cut, None, grad, new_sums(self.logits.wide), upstream)
         return self.logits.round_grad(grad)
+
+    def losses(self) -> Array:
+        """The loss of every pixel."""
+        found = np.zeros(self.logits.shape, self.logits.wide)
+        self.run(0.0, None, found, None, new_sums(self.logits.wide))
+        return found
 
     def mean_divisor(self) -> Fraction | int:
         """The weights of the valid targets together; the pixels where targets are probabilities."""
@@ -113,6 +119,18 @@ def _hardest(work: Pass, top_k: float | None, threshold: float | None) -> tuple[
     return (value, (least - larger) / equal), least, has_nan(sums)
 
 
+def _hardest_by_probability(work: Pass, terms: Terms, *, with_grad: bool) -> tuple[Any, Any]:
+    """The loss of the pixels whose target is least probable, and its gradient or None."""
+    plain = work._replace(weights=None, smoothing=0.0, gamma=0.0)
+    (limit, tie), kept, _ = _hardest(plain, terms.top_k, terms.threshold)
+    logs = plain.losses()
+    factor = np.where(logs <= limit, np.where(logs == limit, tie, 0), 1).astype(work.logits.wide)
+    counted = np.where(factor == 0, 0, factor * work.losses().astype(np.float64))
+    divisor = kept if terms.reduction == "mean" else 1
+    loss = work.logits.wide(counted.sum() / (divisor or 1))
+    return loss, work.grad(reciprocal(divisor), None, factor) if with_grad else None
+
+
 class Terms(NamedTuple):
     """The terms of a cross-entropy, checked."""
 
@@ -123,6 +141,15 @@ class Terms(NamedTuple):
     reduction: str
     top_k: float | None
     threshold: float | None
+    hardest_by: str
+
+    def run(self, where: str, logits: Logits, target: Any, *, with_grad: bool) -> tuple[Any, Any]:
+        """Check the target; the loss, and its gradient or None."""
+        if self.hardest_by == "loss" or self.top_k is self.threshold is None:
+            return self.prepare(where, logits, target).run(with_grad=with_grad)
+        truth = targets.labels_or_probs(where, target, logits, self.ignore_index)
+        work = Pass(logits, truth, self.weights, self.smoothing, self.gamma)
+        return _hardest_by_probability(work, self, with_grad=with_grad)
 
     def prepare(self, where: str, logits: Logits, target: Any) -> Prepared:
         """Check the target, and find the divisor and which pixels count."""
@@ -151,6 +178,7 @@ def check_terms(where: str, terms: LossTerms, classes: int) -> Terms:
         terms.reduction,
         gate.pixels_or_share(where, terms.top_k),
         gate.lowest_probability(where, terms.threshold),
+        gate.one_of(where, "hardest_by", terms.hardest_by, gate.HARDEST_BY),
     )
 
 
@@ -179,18 +207,18 @@ def _cross_entropy(
     reduction: Reduction = "mean",
     top_k: float | None = None,
     threshold: float | None = None,
+    hardest_by: HardestBy = "loss",
     spatial_dims: int | None = None,
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
-    terms = LossTerms(
-        weight, ignore_index, label_smoothing, focal_gamma, reduction, top_k, threshold
-    )
+    chosen = top_k, threshold, hardest_by
+    terms = LossTerms(weight, ignore_index, label_smoothing, focal_gamma, reduction, *chosen)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
         scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
         source = logits_of(where, scores, axis, temperature, bias, sized)
         checked = check_terms(where, terms, source.classes)
-        return checked.prepare(where, source, truth).run(with_grad=with_grad)
+        return checked.run(where, source, truth, with_grad=with_grad)
 
     return compute
 
@@ -236,6 +264,9 @@ def cross_entropy2d() -> None:
         Only pixels whose loss is above -log(threshold) count: without weight, smoothing and focal
         term, those whose target has a probability below ``threshold`` [3]_. With ``top_k``, at
         least that many are kept.
+    hardest_by : "loss" or "probability"
+        What ``top_k`` and ``threshold`` compare: the loss with its weight, smoothing and focal
+        term, or -log p of the target alone, as HRNet's OHEM does [4]_.
     spatial_dims : int, optional
         Spatial axes before the class axis where that is the last one, as in :func:`segment`.
 
@@ -269,7 +300,8 @@ def cross_entropy2d() -> None:
     gives NaN.
 
     Reads every logit and every target once, and index targets once more to check and count them;
-    ``top_k`` and ``threshold`` read the logits twice and keep the losses of all pixels.
+    ``top_k`` and ``threshold`` read the logits twice and keep the losses of all pixels; by
+    probability they read them once or twice more, and add the losses up in float64.
 
     References
     ----------
@@ -278,6 +310,8 @@ def cross_entropy2d() -> None:
     .. [2] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR, 2021.
     .. [3] A. Shrivastava, A. Gupta, R. Girshick, "Training region-based object detectors with
        online hard example mining", CVPR, 2016.
+    .. [4] Y. Yuan, X. Chen, J. Wang, "Object-contextual representations for semantic
+       segmentation", ECCV, 2020; ``OhemCrossEntropy`` of its code.
 
     Examples
     --------

@@ -10,11 +10,13 @@ from torch import Tensor
 
 import softmax2d as numpy_functions
 from softmax2d._gate import checks, targets
-from softmax2d._gate.options import OVERLAP_ORDER, OverlapOptions, Reduction, Window
+from softmax2d._gate import losses as gate
+from softmax2d._gate.options import OVERLAP_ORDER, HardestBy, OverlapOptions, Reduction, Window
 from softmax2d._gate.signatures import Text, function_of, spell_out
 from softmax2d._losses import region_sums as overlap
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size
+from softmax2d.torch._hardest import by_probability
 from softmax2d.torch.gate import arguments, repeated, tensors
 from softmax2d.torch.gate.exporting import is_exporting, refuse_graph
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
@@ -65,6 +67,7 @@ def _cross_entropy(
     reduction: Reduction = "mean",
     top_k: float | None = None,
     threshold: float | None = None,
+    hardest_by: HardestBy = "loss",
     spatial_dims: int | None = None,
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
@@ -73,6 +76,8 @@ def _cross_entropy(
 
     def compute(where: str, with_grad: bool) -> Any:
         z, t, source, flat = repeated.loss_problem(where, logits, target, given, options)
+        if gate.one_of(where, "hardest_by", hardest_by, gate.HARDEST_BY) != "loss" and flat.hardest:
+            return by_probability(z, t, source, flat, with_grad=with_grad)
         if with_grad:
             fixed = source.constant
             return operators.cross_entropy_with_grad(z.detach(), t.detach(), *fixed, *flat)

@@ -51,6 +51,7 @@ class CrossEntropyOptions(GridOptions, total=False):
     focal_gamma: Annotated[float, 0.0]
     top_k: Annotated[float | None, None]
     threshold: Annotated[float | None, None]
+    hardest_by: Annotated[str, "loss"]
 
 
 class WeightedOptions(GridOptions, total=False):
@@ -157,7 +158,7 @@ class CrossEntropy2d(WithOptions):
         As there; weights are at least 0, and a buffer, in the place of None as well.
     dim : int
         The class dimension; -4 for volumes.
-    interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold
+    interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold, hardest_by
         As in :func:`softmax2d.torch.cross_entropy2d`. A parameter given as temperature or bias is
         registered and learned.
 
