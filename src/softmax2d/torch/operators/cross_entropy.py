@@ -132,7 +132,9 @@ def _take_formed(ctx: Any, upstream: Tensor) -> Tensor | None:
     return formed if upstream.item() == 1 else None
 
 
-def _backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:
+def _backward(ctx: Any, upstream: Tensor | None, *_: Any) -> tuple[Any, ...]:
+    if upstream is None:  # nothing but what has no derivative was asked for
+        return pad(ctx)
     source, (logits, target, normaliser, state, weight) = restore(ctx)
     grad = by_target = None
     by_logits, by_probs, *_ = ctx.needs_input_grad
