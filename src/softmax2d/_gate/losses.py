@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from operator import index
 from typing import Any
@@ -56,8 +57,8 @@ def number_between(
 ) -> float:
     """``value`` as a finite float in [low, high]."""
     number = numbers.real(where, name, value)
-    if not low <= number <= high or np.isinf(number):
-        limits = f"at least {low}" if np.isinf(high) else f"between {low} and {high}"
+    if not low <= number <= high or math.isinf(number):
+        limits = f"at least {low}" if math.isinf(high) else f"between {low} and {high}"
         shown = _shown(value, number)
         raise ValueError(f"{where}: {name} must be finite and {limits}; got {shown}.")
     return number

@@ -38,6 +38,8 @@ def _is_none(value: Any) -> bool:
 
 def ndim_of(value: Any) -> int:
     """How many axes a value has; classes of arrays with functions of their own are not asked."""
+    if isinstance(value, int | float):
+        return 0  # which torch.compile cannot ask NumPy for
     return int(value.ndim) if isinstance(value, np.ndarray) else int(np.ndim(value))
 
 
