@@ -492,6 +492,17 @@ def test_what_decides_which_pixels_are_hard() -> None:
         s2d.cross_entropy2d(z, target, hardest_by="p")  # type: ignore[arg-type]
 
 
+def test_an_infinite_loss_of_an_easy_pixel() -> None:
+    z = np.array([[[1.0, 0.5]], [[0.5, 0.5]], [[-np.inf, 0.5]]])
+    target = np.array([[0, 0]])
+    how: dict[str, Any] = {"label_smoothing": 0.1, "top_k": 1}  # the smoothing of p = 0 as well
+    with np.errstate(all="raise"):
+        found = s2d.cross_entropy2d_with_grad(z, target, hardest_by="probability", **how)
+    alone = s2d.cross_entropy2d_with_grad(z[..., 1:], target[:, 1:], label_smoothing=0.1)
+    np.testing.assert_allclose(found[0], alone[0], rtol=1e-14)
+    np.testing.assert_array_equal(found[1], np.append(np.zeros((3, 1, 1)), alone[1], 2))
+
+
 @pytest.mark.parametrize("name", ["float32", "float64"])
 @pytest.mark.parametrize("top_k", [None, 1, 5, 40, 10**12, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("threshold", [None, 0.7, 0.01, 1e-9])

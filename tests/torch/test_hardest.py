@@ -80,6 +80,18 @@ def test_derivatives_and_graphs() -> None:
     torch.testing.assert_close(exported(small.detach()), loss(small).detach())
 
 
+def test_an_infinite_loss_of_an_easy_pixel() -> None:
+    z = torch.tensor([[[0.6, 0.5]], [[0.4, 0.5]], [[0.0, 0.5]]]).log().requires_grad_()
+    target, smooth = torch.tensor([[0, 0]]), 0.1  # of p = 0 as well
+    found = s2t.cross_entropy2d(
+        z, target, top_k=1, hardest_by="probability", label_smoothing=smooth
+    )
+    alone = s2t.cross_entropy2d(z[..., 1:], target[:, 1:], label_smoothing=smooth)
+    torch.testing.assert_close(found, alone)
+    grads = [torch.autograd.grad(loss, z)[0] for loss in (found, alone)]
+    torch.testing.assert_close(*grads)
+
+
 def test_refusals() -> None:
     z, target = problem()
     with pytest.raises(ValueError, match="^cross_entropy2d: hardest_by must be loss or probab"):

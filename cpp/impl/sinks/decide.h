@@ -21,7 +21,7 @@ struct Decision {
     ptrdiff_t count;
     char *labels, *confidence;  // results; null where not asked for
     int label_bytes;            // 1, 2 or 4
-    Given given;                // null where nobody asks
+    Given given;                // null where not asked for
 };
 
 }  // namespace softmax2d

@@ -20,7 +20,7 @@ struct SegmentOut {
     int label_bytes;  // 1, 2 or 4
     int top_k;
     double most_entropy;  // log of the classes, rounded down
-    int64_t* without;     // pixels without probabilities, added to; null where nobody asks
+    int64_t* without;     // pixels without probabilities, added to; null where not asked for
 };
 
 }  // namespace softmax2d

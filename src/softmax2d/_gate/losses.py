@@ -158,9 +158,10 @@ def ignores_nothing(where: str, ignore_index: int | None, region: bool = False) 
     In a loss of a whole ``region`` pixels without truth still count as predicted.
     """
     if ignore_index is not None and ignore_index >= 0:
-        way = " Leave it out, and make probabilities 0 in all classes where pixels are to add "
-        way = " Leave it out." if region else f"{way}nothing to the loss."
+        zeros = (
+            ", and make probabilities 0 in all classes where pixels are to add nothing to the loss"
+        )
         raise ValueError(
             f"{where}: ignore_index is for class indices, but target holds class probabilities; "
-            f"got {brief(ignore_index)}.{way}"
+            f"got {brief(ignore_index)}. Leave it out{'' if region else zeros}."
         )

@@ -125,9 +125,10 @@ def _hardest_by_probability(work: Pass, terms: Terms, *, with_grad: bool) -> tup
     (limit, tie), kept, _ = _hardest(plain, terms.top_k, terms.threshold)
     logs = plain.losses()
     factor = np.where(logs <= limit, np.where(logs == limit, tie, 0), 1).astype(work.logits.wide)
-    counted = np.where(factor == 0, 0, factor * work.losses().astype(np.float64))
     divisor = kept if terms.reduction == "mean" else 1
-    loss = work.logits.wide(counted.sum() / (divisor or 1))
+    with np.errstate(all="ignore"):  # 0 times an infinite loss, and what vanishes
+        each = factor * work.losses().astype(np.float64)
+        loss = work.logits.wide(np.where(factor == 0, 0, each).sum() / (divisor or 1))
     return loss, work.grad(reciprocal(divisor), None, factor) if with_grad else None
 
 

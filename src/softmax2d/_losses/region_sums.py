@@ -80,9 +80,8 @@ class Scoring(NamedTuple):
     ) -> tuple[float, Array, Any]:
         """The mean of what the scores lack, the classes' shares over ``below``, their scores."""
         above, below = above + self.smooth[0], below + self.smooth[1]
-        empty = (
-            below == 0
-        )  # neither true nor predicted anywhere, and nothing to smooth: a full score
+        # Neither true nor predicted anywhere, and nothing to smooth: a full score.
+        empty = below == 0
         if self.absent == "full":
             empty |= ~(truth > 0)
         below[empty] = 1

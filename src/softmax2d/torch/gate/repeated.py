@@ -47,7 +47,7 @@ def loss_problem(
         source, found = _find(where, *shapes, *given, None, *others)
         for name in ("temperature", "bias"):
             if getattr(source, name) is not None:  # what was found has no value
-                value = tensors.variable(where, name, getattr(given, name), logits)
+                value: Any = tensors.variable(where, name, getattr(given, name), logits)
                 source = source._replace(**{name: value})
         if weight is not None:
             found = found._replace(weight=tensors.constant(where, "weight", weight, logits))
