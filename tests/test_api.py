@@ -56,11 +56,11 @@ RESAMPLED = (
 )
 ENTROPY = (
     "weight=None, ignore_index=-100, label_smoothing=0.0, focal_gamma=0.0, reduction='mean', "
-    "top_k=None, threshold=None, hardest_by='loss', spatial_dims=None)"
+    "top_k=None, threshold=None, hardest_by='loss', spatial_dims=None, binary=False)"
 )
 REGION = (
     "weight=None, ignore_index=None, smooth=1.0, squared=False, average='macro', batch=True, "
-    "include_background=True, absent='count', spatial_dims=None)"
+    "include_background=True, absent='count', spatial_dims=None, binary=False)"
 )
 LOSSES = {
     "cross_entropy2d": ENTROPY,
@@ -68,7 +68,7 @@ LOSSES = {
     "jaccard_loss2d": REGION,
     "tversky_loss2d": f"alpha=0.5, beta=0.5, {REGION}",
     "lovasz_softmax_loss2d": "classes='present', weight=None, ignore_index=None, "
-    "spatial_dims=None)",
+    "spatial_dims=None, binary=False)",
 }
 SIGNATURES = {
     "softmax2d": FORWARD,

@@ -192,6 +192,12 @@ def interpolate(
     return z
 
 
+def two_classes(logits: ArrayLike, *, axis: int = -3) -> Array:
+    """(0, z): one channel as two classes, whose softmax is (1 - p, p) with p = 1 / (1 + e^-z)."""
+    z = np.asarray(logits, np.float64)
+    return np.concatenate([np.zeros_like(z), z], axis)
+
+
 def per_class(values: Any, like: Array, axis: int) -> Array:
     """One number for each class (None: ones), shaped to multiply ``like``."""
     shape = [1] * like.ndim

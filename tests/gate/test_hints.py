@@ -180,7 +180,9 @@ def test_a_sigmoid() -> None:
     way = "If 1 marks pixels without a class, pass ignore_index=1; if the logits are those of a "
     for text in faces(target, Z[:, :1].copy()):
         assert (
-            text.endswith(f"{way}sigmoid, zeros before the logits make two classes of them.")
+            text.endswith(
+                f"{way}sigmoid, binary=True, or zeros before them, makes two classes of them."
+            )
             or "begin at 1" in text
         )
 

@@ -19,19 +19,20 @@ SIGNATURES = {
     "torch.CrossEntropy2d": "(weight=None, size_average=None, ignore_index=-100, reduce=None, "
     "reduction='mean', label_smoothing=0.0, *, dim=-3, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, focal_gamma=0.0, top_k=None, "
-    "threshold=None, hardest_by='loss')",
+    "threshold=None, hardest_by='loss', binary=False)",
     "torch.DiceLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0, squared=False, "
-    "average='macro', batch=True, include_background=True, absent='count')",
+    "average='macro', batch=True, include_background=True, absent='count', binary=False)",
     "torch.JaccardLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0, squared=False, "
-    "average='macro', batch=True, include_background=True, absent='count')",
+    "average='macro', batch=True, include_background=True, absent='count', binary=False)",
     "torch.TverskyLoss2d": "(*, alpha=0.5, beta=0.5, dim=-3, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, weight=None, ignore_index=None, "
     "smooth=1.0, squared=False, average='macro', batch=True, include_background=True, "
-    "absent='count')",
+    "absent='count', binary=False)",
     "torch.LovaszSoftmaxLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, classes='present', weight=None, ignore_index=None)",
+    "temperature=1.0, bias=None, classes='present', weight=None, ignore_index=None, "
+    "binary=False)",
     "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, ignore_index=None, bins=15)",
     "torch.LinearCrossEntropy2d": "(in_channels, num_classes, bias=True, *, class_weight=None, "

@@ -177,6 +177,6 @@ def of_values(
     if value == classes and classes > 1 and not (target == 0).any():
         return f"{text}; if the labels begin at 1, subtract 1 from all."
     if classes == 1:
-        two = "binary=True (--binary) makes" if option else "zeros before the logits make"
-        return f"{text}; if the logits are those of a sigmoid, {two} two classes of them."
+        two = "binary=True (--binary)" if option else "binary=True, or zeros before them,"
+        return f"{text}; if the logits are those of a sigmoid, {two} makes two classes of them."
     return f"{text}."

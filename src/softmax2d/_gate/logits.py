@@ -23,6 +23,7 @@ class Logits(NamedTuple):
     tables: Tables | None  # of the resampling; None where the pixels are those of the scores
     shape: tuple[int, ...]  # of the pixels: batch and spatial axes, no class axis
     batch: int  # how many of these axes count images
+    binary: bool = False  # whether class 1 alone was given, class 0 is zeros
 
     @property
     def classes(self) -> int:
@@ -71,7 +72,10 @@ class Logits(NamedTuple):
         return arrays.new_array_like(self.array, self.native)
 
     def round_grad(self, grad: Array) -> Array:
-        """A gradient in the logits' own dtype."""
+        """A gradient in the logits' own dtype, and at those that were given."""
+        if self.binary:
+            one = (slice(None),) * self.axis + (slice(1, 2),)
+            return np.array(grad[one], self.native)
         if grad.dtype == self.native:
             return grad
         with np.errstate(all="ignore"):

@@ -65,7 +65,7 @@ class OverlapOptions(TypedDict, total=False):
 
 
 # Where these stand among the parameters of the losses.
-OVERLAP_ORDER = " ".join(("weight", *OverlapOptions.__annotations__, "spatial_dims"))
+OVERLAP_ORDER = " ".join(("weight", *OverlapOptions.__annotations__, "spatial_dims", "binary"))
 
 
 class RegionTerms(NamedTuple):

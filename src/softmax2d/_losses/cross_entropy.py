@@ -17,11 +17,11 @@ from softmax2d._exact_sums import add_nan, has_nan, kth_largest, new_sums, quoti
 from softmax2d._gate import losses as gate
 from softmax2d._gate import targets
 from softmax2d._gate.arrays import Array, code_of, export
-from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.binary import problem_of
+from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import HardestBy, Interpolation, LossTerms, Reduction, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
-from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 
 Cut = tuple[float, float]  # losses above the first count fully, equal ones by the second
@@ -210,14 +210,15 @@ def _cross_entropy(
     threshold: float | None = None,
     hardest_by: HardestBy = "loss",
     spatial_dims: int | None = None,
+    binary: bool = False,
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
     chosen = top_k, threshold, hardest_by
     terms = LossTerms(weight, ignore_index, label_smoothing, focal_gamma, reduction, *chosen)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
-        source = logits_of(where, scores, axis, temperature, bias, sized)
+        scores = logits, temperature, bias
+        source, truth = problem_of(where, binary, scores, target, axis, how)
         checked = check_terms(where, terms, source.classes)
         return checked.run(where, source, truth, with_grad=with_grad)
 
@@ -270,6 +271,11 @@ def cross_entropy2d() -> None:
         term, or -log p of the target alone, as HRNet's OHEM does [4]_.
     spatial_dims : int, optional
         Spatial axes before the class axis where that is the last one, as in :func:`segment`.
+    binary : bool
+        The logits have one class and stand for two, (0, z), so that p[1] is the sigmoid of z. The
+        target holds class indices, 0 or 1, or floating probabilities of class 1, with or without
+        the axis of one class. Numbers for each class are for both of them; the gradient has the
+        shape of the logits.
 
     Returns
     -------
@@ -285,7 +291,8 @@ def cross_entropy2d() -> None:
     ValueError
         A target outside [0, C) that is not ``ignore_index``, with the first place; a target of
         another shape; ``weight`` negative, not finite or of the wrong length; options out of their
-        range; ``top_k`` or ``threshold`` with reduction "none"; otherwise as :func:`segment`.
+        range; ``top_k`` or ``threshold`` with reduction "none"; with ``binary`` more than one
+        class, or probabilities outside [0, 1]; otherwise as :func:`segment`.
 
     Notes
     -----

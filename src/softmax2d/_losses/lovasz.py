@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from softmax2d._exact_sums import new_sums
 from softmax2d._gate import arrays, losses, targets
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.binary import problem_of
 from softmax2d._gate.grids import Tables
-from softmax2d._gate.logits import Logits, logits_of
+from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import Interpolation, Resampling
 from softmax2d._gate.signatures import Compute, pair_of, value_of
 from softmax2d._gate.targets import Target
-from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 
 Classes = Literal["present", "all"]
@@ -195,12 +195,13 @@ def _lovasz(
     weight: ArrayLike | None = None,
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
-        source = logits_of(where, scores, axis, temperature, bias, sized)
+        scores = logits, temperature, bias
+        source, truth = problem_of(where, binary, scores, target, axis, how, soft=False)
         terms = truth, weight, classes, ignore_index
         return lovasz(where, 1.0 if with_grad else None, source, *terms)
 
@@ -229,6 +230,8 @@ def lovasz_softmax_loss2d() -> None:
         How much each of these classes counts in the mean, at least 0.
     ignore_index : int or None
         Pixels with this target belong to no sum and have no gradient.
+    binary : bool
+        One channel as two classes, as in :func:`cross_entropy2d`; the target holds class indices.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
-from softmax2d._gate.logits import logits_of
+from softmax2d._gate.binary import problem_of
 from softmax2d._gate.options import (
     OVERLAP_ORDER,
     Interpolation,
@@ -16,7 +16,6 @@ from softmax2d._gate.options import (
     Resampling,
 )
 from softmax2d._gate.signatures import Compute, pair_of, spell_out, value_of
-from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._losses.region_sums import DICE, JACCARD, Factors, region_loss, tversky
 
 
@@ -33,14 +32,15 @@ def _overlap(
     bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
     **options: Unpack[OverlapOptions],
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
     terms = RegionTerms(weight, **options)
 
     def compute(where: str, with_grad: bool, factors: Factors) -> tuple[Any, Any]:
-        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
-        source = logits_of(where, scores, axis, temperature, bias, sized)
+        scores = logits, temperature, bias
+        source, truth = problem_of(where, binary, scores, target, axis, how)
         return region_loss(where, with_grad, factors, source, truth, terms)
 
     return compute
@@ -61,14 +61,15 @@ def _tversky(
     beta: float = 0.5,
     weight: ArrayLike | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
     **options: Unpack[OverlapOptions],
 ) -> Compute:
     how = Resampling(size, interpolation, align_corners, spatial_dims)
     terms = RegionTerms(weight, **options)
 
     def compute(where: str, with_grad: bool) -> tuple[Any, Any]:
-        scores, truth, sized = sized_by_truth(where, logits, target, axis, how)
-        source = logits_of(where, scores, axis, temperature, bias, sized)
+        scores = logits, temperature, bias
+        source, truth = problem_of(where, binary, scores, target, axis, how)
         return region_loss(where, with_grad, tversky(where, alpha, beta), source, truth, terms)
 
     return compute
@@ -115,6 +116,9 @@ def dice_loss2d() -> None:
         them as any other, so that the score is near 0 where one is predicted; "full" gives them the
         score 1 and no gradient; "skip" leaves them out of the mean, and images in which no class
         occurs out of the mean over images.
+    binary : bool
+        One channel as two classes, as in :func:`cross_entropy2d`. Without ``include_background``
+        the loss is that of class 1 alone.
 
     Returns
     -------

@@ -202,7 +202,7 @@ def decide(source: Logits, found: Rule, labels: Array | None, confidence: Array 
 
 def images(source: Logits) -> Iterator[tuple[Any, Logits]]:
     """Every image with its place among the batch axes, the first ones."""
-    array, axis, affine, tables, shape, batch = source
+    array, axis, affine, tables, shape, batch, _ = source
     for index in np.ndindex(shape[:batch]):
         place = (*index, ...)
         yield place, Logits(array[place], axis - batch, affine, tables, shape[batch:], 0)

@@ -18,6 +18,7 @@ from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch._functions import Names, Size
 from softmax2d.torch._hardest import by_probability
 from softmax2d.torch.gate import arguments, repeated, tensors
+from softmax2d.torch.gate.binary import one_class, two_classes
 from softmax2d.torch.gate.exporting import is_exporting, refuse_graph
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source
@@ -69,18 +70,22 @@ def _cross_entropy(
     threshold: float | None = None,
     hardest_by: HardestBy = "loss",
     spatial_dims: int | None = None,
+    binary: bool = False,
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     terms = label_smoothing, focal_gamma, reduction, top_k, threshold
     options = LossOptions(weight, ignore_index, *terms)
 
     def compute(where: str, with_grad: bool) -> Any:
-        z, t, source, flat = repeated.loss_problem(where, logits, target, given, options)
+        z, t = two_classes(where, binary, logits, target, dim)
+        z, t, source, flat = repeated.loss_problem(where, z, t, given, options)
         if gate.one_of(where, "hardest_by", hardest_by, gate.HARDEST_BY) != "loss" and flat.hardest:
-            return by_probability(z, t, source, flat, with_grad=with_grad)
+            loss, grad = by_probability(z, t, source, flat, with_grad=with_grad)
+            return loss, one_class(binary, logits, grad, source.dim)
         if with_grad:
             fixed = source.constant
-            return operators.cross_entropy_with_grad(z.detach(), t.detach(), *fixed, *flat)
+            loss, grad = operators.cross_entropy_with_grad(z.detach(), t.detach(), *fixed, *flat)
+            return loss, one_class(binary, logits, grad, source.dim)
         if is_exporting():
             return exported.cross_entropy(z, t, *source, *flat), None
         z, source = variables.map_logits(z, source)
@@ -108,6 +113,9 @@ def cross_entropy2d() -> None:
     weight : Tensor, shape (C,), optional
         A factor for each class, at least 0, and a constant: one that requires a gradient is
         refused.
+    binary : bool
+        One channel as two classes. A floating target outside [0, 1] is refused on the CPU; on a
+        CUDA device and in graphs, where the host does not look, it makes the loss NaN.
 
     Returns
     -------
@@ -192,14 +200,17 @@ def _region(
     bias: Tensor | None = None,
     weight: Tensor | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
     **options: Unpack[OverlapOptions],
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
-        problem = arguments.problem(where, logits, target, given)
+        z, t = two_classes(where, binary, logits, target, dim)
+        problem = arguments.problem(where, z, t, given)
         flat = RegionOptions(weight, **options, where=where, factors=factors)
-        return _overlap(problem, flat, with_grad)
+        loss, grad = _overlap(problem, flat, with_grad)
+        return loss, one_class(binary, logits, grad, problem[2].dim)
 
     return compute
 
@@ -219,15 +230,18 @@ def _tversky(
     beta: float = 0.5,
     weight: Tensor | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
     **options: Unpack[OverlapOptions],
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> Any:
-        problem = arguments.problem(where, logits, target, given)
+        z, t = two_classes(where, binary, logits, target, dim)
+        problem = arguments.problem(where, z, t, given)
         factors = overlap.tversky(where, alpha, beta)
         flat = RegionOptions(weight, **options, where=where, factors=factors)
-        return _overlap(problem, flat, with_grad)
+        loss, grad = _overlap(problem, flat, with_grad)
+        return loss, one_class(binary, logits, grad, problem[2].dim)
 
     return compute
 
@@ -285,18 +299,21 @@ def _lovasz(
     weight: Tensor | None = None,
     ignore_index: int | None = None,
     spatial_dims: int | None = None,
+    binary: bool = False,
 ) -> Compute:
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> Any:
-        z, t, source = arguments.problem(where, logits, target, given)
+        z, t = two_classes(where, binary, logits, target, dim, soft=False)
+        z, t, source = arguments.problem(where, z, t, given)
         options = LovaszOptions(weight, classes, ignore_index)
         options = arguments.lovasz_options(where, z, options)
         if with_grad:
             z, t, source = z.detach(), t.detach(), source.constant
             loss = regions.lovasz(z, t, *source, *options)
             one = torch.ones_like(loss)
-            return loss, regions.lovasz_backward(one, z, t, *source, *options)
+            grad = regions.lovasz_backward(one, z, t, *source, *options)
+            return loss, one_class(binary, logits, grad, source.dim)
         if is_exporting():
             return exported.lovasz(z, t, *source, *options), None
         z, source = variables.map_logits(z, source)

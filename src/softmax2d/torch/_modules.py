@@ -52,6 +52,7 @@ class CrossEntropyOptions(GridOptions, total=False):
     top_k: Annotated[float | None, None]
     threshold: Annotated[float | None, None]
     hardest_by: Annotated[str, "loss"]
+    binary: Annotated[bool, False]
 
 
 class WeightedOptions(GridOptions, total=False):
@@ -63,6 +64,8 @@ class WeightedOptions(GridOptions, total=False):
 class RegionOptions(WeightedOptions, OverlapOptions, total=False):
     """Options of :class:`DiceLoss2d` and :class:`JaccardLoss2d`."""
 
+    binary: Annotated[bool, False]
+
 
 class LovaszOptions(GridOptions, total=False):
     """Options of :class:`LovaszSoftmaxLoss2d`."""
@@ -70,6 +73,7 @@ class LovaszOptions(GridOptions, total=False):
     classes: Annotated[str, "present"]
     weight: Annotated[Tensor | None, None]
     ignore_index: Annotated[int | None, None]
+    binary: Annotated[bool, False]
 
 
 class Softmax2d(WithOptions):
@@ -158,7 +162,8 @@ class CrossEntropy2d(WithOptions):
         As there; weights are at least 0, and a buffer, in the place of None as well.
     dim : int
         The class dimension; -4 for volumes.
-    interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold, hardest_by
+    interpolation, align_corners, temperature, bias, focal_gamma, top_k, threshold, hardest_by,
+    binary
         As in :func:`softmax2d.torch.cross_entropy2d`. A parameter given as temperature or bias is
         registered and learned.
 

@@ -124,6 +124,7 @@ _CHECKS: Mapping[str, Check] = {
     "alpha": _number("alpha", 0),
     "beta": _number("beta", 0),
     "classes": _one_of("classes", "present", "all"),
+    "binary": _flag("binary"),
     "bins": number_of_bins,
     "decode": checks.decoding,
     "label_dtype": lambda where, value: arguments.label_type(where, value, 1),

@@ -96,7 +96,7 @@ def count_part(scores: Logits, target: Target | None, images: int, bins: int) ->
     if not statistics.undefined:
         return Found(statistics)
     sure = segment.segment_logits(scores, ("confidence",), 0).confidence
-    array, axis, affine, tables, shape, batch = scores
+    array, axis, affine, tables, shape, batch, _ = scores
     nan = np.isnan(sure)  # type: ignore[arg-type]  # asked for
     if target is not None and target.ignore is not None:
         nan &= target.array.reshape(shape) != target.ignore
