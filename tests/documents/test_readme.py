@@ -11,6 +11,7 @@ PAIRS = [
     ("README.md", "README.zh.md"),
     ("docs/guide.md", "docs/guide.zh.md"),
     ("docs/rare-classes.md", "docs/rare-classes.zh.md"),
+    ("docs/export.md", "docs/export.zh.md"),
 ]
 RUN = [name for pair in PAIRS for name in pair]
 FOLDERS = (ROOT, ROOT / "docs")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from softmax2d.torch.gate.exporting import is_exporting, is_traced
+from softmax2d.torch.gate.exporting import example, is_exporting, is_traced
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
 from softmax2d.torch.gate.source import Source, wide
 from softmax2d.torch.kernels.interpolation import resample
@@ -143,7 +143,8 @@ def _weigh(factor: Tensor, losses: Tensor) -> Tensor:
 def losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions) -> Tensor:
     """Σ_c w[c] t[c] (1 - p[c])^γ (-log p[c]) at each pixel, t smoothed."""
     z, dim = map_logits(logits, source), source.dim
-    classes, smoothing, gamma = z.shape[dim], options.label_smoothing, options.focal_gamma
+    (classes,) = example((z.shape[dim],))  # a number where a graph is traced, too
+    smoothing, gamma = options.label_smoothing, options.focal_gamma
     weight = None if options.weight is None else options.weight.to(z.device, z.dtype)
     if target.is_floating_point():
         shares = _exact(1 - smoothing, z) * target.to(z.dtype) + _exact(smoothing / classes, z)
