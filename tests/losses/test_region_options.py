@@ -244,7 +244,7 @@ def test_tensors(name: str, soft: bool) -> None:
             factors=FACTORS[name],
         )
         leaf, t = tensors_like(z, target)
-        plain = composite.region(leaf, t, Source(), flat)
+        plain = composite.region(leaf, t, Source(temperature=None), flat)
         plain.backward()
         assert math.isclose(plain.item(), want, rel_tol=1e-12, abs_tol=1e-15)
         np.testing.assert_allclose(leaf.grad, slope, rtol=1e-9, atol=1e-16)
