@@ -188,6 +188,32 @@ def test_no_pixels(name: str, shape: tuple[int, ...]) -> None:
     assert z.grad.shape == shape
 
 
+@pytest.mark.parametrize("name", ["softmax2d", "log_softmax2d"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_results_may_be_changed_in_place(name: str, dtype: torch.dtype) -> None:
+    logits = torch.randn(2, 3, 4, 5).to(dtype).requires_grad_()
+    function = getattr(s2t, name)
+    function(logits).mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        function(logits).mul_(2).sum().backward()  # the backward pass needs the result
+    changed = function(logits) * 1
+    changed[:, 0] = 0
+    changed.square().sum().backward()
+    assert logits.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_may_be_changed_in_place(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    logits = torch.randn(2, 3, 4, 5).to(dtype, memory_format=layout).requires_grad_()
+    target = torch.randint(3, (2, 4, 5))
+    for loss in (s2t.cross_entropy2d, s2t.dice_loss2d, s2t.lovasz_softmax_loss2d):
+        (grad,) = torch.autograd.grad(loss(logits, target), logits, create_graph=True)
+        twice = grad.detach() * 2
+        grad.mul_(2).square().sum().backward()
+        assert torch.equal(grad, twice)
+
+
 def test_a_negative_view_is_read_as_it_is() -> None:
     z = torch.complex(torch.zeros(3, 2, 2), torch.arange(12.0).reshape(3, 2, 2)).conj().imag
     assert z.is_neg()

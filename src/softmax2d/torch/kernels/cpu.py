@@ -48,8 +48,18 @@ def array_of(tensor: Tensor) -> Array:
 def tensor_of(array: Array) -> Tensor:
     """A NumPy array's memory as a tensor."""
     if arrays.is_bfloat16(array.dtype):
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        bits = torch.from_numpy(array.view(np.int16))
+        return _tensor_over(bits, torch.bfloat16, bits.shape, bits.stride())
     return torch.from_numpy(array)
+
+
+def _tensor_over(memory: Tensor, dtype: torch.dtype, shape: Any, strides: Any) -> Tensor:
+    """A tensor over another's memory that is no view of it.
+
+    What a function of autograd returns may be written to in place only where it is no view.
+    """
+    new = torch.empty(0, dtype=dtype, device="cpu")
+    return new.set_(memory.untyped_storage(), 0, tuple(shape), tuple(strides))
 
 
 def new_tensor(like: Tensor) -> Tensor:
@@ -57,7 +67,7 @@ def new_tensor(like: Tensor) -> Tensor:
     if not like.numel():
         return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device="cpu")
     flat = arrays.new_array((prod(like.shape) * like.dtype.itemsize,), np.uint8)
-    return torch.from_numpy(flat).view(like.dtype).as_strided(like.shape, like.stride())
+    return _tensor_over(torch.from_numpy(flat), like.dtype, like.shape, like.stride())
 
 
 def _match_strides(array: Array, logits: Tensor) -> Tensor:
