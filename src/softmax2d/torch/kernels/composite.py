@@ -45,6 +45,14 @@ def probs(logits: Tensor, logs: bool, source: Source) -> Tensor:
     return (z.log_softmax(source.dim) if logs else z.softmax(source.dim)).to(logits.dtype)
 
 
+def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int) -> Tensor:
+    """The gradient at the logits from softmax or log-softmax, in the type that is computed with."""
+    p, g = result.to(wide(result)), grad.to(wide(result))
+    if logs:
+        return g - p.exp() * g.sum(dim, keepdim=True)
+    return p * (g - (p * g).sum(dim, keepdim=True))
+
+
 def _first_largest(z: Tensor, dim: int) -> Tensor:
     """The first of the largest, or the first NaN: ONNX has no such rule for its ArgMax."""
     found = z.argmax(dim)

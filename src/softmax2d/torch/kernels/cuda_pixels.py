@@ -130,10 +130,7 @@ def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int, out: Tensor | None =
     out = torch.empty_like(result) if out is None else out
     problems.check_vjp(result, grad, logs)
     if not fast(result, Source(dim)):
-        p, g = result.to(wide(result)), grad.to(wide(result))
-        if logs:
-            return out.copy_(g - p.exp() * g.sum(dim, keepdim=True))
-        return out.copy_(p * (g - (p * g).sum(dim, keepdim=True)))
+        return out.copy_(composite.vjp(result, grad, logs, dim))
     count = Source(dim).spatial_count(result.ndim)
     pair = four(result, dim, count), four(grad.to(result.dtype), dim, count)
     return write_through(out, dim, count, lambda to: launchers("vjp").vjp(*pair, to, logs=logs))

@@ -18,7 +18,7 @@ from softmax2d._gate.truth_size import truth_size
 from softmax2d.torch.gate import exporting, problems
 from softmax2d.torch.gate.exporting import example, is_traced
 from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions, from_flat
-from softmax2d.torch.gate.source import Source, wide
+from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import composite
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -54,13 +54,7 @@ def segment(
 def vjp(result: Tensor, grad: Tensor, logs: bool, dim: int) -> Tensor:
     """The gradient at the logits from softmax or log-softmax."""
     problems.check_vjp(result, grad, logs)
-    dtype = result.dtype
-    result, grad = result.to(wide(result)), grad.to(wide(grad))
-    if logs:
-        found = grad - result.exp() * grad.sum(dim, keepdim=True)
-    else:
-        found = result * (grad - (result * grad).sum(dim, keepdim=True))
-    return found.to(dtype)
+    return composite.vjp(result, grad, logs, dim).to(result.dtype)
 
 
 def _refuse_rounding(where: str, logits: Tensor) -> None:
