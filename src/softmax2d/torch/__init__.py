@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
         name="torch",
     ) from None
 
-from softmax2d.torch._evaluate import Evaluate
+from softmax2d.torch._evaluate import Evaluate, evaluate, evaluate_labels
 from softmax2d.torch._functions import (
     log_softmax2d,
     log_softmax2d_vjp,
@@ -40,16 +40,6 @@ from softmax2d.torch._loss_functions import (
     check_target,
     cross_entropy2d,
     cross_entropy2d_with_grad,
-    dice_loss2d,
-    dice_loss2d_with_grad,
-    evaluate,
-    evaluate_labels,
-    jaccard_loss2d,
-    jaccard_loss2d_with_grad,
-    lovasz_softmax_loss2d,
-    lovasz_softmax_loss2d_with_grad,
-    tversky_loss2d,
-    tversky_loss2d_with_grad,
 )
 from softmax2d.torch._modules import (
     CrossEntropy2d,
@@ -60,6 +50,16 @@ from softmax2d.torch._modules import (
     Segment,
     Softmax2d,
     TverskyLoss2d,
+)
+from softmax2d.torch._region_functions import (
+    dice_loss2d,
+    dice_loss2d_with_grad,
+    jaccard_loss2d,
+    jaccard_loss2d_with_grad,
+    lovasz_softmax_loss2d,
+    lovasz_softmax_loss2d_with_grad,
+    tversky_loss2d,
+    tversky_loss2d_with_grad,
 )
 
 __all__ = [

@@ -1,18 +1,90 @@
-"""Evaluation as a module, which counts batch after batch."""
+"""Evaluation of tensors: functions, and a module that counts batch after batch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Unpack
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, cast
 
 import torch
 from torch import Tensor
 
+import softmax2d as numpy_functions
+from softmax2d._gate.options import Window
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.torch import _counts
-from softmax2d.torch import _loss_functions as losses
+from softmax2d.torch._functions import Names, Size
 from softmax2d.torch._options import GridOptions, WithOptions
-from softmax2d.torch.gate import arguments
+from softmax2d.torch.gate import arguments, tensors
+from softmax2d.torch.gate.exporting import refuse_graph
+from softmax2d.torch.gate.source import Source
+from softmax2d.torch.kernels.cpu import array_of, keywords
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+_OUTSIDE = "Export the network, and judge what its graph returns."
+
+
+def _run_eagerly(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Have torch.compile leave a function alone; type checkers still see its parameters."""
+    disable: Callable[..., Any] = torch.compiler.disable
+    return cast("Callable[P, Result]", disable(function))
+
+
+@_run_eagerly
+def evaluate_labels(
+    labels: Tensor,
+    target: Tensor,
+    *,
+    classes: int | None = None,
+    ignore_index: int | None = None,
+    spatial_dims: int = 2,
+) -> Statistics:
+    """Judge labels by a target: :func:`softmax2d.evaluate_labels` for tensors.
+
+    Counts are made on the CPU: tensors on another device are copied there first.
+    """
+    where = "evaluate_labels"
+    refuse_graph(where, _OUTSIDE)
+    given = tensors.tensor(where, "labels", labels)
+    truth = tensors.companion(where, "target", target, ("labels", given))
+    arrays = array_of(given.detach().cpu()), array_of(truth.detach().cpu())
+    how: Any = {"classes": classes, "ignore_index": ignore_index, "spatial_dims": spatial_dims}
+    return numpy_functions.evaluate_labels(*arrays, **how)
+
+
+@_run_eagerly
+def evaluate(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    dim: int = -3,
+    size: Size = None,
+    interpolation: Names = "linear",
+    align_corners: bool = False,
+    temperature: float | Tensor = 1.0,
+    bias: Tensor | None = None,
+    ignore_index: int | None = None,
+    bins: int = 15,
+    window: Window | None = None,
+    spatial_dims: int | None = None,
+) -> Statistics:
+    """Judge logits by a target, in one pass: :func:`softmax2d.evaluate` for tensors.
+
+    Counts are made on the CPU: tensors on another device are copied there first, coarse logits
+    before they are resampled.
+
+    Returns
+    -------
+    Statistics
+        Whole counts, which add up to the same bits over batches and processes in any order.
+    """
+    refuse_graph("evaluate", _OUTSIDE)
+    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
+    logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
+    arrays = array_of(logits.cpu()), array_of(target.cpu())
+    options = keywords(source.constant) | {"window": window}
+    return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)
 
 
 class EvaluateOptions(GridOptions, total=False):
@@ -57,7 +129,7 @@ class Evaluate(WithOptions):
     def update(self, logits: Tensor, target: Tensor) -> None:
         """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
         size = arguments.target_size("Evaluate", logits, target, self.dim)
-        found = losses.evaluate(logits.detach(), target, size=size, **self._options())
+        found = evaluate(logits.detach(), target, size=size, **self._options())
         self._seen = found if self._seen is None else self._seen + found
 
     def forward(self, logits: Tensor, target: Tensor) -> None:

@@ -1,45 +1,39 @@
-"""Losses of tensors with their gradients, and evaluation."""
+"""Cross-entropy of tensors with its gradient, and how such pairs of functions are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, ParamSpec
 
-import torch
 from torch import Tensor
 
-import softmax2d as numpy_functions
 from softmax2d._gate import checks, targets
 from softmax2d._gate import losses as gate
-from softmax2d._gate.options import OVERLAP_ORDER, HardestBy, OverlapOptions, Reduction, Window
-from softmax2d._gate.signatures import Text, function_of, spell_out
-from softmax2d._losses import region_sums as overlap
-from softmax2d._statistics.statistics import Statistics
+from softmax2d._gate.options import HardestBy, Reduction
+from softmax2d._gate.signatures import Text, function_of
 from softmax2d.torch._functions import Names, Size
 from softmax2d.torch._hardest import by_probability
-from softmax2d.torch.gate import arguments, repeated, tensors
+from softmax2d.torch.gate import repeated, tensors
 from softmax2d.torch.gate.binary import one_class, two_classes
 from softmax2d.torch.gate.exporting import is_exporting, refuse_graph
-from softmax2d.torch.gate.options import LossOptions, LovaszOptions, RegionOptions
+from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
 from softmax2d.torch.kernels import exported
-from softmax2d.torch.kernels.cpu import array_of, keywords
+from softmax2d.torch.kernels.cpu import array_of
 from softmax2d.torch.operators import cross_entropy as operators
-from softmax2d.torch.operators import regions, variables
+from softmax2d.torch.operators import variables
 
 P = ParamSpec("P")
-Result = TypeVar("Result")
 # From the public function's name, whether the gradient is wanted, and the pair's fixed arguments.
 Compute = Callable[..., tuple[Tensor, Tensor]]
-_OUTSIDE = "Export the network, and judge what its graph returns."
 
 
-def _value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Callable[P, Tensor]]:
+def value_of(prepare: Callable[P, Compute], *fixed: Any) -> Callable[[Text], Callable[P, Tensor]]:
     """Make a public function that returns the loss."""
     return function_of(prepare, lambda compute, where: compute(where, False, *fixed)[0], "Tensor")
 
 
-def _pair_of(
+def pair_of(
     prepare: Callable[P, Compute], *fixed: Any
 ) -> Callable[[Text], Callable[P, tuple[Tensor, Tensor]]]:
     """Make a public function that returns the loss and its gradient."""
@@ -94,7 +88,7 @@ def _cross_entropy(
     return compute
 
 
-@_value_of(_cross_entropy)
+@value_of(_cross_entropy)
 def cross_entropy2d() -> None:
     """Cross-entropy of every pixel, and a backward pass that keeps no probabilities.
 
@@ -155,7 +149,7 @@ def cross_entropy2d() -> None:
     """
 
 
-@_pair_of(_cross_entropy)
+@pair_of(_cross_entropy)
 def cross_entropy2d_with_grad() -> None:
     """Cross-entropy and its gradient at the logits, on the CPU in one pass; outside autograd.
 
@@ -168,172 +162,6 @@ def cross_entropy2d_with_grad() -> None:
     grad_logits : Tensor, shape, dtype and strides of ``logits``
         Gradient of the loss; with reduction "none", of the sum of the losses.
     """
-
-
-def _overlap(
-    problem: tuple[Tensor, Tensor, Source], options: RegionOptions, with_grad: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Compute Dice, Jaccard or Tversky loss and, on request, its gradient."""
-    z, t, source = problem
-    flat = arguments.region_options(z, t, source.dim, options)
-    if with_grad:
-        z, t, source = z.detach(), t.detach(), source.constant
-        loss, slopes = regions.region(z, t, *source, *flat)
-        return loss, regions.region_backward(torch.ones_like(loss), z, t, slopes, *source, *flat)
-    if is_exporting():
-        return exported.region(z, t, *source, *flat), None
-    z, source = variables.map_logits(z, source)
-    loss, _ = regions.region(z, t, *source, *flat)
-    return loss, None
-
-
-@spell_out(OverlapOptions, OVERLAP_ORDER)
-def _region(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    weight: Tensor | None = None,
-    spatial_dims: int | None = None,
-    binary: bool = False,
-    **options: Unpack[OverlapOptions],
-) -> Compute:
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-
-    def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
-        z, t = two_classes(where, binary, logits, target, dim)
-        problem = arguments.problem(where, z, t, given)
-        flat = RegionOptions(weight, **options, where=where, factors=factors)
-        loss, grad = _overlap(problem, flat, with_grad)
-        return loss, one_class(binary, logits, grad, problem[2].dim)
-
-    return compute
-
-
-@spell_out(OverlapOptions, OVERLAP_ORDER)
-def _tversky(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    alpha: float = 0.5,
-    beta: float = 0.5,
-    weight: Tensor | None = None,
-    spatial_dims: int | None = None,
-    binary: bool = False,
-    **options: Unpack[OverlapOptions],
-) -> Compute:
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-
-    def compute(where: str, with_grad: bool) -> Any:
-        z, t = two_classes(where, binary, logits, target, dim)
-        problem = arguments.problem(where, z, t, given)
-        factors = overlap.tversky(where, alpha, beta)
-        flat = RegionOptions(weight, **options, where=where, factors=factors)
-        loss, grad = _overlap(problem, flat, with_grad)
-        return loss, one_class(binary, logits, grad, problem[2].dim)
-
-    return compute
-
-
-@_value_of(_region, overlap.DICE)
-def dice_loss2d() -> None:
-    """Dice loss of tensors: :func:`softmax2d.dice_loss2d`, differentiable any number of times.
-
-    On a CUDA device through plain PyTorch, in float32 with sums in float64.
-
-    Examples
-    --------
-    >>> import torch, softmax2d.torch as s2t
-    >>> s2t.dice_loss2d(torch.zeros(2, 1, 2), torch.tensor([[0, 1]]), smooth=0)
-    tensor(0.5000)
-    """
-
-
-@_pair_of(_region, overlap.DICE)
-def dice_loss2d_with_grad() -> None:
-    """Loss and gradient at the logits; everything else is :func:`dice_loss2d`'s."""
-
-
-@_value_of(_region, overlap.JACCARD)
-def jaccard_loss2d() -> None:
-    """Jaccard loss of tensors: :func:`softmax2d.jaccard_loss2d`, as :func:`dice_loss2d`."""
-
-
-@_pair_of(_region, overlap.JACCARD)
-def jaccard_loss2d_with_grad() -> None:
-    """Loss and gradient at the logits; everything else is :func:`jaccard_loss2d`'s."""
-
-
-@_value_of(_tversky)
-def tversky_loss2d() -> None:
-    """Tversky loss of tensors: :func:`softmax2d.tversky_loss2d`, as :func:`dice_loss2d`."""
-
-
-@_pair_of(_tversky)
-def tversky_loss2d_with_grad() -> None:
-    """Loss and gradient at the logits; everything else is :func:`tversky_loss2d`'s."""
-
-
-def _lovasz(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    classes: str = "present",
-    weight: Tensor | None = None,
-    ignore_index: int | None = None,
-    spatial_dims: int | None = None,
-    binary: bool = False,
-) -> Compute:
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-
-    def compute(where: str, with_grad: bool) -> Any:
-        z, t = two_classes(where, binary, logits, target, dim, soft=False)
-        z, t, source = arguments.problem(where, z, t, given)
-        options = LovaszOptions(weight, classes, ignore_index)
-        options = arguments.lovasz_options(where, z, options)
-        if with_grad:
-            z, t, source = z.detach(), t.detach(), source.constant
-            loss = regions.lovasz(z, t, *source, *options)
-            one = torch.ones_like(loss)
-            grad = regions.lovasz_backward(one, z, t, *source, *options)
-            return loss, one_class(binary, logits, grad, source.dim)
-        if is_exporting():
-            return exported.lovasz(z, t, *source, *options), None
-        z, source = variables.map_logits(z, source)
-        return regions.lovasz(z, t, *source, *options), None
-
-    return compute
-
-
-@_value_of(_lovasz)
-def lovasz_softmax_loss2d() -> None:
-    """Lovász-softmax loss of tensors: :func:`softmax2d.lovasz_softmax_loss2d`.
-
-    Differentiable any number of times; on a CUDA device through plain PyTorch, as
-    :func:`dice_loss2d`.
-    """
-
-
-@_pair_of(_lovasz)
-def lovasz_softmax_loss2d_with_grad() -> None:
-    """Loss and gradient at the logits; everything else is :func:`lovasz_softmax_loss2d`'s."""
 
 
 def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -100) -> None:
@@ -361,65 +189,3 @@ def check_target(target: Tensor, classes: int, *, ignore_index: int | None = -10
         array, value = array_of(target.cpu()), int(target[place])
         said = targets.no_class(array, value, place, classes, ignore_index)
         raise ValueError(f"{where}: target {said}")
-
-
-def _run_eagerly(function: Callable[P, Result]) -> Callable[P, Result]:
-    """Have torch.compile leave a function alone; type checkers still see its parameters."""
-    disable: Callable[..., Any] = torch.compiler.disable
-    return cast("Callable[P, Result]", disable(function))
-
-
-@_run_eagerly
-def evaluate_labels(
-    labels: Tensor,
-    target: Tensor,
-    *,
-    classes: int | None = None,
-    ignore_index: int | None = None,
-    spatial_dims: int = 2,
-) -> Statistics:
-    """Judge labels by a target: :func:`softmax2d.evaluate_labels` for tensors.
-
-    Counts are made on the CPU: tensors on another device are copied there first.
-    """
-    where = "evaluate_labels"
-    refuse_graph(where, _OUTSIDE)
-    given = tensors.tensor(where, "labels", labels)
-    truth = tensors.companion(where, "target", target, ("labels", given))
-    arrays = array_of(given.detach().cpu()), array_of(truth.detach().cpu())
-    how: Any = {"classes": classes, "ignore_index": ignore_index, "spatial_dims": spatial_dims}
-    return numpy_functions.evaluate_labels(*arrays, **how)
-
-
-@_run_eagerly
-def evaluate(
-    logits: Tensor,
-    target: Tensor,
-    *,
-    dim: int = -3,
-    size: Size = None,
-    interpolation: Names = "linear",
-    align_corners: bool = False,
-    temperature: float | Tensor = 1.0,
-    bias: Tensor | None = None,
-    ignore_index: int | None = None,
-    bins: int = 15,
-    window: Window | None = None,
-    spatial_dims: int | None = None,
-) -> Statistics:
-    """Judge logits by a target, in one pass: :func:`softmax2d.evaluate` for tensors.
-
-    Counts are made on the CPU: tensors on another device are copied there first, coarse logits
-    before they are resampled.
-
-    Returns
-    -------
-    Statistics
-        Whole counts, which add up to the same bits over batches and processes in any order.
-    """
-    refuse_graph("evaluate", _OUTSIDE)
-    given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
-    logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
-    arrays = array_of(logits.cpu()), array_of(target.cpu())
-    options = keywords(source.constant) | {"window": window}
-    return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)

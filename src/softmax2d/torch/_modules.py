@@ -14,9 +14,9 @@ from softmax2d._gate import losses as gate
 from softmax2d._gate.options import OverlapOptions
 from softmax2d._gate.signatures import spell_out
 from softmax2d._ops.segment import Segmentation
-from softmax2d.torch import _functions
-from softmax2d.torch import _loss_functions as losses
+from softmax2d.torch import _functions, _region_functions
 from softmax2d.torch._evaluate import Evaluate  # noqa: F401  # pickles of before name it here
+from softmax2d.torch._loss_functions import cross_entropy2d
 from softmax2d.torch._options import Check, GridOptions, WithOptions, check_best
 from softmax2d.torch.gate import arguments
 
@@ -211,7 +211,7 @@ class CrossEntropy2d(WithOptions):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
         size = arguments.target_size("CrossEntropy2d", logits, target, self.dim)
-        return losses.cross_entropy2d(logits, target, size=size, **self._options())
+        return cross_entropy2d(logits, target, size=size, **self._options())
 
 
 class _RegionLoss(WithOptions):
@@ -222,7 +222,8 @@ class _RegionLoss(WithOptions):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of ``logits``, shape (N, C, h, w), for ``target``, shape (N, H, W)."""
         size = arguments.target_size(type(self).__name__, logits, target, self.dim)
-        found: Tensor = getattr(losses, self.loss)(logits, target, size=size, **self._options())
+        loss = getattr(_region_functions, self.loss)
+        found: Tensor = loss(logits, target, size=size, **self._options())
         return found
 
 
