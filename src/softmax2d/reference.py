@@ -366,7 +366,8 @@ def region_loss2d(
     how: dict[str, Any] = {"axis": axis, "squared": squared, "ignore_index": ignore_index}
     images = region_sums(logits, target, batch=batch, **how).swapaxes(0, 1)
     images = images if include_background else images[..., 1:]
-    kept = [sums for sums in images if absent != "skip" or (sums[2] > 0).any()]
+    counted = np.ones(images.shape[-1]) if scoring.get("weight") is None else scoring["weight"]
+    kept = [s for s in images if absent != "skip" or ((s[2] > 0) & (np.asarray(counted) > 0)).any()]
     losses = [region_loss(sums, absent=absent, **scoring) for sums in kept]
     return float(np.mean(losses)) if losses else 0.0
 

@@ -384,3 +384,33 @@ def test_what_is_no_plain_counts(plain: Any, method: Any, text: str) -> None:
     with pytest.raises((TypeError, ValueError)) as caught:
         balance.class_weights(plain, method)
     assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("counts", balance.log_prior),
+        ("source_prior", lambda p: balance.estimate_prior(np.zeros((3, 4, 5)), source_prior=p)),
+        (
+            "prior",
+            lambda p: balance.tune_bias(np.zeros((3, 4, 5)), np.zeros((4, 5), int), prior=p),
+        ),
+    ],
+)
+def test_shares_under_a_mask_are_refused(name: str, call: Any) -> None:
+    """What the mask hides would count."""
+    for hidden in (np.ma.masked_array([2.0, 3, 5], [0, 1, 0]), np.ma.masked_array([2, 3, 5])):
+        with pytest.raises(TypeError, match=f": {name} must not be a masked array, whose mask"):
+            call(hidden)
+
+
+@pytest.mark.parametrize("size", [-1, (4, -5), -(10**30), 0, 10**400])
+def test_an_estimate_refuses_sizes_in_its_words(size: Any) -> None:
+    with pytest.raises(ValueError, match="size must be "):
+        balance.estimate_prior(np.zeros((3, 4, 5)), source_prior=[1, 1, 1], size=size)
+
+
+@pytest.mark.parametrize("value", ["x", True, 1.0])
+def test_an_estimate_checks_a_class_to_ignore_that_it_does_not_need(value: Any) -> None:
+    with pytest.raises(TypeError, match="^estimate_prior: ignore_index must be an integer or None"):
+        balance.estimate_prior(np.zeros((3, 4, 5)), source_prior=[1, 1, 1], ignore_index=value)

@@ -145,6 +145,48 @@ def test_a_loss_that_falls_towards_an_infinite_temperature() -> None:
     assert found.note == "no finite optimum: the loss falls towards an infinite temperature"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_said_of_an_optimum_knows_no_scale(dtype: Any) -> None:
+    """Logits so small or large that no temperature within the bounds is near the best one."""
+    logits, truth = drawn((2, 3, 30, 40), 11)
+    for scale, end in ((1e-30, 0.01), (1e-9, 0.01), (1e9, 100)):
+        found = calibrate.fit((scale * logits).astype(dtype), truth)
+        assert found.temperature == end and found.at_bound and found.note == "", scale
+    logits, truth = separable()
+    for scale in (1e-30, 1e-9):
+        right = calibrate.fit((scale * logits).astype(dtype), truth)
+        wrong = calibrate.fit((-scale * logits).astype(dtype), truth)
+        assert "largest logit at every pixel" in right.note
+        assert "infinite temperature" in wrong.note
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "text"),
+    [
+        ({"method": np.array(["bias", "vector"])}, ValueError, "method must be temperature, "),
+        ({"input": np.array(["logits", "x"])}, ValueError, "input must be one of logits, "),
+        ({"ignore_place": "False"}, TypeError, "ignore_place must be True or False; got 'False'"),
+        ({"ignore_place": np.ones(2)}, TypeError, "ignore_place must be True or False; got "),
+        ({"temperature_range": ("0.5", "2")}, TypeError, "temperature_range must be two numbers"),
+        ({"temperature_range": (True, 2)}, TypeError, "temperature_range must be two numbers"),
+        (
+            {"temperature_range": np.ma.masked_array([0.5, 2], [0, 1])},
+            TypeError,
+            "temperature_range must be two numbers",
+        ),
+    ],
+)
+def test_options_of_wrong_types(options: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        calibrate.fit(*drawn((3, 4, 5), 0), **options)
+
+
+@pytest.mark.parametrize("bins", [b"ab", "ab", np.ma.masked_array([0.5, 0.7], [0, 1]), (True, 2)])
+def test_ranges_are_numbers(bins: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^calibrate\.fit_local: bins must be "):
+        calibrate.fit_local(*drawn((3, 4, 5), 0), bins=bins)
+
+
 def test_a_map_of_each_class_separates_what_a_temperature_does_not() -> None:
     logits, truth = separable()
     logits[:, 1] += 3

@@ -185,6 +185,43 @@ def test_a_broken_target_is_seen(value: float) -> None:
     assert np.isnan(s2d.dice_loss2d(z, target))
 
 
+@pytest.mark.parametrize("absent", ["count", "full", "skip"])
+@pytest.mark.parametrize("average", ["macro", "micro", "generalized"])
+def test_a_target_of_nan_is_no_absence(absent: str, average: str) -> None:
+    """Also where it is the only tile, so that nothing else of the class is counted."""
+    if absent == "full" and average != "macro":
+        return
+    for classes in (1, 3):
+        z, target = np.zeros((classes, 1, 9)), np.full((classes, 1, 9), 1 / classes)
+        target[-1, 0, 4] = np.nan
+        options: dict[str, Any] = {"absent": absent, "average": average}
+        loss, grad = s2d.dice_loss2d_with_grad(z, target, **options)
+        assert np.isnan(loss) and np.isnan(grad).any()
+        assert s2t.dice_loss2d(torch.tensor(z), torch.tensor(target), **options).isnan()
+        plain = Source(temperature=None)
+        flat = RegionOptions(
+            None, None, (1.0, 1.0), False, average, True, True, absent, "", FACTORS["dice"]
+        )
+        assert composite.region(torch.tensor(z), torch.tensor(target), plain, flat).isnan()
+
+
+def test_an_image_of_classes_without_weight_has_no_class() -> None:
+    """Weights of 0 leave classes out, as a background is; the reference says so too."""
+    z, target = problem(False)
+    target[0], target[1] = 0, 1
+    options: dict[str, Any] = {
+        "weight": np.array([0.0, 1, 1, 1, 1]),
+        "absent": "skip",
+        "batch": False,
+    }
+    want = s2d.dice_loss2d(z[1:], target[1:], **options)
+    assert s2d.dice_loss2d(z, target, **options) == want
+    assert math.isclose(truth("dice", z, target, options), want, rel_tol=1e-12)
+    tensors, weight = (torch.tensor(z), torch.tensor(target)), torch.tensor([0.0, 1, 1, 1, 1])
+    found = s2t.dice_loss2d(*tensors, **options | {"weight": weight}).item()
+    assert math.isclose(found, want, rel_tol=1e-12)
+
+
 def test_volumes_and_classes_last() -> None:
     """Images are what the axes before the spatial ones count."""
     z = np.random.default_rng(2).normal(0, 2, (2, 3, 4, 5, 6))

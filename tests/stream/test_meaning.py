@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import h5py
@@ -14,7 +15,7 @@ import zarr
 from PIL import Image
 
 import softmax2d as s2d
-from softmax2d import balance, calibrate
+from softmax2d import balance, calibrate, stream
 from softmax2d.stream import Refused, Unusable, evaluate_files, segment_file, softmax2d_file
 from softmax2d.stream.plan.looks import looks_like
 from tests.stream.tiles import Stop, cut, stop_after
@@ -267,6 +268,30 @@ def test_logarithms_are_logits_and_mixed_up_ones_are_refused():
         segment_file(P, labels, input="softmax")
     with pytest.raises(Unusable, match="binary must be True or False; got 'yes'"):
         segment_file(P, labels, binary="yes")
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume", "missing_as_fill", "cog", "ignore_place"])
+def test_flags_are_no_text(tmp_path, flag):
+    """Text, as "False", would count as True, and files be replaced."""
+    np.save(tmp_path / "logits.npy", Z)
+    np.save(tmp_path / "labels.npy", LABELS)
+    source, result = tmp_path / "logits.npy", tmp_path / "labels.npy"
+    calls = {
+        "segment_file": lambda how: segment_file(source, result, **how),
+        "softmax2d_file": lambda how: stream.softmax2d_file(source, result, **how),
+        "predict": lambda how: stream.predict(lambda x: x, source, result, **how),
+        "evaluate_files": lambda how: stream.evaluate_files(source, result, **how),
+        "evaluate_label_files": lambda how: stream.evaluate_label_files(result, result, **how),
+    }
+    taken = 0
+    for name, call in calls.items():
+        if flag not in inspect.signature(getattr(stream, name)).parameters:
+            continue
+        with pytest.raises(TypeError, match=f"^{name}: {flag} must be True or False; got 'False'"):
+            call({flag: "False"})
+        taken += 1
+    assert taken
+    np.testing.assert_array_equal(np.load(result), LABELS)
 
 
 def test_one_channel_is_two_classes_exactly(tmp_path):

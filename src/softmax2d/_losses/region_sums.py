@@ -83,7 +83,7 @@ class Scoring(NamedTuple):
         # Neither true nor predicted anywhere, and nothing to smooth: a full score.
         empty = below == 0
         if self.absent == "full":
-            empty |= ~(truth > 0)
+            empty |= ~(truth > 0) & ~np.isnan(below)  # sums that are not to be had are no absence
         below[empty] = 1
         shares = weights / (weights.sum() or 1)
         loss = (shares * (below - above) / below)[~empty].sum()

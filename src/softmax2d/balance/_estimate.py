@@ -10,7 +10,7 @@ import numpy as np
 
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
-from softmax2d._gate.losses import number_between
+from softmax2d._gate.losses import class_to_ignore, number_between
 from softmax2d._gate.signatures import spell_out
 from softmax2d._native import core
 from softmax2d._report.text import printable
@@ -124,7 +124,7 @@ def estimate_prior(
     """
     where = _WHERE
     how: dict[str, Any] = dict(options)
-    ignore_index = how.pop("ignore_index")
+    ignore_index = class_to_ignore(where, how.pop("ignore_index"))
     samples = Samples(where, logits, truth=False, **how)
     classes = samples.classes
     source = shares_of(where, "source_prior", source_prior)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d._gate.arrays import Array
+from softmax2d._gate.arrays import Array, refuse_mask
 from softmax2d._gate.losses import number_between, one_of
 from softmax2d._report.charts import Bars
 from softmax2d._report.figure import Figure, Table
@@ -193,6 +193,7 @@ def shares_of(where: str, name: str, given: Any, smoothing: float = 0.0) -> Arra
         mass = given.pixels + smoothing
         mass = np.where(mass > 0, mass, 1.0)
         return np.asarray(mass / mass.sum())
+    refuse_mask(where, name, given, "0")
     try:
         mass = np.asarray(given, np.float64)
     except (TypeError, ValueError):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
 from softmax2d import __version__
+from softmax2d._errors import brief
 from softmax2d._gate import checks, losses
 from softmax2d._gate.signatures import spell_out
 from softmax2d.calibrate import _search, _sums
@@ -124,8 +125,9 @@ def fit(
     >>> round(calibration.temperature, 4), calibration.converged
     (3.641, True)
     """
-    if method not in METHODS:
-        raise ValueError(f"{WHERE}: method must be {', '.join(METHODS)}; got {method!r}.")
+    named: Any = method  # of any type
+    if not isinstance(named, str) or named not in METHODS:
+        raise ValueError(f"{WHERE}: method must be {', '.join(METHODS)}; got {brief(named)}.")
     bounds = range_of(WHERE, temperature_range)
     if (most := checks.whole(WHERE, "iterations", iterations)) < 1:
         raise ValueError(f"{WHERE}: iterations must be at least 1; got {most}.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from softmax2d import __version__
 from softmax2d._errors import brief, require
-from softmax2d._gate import arrays, checks, losses, maps, targets
+from softmax2d._gate import arrays, checks, losses, maps, numbers, targets
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Resampling
@@ -166,7 +166,9 @@ class LocalCalibration(Saved):
 def _ranges(where: str, by: Any, edges: Any) -> tuple[float, ...]:
     losses.one_of(where, "by", by, tuple(_USUAL))
     try:
-        found = _USUAL[by] if edges is None else tuple(float(v) for v in edges)
+        text = isinstance(edges, str | bytes)
+        given = _USUAL[by] if edges is None else () if text else tuple(edges)
+        found = tuple(numbers.real(where, "bins", v) for v in given)
     except (TypeError, ValueError):
         cause = f"bins must be the edges between ranges; got {brief(edges)}"
         raise TypeError(f"{where}: {cause}.") from None

@@ -23,6 +23,7 @@ _NEAR = 1e-6  # a relative step that ends the search
 _RISES = 3  # strides up without an end, after which the bound itself is looked at
 _SHORT = 1.02  # a stride that is none of them
 _FAR = 1e6  # a factor, or one over a factor, that stands for infinity
+_FLAT = 1e-36  # one that leaves nothing of logits, and is not too small for float32
 
 
 class Found(NamedTuple):
@@ -95,11 +96,17 @@ def note_of(terms: Callable[[float], Terms], first: Terms, found: Found) -> str:
         return "the logits say nothing of a temperature: it stays 1"
     if not found.at_bound:
         return ""
-    if found.factor > 1 and terms(_FAR)[1] <= 0:
+    if found.factor > 1 and _falls_for_ever(terms):
         return f"no finite optimum: {_RIGHT}, the loss falls towards temperature 0"
-    if found.factor < 1 and terms(1 / _FAR)[1] >= 0:
+    if found.factor < 1 and terms(_FLAT)[1] >= 0:
         return "no finite optimum: the loss falls towards an infinite temperature"
     return ""
+
+
+def _falls_for_ever(terms: Callable[[float], Terms]) -> bool:
+    """Whether the slope is never above 0, up to where it is 0: far for logits that are tiny."""
+    slopes = (terms(_FAR**power)[1] for power in range(1, 7))
+    return next((slope for slope in slopes if slope >= 0), 0) == 0
 
 
 _RIGHT = "the true class has the largest logit at every pixel"

@@ -20,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from softmax2d import _exact_sums
+from softmax2d._gate import numbers
 from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
@@ -182,7 +183,7 @@ def _explain_nothing(found: FitSums | None) -> str:
 def range_of(where: str, temperature_range: Any) -> tuple[float, float]:
     """The smallest and the largest temperature that is allowed."""
     try:
-        low, high = (float(v) for v in temperature_range)
+        low, high = (numbers.real(where, "temperature_range", v) for v in temperature_range)
     except (TypeError, ValueError):
         raise TypeError(
             f"{where}: temperature_range must be two numbers; got {temperature_range!r}."

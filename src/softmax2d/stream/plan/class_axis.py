@@ -85,11 +85,11 @@ def _length(size: Sequence[int]) -> float:
 
 def _fits(own: Sequence[int], size: Sequence[int]) -> bool:
     """Whether pixels have a size, or its shape: their sizes are rounded to whole pixels."""
-    if tuple(own) == tuple(size) or 0 in size:
+    if tuple(own) == tuple(size) or min(size) < 1:
         return True
     (h, w), (rows, columns) = own, size
     within = 1 / min(h, rows) + 1 / min(w, columns)
-    return abs(log(rows / h) - log(columns / w)) <= min(within, 0.2)
+    return abs(log(rows) - log(h) - log(columns) + log(w)) <= min(within, 0.2)
 
 
 def check_turned(path: Path, truth: tuple[int, ...], scores: Path, own: tuple[int, ...]) -> None:

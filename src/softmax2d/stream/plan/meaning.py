@@ -70,7 +70,8 @@ class Asked:
 
     def __post_init__(self) -> None:
         known = get_args(Meaning)
-        if self.input is not None and self.input not in known:
+        named: Any = self.input  # of any type
+        if named is not None and not (isinstance(named, str) and named in known):
             listed = ", ".join(known)
             raise Unusable(f"input must be one of {listed}, or None; got {self.input!r}.")
         if not isinstance(self.binary, bool | np.bool_):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict
 
+from softmax2d._gate.grids import flag
 from softmax2d._gate.options import Decode
 
 # Called with pixels done, all pixels and seconds, after every tile.
@@ -13,6 +14,14 @@ Progress = Callable[[int, int, float], None]
 Meaning = Literal["logits", "probabilities", "log-probabilities"]
 Encoding = Literal["float", "float32", "float16", "uint8"]
 Weighting = Literal["gaussian", "hann", "flat"]
+_FLAGS = ("ignore_place", "missing_as_fill", "resume", "overwrite", "cog")
+
+
+def check_flags(where: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that are True or False and neither: "no" would count as True."""
+    for name in _FLAGS:
+        if name in options:
+            flag(where, name, options[name])
 
 
 class Lying(TypedDict, total=False):

@@ -329,7 +329,8 @@ def region(logits: Tensor, target: Tensor, source: Source, options: RegionOption
     if options.average == "macro":
         above, below, shares = above + s, below + r, weights.sum(1, keepdim=True)
         full = below == 0
-        full = full | ~occurs if options.absent == "full" else full
+        if options.absent == "full":
+            full = full | (~occurs & ~below.isnan())
         missing = torch.where(full, 0.0, (below - above) / torch.where(below == 0, 1.0, below))
         each = (weights * missing / torch.where(shares == 0, 1.0, shares)).sum(1)
     else:
