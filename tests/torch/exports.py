@@ -134,6 +134,7 @@ CASES: dict[str, Call] = {
     "… margin": _segment("margin"),
     "… entropy": _segment("entropy"),
     "… top_k": _segment(top_k=3),
+    "… label_dtype": _segment("labels", label_dtype=torch.int64),
     "… size, temperature, bias": _segment(
         "labels", "confidence", given="logits", size=(12, 14), temperature=1.5, bias=BIAS
     ),
@@ -150,6 +151,10 @@ CASES: dict[str, Call] = {
     "… top_k, a share": _loss(top_k=0.2),
     "… threshold": _loss(threshold=0.3),
     "… threshold and top_k": _loss(threshold=0.01, top_k=11, weight=WEIGHT),
+    "… hardest_by": _loss(threshold=0.2, top_k=11, hardest_by="probability", weight=WEIGHT),
+    "… binary": lambda at: s2t.cross_entropy2d(
+        at.logits[:, :1], at.clean.clamp(max=1), binary=True
+    ),
     "… probabilities": _loss(target="soft", ignore_index=None, weight=WEIGHT),
     "… a larger target": _loss(target="fine"),
     "… temperature, bias": _loss(temperature=1.5, bias=[0.5, -1.0, 0.0, 1.0, 2.0]),
