@@ -122,15 +122,21 @@ def test_any_class_dimension(dim: int, shape: tuple[int, ...]) -> None:
     assert np.array_equal(found.labels, s2d.segment(z.numpy(), axis=dim).labels)
 
 
-@pytest.mark.parametrize("classes", [256, 257, 2**16, 2**16 + 1])
-def test_labels_take_a_type_that_pytorch_computes_with(classes: int) -> None:
+# Decoding 65,536 classes takes seconds and nearly 2 GiB of histograms: those cases are slow ones.
+MANY = [pytest.param(2**16 + more, "dice", marks=pytest.mark.slow) for more in (0, 1)]
+FEW = [(classes, decode) for classes in (256, 257) for decode in ("argmax", "dice")]
+
+
+@pytest.mark.parametrize(
+    ("classes", "decode"), [*FEW, (2**16, "argmax"), (2**16 + 1, "argmax"), *MANY]
+)
+def test_labels_take_a_type_that_pytorch_computes_with(classes: int, decode: Any) -> None:
     z = torch.arange(classes, dtype=torch.float32).reshape(classes, 1, 1)
-    for decode in ("argmax", "dice"):
-        labels = s2t.segment(z, outputs="labels", decode=decode).labels
-        assert labels.dtype == (torch.uint8 if classes <= 256 else torch.int64)
-        assert int(labels) == classes - 1
-        target = torch.zeros(1, 1, dtype=torch.int64)
-        assert not (labels == target).any() and int(labels.max()) == classes - 1
+    labels = s2t.segment(z, outputs="labels", decode=decode).labels
+    assert labels.dtype == (torch.uint8 if classes <= 256 else torch.int64)
+    assert int(labels) == classes - 1
+    target = torch.zeros(1, 1, dtype=torch.int64)
+    assert not (labels == target).any() and int(labels.max()) == classes - 1
 
 
 LABELS = [torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64]
