@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,14 @@ from softmax2d.stream.plan import class_axis, meaning, pixel_counts
 from softmax2d.stream.plan.alignment import show_truth
 from softmax2d.stream.plan.geometry import Geometry, lay_out, read_piece, resize, size_of
 from softmax2d.stream.plan.inputs import Input
-from softmax2d.stream.plan.memory import budget_left, cache_chunks, decoded_bytes
+from softmax2d.stream.plan.memory import (
+    budget_left,
+    cache_chunks,
+    decoded_bytes,
+    leave_for_counts,
+)
 from softmax2d.stream.plan.slices import show_image
-from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of
+from softmax2d.stream.plan.tiles import Costs, Tiling, plan_tiles, shape_of, whole_chunks
 from softmax2d.stream.recovery.journal import Record
 
 Count = Callable[[Logits, Target | None, int], Any]
@@ -343,8 +348,8 @@ def _plan_tiles(
 ) -> tuple[Plan, int]:
     """A plan of the tiles within the memory, and the number of workers."""
     if counted is not None:
-        memory, workers = _leave_for_counts(partial(counted, geometry.classes), memory, workers)
-    chunks = [] if truth is None else _truth_chunks(truth, geometry)
+        memory, workers = leave_for_counts(partial(counted, geometry.classes), memory, workers)
+    chunks = [] if truth is None else whole_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)
         memory, least = budget_left(truth, memory), 0 if truth.whole_bytes else decoded_bytes(truth)
@@ -381,31 +386,9 @@ def _lay_out(
     return geometry
 
 
-def _leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
-    """The budget and the workers beside the counts, which take half of the budget at most."""
-    while workers > 1 and counted(workers) > memory // 2:
-        workers -= 1
-    held = counted(workers)
-    if held < memory:
-        return memory - held, workers
-    raise Unusable(
-        f"memory of {memory / 1e6:.0f} MB is too small: the counts of all pairs of classes take "
-        f"{held / 1e6:.0f} MB; give memory='{ceil(held / 1e6) + 1}MB' (--memory)."
-    )
-
-
 def map_of(plan: Plan, temperature: Any, bias: Any, where: str = "evaluate") -> Map | None:
     """The checked map of a plan's logits."""
     try:
         return maps.affine(where, temperature, bias, plan.geometry.classes)
     except (TypeError, ValueError) as error:
         raise Refused(plan.source.path, str(error).removeprefix(f"{where}: ")) from error
-
-
-def _truth_chunks(truth: Source, geometry: Geometry) -> list[tuple[int, ...]]:
-    """The truth's chunks, if tiles can be made of whole ones."""
-    if truth.chunks is None or truth.shape != geometry.shape:
-        return []
-    each = zip(truth.chunks, geometry.shape, strict=True)
-    chunks = tuple(min(c, max(1, n)) for c, n in each)
-    return [chunks] if prod(chunks) <= 1 << 22 else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import product
 from math import ceil, prod
 from typing import Any
@@ -169,3 +170,16 @@ def cache_chunks(source: Source, geometry: Geometry, memory: int) -> tuple[Sourc
     wanted = own * classes * (across + 2) * _ROWS
     budget = min(wanted, memory // 2)
     return ChunkCache(source, budget, wanted), memory - budget
+
+
+def leave_for_counts(counted: Callable[[int], int], memory: int, workers: int) -> tuple[int, int]:
+    """The budget and the workers beside the counts, which take half of the budget at most."""
+    while workers > 1 and counted(workers) > memory // 2:
+        workers -= 1
+    held = counted(workers)
+    if held < memory:
+        return memory - held, workers
+    raise Unusable(
+        f"memory of {memory / 1e6:.0f} MB is too small: the counts of all pairs of classes take "
+        f"{held / 1e6:.0f} MB; give memory='{ceil(held / 1e6) + 1}MB' (--memory)."
+    )

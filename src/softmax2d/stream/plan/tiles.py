@@ -252,3 +252,12 @@ def _tile_in_bands(costs: Costs, unit: list[int], memory: int, workers: int) -> 
     inner = _grow(unit, geometry.shape, lambda trial: prod(trial) <= band)
     held = prod(extents) * costs.stored_bytes <= room
     return Tiling(geometry.shape, extents, band, None if prod(unit) == 1 else inner, held)
+
+
+def whole_chunks(source: Source, geometry: Geometry) -> list[tuple[int, ...]]:
+    """A source's chunks, if tiles of its own pixels can be made of whole ones."""
+    if source.chunks is None or source.shape != geometry.shape:
+        return []
+    each = zip(source.chunks, geometry.shape, strict=True)
+    chunks = tuple(min(c, max(1, n)) for c, n in each)
+    return [chunks] if prod(chunks) <= 1 << 22 else []
