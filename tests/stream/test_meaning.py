@@ -294,6 +294,24 @@ def test_flags_are_no_text(tmp_path, flag):
     np.testing.assert_array_equal(np.load(result), LABELS)
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"nodata": np.array([1.0, 2.0])}, "nodata must be a number or None; got ndarray"),
+        ({"nodata": True}, "nodata must be a number or None; got bool"),
+        ({"nodata_label": True}, "nodata_label must be an integer or None; got bool"),
+        ({"encoding": np.array(["float", "uint8"])}, "encoding must be a string; got array"),
+    ],
+)
+def test_options_that_are_no_number_or_text(options, text):
+    labels = np.empty(LABELS.shape, np.uint8)
+    with pytest.raises(TypeError, match=f"^segment_file: {text}"):
+        segment_file(Z, labels, **options)
+    with pytest.raises(TypeError, match=f"^predict: {text}"):
+        stream.predict(lambda batch: batch, Z[0], labels, window=4, **options)
+    segment_file(Z, labels, nodata=np.float32(7), nodata_label=np.int64(255))
+
+
 def test_one_channel_is_two_classes_exactly(tmp_path):
     z = Z[:1].copy()
     z[0, 3, 3] = np.nan

@@ -30,7 +30,7 @@ from softmax2d.stream.counting.evaluation import (
 from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.inputs import Input, input_files, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress, check_flags
+from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress, check_kinds
 from softmax2d.stream.plan.places import account_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
@@ -139,7 +139,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     >>> softmax2d.stream.evaluate_files(logits, np.array([[0, 1]])).accuracy
     0.5
     """
-    check_flags("evaluate_files", options)
+    check_kinds("evaluate_files", options)
     report, resume, style = options["report"], options["resume"], Style(options["names"])
     made = [] if report is None else [report]
     decode = image_rules.check_decode(options["decode"], "evaluate_files")

@@ -30,7 +30,7 @@ from softmax2d.stream.counting.samples import is_list_of_numbers
 from softmax2d.stream.plan.alignment import show_alike
 from softmax2d.stream.plan.inputs import Input, input_files, is_path, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels, check_flags
+from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels, check_kinds
 from softmax2d.stream.plan.places import account_path
 from softmax2d.stream.plan.results import Style
 from softmax2d.stream.recovery.whole_files import Results
@@ -101,7 +101,7 @@ def evaluate_label_files(
     >>> softmax2d.stream.evaluate_label_files(labels, truth, ignore_index=9).accuracy
     1.0
     """
-    check_flags("evaluate_label_files", options)
+    check_kinds("evaluate_label_files", options)
     pairs = _pairs(labels, target)
     classes, names = options["classes"], _names_of(options["names"])
     if names is not None and classes is None:

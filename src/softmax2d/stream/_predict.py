@@ -14,7 +14,7 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d.stream._run import Run, check_companions, run_here, split_places
 from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import budget_left, parse_memory
-from softmax2d.stream.plan.options import PREDICTION, Prediction, check_flags
+from softmax2d.stream.plan.options import PREDICTION, Prediction, check_kinds
 from softmax2d.stream.plan.places import account_path, check_apart
 from softmax2d.stream.plan.results import Style, Target, check_array, check_style, looks, targets
 from softmax2d.stream.plan.tile_results import CLASSWISE, output_names
@@ -132,7 +132,7 @@ def predict(model: Any, image: Any, result: Any, **options: Unpack[Prediction]) 
     >>> labels[:, 3].tolist()
     [0, 0, 0, 1, 1]
     """
-    check_flags("predict", options)
+    check_kinds("predict", options)
     asked: dict[str, Any] = {**options}
     resume, overwrite = asked.pop("resume"), asked.pop("overwrite")
     progress, summary = asked.pop("progress"), asked.pop("summary")

@@ -24,7 +24,7 @@ from softmax2d.stream.plan.alignment import show_under
 from softmax2d.stream.plan.geometry import Geometry, lay_out, name_file, resize
 from softmax2d.stream.plan.inputs import Input, input_files, is_path
 from softmax2d.stream.plan.memory import cache_chunks, parse_memory, workers_of
-from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result, check_flags
+from softmax2d.stream.plan.options import LABELS, RESULT, Labels, Result, check_kinds
 from softmax2d.stream.plan.places import account_path, check_apart, reference, resampling_of
 from softmax2d.stream.plan.results import Style, check_array, check_style, looks, targets
 from softmax2d.stream.plan.slices import show_image
@@ -333,8 +333,8 @@ def segment_file(source: Any, result: Any, **options: Unpack[Labels]) -> Summary
     >>> labels[:, 0].tolist(), found.counts.areas
     ([0, 0, 1, 1], {0: 8, 1: 8})
     """
+    check_kinds("segment_file", options)
     names = output_names(options["outputs"], options["top_k"], options["encoding"])
-    check_flags("segment_file", options)
     style = Style(options["names"], options["palette"], options["cog"])
     return _write(source, result, names, style, options)
 
@@ -379,8 +379,8 @@ def softmax2d_file(source: Any, result: Any, **options: Unpack[Result]) -> Summa
     >>> probs.ravel().tolist()
     [191, 64]
     """
+    check_kinds("softmax2d_file", options)
     no_labels: Labels = {"nodata_label": None, "decode": "argmax", "preview": None}
     names = output_names(("probs",), options["top_k"], options["encoding"])
-    check_flags("softmax2d_file", options)
     style = Style(options["names"], None, options["cog"])
     return _write(source, result, names, style, {**no_labels, **options})

@@ -29,7 +29,7 @@ from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.inputs import Input
 from softmax2d.stream.plan.memory import parse_memory, workers_of
-from softmax2d.stream.plan.options import Pairs, check_flags
+from softmax2d.stream.plan.options import Pairs, check_kinds
 from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.workers import threads
@@ -118,7 +118,7 @@ class Samples:
     ) -> None:
         self._where, self._logits, self._target, self._truth = where, logits, target, truth
         self._keys, self._whole = (options["key"], options["target_key"]), whole
-        check_flags(where, options)
+        check_kinds(where, options)
         kinds = options["interpolation"], options["align_corners"]
         self._how: dict[str, Any] = {
             "asked": meaning.Asked(options["input"], options["binary"]),

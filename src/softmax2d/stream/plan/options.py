@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict
 
+from softmax2d._errors import brief
+from softmax2d._gate import numbers
 from softmax2d._gate.grids import flag
 from softmax2d._gate.options import Decode
 
@@ -15,13 +17,25 @@ Meaning = Literal["logits", "probabilities", "log-probabilities"]
 Encoding = Literal["float", "float32", "float16", "uint8"]
 Weighting = Literal["gaussian", "hann", "flat"]
 _FLAGS = ("ignore_place", "missing_as_fill", "resume", "overwrite", "cog")
+_NAMED = ("encoding", "weighting", "test_time", "blend", "pad")
 
 
-def check_flags(where: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that are True or False and neither: "no" would count as True."""
-    for name in _FLAGS:
-        if name in options:
-            flag(where, name, options[name])
+def check_kinds(where: str, options: Mapping[str, Any]) -> None:
+    """Refuse flags that are neither True nor False, numbers that are none, and arrays for names.
+
+    "no" would count as True, and True as 1.
+    """
+    for name, value in options.items():
+        if name in _FLAGS:
+            flag(where, name, value)
+        elif name == "layout" and not isinstance(value, str | None):
+            raise TypeError(f"{where}: layout must be a string or None; got {brief(value)}.")
+        elif name in _NAMED and not isinstance(value, str):
+            raise TypeError(f"{where}: {name} must be a string; got {brief(value)}.")
+        elif name == "nodata" and value is not None:
+            numbers.real(where, name, value, "a number or None")
+        elif name == "nodata_label" and value is not None:
+            numbers.whole(where, name, value, "an integer or None")
 
 
 class Lying(TypedDict, total=False):
