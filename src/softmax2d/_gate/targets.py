@@ -55,7 +55,7 @@ def labels_or_probs(
             f"{where}: target must be integer class indices or floating class probabilities; "
             f"got {describe(array)}.{hints.of_kind(array, logits.shape)}"
         )
-    losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index), region)
+    ignore = losses.class_to_ignore(where, ignore_index)
     array = arrays.as_floats(where, "target", array)
     shape = (*logits.shape[: logits.axis], logits.classes, *logits.shape[logits.axis :])
     if array.shape != shape:
@@ -64,6 +64,7 @@ def labels_or_probs(
             f"shape {logits.shape}; got {describe(array)}."
             + (hints.of_kind(array, logits.shape) or _probs_hint(array.shape, logits))
         )
+    losses.ignores_nothing(where, ignore, region)
     return trust_probs(array, logits)
 
 

@@ -135,7 +135,7 @@ def loss_options(where: str, logits: Tensor, target: Tensor, given: LossOptions)
     gamma = tensors.number(where, "focal_gamma", gamma)
     found = tensors.constant(where, "weight", weight, logits)
     weight = exporting.checked_weight(where, weight, found)
-    if target.is_floating_point():
+    if target.is_floating_point() and target.ndim == logits.ndim:  # of pixels: refused by its shape
         losses.ignores_nothing(where, losses.class_to_ignore(where, ignore_index))
     ignore_index = tensors.class_to_ignore(where, ignore_index)
     reduction = losses.one_of(where, "reduction", reduction, ("mean", "sum", "none"))
@@ -157,7 +157,7 @@ def region_options(logits: Tensor, target: Tensor, dim: int, given: RegionOption
         smooth=list(smooth),
     )
     losses.region_choices(where, found, logits.shape[dim])
-    if target.is_floating_point():
+    if target.is_floating_point() and target.ndim == logits.ndim:
         losses.ignores_nothing(where, found.ignore_index, region=True)
     flags: dict[str, Any] = {n: bool(getattr(found, n)) for n in losses.REGION_FLAGS}
     return found._replace(**flags)
