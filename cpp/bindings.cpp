@@ -210,8 +210,7 @@ void decide(nb::tuple logits, nb::handle target, nb::tuple rule, nb::tuple outpu
     if (!target.is_none()) call.target(nb::cast<nb::tuple>(target));
     const ptrdiff_t count = ptrdiff_t(nb::len(nb::handle(rule[0])));
     std::vector<int64_t> taking(static_cast<size_t>(count));
-    const int64_t* classes = call.input<int64_t>(rule[0]);
-    if (count) read_once(classes, count, taking.data());  // none: argmax, from a null pointer
+    read_once(call.input<int64_t>(rule[0]), count, taking.data());  // none: argmax
     for (const int64_t label : taking) known_class(label, call.classes());
     call.run(kernels().decide,
              Decision{taking.data(), call.numbers(rule[1], count), call.numbers(rule[2], count), count,

@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 inline void read_once(const T* from, ptrdiff_t n, T* to) {
-    std::memcpy(to, from, size_t(n) * sizeof(T));
+    if (n) std::memcpy(to, from, size_t(n) * sizeof(T));  // pointers to nothing may be null
     asm volatile("" ::"r"(to) : "memory");
 }
 template <class T>
