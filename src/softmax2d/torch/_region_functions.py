@@ -22,15 +22,23 @@ from softmax2d.torch.operators import regions, variables
 
 
 def _overlap(
-    problem: tuple[Tensor, Tensor, Source], options: RegionOptions, with_grad: bool
+    logits: Tensor,
+    target: Tensor,
+    given: Source,
+    options: RegionOptions,
+    *,
+    binary: bool,
+    with_grad: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute Dice, Jaccard or Tversky loss and, on request, its gradient."""
-    z, t, source = problem
+    z, t = two_classes(options.where, binary, logits, target, given.dim)
+    z, t, source = arguments.problem(options.where, z, t, given)
     flat = arguments.region_options(z, t, source.dim, options)
     if with_grad:
         z, t, source = z.detach(), t.detach(), source.constant
         loss, slopes = regions.region(z, t, *source, *flat)
-        return loss, regions.region_backward(torch.ones_like(loss), z, t, slopes, *source, *flat)
+        grad = regions.region_backward(torch.ones_like(loss), z, t, slopes, *source, *flat)
+        return loss, one_class(binary, logits, grad, source.dim)
     if is_exporting():
         return exported.region(z, t, *source, *flat), None
     z, source = variables.map_logits(z, source)
@@ -57,11 +65,8 @@ def _region(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool, factors: overlap.Factors) -> Any:
-        z, t = two_classes(where, binary, logits, target, dim)
-        problem = arguments.problem(where, z, t, given)
-        flat = RegionOptions(weight, **options, where=where, factors=factors)
-        loss, grad = _overlap(problem, flat, with_grad)
-        return loss, one_class(binary, logits, grad, problem[2].dim)
+        asked = RegionOptions(weight, **options, where=where, factors=factors)
+        return _overlap(logits, target, given, asked, binary=binary, with_grad=with_grad)
 
     return compute
 
@@ -87,12 +92,9 @@ def _tversky(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
 
     def compute(where: str, with_grad: bool) -> Any:
-        z, t = two_classes(where, binary, logits, target, dim)
-        problem = arguments.problem(where, z, t, given)
         factors = overlap.tversky(where, alpha, beta)
-        flat = RegionOptions(weight, **options, where=where, factors=factors)
-        loss, grad = _overlap(problem, flat, with_grad)
-        return loss, one_class(binary, logits, grad, problem[2].dim)
+        asked = RegionOptions(weight, **options, where=where, factors=factors)
+        return _overlap(logits, target, given, asked, binary=binary, with_grad=with_grad)
 
     return compute
 
