@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.orientation import TAG, known_orientation
+from softmax2d._files.source.quiet import without_warnings
 from softmax2d._files.source.regular import MAX_TEXT, open_regular
 
 
@@ -21,8 +21,7 @@ def open_image(path: Path) -> Iterator[Any]:
     images = require("PIL.Image", "cli")
     with open_regular(path) as file:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of many pixels, of damaged EXIF
+            with without_warnings():  # of many pixels, of damaged EXIF
                 image = images.open(file, formats=("PNG", "JPEG", "WEBP"))
         except images.DecompressionBombError as error:
             raise Refused(path, "has too many pixels for this format; use .tif or .npy.") from error
@@ -40,8 +39,7 @@ def orientation_of(image: Any) -> int:
     As Pillow reads it, but for one call: of a .png it decodes all to look behind the pixels.
     """
     images = require("PIL.Image", "cli")
-    with warnings.catch_warnings(), suppress(Exception):  # any type: damaged EXIF says nothing
-        warnings.simplefilter("ignore")
+    with without_warnings(), suppress(Exception):  # any type: damaged EXIF says nothing
         if image.format == "PNG" and "exif" not in image.info:
             behind = _last_exif(image.fp)
             if behind is not None:

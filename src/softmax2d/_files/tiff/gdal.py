@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
+from softmax2d._files.source.quiet import without_warnings
 
 ALONE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # closes .aux.xml, .ovr, .msk and world files
@@ -28,8 +28,7 @@ def open_alone(path: Path, doing: str) -> Iterator[Any]:
     rasterio = require("rasterio", "geotiff")
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     try:
-        with rasterio.Env(**ALONE), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with rasterio.Env(**ALONE), without_warnings():
             yield rasterio
     except StreamError:
         raise

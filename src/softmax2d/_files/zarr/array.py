@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ import numpy as np
 from softmax2d._errors import Failed, Path, Refused, StreamError, require, words_of
 from softmax2d._files.source.bombs import HEAD, declared_size
 from softmax2d._files.source.presentation import meaning_in
+from softmax2d._files.source.quiet import without_warnings
 from softmax2d._files.source.raw import RawSource, read_runs
 from softmax2d._files.source.source import Array, Box, Scratch, Source, aligned_empty, class_axis_of
 from softmax2d._files.views.scaled import interpret
@@ -44,8 +44,7 @@ class ZarrSource(Source):
     def __init__(self, path: Path, found: Metadata, *, fill: bool) -> None:
         zarr = require("zarr", "zarr")
         self.path, self._found, self._fill = path, found, fill
-        with name_errors(path), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what zarr says of metadata that it reads nonetheless
+        with name_errors(path), without_warnings():  # of metadata that zarr reads nonetheless
             store = zarr.storage.LocalStore(os.path.realpath(found.folder), read_only=True)
             self._array = zarr.open_array(store, mode="r", zarr_format=found.version)
         self.shape = tuple(int(n) for n in self._array.shape)
