@@ -3,9 +3,22 @@
 import ast
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 ROOT, IMPORTS = Path(__file__).parents[1], ast.Import | ast.ImportFrom
+
+
+@cache
+def imports_of(source: str) -> list[tuple[str, str]]:
+    """Where from and what a module imports, but for type checkers alone."""
+    tree = ast.parse(source)
+    unseen = [
+        n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
+    ]
+    typing_only = {each for n in unseen for part in n.body for each in ast.walk(part)}
+    nodes = [n for n in ast.walk(tree) if isinstance(n, IMPORTS) and n not in typing_only]
+    return [(getattr(n, "module", "") or "", a.name) for n in nodes for a in n.names]
 
 
 def offences(root: Path) -> set[str]:
@@ -23,13 +36,7 @@ def offences(root: Path) -> set[str]:
     place = {m: listed.index(room) for m, room in rooms.items() if room in listed}
     for own, source in sources.items():
         below[own] = set()
-        tree = ast.parse(source)
-        unseen = [
-            n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)
-        ]
-        typing_only = {each for n in unseen for part in n.body for each in ast.walk(part)}
-        nodes = [n for n in ast.walk(tree) if isinstance(n, IMPORTS) and n not in typing_only]
-        for near, name in ((getattr(n, "module", ""), a.name) for n in nodes for a in n.names):
+        for near, name in imports_of(source):
             to = next((m for m in (f"{near}.{name}", near or name) if m in rooms), own)
             below[own] |= {to} - {own}
             if place.get(to, 99) < place.get(own, 0):
@@ -62,8 +69,9 @@ def test_breaches_are_found(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src")
     shutil.copytree(ROOT / "cpp", tmp_path / "cpp")
     shutil.copy(ROOT / "ARCHITECTURE.md", tmp_path)
+    known = offences(ROOT)
     for file, line, offence in (re.split(r" \+ | -> ", breach) for breach in BREACHES.split("\n")):
         before = (tmp_path / file).read_text()
         (tmp_path / file).write_text(f"{before}\n{line}\n")
-        assert offence in offences(tmp_path) - offences(ROOT)
+        assert offence in offences(tmp_path) - known
         (tmp_path / file).write_text(before)
