@@ -142,8 +142,9 @@ def dice_loss2d() -> None:
     D[c] = (2 I[c] + s) / (P[c] + T[c] + s), with t the target, one-hot or given, and the sums
     I[c] = Σ p[c] t[c], P[c] = Σ p[c], and T[c] = Σ t[c], for class indices the number of pixels
     where c is true. They run over all pixels, batch included, or over those of an image. Milletari
-    et al. [1]_ square the terms below; without that this is the linear form of Sudre et al. [2]_,
-    which nnU-Net uses as well.
+    et al. [1]_ square the terms below; without that this is the linear form of Drozdzal et al.
+    [3]_, which nnU-Net uses as well. The generalised Dice of Sudre et al. [2]_ is another: it
+    weighs the sums of the classes before it divides them.
 
     ``average="micro"`` is 1 - (2 Σ_c w[c] I[c] + s) / (Σ_c w[c] (P[c] + T[c]) + s) with w the
     class weights, and "generalized" 1 - Σ_c w[c] (2 I[c] + s) / Σ_c w[c] (P[c] + T[c] + s) with
@@ -161,6 +162,8 @@ def dice_loss2d() -> None:
        volumetric medical image segmentation", 3DV, 2016.
     .. [2] C. H. Sudre et al., "Generalised Dice overlap as a deep learning loss function for highly
        unbalanced segmentations", DLMIA, 2017.
+    .. [3] M. Drozdzal et al., "The importance of skip connections in biomedical image
+       segmentation", DLMIA, 2016.
 
     Examples
     --------
