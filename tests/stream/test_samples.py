@@ -81,6 +81,63 @@ def test_parts_of_an_image_become_one(tmp_path):
     assert each == [s2d.evaluate(z, t, bins=7) for z, t in zip(logits, target, strict=True)]
 
 
+def test_a_view_counts_its_images_alone(data, tmp_path):
+    logits, target = data
+    images = [whole(z[None], t[None]) for z, t in zip(logits, target, strict=True)]
+    for name, pair in kinds(logits, target, tmp_path).items():
+        samples = Samples("fit", *pair, ignore_index=255, memory="1MB", workers=2)
+        assert samples.images == 4, name
+        for chosen in ([2], [3, 0], [0, 1, 2, 3]):
+            view = samples.only(chosen)
+            assert view.images == len(chosen)
+            for how in ({}, {"bias": np.arange(5.0)}):
+                found = whole(logits[sorted(chosen)], target[sorted(chosen)], **how)
+                assert view.total(COUNT, **how) == found, name
+            assert list(view.each(COUNT)) == [images[i] for i in sorted(chosen)], name
+        assert samples.only([]).total(COUNT) is None
+        assert samples.only([1, 2]).only([2]).total(COUNT) == images[2]
+        assert samples.total(COUNT) == whole(logits, target)
+        for strange in (4, -1):
+            with pytest.raises(IndexError, match=f"^fit: there is no image {strange}"):
+                samples.only([strange])
+        with pytest.raises(IndexError, match="no image 0"):
+            samples.only([1]).only([0])
+
+
+def test_a_view_leaves_the_others_unread(data):
+    logits, target = data
+    read = []
+
+    class Watched(Pairs):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
+
+    samples = Samples("fit", Watched(logits, target), ignore_index=255)
+    assert samples.images == 4
+    read.clear()
+    assert samples.images == 4 and not read
+    assert samples.only([1, 3]).total(COUNT) == whole(logits[1::2], target[1::2])
+    assert read == [1, 3]
+
+
+def test_images_are_numbered_over_every_axis_of_the_batch(tmp_path):
+    rng = np.random.default_rng(8)
+    logits = rng.normal(0, 3, (2, 3, 4, 300, 40)).astype(np.float32)
+    target = rng.integers(0, 4, (2, 3, 300, 40)).astype(np.uint8)
+    np.save(tmp_path / "z.npy", logits)
+    flat = [s2d.evaluate(z, t, bins=7) for z, t in zip(logits[1], target[1], strict=True)]
+    for first in (logits, tmp_path / "z.npy"):
+        samples = Samples(
+            "fit", [first, logits[0, 0]], [target, target[0, 0]], axis=-3, memory="1MB"
+        )
+        assert samples.images == 7
+        assert list(samples.only([3, 5]).each(COUNT)) == [flat[0], flat[2]]
+        assert list(samples.only([6]).each(COUNT)) == [
+            s2d.evaluate(logits[0, 0], target[0, 0], bins=7)
+        ]
+
+
 def test_logits_alone_with_a_size(data):
     logits, _ = data
 

@@ -7,8 +7,9 @@ pixels is kept between two passes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
 from math import prod
 from typing import Any, Unpack
@@ -25,6 +26,7 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d._gate.targets import Target
 from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
+from softmax2d.stream.counting.numbered import Chosen, images_of
 from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.inputs import Input
@@ -34,6 +36,8 @@ from softmax2d.stream.plan.tiles import Tiling
 from softmax2d.stream.recovery.journal import Record
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.watching import note_pixels
+
+_UNWANTED = object()  # in place of an item of a dataset
 
 
 def _several(value: Any) -> bool:
@@ -133,11 +137,53 @@ class Samples:
         }
         self._kept: dict[int, _Resident] = {}
         self._checked: set[int] = set()  # whose numbers were looked at
+        self._images: dict[int, int] = {}  # how many each of the pairs has
+        self._whole_seen = False  # whether ``_images`` knows all pairs
+        self._chosen: frozenset[int] | None = None  # of all images
         first = next(self._plans(), None)
         if first is None:
             raise Unusable(f"{where}: there are no logits.")
-        self.classes: int = first[0].geometry.classes
-        self.names: tuple[str, ...] | None = first[0].source.names
+        self.classes: int = first[1].geometry.classes
+        self.names: tuple[str, ...] | None = first[1].source.names
+
+    @property
+    def images(self) -> int:
+        """The number of images, of all arrays and files; needs no pixel."""
+        if self._chosen is not None:
+            return len(self._chosen)
+        if not self._whole_seen:
+            for _ in self._plans():
+                pass
+            self._whole_seen = True
+        return sum(self._images.values())
+
+    def only(self, images: Iterable[int]) -> Samples:
+        """A view over some images; their pixels alone are read.
+
+        Parameters
+        ----------
+        images : iterable of int
+            Their numbers, in [0, ``images``): counted over the axes of the batch of one array or
+            file after the other. In a view, too, numbers are those of the whole.
+
+        Returns
+        -------
+        Samples
+            With ``total`` and ``each`` of these images, in the order of the whole.
+
+        Raises
+        ------
+        IndexError
+            A number of no image.
+        """
+        chosen = frozenset(int(number) for number in images)
+        known = range(self.images) if self._chosen is None else self._chosen
+        strange = [number for number in sorted(chosen) if number not in known]
+        if strange:
+            raise IndexError(f"{self._where}: there is no image {strange[0]}.")
+        view = copy(self)
+        vars(view)["_chosen"] = chosen
+        return view
 
     def total(self, count: Count, temperature: Any = 1.0, bias: Any = None) -> Any:
         """The sum of the counts of all pixels.
@@ -168,9 +214,9 @@ class Samples:
             yield from (counting.images[index] for index in sorted(counting.images))
 
     def _count(self, count: Count, temperature: Any, bias: Any, apart: bool) -> Iterator[Counting]:
-        for plan, workers in self._plans():
+        for first, plan, workers in self._plans():
             affine: Map | None = map_of(plan, temperature, bias, self._where)
-            counting = Counting(Mapped(plan, affine, count), plan, apart)
+            counting = self._counting(Mapped(plan, affine, count), first, apart)
             tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
             if isinstance(plan, _Resident):
                 for tile in tiles:
@@ -183,8 +229,16 @@ class Samples:
                 raise threads.first_error(error, plan.source.path) from None
             yield counting
 
+    def _counting(self, counted: Mapped, first: int, apart: bool) -> Counting:
+        """A count of a plan whose first image has that number."""
+        if self._chosen is None:
+            return Counting(counted, counted.plan, apart)
+        own = range(images_of(counted.plan))
+        numbers = frozenset(i for i in own if first + i in self._chosen)
+        return Chosen(counted, counted.plan, numbers, apart)
+
     def _pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Logits and target, each one thing."""
+        """Logits and target, each one thing; None in place of a dataset's that nobody wants."""
         logits, target = self._logits, self._target
         if not self._truth:
             yield from ((each, None) for each in (logits if _several(logits) else [logits]))
@@ -214,7 +268,10 @@ class Samples:
                 f"{self._where}: a dataset gives its pairs as often as asked: a list, or a class "
                 f"with __len__ and __getitem__; got {kind}."
             )
-        for item in (dataset[i] for i in range(len(dataset))) if counted else dataset:
+        for item in self._items(dataset) if counted else dataset:
+            if item is _UNWANTED:
+                yield None, None
+                continue
             if not isinstance(item, list | tuple) or len(item) != len(("logits", "target")):
                 kind = type(item).__name__
                 raise TypeError(
@@ -223,34 +280,59 @@ class Samples:
             logits, target = item
             yield logits, target
 
-    def _plans(self) -> Iterator[tuple[Any, int]]:
-        """Every plan with its number of workers; files are open while their plan is used."""
+    def _items(self, dataset: Any) -> Iterator[Any]:
+        """The items of a dataset by their numbers; ``_UNWANTED`` where no image counts."""
+        first = 0
+        for number in range(len(dataset)):
+            yield dataset[number] if self._wanted(number, first) else _UNWANTED
+            first += self._images.get(number, 0)
+
+    def _wanted(self, number: int, first: int) -> bool:
+        """Whether a pair, whose first image has the number ``first``, has an image to count."""
+        if self._chosen is None or number not in self._images:
+            return True
+        return any(first + i in self._chosen for i in range(self._images[number]))
+
+    def _plans(self) -> Iterator[tuple[int, Any, int]]:
+        """The number of the first image, the plan and its number of workers, of each pair.
+
+        Files are open while their plan is used.
+        """
+        first = 0
         for number, (logits, target) in enumerate(self._pairs()):
-            if number in self._kept:
-                yield self._kept[number], 1
-                continue
-            with ExitStack() as stack:
-                meaning.check_place(logits, self._how["asked"])
-                scores = self._open(stack, logits, "logits", self._keys[0])
-                truth = None
-                if self._truth:
-                    truth = self._open(stack, target, "target", self._keys[1])
-                resident = _resident(scores) and (truth is None or _resident(truth))
-                plan, workers = plan_of(scores, truth, **self._how)
-                if number not in self._checked:
-                    meaning.check_numbers(scores.source, plan.geometry.axis, self._how["asked"])
-                    self._checked.add(number)
-                self._check_classes(plan)
-                if resident or self._whole:
-                    shape = plan.geometry.shape
-                    plan = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))
-                if not resident:
-                    yield plan, workers
-                    continue
-                known = _Resident(plan)
-                if self._target is not None or not self._truth:  # a dataset makes them anew
-                    self._kept[number] = known
-                yield known, 1
+            if self._wanted(number, first):
+                for plan, workers in self._plan(number, logits, target):
+                    self._images[number] = images_of(plan)
+                    yield first, plan, workers
+            first += self._images[number]
+
+    def _plan(self, number: int, logits: Any, target: Any) -> Iterator[tuple[Any, int]]:
+        """The plan of a pair with its number of workers."""
+        if number in self._kept:
+            yield self._kept[number], 1
+            return
+        with ExitStack() as stack:
+            meaning.check_place(logits, self._how["asked"])
+            scores = self._open(stack, logits, "logits", self._keys[0])
+            truth = None
+            if self._truth:
+                truth = self._open(stack, target, "target", self._keys[1])
+            resident = _resident(scores) and (truth is None or _resident(truth))
+            plan, workers = plan_of(scores, truth, **self._how)
+            if number not in self._checked:
+                meaning.check_numbers(scores.source, plan.geometry.axis, self._how["asked"])
+                self._checked.add(number)
+            self._check_classes(plan)
+            if resident or self._whole:
+                shape = plan.geometry.shape
+                plan = replace(plan, tiling=Tiling(shape, shape, max(1, prod(shape))))
+            if not resident:
+                yield plan, workers
+                return
+            known = _Resident(plan)
+            if self._target is not None or not self._truth:  # a dataset makes them anew
+                self._kept[number] = known
+            yield known, 1
 
     def _open(self, stack: ExitStack, given: Any, name: str, key: str | None) -> Input:
         held = _as_source(self._where, name, given)

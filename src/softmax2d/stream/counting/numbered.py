@@ -1,0 +1,50 @@
+"""Counts of some images of a plan, which are numbered over the axes of its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from softmax2d._files.source.source import Box
+from softmax2d.stream.counting.counting import Counting, Mapped, Plan
+
+
+def images_of(plan: Plan) -> int:
+    """How many images a plan has; none where it has no pixel."""
+    shape = plan.geometry.shape
+    return prod(shape[: plan.geometry.batch]) if prod(shape) else 0
+
+
+def number_of(plan: Plan, box: Box) -> int:
+    """The number of the image that a box lies in, or begins in."""
+    shape = plan.geometry.shape[: plan.geometry.batch]
+    starts = [s.start for s in box[: plan.geometry.batch]]
+    return int(np.ravel_multi_index(starts, shape)) if shape else 0
+
+
+class Chosen(Counting):
+    """As :class:`Counting`, of the images with these numbers; tiles without one are not read."""
+
+    def __init__(self, count: Mapped, plan: Plan, numbers: frozenset[int], apart: bool) -> None:
+        super().__init__(count, plan, apart)
+        self._numbers, self._parted = numbers, apart or len(numbers) < images_of(plan)
+
+    def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
+        """The counts of a tile, part by part."""
+        if not self._parted:
+            yield from super().parts(tile)
+            return
+        for box in self.plan.tiling.parts(tile):
+            for part in self._images_in(box):
+                if number_of(self.plan, part) in self._numbers:
+                    yield part, self._count(part)
+
+    def _images_in(self, box: Box) -> Iterator[Box]:
+        """The part of each image in a box."""
+        batch = self.plan.geometry.batch
+        for index in np.ndindex(*(s.stop - s.start for s in box[:batch])):
+            first: Sequence[int] = [s.start + i for s, i in zip(box, index, strict=False)]
+            yield *(slice(at, at + 1) for at in first), *box[batch:]
