@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -256,9 +257,11 @@ def test_effective_number_of_samples() -> None:
 @pytest.mark.parametrize("normalize", ["none", "mean", "sum"])
 def test_classes_without_pixels_are_finite(method: Any, normalize: Any) -> None:
     counts = counts_of([10, 0, 30], [40, 0, 40])
-    weights = balance.class_weights(counts, method, normalize=normalize)
-    assert np.isfinite(weights).all() and (weights[[0, 2]] > 0).all()
-    assert (weights[1] == 0) == (method != "enet")
+    said = nullcontext() if method == "enet" else pytest.warns(UserWarning, match="of class 1; the")
+    with said:
+        weights = balance.class_weights(counts, method, normalize=normalize)
+    assert np.isfinite(weights).all() and (weights > 0).all()
+    assert (weights[1] == weights.max()) and (method == "enet" or weights[1] == weights[0])
     if normalize == "mean":
         assert weights[[0, 2]].mean() == pytest.approx(1)
     if normalize == "sum":
@@ -289,7 +292,6 @@ def test_log_prior_worked_numbers() -> None:
     np.testing.assert_allclose(balance.log_prior(counts), np.log([0.75, 0.25]))
     np.testing.assert_allclose(balance.log_prior([3, 1], 0.5), 0.5 * np.log([0.75, 0.25]))
     np.testing.assert_allclose(balance.log_prior(counts, smoothing=25), np.log([100 / 150, 1 / 3]))
-    np.testing.assert_allclose(balance.log_prior(counts_of([99, 0])), np.log([0.99, 0.01]))
 
 
 @pytest.mark.parametrize("counts", [[1e308, 1e308], [5e-324, 1e308], [5e-324, 5e-324]])
@@ -323,11 +325,62 @@ def test_log_prior_after_training_divides_by_the_prior() -> None:
     np.testing.assert_allclose(probs, want / want.sum())
 
 
+def near_logits(absent: int) -> Any:
+    """Logits of three classes; one never leads, and its probability is never 0."""
+    z: Any = np.random.default_rng(0).normal(0, 1, (3, 40, 40))
+    z[absent] -= 8
+    return z
+
+
+UNSEEN = [
+    (counts_of([900_000, 100_000, 0]), 2),
+    (ClassCounts.of_pixels([900_000, 0, 1], "road,car,sign"), 1),
+    ([0, 0.01, 0.99], 0),
+    (np.array([0, 1, 10**9]), 0),
+]
+
+
+@pytest.mark.parametrize(("counts", "absent"), UNSEEN)
+@pytest.mark.parametrize("options", [{}, {"tau": 0.25}, {"smoothing": 1}, {"smoothing": 1e-9}])
+def test_log_prior_gives_a_class_without_pixels_none(
+    counts: Any, absent: int, options: Any
+) -> None:
+    name = (getattr(counts, "names", None) or "012")[absent]
+    with pytest.warns(UserWarning, match=f"^log_prior: counts has no pixel of class {name}; log π"):
+        logs = balance.log_prior(counts, **options)
+    others = np.delete(logs, absent)
+    assert logs[absent] == others.max()
+    plain = balance.log_prior(np.delete(getattr(counts, "pixels", counts), absent), **options)
+    np.testing.assert_array_equal(others, plain)  # as if there were no such class
+    z = near_logits(absent)
+    assert (s2d.segment(z).labels != absent).all()
+    assert (s2d.segment(z, bias=-logs).labels != absent).all()
+
+
+@pytest.mark.parametrize("method", ["inverse", "median", "enet", "effective"])
+@pytest.mark.parametrize("normalize", ["none", "mean", "sum"])
+@pytest.mark.filterwarnings("ignore:class_weights. no pixel of class")
+def test_the_recipe_of_weights_runs_as_it_is_written(method: Any, normalize: Any) -> None:
+    for pixels, absent in (([900, 100, 0], 2), ([0, 1, 10**6], 0)):
+        weight = balance.class_weights(counts_of(pixels), method, normalize=normalize)
+        z = near_logits(absent)
+        for recipe in (weight, np.sqrt(weight)):
+            labels = s2d.segment(z, bias=-np.log(recipe)).labels
+            assert (labels != absent).all()
+
+
+def test_a_long_list_of_classes_without_pixels_is_cut() -> None:
+    with pytest.warns(UserWarning, match="no pixel of classes 1, 2, .*, 12 and 243 more; log"):
+        balance.log_prior(np.eye(1, 256)[0])
+
+
 @pytest.mark.parametrize(
     ("counts", "options", "error", "words"),
     [
-        ([0.5, 0.0], {}, ValueError, "got 0.0 for class 1. Give what"),
-        ([0.5, math.inf], {}, ValueError, "finite and above 0"),
+        ([0.5, -0.1], {}, ValueError, "finite and at least 0; got -0.1 for class 1"),
+        ([0.5, math.inf], {}, ValueError, "finite and at least 0; got inf for class 1"),
+        ([0.0, 0.0], {}, ValueError, "above 0 for at least one class; got only 0"),
+        (counts_of([0, 0]), {"smoothing": 1}, ValueError, "above 0 for at least one class"),
         ([[1, 2]], {}, ValueError, "shape \\(C,\\)"),
         ("ab", {}, TypeError, "must be a ClassCounts"),
         ([1, 2], {"tau": math.inf}, ValueError, "tau must be"),
@@ -357,7 +410,8 @@ def test_plain_counts() -> None:
     assert plain.pixels.tolist() == [100, 20, 0]
     assert (plain.names, plain.images, plain.total) == (("road", "car", "sign"), 0, 120)
     assert (plain + plain).pixels.tolist() == [200, 40, 0]
-    assert balance.class_weights(plain).tolist() == [1.2, 6.0, 0.0]
+    with pytest.warns(UserWarning, match="class_weights: no pixel of class sign; the weight is"):
+        assert balance.class_weights(plain).tolist() == [1.2, 6.0, 6.0]
     for method in ("inverse", "enet", "effective"):
         counted = balance.class_counts(np.array([[0] * 30 + [1] * 10]))
         want = balance.class_weights(counted, method)

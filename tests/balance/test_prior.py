@@ -121,6 +121,25 @@ def test_files_and_threads_give_the_same_bits(data: Any, tmp_path: Any) -> None:
     assert balance.estimate_prior(list(logits), source_prior=SOURCE).to_dict() == whole
 
 
+@pytest.mark.parametrize("kind", ["shares", "counts"])
+def test_a_class_that_the_source_never_had(data: Any, kind: str) -> None:
+    """The network says e^-9 of it; without the others' map that would be all it needs."""
+    logits = np.concatenate([data[0], data[0].max(1, keepdims=True) - np.float32(9)], 1)
+    source: Any = np.append(SOURCE, 0)
+    if kind == "counts":
+        source = balance.ClassCounts.of_pixels((1000 * source).round())
+    found = balance.estimate_prior(logits, source_prior=source, names=list("abcde"))
+    assert found.warnings[0].startswith("source_prior has no pixel of class e: what was never seen")
+    assert found.prior[4] == 0 and found.bias[4] == np.log(1e-6)
+    plain = balance.estimate_prior(data[0], source_prior=SOURCE)
+    np.testing.assert_allclose(found.prior[:4], plain.prior, atol=1e-6)
+    assert found.converged
+    assert EstimatedPrior.from_dict(found.to_dict()) == found
+    wrong = found.to_dict() | {"prior": [0.2] * 5}
+    with pytest.raises(ValueError, match="must be shares, one for each class"):
+        EstimatedPrior.from_dict(wrong)
+
+
 def test_counts_as_the_source_and_nan_pixels(data: Any) -> None:
     logits = data[0].copy()
     logits[0, :, 0, :7] = np.nan
@@ -165,7 +184,8 @@ def test_hostile_json_is_refused(data: Any, tmp_path: Any, change: Any) -> None:
     ("options", "error", "words"),
     [
         ({"source_prior": [1, 1]}, ValueError, "source_prior must have 4 classes; got 2"),
-        ({"source_prior": [1, 1, 1, 0]}, ValueError, "source_prior must be finite and above 0"),
+        ({"source_prior": [1, 1, 1, -1]}, ValueError, "source_prior must be finite and at least 0"),
+        ({"source_prior": [0, 0, 0, 0]}, ValueError, "source_prior must be above 0 for at least"),
         ({"tolerance": -1}, ValueError, "tolerance must be"),
         ({"max_passes": 0}, ValueError, "max_passes must be between"),
         ({"names": ["a"]}, ValueError, "names must be one"),

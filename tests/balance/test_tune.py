@@ -47,6 +47,15 @@ def test_a_planted_bias_is_undone() -> None:
     assert tuned.converged and tuned.after.mean_iou > tuned.before.mean_iou + 0.1
 
 
+def test_a_prior_without_pixels_of_a_class_favours_it_nowhere(data: Any) -> None:
+    logits = np.concatenate([data[0], data[0].min(1, keepdims=True) - 2], 1)
+    prior = np.append(SHARES, 0)
+    how: dict[str, Any] = {"goal": "mean_accuracy", "family": "tau", "prior": prior}
+    with pytest.warns(UserWarning, match="tune_bias: prior has no pixel of class e; log π of the"):
+        tuned = balance.tune_bias(logits, data[1], names=list("abcde"), **how)
+    assert tuned.after.tau > 0.5 and tuned.bias[4] == tuned.bias.min() == tuned.bias[0]
+
+
 def test_mean_accuracy_wants_the_prior_off() -> None:
     """Bayes: mean recall is best at tau 1; the grid finds it to a step or two."""
     logits, target = scene(SHARES, (4, 150, 200))
@@ -197,7 +206,7 @@ def test_hostile_json_is_refused(data: Any, tmp_path: Any, change: Any) -> None:
         ({"family": "all"}, ValueError, "family must be tau or classes"),
         ({"family": "tau"}, ValueError, "needs prior="),
         ({"prior": [1, 1]}, ValueError, "prior must have 4 classes; got 2"),
-        ({"prior": [1, 1, 1, 0]}, ValueError, "prior must be finite and above 0"),
+        ({"prior": [1, 1, 1, -1]}, ValueError, "prior must be finite and at least 0; got -1.0 for"),
         ({"start": [0, 0]}, ValueError, "start must be one value per class"),
         ({"start": [0, 0, 0, -np.inf]}, ValueError, "start must be finite"),
         ({"temperature": 0}, ValueError, "temperature must be positive"),

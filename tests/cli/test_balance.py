@@ -74,6 +74,16 @@ def test_weights_of_labels_and_of_counts(cli: Any, labels: Any, tmp_path: Any) -
     assert "not both" in cli("weights", *mixed)[2]
 
 
+def test_weights_of_a_class_without_pixels(cli: Any, tmp_path: Any) -> None:
+    out = tmp_path / "w.json"
+    how = ("100,0,5", "--classes", "road,car,sign", "-o", out)
+    code, told, err = cli("weights", *how)
+    assert code == 0 and json.loads(out.read_text()) == [1.05, 21.0, 21.0]
+    assert err.startswith("beware: no pixel of class car; the weight is the largest of the other")
+    assert "without a pixel, and of the largest weight: class car" in told
+    assert cli("weights", *how, "--quiet", "--overwrite") == (0, "", "")
+
+
 def test_tune_writes_what_segment_takes(cli: Any, tmp_path: Any) -> None:
     logits, target = scene(SHARES)
     np.save(tmp_path / "z.npy", logits)

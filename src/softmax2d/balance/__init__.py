@@ -5,9 +5,10 @@ from softmax2d.balance._counting import class_counts
 from softmax2d.balance._estimate import estimate_prior
 from softmax2d.balance._estimated import EstimatedPrior
 from softmax2d.balance._measured import Candidate, Goal
+from softmax2d.balance._prior import log_prior
 from softmax2d.balance._tune import tune_bias
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.balance._weights import class_weights, log_prior, weights_figure
+from softmax2d.balance._weights import class_weights, weights_figure
 
 __all__ = [
     "Candidate",

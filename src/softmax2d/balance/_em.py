@@ -82,21 +82,23 @@ class Course:
     """
 
     sums: Callable[[Array], ShareSums]  # a pass, from weights π / source
-    source: Array  # shares that the probabilities were made for
+    source: Array  # shares that the probabilities were made for; a class without any stays so
     now: Array = field(init=False)  # the estimate
     passes: int = 0
     converged: bool = False
     rate: float = 0.0
     step: Array = field(init=False)  # the last step: the direction least determined
     course: list[float] = field(default_factory=list)
+    seen: Array = field(init=False)  # classes that occur in the source
 
     def __post_init__(self) -> None:
+        self.seen = self.source > 0
         self.now, self.step = self.source.copy(), np.zeros_like(self.source)
 
     def _pass(self, shares: Array) -> tuple[float, Array]:
         """The likelihood of some shares, and a step of EM from them."""
         self.passes += 1
-        found = self.sums(shares / self.source)
+        found = self.sums(np.divide(shares, self.source, where=self.seen, out=self.source * 0))
         return found.log_likelihood, found.shares
 
     def run(self, tolerance: float, most: int) -> None:
@@ -132,7 +134,7 @@ class Course:
         if length > 1:
             start = self.now - first
             far = start + 2 * length * first + length * length * curved
-            if (far > 0).all():
+            if (far[self.seen] > 0).all():
                 far = far / far.sum()
                 found, ahead = self._pass(far)
                 if found >= level:

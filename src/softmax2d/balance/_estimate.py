@@ -17,8 +17,8 @@ from softmax2d._report.text import printable
 from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._em import Course, ShareSums, shares
 from softmax2d.balance._estimated import EstimatedPrior
+from softmax2d.balance._prior import listed_classes, shares_of
 from softmax2d.balance._tune import map_of
-from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Scores
 
@@ -57,7 +57,8 @@ def estimate_prior(
     logits : array, path, or list of either
         Class scores of the *new* data, shape (..., C, H, W).
     source_prior : ClassCounts, or array, shape (C,)
-        Shares of the classes in the training labels, positive.
+        Shares of the classes in the training labels. A class that never occurs there is taken to
+        have no share in the new data either.
     temperature, bias
         A calibration fitted on held-out *source* data: a temperature and a bias for each class is
         the one that EM works best with [2]_. Or a Calibration as ``temperature``.
@@ -127,9 +128,7 @@ def estimate_prior(
     ignore_index = class_to_ignore(where, how.pop("ignore_index"))
     samples = Samples(where, logits, truth=False, **how)
     classes = samples.classes
-    source = shares_of(where, "source_prior", source_prior)
-    if len(source) != classes:
-        raise ValueError(f"{where}: source_prior must have {classes} classes; got {len(source)}.")
+    source = shares_of(where, "source_prior", source_prior, classes=classes)
     scale, begin = map_of(where, temperature, "bias", bias, classes)
     tolerance = number_between(where, "tolerance", tolerance, 0)
     most = whole_up_to(_MOST, where, "max_passes", max_passes)
@@ -170,6 +169,11 @@ def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) 
 def _warnings(course: Course, names: list[str], most: int) -> list[str]:
     """Warnings of the known failures that a run shows."""
     found = []
+    if (unseen := course.source == 0).any():
+        found.append(
+            f"source_prior has no pixel of {listed_classes(unseen, names)}: what was never seen is "
+            "taken to have no share here either, and all but ruled out by the bias"
+        )
     absent = np.flatnonzero(course.now < _ABSENT * course.source)
     if absent.size:
         found.append(

@@ -80,7 +80,9 @@ class EstimatedPrior(Reported, Saved):
 
         No less than log 1e-6, so that a class which the estimate takes for absent can come back.
         """
-        return np.asarray(np.log(np.maximum(self.prior / self.source_prior, LEAST)))
+        seen = self.source_prior > 0
+        ratio = np.divide(self.prior, self.source_prior, where=seen, out=np.zeros(len(seen)))
+        return np.asarray(np.log(np.maximum(ratio, LEAST)))
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
@@ -95,7 +97,7 @@ class EstimatedPrior(Reported, Saved):
         known |= {name: read_only(known[name]) for name in _ARRAYS}
         arrays, classes = [known[name] for name in _ARRAYS], len(known["prior"])
         fit = all(len(a) == classes and ((a >= 0) & (a <= _WHOLE)).all() for a in arrays)
-        if not fit or not (arrays[1] > 0).all():
+        if not fit or (arrays[0][arrays[1] == 0] > 0).any():
             raise ValueError(f"{where}: {', '.join(_ARRAYS)} must be shares, one for each class.")
         known["names"] = class_names(where, known["names"], classes)
         known["rate"] = float(known["rate"])

@@ -16,9 +16,9 @@ from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import count_pixels, whole_up_to
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.balance._measured import Candidate, goal_of
+from softmax2d.balance._prior import log_shares, warn
 from softmax2d.balance._search import OFFSETS, Search
 from softmax2d.balance._tuned import TunedBias
-from softmax2d.balance._weights import shares_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
@@ -131,7 +131,9 @@ def tune_bias(
     listed = names_of(where, "names", names, samples)
     aim = goal_of(where, goal, at_least_accuracy, classes, listed)
     scale, begin = map_of(where, temperature, "start", start, classes)
-    log_prior = _log_prior(where, prior, family, classes)
+    log_prior, unknown = _log_prior(where, prior, family, classes, listed)
+    if unknown:
+        warn(f"{where}: {unknown}.")
     grid = _taus(where, taus)
     sweeps = whole_up_to(_MOST_SWEEPS, where, "sweeps", sweeps)
     tolerance = number_between(where, "tolerance", tolerance, 0)
@@ -209,19 +211,19 @@ def map_of(where: str, temperature: Any, name: str, bias: Any, classes: int) -> 
     return np.asarray(temperature, np.float64), begin
 
 
-def _log_prior(where: str, prior: Any, family: str, classes: int) -> Array | None:
-    """Log π, None where there is no prior."""
+def _log_prior(
+    where: str, prior: Any, family: str, classes: int, names: Sequence[str] | None
+) -> tuple[Array | None, str]:
+    """Log π, None where there is no prior; and a sentence on classes that it does not know."""
     if prior is None:
         if family == "tau":
             raise ValueError(
                 f"{where}: family 'tau' needs prior= (--counts), the counts of the training labels "
                 "(class_counts, softmax2d counts -o); or take family='classes'."
             )
-        return None
-    shares = shares_of(where, "prior", prior)
-    if len(shares) != classes:
-        raise ValueError(f"{where}: prior must have {classes} classes; got {len(shares)}.")
-    return np.log(shares)
+        return None, ""
+    logs, unknown = log_shares(where, "prior", prior, classes=classes, names=names)
+    return logs, unknown
 
 
 def _taus(where: str, taus: Any) -> list[float]:

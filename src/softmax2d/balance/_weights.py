@@ -1,4 +1,4 @@
-"""``class_weights`` and ``log_prior``: the weight or the bias that counts ask for."""
+"""``class_weights``: the weights of a loss that counts ask for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softmax2d._gate.arrays import Array, refuse_mask
+from softmax2d._gate.arrays import Array
 from softmax2d._gate.losses import number_between, one_of
 from softmax2d._report.charts import Bars
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import printable, share
 from softmax2d.balance._class_counts import ClassCounts
+from softmax2d.balance._prior import listed_classes, warn
 
 Method = Literal["inverse", "median", "enet", "effective"]
 Normalize = Literal["none", "mean", "sum"]
@@ -103,8 +104,17 @@ def class_weights(
     Returns
     -------
     array, shape (C,), float64
-        Finite. A class without pixels has weight 0, whatever the method but ``"enet"``, whose
-        formula has a value there, the largest.
+        Finite and above 0, so that ``bias=-np.log(weight)``, which takes the preference of a
+        network that was trained with them back, has a value for each class. A class without
+        pixels gets the largest weight of the others, with a warning: the formulas rise towards it,
+        and that bias then favours no class less. Where it is to count nowhere (in losses of
+        regions, in label smoothing), set its weight to 0. The formula of ``"enet"`` has a value
+        there, the largest.
+
+    Warns
+    -----
+    UserWarning
+        A class without pixels, by name; not by ``"enet"``.
 
     Raises
     ------
@@ -149,7 +159,13 @@ def class_weights(
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = _FORMULAS[method](counts, offset if method == "enet" else beta)
-    weights = np.where(np.isfinite(weights), weights, 0.0)
+    absent = ~np.isfinite(weights)
+    weights[absent] = weights[~absent].max()
+    if absent.any():
+        warn(
+            f"{where}: no pixel of {listed_classes(absent, counts.names)}; the weight is the "
+            "largest of the other classes. Set it to 0 where the class is to count nowhere."
+        )
     if normalize == "mean":
         weights /= weights[counts.pixels > 0].mean()
     elif normalize == "sum":
@@ -182,99 +198,11 @@ def weights_figure(
     rows = [["class", "weight", "pixels", "share"]]
     for c, name in enumerate(names):
         rows.append([name, f"{weights[c]:.6g}", str(counts.pixels[c]), share(counts.shares[c])])
+    lines = [f"method {method}"]
+    if (absent := counts.pixels == 0).any():
+        lines.append(
+            f"without a pixel, and of the largest weight: {listed_classes(absent, counts.names)}"
+        )
     charts = [Bars("Weight of each class", names, [(method, weights.tolist())])]
     plain = {"method": method, "weights": weights.tolist(), "classes": names}
-    return Figure(title, [f"method {method}"], [Table(rows)], charts, lambda: plain)
-
-
-def shares_of(where: str, name: str, given: Any, smoothing: float = 0.0) -> Array:
-    """Positive shares of the classes, adding up to 1, from counts or from numbers."""
-    if isinstance(given, ClassCounts):
-        mass = given.pixels + smoothing
-        mass = np.where(mass > 0, mass, 1.0)
-        return np.asarray(mass / mass.sum())
-    refuse_mask(where, name, given, "0")
-    try:
-        mass = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{where}: {name} must be a ClassCounts, or one share for each class; "
-            f"got {type(given).__name__}."
-        ) from None
-    if mass.ndim != 1 or not mass.size:
-        raise ValueError(
-            f"{where}: {name} must be a ClassCounts, or one share for each class, shape (C,); "
-            f"got shape {mass.shape}."
-        )
-    mass = mass + smoothing
-    if (wrong := np.flatnonzero(~((mass > 0) & np.isfinite(mass)))).size:
-        c = int(wrong[0])
-        hint = " Give what a class without pixels may count as with smoothing=."
-        hint = hint if name == "counts" else ""
-        got = f"got {mass[c]} for class {c}"
-        raise ValueError(f"{where}: {name} must be finite and above 0; {got}.{hint}")
-    mass = np.ldexp(mass, -int(np.frexp(mass.max())[1]))  # so that no sum overflows
-    return np.asarray(np.maximum(mass / mass.sum(), np.finfo(np.float64).tiny))
-
-
-def log_prior(counts: Any, tau: float = 1.0, *, smoothing: float = 0.0) -> Array:
-    """Tau log π[c], π the share of each class in the training pixels: *plus* in training.
-
-    Rare classes get the most negative numbers. Which sign it takes depends on where it is used:
-
-    - **in training, plus**: ``cross_entropy2d(logits, target, bias=log_prior(counts))`` is the
-      logit-adjusted loss [1]_ and, with tau 1, balanced softmax [2]_. The network then learns
-      logits without the prior; infer *without* a bias.
-    - **after ordinary training, minus**: ``segment(logits, bias=-log_prior(counts, tau))`` is
-      post-hoc logit adjustment [1]_.
-
-    Do one of the two, never both.
-
-    Parameters
-    ----------
-    counts : ClassCounts, or array, shape (C,)
-        Of the training labels; or any positive numbers in proportion to them.
-    tau : float
-        1 aims at the mean recall of the classes. Mean IoU usually wants much less (0.1 or so), and
-        loses with 1: let :func:`tune_bias` choose on held-out data.
-    smoothing : float, at least 0
-        Pixels added to each class. A class of a ClassCounts that has none even so counts as one
-        pixel.
-
-    Returns
-    -------
-    array, shape (C,), float64
-        Finite.
-
-    Raises
-    ------
-    TypeError, ValueError
-        ``counts`` not as above, or numbers not positive and finite; ``tau`` or ``smoothing`` out of
-        range.
-
-    References
-    ----------
-    .. [1] A. K. Menon, S. Jayasumana, A. S. Rawat, H. Jain, A. Veit, S. Kumar, "Long-tail learning
-       via logit adjustment", ICLR, 2021.
-    .. [2] J. Ren, C. Yu, S. Sheng, X. Ma, H. Zhao, S. Yi, H. Li, "Balanced meta-softmax for
-       long-tailed visual recognition", NeurIPS, 2020.
-
-    Examples
-    --------
-    >>> import numpy as np, softmax2d as s2d, softmax2d.balance as balance
-    >>> counts = balance.class_counts(np.array([[0, 0, 0, 1]]))
-    >>> balance.log_prior(counts).round(3).tolist()
-    [-0.288, -1.386]
-    >>> logits = np.array([[[1.0]], [[0.5]]])
-    >>> target = np.array([[1]])
-    >>> round(float(s2d.cross_entropy2d(logits, target, bias=balance.log_prior(counts))), 3)  # plus
-    1.783
-    >>> s2d.segment(logits).labels.item()
-    0
-    >>> s2d.segment(logits, bias=-balance.log_prior(counts)).labels.item()  # minus
-    1
-    """
-    where = "log_prior"
-    tau = number_between(where, "tau", tau, -1e6, 1e6)
-    smoothing = number_between(where, "smoothing", smoothing, 0)
-    return np.asarray(tau * np.log(shares_of(where, "counts", counts, smoothing)))
+    return Figure(title, lines, [Table(rows)], charts, lambda: plain)

@@ -102,9 +102,10 @@ def weights(
     plain = _plain_counts.of_text(labels) if text else _plain_counts.of_files(files, **rest)
     with passes("weights", quiet):
         found = _name_classes(*plain, rest["classes"]) if plain else _load_or_count(files, **rest)
-    made = _results.plainly(
-        lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
-    )
+    with _results.say_warnings("class_weights", quiet):
+        made = _results.plainly(
+            lambda: class_weights(found, method, normalize=normalize, beta=beta), "class_weights"
+        )
     figure = weights_figure(made, found, method)
     _finish(results, out, report, made.tolist(), figure, quiet)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,17 @@ def plainly(call: Callable[[], Any], where: str) -> Any:
         raise
     except (TypeError, ValueError) as error:
         raise Unusable(str(error).removeprefix(f"{where}: ")) from None
+
+
+@contextmanager
+def say_warnings(where: str, quiet: bool) -> Iterator[None]:
+    """Print what a function of the library warns of on standard error, unless ``quiet``."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in () if quiet else caught:
+        text = str(warning.message).removeprefix(f"{where}: ")
+        click.echo(f"beware: {text}", err=True)
 
 
 def say_paths(*paths: Path | None) -> None:
