@@ -39,12 +39,14 @@ from softmax2d._ops.probs import log_softmax2d, softmax2d
 from softmax2d._ops.segment import Segmentation, segment
 from softmax2d._runtime import get_num_threads, instruction_set, instruction_sets, set_num_threads
 from softmax2d._statistics.evaluate import evaluate
+from softmax2d._statistics.images import ImageScores
 from softmax2d._statistics.labelled import evaluate_labels
 from softmax2d._statistics.statistics import Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ImageScores",
     "Segmentation",
     "Statistics",
     "__version__",

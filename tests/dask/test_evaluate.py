@@ -273,3 +273,12 @@ def test_targets_of_other_dimensions_or_coordinates() -> None:
     assert refusal(s2k.evaluate, logits, other.data[:, :5]) == refusal(
         s2d.evaluate, z, truth[:, :5]
     )
+
+
+@pytest.mark.parametrize("chunks", [(1, 2, 4, 4, 11), (2, 3, 4, 9, 5), (2, 5, 4, 9, 11)])
+def test_per_image_scores_are_those_of_the_whole(chunks: tuple[int, ...]) -> None:
+    logits = np.random.default_rng(7).normal(size=(2, 5, 4, 9, 11)).astype(np.float32)
+    target = truth_of((2, 5, 9, 11), 4)
+    whole = s2d.evaluate(logits, target, per_image=True)
+    lazy = da.from_array(logits, chunks=chunks)
+    assert computed(s2k.evaluate(lazy, target, per_image=True)) == whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -60,6 +61,12 @@ class Logits(NamedTuple):
     def empty(self) -> bool:
         """Whether there is no pixel, and so nothing for the core to do."""
         return 0 in self.shape
+
+    def each(self) -> Iterator[Logits]:
+        """Every entry over the batch axes by itself, in order."""
+        axis, shape = self.axis - self.batch, self.shape[self.batch :]
+        for index in np.ndindex(self.shape[: self.batch]):
+            yield self._replace(array=self.array[index], axis=axis, shape=shape, batch=0)
 
     def new_grad(self) -> Array:
         """An array for the core's gradient, laid out as the logits.

@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike
 
 from softmax2d._exact_sums import ExactSum, new_sums
 from softmax2d._gate import checks, targets
+from softmax2d._gate.arrays import Array
 from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
+from softmax2d._statistics.details import Details
+from softmax2d._statistics.images import ImageScores
 from softmax2d._statistics.statistics import Statistics
 
+_NOTHING = Details()
 MAX_BINS = 10_000
 
 
@@ -47,6 +51,7 @@ def evaluate(
     bins: int = 15,
     window: Window | None = None,
     spatial_dims: int | None = None,
+    per_image: bool = False,
 ) -> Statistics:
     """Compare labels and probabilities with the truth, without building either.
 
@@ -67,6 +72,9 @@ def evaluate(
         Pixels with this target count nowhere, even if it is a class.
     bins : int
         Bins of equal width for confidences and probabilities, 1 to 10000.
+    per_image : bool
+        Whether to count each image by itself as well, for :attr:`Statistics.per_image`: IoU and
+        Dice of every image.
 
     Returns
     -------
@@ -102,23 +110,59 @@ def evaluate(
     (0.5, 0.25, 0.25, 0.625)
     """
     where = "evaluate"
+    details = Details.of(where, per_image)
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
     scores, target, how = sized_by_truth(where, logits, target, axis, how)
     source = logits_of(where, scores, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)
     truth = targets.labels(where, target, source, ignore_index)
-    return count_pixels(source, truth, prod(source.shape[: source.batch]), bins)
+    return count_pixels(source, truth, prod(source.shape[: source.batch]), bins, details)
 
 
-def count_pixels(source: Logits, truth: Any, images: int, bins: int) -> Statistics:
+def count_pixels(
+    source: Logits, truth: Any, images: int, bins: int, details: Details = _NOTHING
+) -> Statistics:
     """The statistics of some pixels; everything has been checked."""
     classes = source.classes
     confusion = np.zeros((classes, classes), np.int64)
     top, each = np.zeros((3, bins), np.int64), np.zeros((3, classes, bins), np.int64)
     nll, brier = new_sums(), new_sums()
-    if not source.empty:
-        counts = confusion, top, each, nll, brier
+    counts, rows = (confusion, top, each, nll, brier), None
+    if details.per_image:
+        rows = _count_images(source, truth, images, bins, counts)
+    elif not source.empty:
         core.statistics(source.arguments(), truth.arguments(), bins, counts)
     sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
-    occurs = targets.images_with(truth, images)
-    return Statistics(confusion, occurs, images, top, each, *sums)
+    if rows is None:
+        return Statistics(confusion, targets.images_with(truth, images), images, top, each, *sums)
+    occurs, scores = (rows[:, 0] > 0).sum(0), ImageScores.of_counts(rows)
+    return Statistics(confusion, occurs, images, top, each, *sums, scores)
+
+
+def _count_images(
+    source: Logits,
+    truth: Any,
+    images: int,
+    bins: int,
+    counts: tuple[Array, Array, Array, Array, Array],
+) -> Array:
+    """Add the counts of all images to ``counts``; truth, labels and right of each by class."""
+    confusion, top, each, nll, brier = counts
+    rows = np.zeros((images, 3, source.classes), np.int64)
+    if source.empty:
+        return rows
+    code, *how = truth.arguments()[1:]
+    held = truth.array.reshape(images, *source.shape[source.batch :])
+    own = np.zeros_like(confusion)
+    for image, (one, row) in enumerate(zip(source.each(), rows, strict=True)):
+        own.fill(0)
+        target = held[image], code, *how
+        core.statistics(one.arguments(), target, bins, (own, top, each, nll, brier))
+        confusion += own
+        margins_of(own, row)
+    return rows
+
+
+def margins_of(confusion: Array, row: Array) -> None:
+    """Write pixels in the truth, among the labels and right to a row of shape (3, C)."""
+    row[0], row[1], row[2] = confusion.sum(1), confusion.sum(0), confusion.diagonal()

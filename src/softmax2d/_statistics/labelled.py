@@ -12,7 +12,9 @@ from softmax2d._exact_sums import ExactSum
 from softmax2d._gate import arrays, checks, hints, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
-from softmax2d._statistics.evaluate import whole_up_to
+from softmax2d._statistics.details import Details
+from softmax2d._statistics.evaluate import margins_of, whole_up_to
+from softmax2d._statistics.images import ImageScores
 from softmax2d._statistics.statistics import Statistics
 
 MOST_CLASSES = 10_000  # of which all pairs are counted
@@ -93,6 +95,13 @@ def _classes_in(labels: Array, truth: Array, allowed: Allowed) -> int:
 
 def count_pairs(labels: Array, truth: Array, allowed: Allowed) -> Pairs:
     """Count two integer arrays of one shape; what is no class raises :class:`BadLabel`."""
+    return count_images(labels, truth, allowed, 1)[0]
+
+
+def count_images(
+    labels: Array, truth: Array, allowed: Allowed, images: int
+) -> tuple[Pairs, ImageScores]:
+    """As :func:`count_pairs`, and the counts of each of ``images`` equal parts."""
     classes = allowed.classes
     if classes is None:
         classes = min(_classes_in(labels, truth, allowed), MOST_UNSAID)
@@ -103,13 +112,21 @@ def count_pairs(labels: Array, truth: Array, allowed: Allowed) -> Pairs:
         targets.trust_labels(array, skipped)
         for array, skipped in ((labels, allowed.nodata), (truth, allowed.ignore))
     )
-    first, second = ((t.array, int(t.kind), t.ignore) for t in (one, two))
-    ignored, unlabelled, bad_truth, bad_label = core.count_pairs(first, second, classes, confusion)
-    if bad_truth >= 0:
-        raise _bad("target", truth, bad_truth, classes, allowed)
-    if bad_label >= 0:
-        raise _bad("labels", labels, bad_label, classes, allowed)
-    return Pairs(confusion, ignored, unlabelled)
+    rows, own = np.zeros((images, 3, classes), np.int64), np.zeros_like(confusion)
+    ignored, unlabelled, size = 0, 0, labels.size // max(1, images)
+    parts = (t.array.reshape(images, size) for t in (one, two))
+    for i, (a, b) in enumerate(zip(*parts, strict=True)):
+        own.fill(0)
+        given = (a, int(one.kind), one.ignore), (b, int(two.kind), two.ignore)
+        *left_out, bad_truth, bad_label = core.count_pairs(*given, classes, own)
+        if bad_truth >= 0:
+            raise _bad("target", truth, i * size + bad_truth, classes, allowed)
+        if bad_label >= 0:
+            raise _bad("labels", labels, i * size + bad_label, classes, allowed)
+        confusion += own
+        margins_of(own, rows[i])
+        ignored, unlabelled = ignored + left_out[0], unlabelled + left_out[1]
+    return Pairs(confusion, ignored, unlabelled), ImageScores.of_counts(rows)
 
 
 def _bad(name: str, array: Array, at: int, classes: int, allowed: Allowed) -> BadLabel:
@@ -132,7 +149,13 @@ def _bad(name: str, array: Array, at: int, classes: int, allowed: Allowed) -> Ba
     return BadLabel(name, place, f"must be {limit}; got {value} at {{place}}.{hint}")
 
 
-def statistics_of(pairs: Pairs, occurs: Array, images: int, classes: int) -> Statistics:
+def statistics_of(
+    pairs: Pairs,
+    occurs: Array,
+    images: int,
+    classes: int,
+    per_image: ImageScores | None = None,
+) -> Statistics:
     """The statistics of counted pairs: of probabilities they know nothing."""
     empty = Statistics.empty(classes, _BINS)
     confusion = empty.confusion.copy()
@@ -142,7 +165,9 @@ def statistics_of(pairs: Pairs, occurs: Array, images: int, classes: int) -> Sta
     image_counts[: len(occurs)] += occurs
     without = ExactSum(undefined=int(confusion.sum()))
     sums = empty.top_sums, empty.class_sums, without, without
-    return Statistics(confusion, image_counts, images, *sums)
+    if per_image is not None:
+        per_image = per_image.of_classes(classes)
+    return Statistics(confusion, image_counts, images, *sums, per_image)
 
 
 def _indices(where: str, name: str, value: Any) -> Array:
@@ -164,6 +189,7 @@ def evaluate_labels(
     classes: int | None = None,
     ignore_index: int | None = None,
     spatial_dims: int = 2,
+    per_image: bool = False,
 ) -> Statistics:
     """Compare labels with the truth: a label map of any model, without its scores.
 
@@ -180,6 +206,9 @@ def evaluate_labels(
         Pixels with this target count nowhere, whatever their label, even if it is a class.
     spatial_dims : int
         2 for pictures, 3 for volumes: every entry over the axes before them is one image.
+    per_image : bool
+        Whether to count each image by itself as well, for :attr:`Statistics.per_image`: IoU and
+        Dice of every image.
 
     Returns
     -------
@@ -214,6 +243,7 @@ def evaluate_labels(
     ([[1, 0], [1, 1]], 0.5, nan)
     """
     where = "evaluate_labels"
+    details = Details.of(where, per_image)
     given, truth = _indices(where, "labels", labels), _indices(where, "target", target)
     allowed = Allowed.of(where, classes, ignore_index)
     dims = checks.spatial_dims(where, spatial_dims)
@@ -221,15 +251,22 @@ def evaluate_labels(
         way = hints.of_label_maps(given.shape, truth.shape)
         cause = f"target must have the shape of labels, {given.shape}; got {describe(truth)}."
         raise ValueError(f"{where}: {cause}{way}")
+    batch = given.shape[: max(0, given.ndim - dims)]
+    images = prod(batch)
+    apart = images if details.per_image and given.size else 1
     try:
-        pairs = count_pairs(given, truth, allowed)
+        pairs, scores = count_images(given, truth, allowed, apart)
     except BadLabel as bad:
         raise ValueError(f"{where}: {bad}") from None
-    batch = given.shape[: max(0, given.ndim - dims)]
-    images, occurs = prod(batch), pairs.confusion.sum(1) > 0
+    classes = len(pairs.confusion)
+    if details.per_image:
+        if apart != images:  # of no pixels
+            scores = ImageScores.of_counts(np.zeros((images, 3, classes), np.int64))
+        return statistics_of(pairs, (scores.truth > 0).sum(0), images, classes, scores)
+    occurs = pairs.confusion.sum(1) > 0
     if images != 1:
-        occurs = _occurs(truth, batch, allowed.ignore, len(pairs.confusion))
-    return statistics_of(pairs, occurs, images, len(pairs.confusion))
+        occurs = _occurs(truth, batch, allowed.ignore, classes)
+    return statistics_of(pairs, occurs, images, classes)
 
 
 def _occurs(truth: Array, batch: tuple[int, ...], ignore: int | None, classes: int) -> Array:

@@ -11,51 +11,14 @@ from numpy.typing import NDArray
 
 from softmax2d._errors import brief
 from softmax2d._exact_sums import ExactSum
+from softmax2d._statistics.counts import MOST, TOP_BITS, freeze, ratio, shape_of
+from softmax2d._statistics.details import Detail, add_detail
+from softmax2d._statistics.images import ImageScores
 
 Array = NDArray[Any]
 
-_MOST = 1 << 63  # above every count
-TOP_BITS, CLASS_BITS = 30, 24  # sums of probabilities are in units of 2^-TOP_BITS, 2^-CLASS_BITS
-
-
-def _freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
-    """A read-only copy of ``value`` as integers that are not negative."""
-    array = np.array(value) if isinstance(value, np.ndarray) else _array_of(value, shape)
-    if array.shape != shape:
-        raise ValueError(f"Statistics: {name} must have shape {shape}; got shape {array.shape}.")
-    if array.dtype.kind not in "iu":
-        for number in array.ravel().tolist():
-            if type(number) is not int:
-                raise TypeError(f"Statistics: {name} must be integers; got {brief(number)}.")
-    if array.size and array.min() < 0:
-        least = int(array.min())
-        raise ValueError(f"Statistics: {name} must not be negative; got {brief(least)}.")
-    if array.size and array.max() >= (_MOST << TOP_BITS if dtype is object else _MOST):
-        most = int(array.max())
-        raise ValueError(f"Statistics: {name} must be counts below 2^63; got {brief(most)}.")
-    array = array.astype(dtype, copy=False)  # np.array copied it
-    array.flags.writeable = False
-    return array
-
-
-def _array_of(value: Any, shape: tuple[int, ...]) -> Array:
-    """Lists in lists of that shape as an array of objects; others as one that has another shape."""
-    entries: list[Any] = [value]
-    for length in shape:
-        if not all(isinstance(e, list | tuple) and len(e) == length for e in entries):
-            return np.empty(_shape_of(value), object)  # of another shape, which is refused
-        entries = [inner for outer in entries for inner in outer]
-    array = np.empty(len(entries), object)
-    array[:] = entries
-    return array.reshape(shape)
-
-
-def _shape_of(value: Any) -> tuple[int, ...]:
-    """The shape of an array or of lists in lists; that of a number where these differ in length."""
-    try:
-        return np.shape(value)
-    except (ValueError, RecursionError):
-        return ()
+DETAILS = ("per_image", "curves")  # the last fields, None where they were not asked for
+CLASS_BITS = 24  # sums of a class's probabilities are in units of 2^-CLASS_BITS
 
 
 class CalibrationBins(NamedTuple):
@@ -75,12 +38,6 @@ class CalibrationBins(NamedTuple):
     pixels: Array
     confidence: Array
     accuracy: Array
-
-
-def ratio(above: Any, below: Any) -> Array:
-    """``above / below``, NaN where that is 0 / 0."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.true_divide(above, below))
 
 
 def mean_known(values: Array) -> float:
@@ -136,15 +93,17 @@ class Measures(LabelMeasures):
     class_sums: Array
     nll_sum: ExactSum
     brier_sum: ExactSum
+    per_image: ImageScores | None = None
+    curves: Detail | None = None
 
     def __post_init__(self) -> None:
-        truth, sums = _shape_of(self.confusion), _shape_of(self.top_sums)
+        truth, sums = shape_of(self.confusion), shape_of(self.top_sums)
         if len(truth) != 2 or not truth[0] or len(sums) != 2 or not sums[1]:
             raise ValueError(
                 "Statistics: confusion must have shape (C, C) and top_sums shape (3, bins); "
                 f"got shapes {truth} and {sums}."
             )
-        if type(self.images) is not int or not 0 <= self.images < _MOST:
+        if type(self.images) is not int or not 0 <= self.images < MOST:
             raise ValueError(f"Statistics: images must be a count; got {brief(self.images)}.")
         classes, bins = truth[0], sums[1]
         shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -154,16 +113,28 @@ class Measures(LabelMeasures):
             "class_sums": (np.int64, (3, classes, bins)),
         }
         for name, (dtype, shape) in shapes.items():
-            object.__setattr__(self, name, _freeze(name, getattr(self, name), dtype, shape))
+            object.__setattr__(self, name, freeze(name, getattr(self, name), dtype, shape))
         self._check_totals()
+        self._check_details()
 
     def _check_totals(self) -> None:
         """Refuse pixels that no 64 bits count, and bins with more right labels than pixels."""
         pixels, _, right = self.top_sums
-        if self.confusion.sum(dtype=np.float64) >= _MOST or pixels.sum() >= _MOST:
+        if self.confusion.sum(dtype=np.float64) >= MOST or pixels.sum() >= MOST:
             raise ValueError("Statistics: its counts must be of fewer than 2^63 pixels.")
         if (right > pixels).any():
             raise ValueError("Statistics: top_sums must not have more right labels than pixels.")
+
+    def _check_details(self) -> None:
+        """Refuse details of other classes or images."""
+        for name in DETAILS:
+            detail = getattr(self, name)
+            if detail is not None and detail.classes != self.classes:
+                expected = f"{name} must be of {self.classes} classes"
+                raise ValueError(f"Statistics: {expected}; got {detail.classes}.")
+        if self.per_image is not None and self.per_image.images != self.images:
+            expected = f"per_image must be of {self.images} images"
+            raise ValueError(f"Statistics: {expected}; got {self.per_image.images}.")
 
     @classmethod
     def empty(cls, classes: int, bins: int = 15) -> Self:
@@ -180,6 +151,10 @@ class Measures(LabelMeasures):
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, field.name) for field in fields(self))
 
+    def _counts(self) -> tuple[Any, ...]:
+        """What every evaluation counts: all fields but the details."""
+        return self._values()[: -len(DETAILS)]
+
     def __add__(self, other: object) -> Self:
         if not isinstance(other, Measures):
             return NotImplemented
@@ -189,7 +164,11 @@ class Measures(LabelMeasures):
                 "Statistics: only those of the same classes and bins can be added; got "
                 f"{mine[0]} classes in {mine[1]} bins and {yours[0]} classes in {yours[1]} bins."
             )
-        return type(self)(*map(operator.add, self._values(), other._values()))
+        starts = not self.images and not self.pixels, not other.images and not other.pixels
+        details = [
+            add_detail(name, getattr(self, name), getattr(other, name), starts) for name in DETAILS
+        ]
+        return type(self)(*map(operator.add, self._counts(), other._counts()), *details)
 
     def __radd__(self, other: object) -> Self:
         return self if isinstance(other, int) and other == 0 else NotImplemented  # sum() starts so
@@ -197,7 +176,8 @@ class Measures(LabelMeasures):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Measures):
             return NotImplemented
-        return all(map(np.array_equal, self._values(), other._values()))
+        alike = all(map(np.array_equal, self._counts(), other._counts()))
+        return alike and all(getattr(self, name) == getattr(other, name) for name in DETAILS)
 
     __hash__ = None  # type: ignore[assignment]  # equal by value, as arrays are
 
@@ -216,7 +196,9 @@ class Measures(LabelMeasures):
             With ``images`` 1, and ``image_counts`` 1 where the class occurs.
         """
         occurs = (self.confusion.sum(1) > 0).astype(np.int64)
-        return type(self)(self.confusion, occurs, 1, *self._values()[3:])
+        held = (getattr(self, name) for name in DETAILS)
+        details = (None if detail is None else detail.as_one_image() for detail in held)
+        return type(self)(self.confusion, occurs, 1, *self._counts()[3:], *details)
 
     @property
     def pixels(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,10 +11,16 @@ import numpy as np
 
 from softmax2d._exact_sums import ExactSum
 from softmax2d._records.saved import Saved
-from softmax2d._statistics.measures import Measures
+from softmax2d._statistics.counts import shape_of
+from softmax2d._statistics.details import Detail
+from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.measures import DETAILS, Measures
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
+
+# How a saved detail is read; a file has those that were asked for.
+_READERS: dict[str, Callable[[Any, int], Detail]] = {"per_image": ImageScores.from_dict}
 
 
 class Statistics(Measures, Saved):
@@ -39,9 +45,16 @@ class Statistics(Measures, Saved):
         By class c and bin of p[c]: pixels, sum of p[c] in units of 2^-24, pixels that are c.
     nll_sum, brier_sum : ExactSum
         Sums over the pixels, as integers in units of 2^-149.
+    per_image : ImageScores, or None
+        The counts of each image, where ``per_image=True`` was asked for; ``+`` puts the images of
+        both behind each other.
 
     Notes
     -----
+    All measures here are of all pixels together: ``mean_dice`` is no mean over images, which is
+    ``per_image.mean_dice()``. The same labels may score .867 pooled and .514 per image
+    (:class:`ImageScores`).
+
     Measures that do not exist are NaN: all of no pixels; recall, precision, IoU and Dice of a class
     that does not occur. A pixel whose probabilities are NaN has a label and counts in ``confusion``
     and ``undefined``; it is in no bin, and makes ``nll`` and ``brier`` NaN.
@@ -89,8 +102,10 @@ class Statistics(Measures, Saved):
     def with_arrays(self) -> dict[str, Any]:
         """As :meth:`to_dict`, with arrays in place of lists; :meth:`from_dict` reads both."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        details = {name: values.pop(name) for name in DETAILS}
         sums = {n: v.to_dict() for n, v in values.items() if isinstance(v, ExactSum)}
-        return self._wrap(values | sums)
+        held = {n: v.to_dict() for n, v in details.items() if v is not None}
+        return self._wrap(values | sums | held)
 
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
@@ -101,12 +116,15 @@ class Statistics(Measures, Saved):
         TypeError, ValueError
             Fields missing, of another format, of shapes that do not agree, negative or no integers.
         """
-        names = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls) if field.name not in DETAILS]
         if isinstance(plain, dict) and plain.get("format") == 1:  # before the envelope
             plain = cls._wrap({name: plain[name] for name in names if name in plain})
-        values = cls._unwrap(plain, names)
+        details = [name for name in _READERS if isinstance(plain, dict) and name in plain]
+        values = cls._unwrap(plain, [*names, *details])
         for name in ("nll_sum", "brier_sum"):
             values[name] = ExactSum.from_dict(values[name])
+        classes = len(shape_of(values["confusion"]) and values["confusion"])
+        values |= {name: _READERS[name](values[name], classes) for name in details}
         return cls(**values)
 
     def report(self, names: Sequence[str] | None = None) -> str:

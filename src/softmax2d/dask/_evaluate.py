@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from softmax2d._gate.logits import Logits
 from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._gate.truth_size import truth_size
 from softmax2d._native import core
+from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import count_pixels, number_of_bins
+from softmax2d._statistics.images import ImageScores
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _labelled
 from softmax2d.dask._meant import Meant, labels_of, without_data
@@ -42,6 +45,7 @@ class Part(NamedTuple):
 
     counts: Statistics  # of no image: a part does not know what part of an image it is
     occurs: Array  # in which image each class occurs: shape (images, C), bool
+    scores: ImageScores | None  # of the images
 
 
 def evaluate(
@@ -58,6 +62,7 @@ def evaluate(
     bins: int = 15,
     window: Window | None = None,
     spatial_dims: int | None = None,
+    per_image: bool = False,
 ) -> Any:
     """Compare lazy logits with the truth; :func:`softmax2d.evaluate` on dask arrays and DataArrays.
 
@@ -71,7 +76,7 @@ def evaluate(
         coordinates must be those of the logits.
     axis, size, interpolation, align_corners, temperature, bias, window, spatial_dims
         As in :func:`segment`.
-    ignore_index, bins
+    ignore_index, bins, per_image
         As in :func:`softmax2d.evaluate`.
 
     Returns
@@ -102,6 +107,7 @@ def evaluate(
     [[0, 0, 0], [64, 0, 0], [0, 0, 0]]
     """
     where = "evaluate"
+    details = Details.of(where, per_image)
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
     plan = plan_call(where, logits, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)
@@ -122,10 +128,10 @@ def evaluate(
             found, _ = _counts(where, given, source.classes, marked, 1, starts, ignore_index)
         else:
             found = targets.labels(where, truth, source, ignore_index)
-        return count_pixels(source, found, prod(source.shape[: source.batch]), bins)
+        return count_pixels(source, found, prod(source.shape[: source.batch]), bins, details)
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
-    return _lazy(plan, Meant(truth, empties), ignore_index, bins)
+    return _lazy(plan, Meant(truth, empties), ignore_index, bins, details)
 
 
 def _check_target(plan: Plan, truth: Any, ignore_index: Any, labelled: bool) -> None:
@@ -145,7 +151,7 @@ def _check_target(plan: Plan, truth: Any, ignore_index: Any, labelled: bool) -> 
         targets.labels(plan.where, alike, source, ignore_index)
 
 
-def _lazy(plan: Plan, target: Meant, ignore_index: Any, bins: int) -> Any:
+def _lazy(plan: Plan, target: Meant, ignore_index: Any, bins: int, details: Details) -> Any:
     """A tree of sums: over the pieces of the same images first, then over images."""
     cut, truth = pieces(plan), target.array
     if not isinstance(truth, da.Array):
@@ -157,12 +163,25 @@ def _lazy(plan: Plan, target: Meant, ignore_index: Any, bins: int) -> Any:
         others.append((da.from_array(starts, chunks=1), (i,)))
     batch = plan.layout.batch
     options = {"tables": len(cut.tables), "ignore": ignore_index, "bins": bins, "batch": batch}
-    options["lacking"] = target.empties
+    options |= {"lacking": target.empties, "details": details}
     parts = cut.each(count_part, others, prefix="evaluate", dtype=object, **options)
-    return _sum(parts, batch)
+    order = _order(cut.chunks[:batch]) if details.per_image else None
+    return _sum(parts, batch, order)
 
 
-def _sum(parts: Lazy, batch: int) -> Any:
+def _order(chunks: tuple[tuple[int, ...], ...]) -> Array:
+    """Where the images of the whole stand when those of one chunk follow those of another."""
+    numbers = np.arange(prod(map(sum, chunks))).reshape([sum(c) for c in chunks])
+    blocks = product(*(_spans(lengths) for lengths in chunks))
+    return np.argsort(np.concatenate([numbers[block].ravel() for block in blocks]))
+
+
+def _spans(lengths: tuple[int, ...]) -> list[slice]:
+    ends = np.cumsum(lengths).tolist()
+    return [slice(end - n, end) for end, n in zip(ends, lengths, strict=True)]
+
+
+def _sum(parts: Lazy, batch: int, order: Array | None) -> Any:
     """The sum of all parts: those of the same images first, whole images then.
 
     One layer of plain tasks: a Delayed of each brings a layer of its own, and takes milliseconds.
@@ -177,7 +196,7 @@ def _sum(parts: Lazy, batch: int) -> Any:
         whole = (f"image-{name}", *place)
         tasks[whole] = (finish, _tree(tasks, merge, keys, (f"part-{name}", *place)))
         images.append(whole)
-    tasks[name] = (add, [_tree(tasks, add, images, (f"images-{name}",))])
+    tasks[name] = (arrange, _tree(tasks, add, images, (f"images-{name}",)), order)
     return Delayed(name, HighLevelGraph.from_collections(name, tasks, dependencies=[parts]))
 
 
@@ -202,6 +221,7 @@ def count_part(
     ignore: int | None,
     bins: int,
     batch: int,
+    details: Details,
     lacking: tuple[Any, ...] = (),
 ) -> Part:
     """Counts of a piece; ``others`` are its tables, its target, and where this begins."""
@@ -216,10 +236,11 @@ def count_part(
     mask = without_data(source, block.empties)
     given, marked = labels_of(where, target, lacking, mask, ignore, tuple(first))
     truth, occurs = _counts(where, given, source.classes, marked, images, first, ignore)
-    found = count_pixels(source, truth, 1, bins)
+    counted = images if details.per_image else 1
+    found = count_pixels(source._replace(batch=batch), truth, counted, bins, details)
     none = np.zeros(source.classes, np.int64)
     sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
-    return Part(Statistics(found.confusion, none, 0, *sums), occurs)
+    return Part(Statistics(found.confusion, none, 0, *sums), occurs, found.per_image)
 
 
 def _counts(
@@ -251,16 +272,26 @@ def _counts(
 def merge(parts: list[Part]) -> Part:
     """Parts of the same images as one."""
     counts = sum((p.counts for p in parts[1:]), parts[0].counts)
-    return Part(counts, np.logical_or.reduce([p.occurs for p in parts]))
+    held = [p.scores for p in parts if p.scores is not None]
+    scores = reduce(ImageScores.with_pixels_of, held) if held else None
+    return Part(counts, np.logical_or.reduce([p.occurs for p in parts]), scores)
 
 
 def finish(part: Part) -> Statistics:
     """Whole images."""
-    counts, occurs = part
+    counts, occurs, scores = part
     sums = counts.top_sums, counts.class_sums, counts.nll_sum, counts.brier_sum
-    return Statistics(counts.confusion, occurs.sum(0), len(occurs), *sums)
+    return Statistics(counts.confusion, occurs.sum(0), len(occurs), *sums, scores)
 
 
 def add(statistics: list[Statistics]) -> Statistics:
     """The sum over images."""
     return sum(statistics[1:], statistics[0])
+
+
+def arrange(statistics: Statistics, order: Array | None) -> Statistics:
+    """The same with the images in the order of the batch axes."""
+    scores = statistics.per_image
+    if scores is None or order is None:
+        return statistics
+    return replace(statistics, per_image=scores.take(order))

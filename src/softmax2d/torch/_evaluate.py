@@ -39,6 +39,7 @@ def evaluate_labels(
     classes: int | None = None,
     ignore_index: int | None = None,
     spatial_dims: int = 2,
+    per_image: bool = False,
 ) -> Statistics:
     """Judge labels by a target: :func:`softmax2d.evaluate_labels` for tensors.
 
@@ -50,7 +51,7 @@ def evaluate_labels(
     truth = tensors.companion(where, "target", target, ("labels", given))
     arrays = array_of(given.detach().cpu()), array_of(truth.detach().cpu())
     how: Any = {"classes": classes, "ignore_index": ignore_index, "spatial_dims": spatial_dims}
-    return numpy_functions.evaluate_labels(*arrays, **how)
+    return numpy_functions.evaluate_labels(*arrays, per_image=per_image, **how)
 
 
 @_run_eagerly
@@ -68,6 +69,7 @@ def evaluate(
     bins: int = 15,
     window: Window | None = None,
     spatial_dims: int | None = None,
+    per_image: bool = False,
 ) -> Statistics:
     """Judge logits by a target, in one pass: :func:`softmax2d.evaluate` for tensors.
 
@@ -83,7 +85,7 @@ def evaluate(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
     arrays = array_of(logits.cpu()), array_of(target.cpu())
-    options = keywords(source.constant) | {"window": window}
+    options = keywords(source.constant) | {"window": window, "per_image": per_image}
     return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)
 
 
