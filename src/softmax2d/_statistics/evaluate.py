@@ -18,6 +18,7 @@ from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
 
 _NOTHING = Details()
@@ -146,23 +147,16 @@ def _count_images(
     bins: int,
     counts: tuple[Array, Array, Array, Array, Array],
 ) -> Array:
-    """Add the counts of all images to ``counts``; truth, labels and right of each by class."""
+    """Add the counts of all images to ``counts``; the margins of each."""
     confusion, top, each, nll, brier = counts
-    rows = np.zeros((images, 3, source.classes), np.int64)
     if source.empty:
-        return rows
-    code, *how = truth.arguments()[1:]
+        return np.zeros((images, 3, source.classes), np.int64)
+    kind = truth.arguments()[1:]
     held = truth.array.reshape(images, *source.shape[source.batch :])
-    own = np.zeros_like(confusion)
-    for image, (one, row) in enumerate(zip(source.each(), rows, strict=True)):
-        own.fill(0)
-        target = held[image], code, *how
-        core.statistics(one.arguments(), target, bins, (own, top, each, nll, brier))
-        confusion += own
-        margins_of(own, row)
-    return rows
+    parts = source.each()
 
+    def count(image: int, pairs: Array) -> None:
+        target = held[image], *kind
+        core.statistics(next(parts).arguments(), target, bins, (pairs, top, each, nll, brier))
 
-def margins_of(confusion: Array, row: Array) -> None:
-    """Write pixels in the truth, among the labels and right to a row of shape (3, C)."""
-    row[0], row[1], row[2] = confusion.sum(1), confusion.sum(0), confusion.diagonal()
+    return margins_of_each(images, confusion, count)

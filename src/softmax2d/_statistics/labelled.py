@@ -13,8 +13,9 @@ from softmax2d._gate import arrays, checks, hints, losses, targets
 from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
-from softmax2d._statistics.evaluate import margins_of, whole_up_to
+from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
 
 MOST_CLASSES = 10_000  # of which all pairs are counted
@@ -95,38 +96,61 @@ def _classes_in(labels: Array, truth: Array, allowed: Allowed) -> int:
 
 def count_pairs(labels: Array, truth: Array, allowed: Allowed) -> Pairs:
     """Count two integer arrays of one shape; what is no class raises :class:`BadLabel`."""
-    return count_images(labels, truth, allowed, 1)[0]
+    given = _Given.of(labels, truth, allowed)
+    confusion = np.zeros((given.classes, given.classes), np.int64)
+    return Pairs(confusion, *given.add_pairs(slice(None), confusion))
 
 
 def count_images(
     labels: Array, truth: Array, allowed: Allowed, images: int
 ) -> tuple[Pairs, ImageScores]:
     """As :func:`count_pairs`, and the counts of each of ``images`` equal parts."""
-    classes = allowed.classes
-    if classes is None:
-        classes = min(_classes_in(labels, truth, allowed), MOST_UNSAID)
-        if classes == _UNKNOWN + 1 and not allowed.more:
-            classes = _UNKNOWN  # 255 is the last class, or says that there is none: no option does
-    confusion = np.zeros((classes, classes), np.int64)
-    one, two = (
-        targets.trust_labels(array, skipped)
-        for array, skipped in ((labels, allowed.nodata), (truth, allowed.ignore))
-    )
-    rows, own = np.zeros((images, 3, classes), np.int64), np.zeros_like(confusion)
-    ignored, unlabelled, size = 0, 0, labels.size // max(1, images)
-    parts = (t.array.reshape(images, size) for t in (one, two))
-    for i, (a, b) in enumerate(zip(*parts, strict=True)):
-        own.fill(0)
-        given = (a, int(one.kind), one.ignore), (b, int(two.kind), two.ignore)
-        *left_out, bad_truth, bad_label = core.count_pairs(*given, classes, own)
-        if bad_truth >= 0:
-            raise _bad("target", truth, i * size + bad_truth, classes, allowed)
-        if bad_label >= 0:
-            raise _bad("labels", labels, i * size + bad_label, classes, allowed)
-        confusion += own
-        margins_of(own, rows[i])
-        ignored, unlabelled = ignored + left_out[0], unlabelled + left_out[1]
-    return Pairs(confusion, ignored, unlabelled), ImageScores.of_counts(rows)
+    given = _Given.of(labels, truth, allowed)
+    classes, size = given.classes, labels.size // max(1, images)
+    confusion, left_out = np.zeros((classes, classes), np.int64), np.zeros(2, np.int64)
+
+    def count(image: int, pairs: Array) -> None:
+        nonlocal left_out
+        left_out += given.add_pairs(slice(image * size, (image + 1) * size), pairs)
+
+    rows = margins_of_each(images, confusion, count)
+    return Pairs(confusion, *left_out.tolist()), ImageScores.of_counts(rows)
+
+
+class _Given(NamedTuple):
+    """Two integer arrays of one shape, with what they may hold."""
+
+    labels: Array
+    truth: Array
+    allowed: Allowed
+    classes: int
+    kinds: tuple[targets.Target, targets.Target]  # of the labels and the truth, of one axis
+
+    @classmethod
+    def of(cls, labels: Array, truth: Array, allowed: Allowed) -> _Given:
+        """With the number of classes, which may have to be found."""
+        classes = allowed.classes
+        if classes is None:
+            classes = min(_classes_in(labels, truth, allowed), MOST_UNSAID)
+            if classes == _UNKNOWN + 1 and not allowed.more:
+                classes = (
+                    _UNKNOWN  # 255 is the last class, or says that there is none: no option does
+                )
+        pairs = (labels, allowed.nodata), (truth, allowed.ignore)
+        one, two = (targets.trust_labels(array, skipped) for array, skipped in pairs)
+        flat = one._replace(array=one.array.reshape(-1)), two._replace(array=two.array.reshape(-1))
+        return cls(labels, truth, allowed, classes, flat)
+
+    def add_pairs(self, part: slice, confusion: Array) -> tuple[int, int]:
+        """Add the pairs of a part to ``confusion``; its ignored and its unlabelled pixels."""
+        one, two = ((t.array[part], int(t.kind), t.ignore) for t in self.kinds)
+        ignored, unlabelled, *bad = core.count_pairs(one, two, self.classes, confusion)
+        for name, array, at in zip(
+            ("target", "labels"), (self.truth, self.labels), bad, strict=True
+        ):
+            if at >= 0:
+                raise _bad(name, array, (part.start or 0) + at, self.classes, self.allowed)
+        return ignored, unlabelled
 
 
 def _bad(name: str, array: Array, at: int, classes: int, allowed: Allowed) -> BadLabel:
@@ -252,21 +276,20 @@ def evaluate_labels(
         cause = f"target must have the shape of labels, {given.shape}; got {describe(truth)}."
         raise ValueError(f"{where}: {cause}{way}")
     batch = given.shape[: max(0, given.ndim - dims)]
-    images = prod(batch)
-    apart = images if details.per_image and given.size else 1
+    images, scores = prod(batch), None
     try:
-        pairs, scores = count_images(given, truth, allowed, apart)
+        if details.per_image:
+            pairs, scores = count_images(given, truth, allowed, images)
+        else:
+            pairs = count_pairs(given, truth, allowed)
     except BadLabel as bad:
         raise ValueError(f"{where}: {bad}") from None
-    classes = len(pairs.confusion)
-    if details.per_image:
-        if apart != images:  # of no pixels
-            scores = ImageScores.of_counts(np.zeros((images, 3, classes), np.int64))
-        return statistics_of(pairs, (scores.truth > 0).sum(0), images, classes, scores)
-    occurs = pairs.confusion.sum(1) > 0
-    if images != 1:
+    classes, occurs = len(pairs.confusion), pairs.confusion.sum(1) > 0
+    if scores is not None:
+        occurs = (scores.truth > 0).sum(0)
+    elif images != 1:
         occurs = _occurs(truth, batch, allowed.ignore, classes)
-    return statistics_of(pairs, occurs, images, classes)
+    return statistics_of(pairs, occurs, images, classes, scores)
 
 
 def _occurs(truth: Array, batch: tuple[int, ...], ignore: int | None, classes: int) -> Array:
