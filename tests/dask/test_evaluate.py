@@ -282,3 +282,22 @@ def test_per_image_scores_are_those_of_the_whole(chunks: tuple[int, ...]) -> Non
     whole = s2d.evaluate(logits, target, per_image=True)
     lazy = da.from_array(logits, chunks=chunks)
     assert computed(s2k.evaluate(lazy, target, per_image=True)) == whole
+
+
+def test_images_are_called_after_coordinates() -> None:
+    z, truth = logits_of((2, 3, 4, 3, 3)), truth_of((2, 3, 3, 3), 3)
+    days = np.array(["2026-01-01", "2026-01-02"], "datetime64[ns]")
+    lazy = da.from_array(z, chunks=(1, 2, 4, 3, 3))
+    dims = ("day", "view", "class", "y", "x")
+    want = s2d.evaluate(z, truth, per_image=True)
+    assert want.per_image is not None
+    for held in (lazy, z):
+        named = xr.DataArray(held, {"day": days}, dims)
+        found = s2k.evaluate(named, truth, per_image=True)
+        found = found if isinstance(found, s2d.Statistics) else computed(found)
+        assert found.per_image is not None and found.per_image.names is not None
+        assert found.per_image.names[2:4] == ("2026-01-01,2", "2026-01-02,0")
+        assert np.array_equal(found.per_image.counts, want.per_image.counts)
+        found = s2k.evaluate(named.drop_vars("day"), truth, per_image=True)
+        found = found if isinstance(found, s2d.Statistics) else computed(found)
+        assert found == want

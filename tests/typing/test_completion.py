@@ -55,11 +55,11 @@ SIGNATURES = {
     "temperature=1.0, bias=None, ignore_index=None, bins=15, key=None, target_key=None, "
     "memory='512MB', workers=None, nodata=None, missing_as_fill=False, progress=None, "
     "scheduler=None, summary=None, checkpoint=None, resume=False, names=None, report=None, "
-    "overwrite=False, decode='argmax', account=None)",
+    "overwrite=False, decode='argmax', account=None, per_image=False)",
     "stream.evaluate_label_files": "(labels, target, *, classes=None, ignore_index=None, "
     "spatial_dims=None, nodata=None, ignore_place=False, key=None, target_key=None, "
     "memory='512MB', workers=None, missing_as_fill=False, progress=None, summary=None, "
-    "names=None, report=None, overwrite=False, account=None)",
+    "names=None, report=None, overwrite=False, account=None, per_image=False)",
     "stream.predict": "(model, image, result, *, window=None, overlap=0.5, "
     "weighting='gaussian', test_time='none', blend='logits', batch=1, axis=None, bands=None, "
     "scale='auto', mean=None, std=None, pad='reflect', nodata=None, nodata_label=None, "

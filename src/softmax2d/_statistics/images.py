@@ -11,6 +11,7 @@ import numpy as np
 from softmax2d._errors import brief
 from softmax2d._gate import grids
 from softmax2d._statistics.counts import Array, freeze, ratio, shape_of
+from softmax2d._statistics.spreadsheet import Spreadsheet
 
 Measure = Literal["iou", "dice"]
 Present = Literal["either", "truth"]
@@ -42,7 +43,7 @@ class _Block(NamedTuple):
     names: tuple[str, ...] | None
 
 
-class ImageScores:
+class ImageScores(Spreadsheet):
     """How many pixels of each class every image has, and how well each image is labelled.
 
     Part of :class:`softmax2d.Statistics` where ``per_image=True`` was asked for. Holds integers

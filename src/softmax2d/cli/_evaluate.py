@@ -17,6 +17,7 @@ from softmax2d.stream import Results, Unusable, holds_labels
     _options.TRUTH,
     _options.ignore_index(),
     _options.report("Write everything to FILE: .html, .txt, .png or .json."),
+    _options.PER_IMAGE,
     _options.classes("Class names: a,b,c or a text file, one a line; or how many there are."),
     _options.axis(),
     _options.FILE_SPATIAL_DIMS,
@@ -55,6 +56,11 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       .png   the two diagrams; needs matplotlib
       .json  every measure, and the counts, which Statistics.from_dict reads
 
+    All measures are of all pixels together, and large objects decide them. --per-image scores.csv
+    also scores each image by itself: the means over images, which medical papers report, are then
+    printed beside them, with the images of the lowest IoU, and the .csv has IoU and Dice of every
+    image. Images are called after their files, and entries of a batch scan[0], scan[1], ….
+
     The report appears complete or not at all. Until then what is counted is kept in a hidden folder
     beside it, or beside the --summary: a run that was stopped, killed or failed goes on with the
     same command and --resume, and ends with the same numbers.
@@ -64,6 +70,7 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       softmax2d evaluate scores.npy truth.png --ignore-index 255
       softmax2d evaluate labels.png truth.png --ignore-index 255
       softmax2d evaluate labels/ truth/ --classes road,car,sky --report out.html
+      softmax2d evaluate labels/ truth/ --per-image scores.csv
       softmax2d evaluate coarse.npz truth.tif --classes road,car,sky --report out.html
 
     \b
@@ -73,11 +80,14 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       3  reading or writing failed; nothing half-written remains
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
-    if rest["resume"] and rest["report"] is None and rest["summary"] is None:
-        raise Unusable("--resume needs --report or --summary: beside it what is counted is kept.")
-    _paths.check_apart([rest["report"]], rest["calibration"])
+    scores = [] if rest["per_image"] is None else [rest["per_image"]]
+    if rest["resume"] and rest["report"] is None and rest["summary"] is None and not scores:
+        words = "--resume needs --report or --summary, or --per-image"
+        raise Unusable(f"{words}: beside it what is counted is kept.")
+    _paths.check_apart([rest["report"], *scores], rest["calibration"])
     kept = [logits, truth]
-    Results([], kept, rest["overwrite"], rest["resume"], rest["report"])  # looks at names alone
+    Results(scores, kept, rest["overwrite"], rest["resume"], rest["report"])  # looks at names alone
+    rest["per_image"] = rest["per_image"] or False
     scored = rest["axis"] is not None or rest["input"] is not None or rest["binary"]
     mapped = rest["calibration"] is not None or rest["temperature"] is not None
     scores, labels, _ = _paths.pairs_of(logits, truth, scored or mapped)

@@ -12,7 +12,7 @@ import click
 from softmax2d.cli import _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import input_line, say_notes, say_sizes
-from softmax2d.cli._results import quantity
+from softmax2d.cli._results import quantity, say_paths
 from softmax2d.stream import (
     Refused,
     Results,
@@ -26,7 +26,7 @@ _LISTED = 30
 # Options of label maps; all others of the command are about scores, and with their defaults.
 _OF_LABELS = (
     *("ignore_index", "report", "key", "target_key", "memory", "nodata", "missing_as_fill"),
-    *("summary", "overwrite", "ignore_place", "spatial_dims"),
+    *("summary", "overwrite", "ignore_place", "spatial_dims", "per_image"),
 )
 _OF_SCORES = {
     "axis": None, "input": None, "binary": False, "temperature": None, "calibration": None,
@@ -76,7 +76,7 @@ def judge_labels(
     shown = accounts[0].names
     if shown is not None and len(shown) != found.classes:
         shown = None
-    _say(found, shown, named[1], rest["report"], started)
+    _say(found, shown, named[1], (rest["report"], rest["per_image"]), started)
 
 
 def judge_scores(
@@ -88,7 +88,7 @@ def judge_scores(
     rest: dict[str, Any],
 ) -> None:
     """Compare scores with the truth, and print what was found."""
-    started, report = perf_counter(), rest["report"]
+    started, report, scores = perf_counter(), rest["report"], rest["per_image"]
     spatial_dims = rest.pop("spatial_dims")
     if spatial_dims is not None:
         raise Unusable(
@@ -101,9 +101,10 @@ def judge_scores(
         for option in ("resume", "summary"):
             if rest[option]:
                 raise Unusable(f"--{option} is of one pair of files; {named[0]} is a folder.")
-        rest["report"] = None
+        rest["report"], rest["per_image"] = None, bool(scores)
     inputs = [*logits, *truth] if several else []
-    results = Results([], inputs, rest["overwrite"], report=report if several else None)
+    made = [scores] if several and scores else []
+    results = Results(made, inputs, rest["overwrite"], report=report if several else None)
     found: Any = 0
     with results:
         for number, pair in enumerate(zip(logits, truth, strict=True)):
@@ -118,9 +119,11 @@ def judge_scores(
                 raise Refused(pair[0], cause)
             found = found + one
             _check_count(count, accounts[-1].classes)
+        shown = accounts[0].names
+        for path in made:
+            results.save(path, lambda path: found.per_image.save_csv(path, shown))
         if several and report is not None:
             title = f"{named[0].name} and {named[1].name}"
-            shown = accounts[0].names
             results.save(report, lambda path: found.save_report(path, shown, title))
     if quiet:
         return
@@ -129,7 +132,7 @@ def judge_scores(
         line = f"{click.format_filename(named[0])}: {len(logits)} files, {found.classes} classes"
         line += _say_sizes(accounts)
     click.echo(line)
-    _say(found, accounts[0].names, named[1], report, started)
+    _say(found, accounts[0].names, named[1], (report, scores), started)
 
 
 def _say_sizes(accounts: list[Summary]) -> str:
@@ -152,10 +155,12 @@ def _check_count(count: int | None, classes: int) -> None:
         raise Unusable(f"--classes {count}: the scores have {classes} classes.")
 
 
-def _say(found: Any, names: Any, truth: Path, report: Path | None, started: float) -> None:
+def _say(found: Any, names: Any, truth: Path, made: tuple[Any, ...], started: float) -> None:
     figure = found.figure(names)
     shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
     click.echo(f"{click.format_filename(truth)}: {shown}")
-    if report is not None:
-        click.echo(f"\n{click.format_filename(report)}")
+    paths = [path for path in made if path]
+    if paths:
+        click.echo()
+    say_paths(*paths)
     click.echo(f"{perf_counter() - started:.2f} s")

@@ -170,6 +170,13 @@ FORMAT = click.option(
 )
 
 
+PER_IMAGE = _file(
+    "--per-image",
+    callback=_values.check_scores,
+    help="Score each image as well; FILE, a .csv, takes a line for each.",
+)
+
+
 def report(
     words: str = "Write tables and charts to FILE: .html, .txt, .png or .json.",
 ) -> Decorator:

@@ -106,6 +106,13 @@ def check_account(context: Any, option: Any, path: Path | None) -> Path | None:
     return path
 
 
+def check_scores(context: Any, option: Any, path: Path | None) -> Path | None:
+    """A path of a table of scores, which is a .csv."""
+    if path is not None and path.suffix.lower() != ".csv":
+        raise Refused(path, f"has the suffix {path.suffix!r}; the scores of each image are a .csv.")
+    return path
+
+
 def take_map(options: dict[str, Any]) -> None:
     """Put one map, a temperature or a calibration, in the place of both options.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -77,7 +77,8 @@ def evaluate(
     axis, size, interpolation, align_corners, temperature, bias, window, spatial_dims
         As in :func:`segment`.
     ignore_index, bins, per_image
-        As in :func:`softmax2d.evaluate`.
+        As in :func:`softmax2d.evaluate`. Images are called after the coordinates of a DataArray's
+        dimensions before those of class and pixels, where it has any.
 
     Returns
     -------
@@ -128,7 +129,8 @@ def evaluate(
             found, _ = _counts(where, given, source.classes, marked, 1, starts, ignore_index)
         else:
             found = targets.labels(where, truth, source, ignore_index)
-        return count_pixels(source, found, prod(source.shape[: source.batch]), bins, details)
+        counted = count_pixels(source, found, prod(source.shape[: source.batch]), bins, details)
+        return arrange(counted, None, _labelled.names_of(plan))
     if not plan.lazy:
         plan = plan._replace(array=da.from_array(plan.array, chunks=-1))
     return _lazy(plan, Meant(truth, empties), ignore_index, bins, details)
@@ -165,8 +167,10 @@ def _lazy(plan: Plan, target: Meant, ignore_index: Any, bins: int, details: Deta
     options = {"tables": len(cut.tables), "ignore": ignore_index, "bins": bins, "batch": batch}
     options |= {"lacking": target.empties, "details": details}
     parts = cut.each(count_part, others, prefix="evaluate", dtype=object, **options)
-    order = _order(cut.chunks[:batch]) if details.per_image else None
-    return _sum(parts, batch, order)
+    if not details.per_image:
+        return _sum(parts, batch, arrange)
+    order, names = _order(cut.chunks[:batch]), _labelled.names_of(plan)
+    return _sum(parts, batch, partial(arrange, order=order, names=names))
 
 
 def _order(chunks: tuple[tuple[int, ...], ...]) -> Array:
@@ -181,7 +185,7 @@ def _spans(lengths: tuple[int, ...]) -> list[slice]:
     return [slice(end - n, end) for end, n in zip(ends, lengths, strict=True)]
 
 
-def _sum(parts: Lazy, batch: int, order: Array | None) -> Any:
+def _sum(parts: Lazy, batch: int, last: Callable[[Statistics], Statistics]) -> Any:
     """The sum of all parts: those of the same images first, whole images then.
 
     One layer of plain tasks: a Delayed of each brings a layer of its own, and takes milliseconds.
@@ -196,7 +200,7 @@ def _sum(parts: Lazy, batch: int, order: Array | None) -> Any:
         whole = (f"image-{name}", *place)
         tasks[whole] = (finish, _tree(tasks, merge, keys, (f"part-{name}", *place)))
         images.append(whole)
-    tasks[name] = (arrange, _tree(tasks, add, images, (f"images-{name}",)), order)
+    tasks[name] = (last, _tree(tasks, add, images, (f"images-{name}",)))
     return Delayed(name, HighLevelGraph.from_collections(name, tasks, dependencies=[parts]))
 
 
@@ -239,8 +243,8 @@ def count_part(
     counted = images if details.per_image else 1
     found = count_pixels(source._replace(batch=batch), truth, counted, bins, details)
     none = np.zeros(source.classes, np.int64)
-    sums = found.top_sums, found.class_sums, found.nll_sum, found.brier_sum
-    return Part(Statistics(found.confusion, none, 0, *sums), occurs, found.per_image)
+    counts = replace(found, image_counts=none, images=0, per_image=None)
+    return Part(counts, occurs, found.per_image)
 
 
 def _counts(
@@ -280,8 +284,8 @@ def merge(parts: list[Part]) -> Part:
 def finish(part: Part) -> Statistics:
     """Whole images."""
     counts, occurs, scores = part
-    sums = counts.top_sums, counts.class_sums, counts.nll_sum, counts.brier_sum
-    return Statistics(counts.confusion, occurs.sum(0), len(occurs), *sums, scores)
+    held: Any = {"image_counts": occurs.sum(0), "images": len(occurs), "per_image": scores}
+    return replace(counts, **held)
 
 
 def add(statistics: list[Statistics]) -> Statistics:
@@ -289,9 +293,12 @@ def add(statistics: list[Statistics]) -> Statistics:
     return sum(statistics[1:], statistics[0])
 
 
-def arrange(statistics: Statistics, order: Array | None) -> Statistics:
-    """The same with the images in the order of the batch axes."""
+def arrange(
+    statistics: Statistics, order: Array | None = None, names: list[str] | None = None
+) -> Statistics:
+    """The same with the images in the order of the batch axes, and with their names."""
     scores = statistics.per_image
-    if scores is None or order is None:
+    if scores is None:
         return statistics
-    return replace(statistics, per_image=scores.take(order))
+    scores = scores if order is None else scores.take(order)
+    return replace(statistics, per_image=scores.with_names(names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,28 @@ def _is_moved(plan: Plan) -> bool:
     layout = plan.layout
     own = layout.logits[: layout.axis] + layout.logits[layout.axis + 1 :]
     return layout.resampled or layout.shape != own
+
+
+def names_of(plan: Plan) -> list[str] | None:
+    """Names of the images: the coordinates of the dimensions that count them; None without any.
+
+    A dimension without coordinates has its numbers, beside one that has some.
+    """
+    if plan.frame is None:
+        return None
+    dims, indexes = pixel_dims(plan)[: plan.layout.batch], plan.frame.indexes
+    if not any(dim in indexes for dim in dims):
+        return None
+    sizes = plan.frame.sizes
+    each = [_words(indexes[d].to_numpy()) if d in indexes else range(sizes[d]) for d in dims]
+    return [",".join(map(str, place)) for place in product(*each)]
+
+
+def _words(values: Array) -> list[str]:
+    """Coordinates as text; dates without the hours that they do not have."""
+    if values.dtype.kind == "M":
+        return [str(np.datetime_as_string(value, "auto")) for value in values]
+    return [str(value) for value in values]
 
 
 def target_shape(plan: Plan, target: Any) -> tuple[Any, ...]:

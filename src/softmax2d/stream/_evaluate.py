@@ -15,6 +15,7 @@ from softmax2d._errors import Unusable, name_of
 from softmax2d._files.source.labels import describe_nodata
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
+from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting import image_rules
@@ -28,14 +29,15 @@ from softmax2d.stream.counting.evaluation import (
     job_of,
 )
 from softmax2d.stream.plan import meaning
+from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.inputs import Input, input_files, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED, Evaluated, Progress, check_kinds
-from softmax2d.stream.plan.places import account_path
+from softmax2d.stream.plan.places import account_path, scores_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.recovery.whole_files import Results
+from softmax2d.stream.recovery.whole_files import Results, save_scores
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.cluster import Cluster, connect
 from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
@@ -49,6 +51,7 @@ def evaluation(
     bias: Any,
     bins: int,
     decode: str,
+    details: Details,
     **how: Any,
 ) -> tuple[Evaluation, int]:
     """Check everything, and plan; also the number of workers. ``how`` as :func:`plan_of`."""
@@ -57,13 +60,13 @@ def evaluation(
     except ValueError as error:
         raise Unusable(str(error).removeprefix("evaluate: ")) from None
 
-    def bytes_of(classes: int, workers: int) -> int:
-        rules = image_rules.histogram_bytes(decode, classes, workers)
-        return counts_bytes(bins, classes, workers) + rules
+    def bytes_of(geometry: Geometry, workers: int) -> int:
+        rules = image_rules.histogram_bytes(decode, geometry.classes, workers)
+        return counts_bytes(bins, geometry, workers, details) + rules
 
     plan, workers = plan_of(logits, truth, counted=bytes_of, **how)
     meaning.check_numbers(logits.source, plan.geometry.axis, how["asked"])
-    return counting_of(plan, temperature, bias, bins), workers
+    return counting_of(plan, temperature, bias, bins, details), workers
 
 
 @spell_out(Evaluated, EVALUATED)
@@ -87,6 +90,10 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         Pixels with this target count nowhere.
     bins : int
         Of the confidence.
+    per_image : bool or path
+        Whether to count each image by itself as well, for :attr:`Statistics.per_image`; a path also
+        takes the scores of every image, as .csv with a line each. Images are called after the file
+        of the logits, and after their number on the batch axes: ``scan[3]``.
     decode : "argmax", "dice", "iou"
         How labels are chosen, image by image, as in :func:`segment_file`: ``confusion`` and what
         follows from it is of these labels, all else of the probabilities. All but "argmax" read the
@@ -102,7 +109,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     checkpoint : path, optional
         A name beside which to keep what is counted so far, in the hidden folder
         ``.NAME.softmax2d``, until all of it is. By default that of the ``report``, then that of the
-        ``summary``; without any nothing is kept.
+        ``summary``, then that of the scores of each image; without any nothing is kept.
     resume : bool
         Go on with what is kept of the same evaluation, where it was killed, stopped or failed: the
         counts are the same, and only tiles since the last second or so are counted again.
@@ -116,7 +123,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     Returns
     -------
     Statistics
-        Counts of a fixed size.
+        Counts of a fixed size; with ``per_image`` also three for each image and class.
 
     Raises
     ------
@@ -141,14 +148,16 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     """
     check_kinds("evaluate_files", options)
     report, resume, style = options["report"], options["resume"], Style(options["names"])
-    made = [] if report is None else [report]
+    scores = scores_path("evaluate_files", options["per_image"])
+    details = Details(scores is not None or bool(options["per_image"]))
+    made = [path for path in (report, scores) if path is not None]
     decode = image_rules.check_decode(options["decode"], "evaluate_files")
     if decode != "argmax" and options["scheduler"] is not None:
         raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
     beside = account_path(_counts_beside(options), [], what="checkpoint")
     read = [*input_files(source, target), *style.files]
     account = account_path(options["summary"], [source, target, *style.files, *made])
-    results = Results([], read, options["overwrite"], resume, report)
+    results = Results(made[report is not None :], read, options["overwrite"], resume, report)
     with ExitStack() as stack:
         room, workers = parse_memory(options["memory"]), workers_of(options["workers"])
         cluster = None
@@ -173,6 +182,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             workers=workers,
             ignore_place=options["ignore_place"],
             decode=decode,
+            details=details,
             **mapped,
         )
         names = check_style(style, counting.plan.geometry.classes).names
@@ -181,10 +191,11 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
             job = job_of(counting, logits.opening(), truth.opening(), mapped)
         header = partial(header_of, counting, keys, fill, mapped, (room, threads_asked), decode)
         held = stack.enter_context(hold_checkpoint(beside, header, resume))
-        counting = image_rules.decode_labels(counting, decode, mapped["bins"], workers)
+        counting = image_rules.decode_labels(counting, decode, workers)
         run = _Counting(counting, workers, held, cluster, job, options["progress"], names)
         with results:
-            found = run(account, options["account"])
+            found = run(source, account, options["account"])
+            save_scores(results, scores, found, names)
             if report is not None:
                 title = f"{title_of(source)} and {title_of(target)}"
                 results.save(report, lambda path: found.save_report(path, names, title))
@@ -193,7 +204,8 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
 
 def _counts_beside(options: Evaluated) -> Any:
     """The path beside which counts are kept; None where they are not."""
-    kept = [options["checkpoint"], options["report"], options["summary"]]
+    scores = scores_path("evaluate_files", options["per_image"])
+    kept = [options["checkpoint"], options["report"], options["summary"], scores]
     beside = next((path for path in kept if path is not None), None)
     if options["resume"] and beside is None:
         raise Unusable("resume=True needs checkpoint= or summary=, beside which counts are kept.")
@@ -212,8 +224,10 @@ class _Counting:
     progress: Progress | None
     names: tuple[str, ...] | None
 
-    def __call__(self, path: Path | None, account: Callable[[Summary], None] | None) -> Statistics:
-        """Count every tile, and account for them, well or not."""
+    def __call__(
+        self, logits: Any, path: Path | None, account: Callable[[Summary], None] | None
+    ) -> Statistics:
+        """Count every tile of ``logits``, and account for them, well or not."""
         counting, held = self.counting, self.held
         total = prod(counting.plan.geometry.shape)
         summary = _start(counting, total, held)
@@ -231,7 +245,8 @@ class _Counting:
             if held is not None:
                 stack.enter_context(held.keep_at_end(counting.state))
             do_tiles(self._execute, counting, left, summary, keep)
-        found: Statistics = counting.found.statistics
+            found = counting.statistics(logits)
+            summary.images = found.per_image
         return found
 
     def _execute(

@@ -19,6 +19,7 @@ from softmax2d._pictures.classes import check_names, read_names
 from softmax2d._report.text import quantity
 from softmax2d._statistics.labelled import Allowed
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting.image_rows import names_of_entries, names_of_files
 from softmax2d.stream.counting.label_maps import (
     LabelMaps,
     Tally,
@@ -31,9 +32,9 @@ from softmax2d.stream.plan.alignment import show_alike
 from softmax2d.stream.plan.inputs import Input, input_files, is_path, title_of
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels, check_kinds
-from softmax2d.stream.plan.places import account_path
+from softmax2d.stream.plan.places import account_path, scores_path
 from softmax2d.stream.plan.results import Style
-from softmax2d.stream.recovery.whole_files import Results
+from softmax2d.stream.recovery.whole_files import Results, save_scores
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
 
@@ -63,6 +64,9 @@ def evaluate_label_files(
     spatial_dims : int, optional
         2 for pictures, 3 for volumes; if None what the file says, else 2. Every entry over the axes
         before them is one image.
+    per_image : bool or path
+        As in :func:`evaluate_files`. Images are called after their label map: the path below the
+        folder that all share, without suffix.
     nodata : float, optional
         The label of pixels without one: they count nowhere, and a note says how many they are. The
         file's own if None.
@@ -82,7 +86,8 @@ def evaluate_label_files(
     Returns
     -------
     Statistics
-        Counts of a fixed size; what needs probabilities is NaN in them.
+        Counts of a fixed size, with ``per_image`` also three for each image and class; what needs
+        probabilities is NaN in them.
 
     Raises
     ------
@@ -109,21 +114,26 @@ def evaluate_label_files(
     allowed = Allowed.of(_WHERE, classes, options["ignore_index"])
     read = [*(p for pair in pairs for p in input_files(*pair)), *Style(options["names"]).files]
     report = options["report"]
-    made = [] if report is None else [report]
+    scores = scores_path("evaluate_label_files", options["per_image"])
+    apart = scores is not None or bool(options["per_image"])
+    made = [path for path in (report, scores) if path is not None]
     account = account_path(options["summary"], [*read, *made])
     if account is not None and len(pairs) > 1:
         raise Unusable("summary accounts for one pair of files (--summary).")
-    results, tally = Results([], read, options["overwrite"], report=report), Tally()
+    results = Results(made[report is not None :], read, options["overwrite"], report=report)
+    tally, called = Tally(apart), names_of_files([pair[0] for pair in pairs])
     held = names
     with results:
-        for each in pairs:
-            own = _count(each, allowed, tally, options, account)
+        for number, each in enumerate(pairs):
+            where = number, None if called is None else called[number]
+            own = _count(each, where, allowed, tally, options, account)
             held = own if held is None and own is not None else held
         known = len(held) if held is not None and allowed.classes is None else 0
         found = tally.statistics(max(allowed.classes or 1, known))
         shown = None if held is None or len(held) != found.classes else held
         if names is not None:
             shown = list(check_names(names, found.classes) or ())
+        save_scores(results, scores, found, shown)
         if report is not None:
             title = " and ".join(_title(given) for given in (labels, target))
             results.save(report, lambda path: found.save_report(path, shown, title))
@@ -207,12 +217,13 @@ def _title(given: Any) -> str:
 
 def _count(
     pair: tuple[Any, Any],
+    called: tuple[int, str | None],
     allowed: Allowed,
     tally: Tally,
     options: EvaluatedLabels,
     path: Path | None,
 ) -> list[str] | None:
-    """Count one pair of maps; the names that the label map has."""
+    """Count one pair of maps, of a number and a name; the class names that the label map has."""
     fill, room = options["missing_as_fill"], parse_memory(options["memory"])
     with ExitStack() as stack:
         labels = stack.enter_context(Input(pair[0], options["key"], fill))
@@ -222,7 +233,9 @@ def _count(
         own = _with_nodata(labels.source, options["nodata"])
         one, two = matching(own, truth.source)
         batch = max(0, len(one.shape) - dims)
-        task = LabelMaps(one, two, allowed, tally, batch)
+        task = LabelMaps(one, two, allowed, tally, batch, number=called[0])
+        if tally.rows is not None:
+            tally.rows.names[called[0]] = names_of_entries(called[1], one.shape[:batch])
         workers = plan_pieces(task, room, workers_of(options["workers"]))
         summary = _start(task, truth.source, notes)
         if options["names"] is not None:
@@ -233,6 +246,8 @@ def _count(
             do_tiles(execute, task, range(summary.tiles), summary, options["progress"])
             summary.classes = max(allowed.classes or 1, len(tally.pairs.confusion))
             without = tally.pairs.unlabelled - before
+            if tally.rows is not None:
+                summary.images = tally.rows.scores(summary.classes, called[0])
             if without:
                 some = f"{quantity(without, 'pixel')} without a label, {one.nodata:g}"
                 summary.notes.append(f"{name_of(one.path)}: {some}: counted nowhere.")

@@ -294,15 +294,15 @@ def plan_of(
     memory: int,
     workers: int,
     where: str = "evaluate",
-    counted: Callable[[int, int], int] | None = None,
+    counted: Callable[[Geometry, int], int] | None = None,
     ignore_place: bool = False,
 ) -> tuple[Plan, int]:
     """A checked plan, and the number of workers.
 
     ``how.size`` is that of the pixels where there is no truth; a truth has a size of its own, and
     is brought to the place of the logits. What the logits' numbers are is checked, and ``logits``
-    sees them so from then on. ``counted`` gives the bytes that the counts of so many
-    classes take with so many workers.
+    sees them so from then on. ``counted`` gives the bytes that the counts of such
+    pixels take with so many workers.
     """
     losses.class_to_ignore(where, ignore_index)
     geometry = _lay_out(logits, truth, axis, how, asked, where)
@@ -344,11 +344,11 @@ def _plan_tiles(
     nodata: float | None,
     memory: int,
     workers: int,
-    counted: Callable[[int, int], int] | None,
+    counted: Callable[[Geometry, int], int] | None,
 ) -> tuple[Plan, int]:
     """A plan of the tiles within the memory, and the number of workers."""
     if counted is not None:
-        memory, workers = leave_for_counts(partial(counted, geometry.classes), memory, workers)
+        memory, workers = leave_for_counts(partial(counted, geometry), memory, workers)
     chunks = [] if truth is None else whole_chunks(truth, geometry)
     if truth is not None and not chunks:  # decoded beside the tiles, by each worker
         _check_bomb(truth, geometry)

@@ -6,7 +6,7 @@ import threading
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import prod
 from typing import Any
@@ -18,10 +18,20 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Array, Box
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
+from softmax2d._native import core
 from softmax2d._ops import segment
+from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import count_pixels
+from softmax2d._statistics.images import ImageScores
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
+from softmax2d.stream.counting.image_rows import (
+    COUNTS,
+    ImageRows,
+    join_rows,
+    names_of_entries,
+    names_of_files,
+)
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.geometry import Geometry
 from softmax2d.stream.plan.inputs import Opening
@@ -32,10 +42,15 @@ from softmax2d.stream.recovery.journal import Record
 
 @dataclass
 class Found:
-    """Statistics of some pixels, and how many of the undefined pixels have nothing but -inf."""
+    """Statistics of some pixels, and how many of the undefined pixels have nothing but -inf.
+
+    ``rows`` are the counts of each image of a part of a tile, shape (images, 3, C), where they are
+    asked for. A sum over tiles has none: its evaluation puts them to their images.
+    """
 
     statistics: Statistics
     minus_inf: int = 0
+    rows: Array | None = None
 
     def __add__(self, other: Found) -> Found:
         return Found(self.statistics + other.statistics, self.minus_inf + other.minus_inf)
@@ -81,35 +96,49 @@ def _unpack(text: str, shape: tuple[int, ...]) -> Array:
     return np.frombuffer(data, "<i8").reshape(shape)
 
 
-def counts_bytes(bins: int, classes: int, workers: int) -> int:
+def counts_bytes(bins: int, geometry: Geometry, workers: int, details: Details) -> int:
     """Bytes of the counts: an image, the sum, the next one; each worker's part, and its source.
 
-    The core has counts of 32 bits for each of its threads.
+    The core has counts of 32 bits for each of its threads. The counts of each image are held once,
+    and again while they are kept.
     """
+    classes, images = geometry.classes, prod(geometry.shape[: geometry.batch])
     each = classes * (classes + 3 * bins)
-    return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads())
+    rows = 2 * images * COUNTS * classes * 8 if details.per_image else 0
+    curves = classes * core.HISTOGRAM_BINS * 16 * (3 + workers) if details.curves else 0
+    return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads()) + rows + curves
 
 
-def count_part(scores: Logits, target: Target | None, images: int, bins: int) -> Found:
+def count_part(
+    scores: Logits, target: Target | None, images: int, bins: int, details: Details
+) -> Found:
     """The count of a part."""
-    statistics = count_pixels(scores, target, images, bins)
+    statistics, rows = count_pixels(scores, target, images, bins, details), None
+    if statistics.per_image is not None:
+        rows = statistics.per_image.counts
+        statistics = replace(statistics, per_image=None)
     if not statistics.undefined:
-        return Found(statistics)
+        return Found(statistics, rows=rows)
     sure = segment.segment_logits(scores, ("confidence",), 0).confidence
     array, axis, affine, tables, shape, batch, _ = scores
     nan = np.isnan(sure)  # type: ignore[arg-type]  # asked for
     if target is not None and target.ignore is not None:
         nan &= target.array.reshape(shape) != target.ignore
-    return Found(statistics, pixel_counts.minus_inf(array, axis, affine, tables, batch, nan))
+    minus_inf = pixel_counts.minus_inf(array, axis, affine, tables, batch, nan)
+    return Found(statistics, minus_inf, rows)
 
 
 class Evaluation(Counting):
     """The sum of the counts of tiles and of their pixels: each tile as a whole, or not at all."""
 
-    def __init__(self, mapped: Mapped, bins: int) -> None:
+    def __init__(self, mapped: Mapped, bins: int, details: Details) -> None:
         super().__init__(mapped, mapped.plan)
-        self._bins, self.mapped = bins, mapped
-        self.found = Found(Statistics.empty(mapped.plan.geometry.classes, bins))
+        self.bins, self.mapped, self.details = bins, mapped, details
+        geometry = mapped.plan.geometry
+        self.found = Found(Statistics.empty(geometry.classes, bins))
+        self.rows = None  # type: ImageRows | None
+        if details.per_image:
+            self.rows = ImageRows(geometry.shape[: geometry.batch], geometry.classes)
         self.tiles: set[int] = set()  # numbers of the tiles in the sum
         self.counts = pixel_counts.Counts()
         self._turn, self._whole = threading.Lock(), True
@@ -135,6 +164,8 @@ class Evaluation(Counting):
         if d < batch and not whole:
             return None
         both = found + more if d < batch else (found + more).as_one_image()
+        if found.rows is not None and more.rows is not None:
+            both.rows = join_rows(found.rows, more.rows, box, other, batch)
         return (*box[:d], slice(box[d].start, other[d].stop), *box[d + 1 :]), both
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
@@ -149,6 +180,9 @@ class Evaluation(Counting):
         with self._turn:
             self._whole = False  # until all is added: a signal may end this at any point
             record = super().take(tile, parts)
+            for box, found in parts:
+                if self.rows is not None and found.rows is not None:
+                    self.rows.add(box, found.rows)
             self.tiles.add(tile)
             self.counts += counts
             self._whole = True
@@ -161,8 +195,10 @@ class Evaluation(Counting):
                 return None
             tiles, counts, found = spans(self.tiles), self.counts.to_json(), self.found
             parts = list(self._parts.items())
+            rows = None if self.rows is None else self.rows.counts.copy()
         images = [[list(at), part.to_json(), pixels] for at, (part, pixels) in parts]
-        return {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
+        state = {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
+        return state if rows is None else {**state, "rows": _pack(rows)}
 
     def go_on(self, state: Record) -> None:
         """Begin with the values of :meth:`state`; others raise an error and change nothing."""
@@ -170,14 +206,38 @@ class Evaluation(Counting):
         tiles = {tile for first, end in state["tiles"] for tile in known[first:end]}
         if not tiles or spans(tiles) != state["tiles"]:
             raise ValueError("other tiles")
-        sizes = self.plan.geometry.classes, self._bins
+        sizes = self.plan.geometry.classes, self.bins
         counts, found = pixel_counts.Counts.of_record(state["counts"]), self.found
         found = found + Found.from_json(state["found"], *sizes)
         parts = {tuple(at): (Found.from_json(p, *sizes), int(n)) for at, p, n in state["images"]}
         held = [found, *(part for part, _ in parts.values())]
         if sum(f.statistics.pixels for f in held) + counts.ignored != counts.pixels:
             raise ValueError("pixels are missing")
+        if self.rows is not None:
+            self.rows.counts = self._rows_of(state["rows"], held)
         self.tiles, self.counts, self.found, self._parts = tiles, counts, found, parts
+
+    def _rows_of(self, text: str, held: list[Found]) -> Array:
+        """The kept counts of each image, which add up to those of all pixels."""
+        assert self.rows is not None  # noqa: S101 - for the type checker
+        counts = _unpack(text, self.rows.counts.shape).astype(np.int64)
+        confusion = np.sum([f.statistics.confusion for f in held], 0)
+        pooled = confusion.sum(1), confusion.sum(0), confusion.diagonal()
+        total = counts.reshape(-1, COUNTS, counts.shape[-1]).sum(0)
+        if counts.min(initial=0) < 0 or not np.array_equal(total, pooled):
+            raise ValueError("images are missing")
+        return counts
+
+    def statistics(self, logits: Any) -> Statistics:
+        """The statistics of all tiles; images are called after ``logits``, a file."""
+        found: Statistics = self.found.statistics
+        if self.rows is None:
+            return found
+        scores = ImageScores.of_counts(self.rows.rows[: found.images])  # no tile: no image
+        geometry = self.plan.geometry
+        called = (names_of_files([logits]) or (None,))[0]
+        names = names_of_entries(called, geometry.shape[: geometry.batch])
+        return replace(found, per_image=scores.with_names(names if found.images else None))
 
 
 def spans(tiles: Iterable[int]) -> list[list[int]]:
@@ -204,6 +264,7 @@ class Counted:
     temperature: Any
     bias: Any
     bins: int
+    details: Details
 
     @property
     def path(self) -> str:
@@ -220,13 +281,14 @@ def _open(job: Counted) -> Evaluation:
     plan = Plan(
         job.logits.open(), job.truth.open(), job.geometry, job.tiling, job.ignore_index, job.nodata
     )
-    return counting_of(plan, job.temperature, job.bias, job.bins)
+    return counting_of(plan, job.temperature, job.bias, job.bins, job.details)
 
 
-def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int) -> Evaluation:
+def counting_of(plan: Plan, temperature: Any, bias: Any, bins: int, details: Details) -> Evaluation:
     """The counts of a plan before its first tile."""
     affine = map_of(plan, temperature, bias)
-    return Evaluation(Mapped(plan, affine, partial(count_part, bins=bins)), bins)
+    count = partial(count_part, bins=bins, details=details)
+    return Evaluation(Mapped(plan, affine, count), bins, details)
 
 
 def header_of(
@@ -254,6 +316,7 @@ def header_of(
             "nodata": repr(plan.nodata),
             "bins": int(mapped["bins"]),
             **({} if decode == "argmax" else {"decode": decode}),
+            **{name: True for name, asked in counting.details._asdict().items() if asked},
             "key": keys[0],
             "target_key": keys[1],
             "missing_as_fill": fill,
@@ -275,4 +338,4 @@ def job_of(
     scale = mapped["temperature"], mapped["bias"]
     asked = class_map("evaluate", *scale, plan.geometry.classes)
     numbers = asked.temperature, asked.bias, mapped["bins"]
-    return Counted(logits, truth, *how, *numbers)
+    return Counted(logits, truth, *how, *numbers, counting.details)

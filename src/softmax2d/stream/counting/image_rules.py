@@ -15,7 +15,7 @@ from softmax2d._files.source.source import Box, Source
 from softmax2d._gate import checks, maps
 from softmax2d._native import core
 from softmax2d._ops.decode import Given, Histogram, Rule, Search, decide_images, given, histogram
-from softmax2d._statistics.labelled import Allowed, count_pairs
+from softmax2d._statistics.labelled import Allowed, count_images, count_pairs
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
 from softmax2d.stream.counting.evaluation import Evaluation, Found
 from softmax2d.stream.plan.tile_results import Operation
@@ -105,16 +105,22 @@ class Decoded(Mapped):
         rules = (Rule.of(self.rules[image]) for image in every[box[:batch]].flat)
         labels = decide_images(scores, rules, ("labels",))["labels"]
         allowed = Allowed(scores.classes, target.ignore)
-        pairs = count_pairs(labels, target.array.reshape(shape), allowed)
+        truth = target.array.reshape(shape)
+        if found.rows is None:
+            pairs, rows = count_pairs(labels, truth, allowed), None
+        else:
+            pairs, scores = count_images(labels, truth, allowed, len(found.rows))
+            rows = scores.counts
         statistics = replace(found.statistics, confusion=pairs.confusion)
-        return replace(found, statistics=statistics)
+        return replace(found, statistics=statistics, rows=rows)
 
 
-def decode_labels(counting: Evaluation, decode: str, bins: int, workers: int) -> Evaluation:
+def decode_labels(counting: Evaluation, decode: str, workers: int) -> Evaluation:
     """The same evaluation with labels decoded image by image; reads the logits more often."""
     if decode == "argmax":
         return counting
     mapped: Mapped = counting.mapped
     alone = replace(mapped.plan, truth=None, ignore_index=None)
     rules = _rules(Mapped(alone, mapped.affine, histogram), decode, workers)
-    return Evaluation(Decoded(mapped.plan, mapped.affine, mapped.count, rules), bins)
+    decoded = Decoded(mapped.plan, mapped.affine, mapped.count, rules)
+    return Evaluation(decoded, counting.bins, counting.details)

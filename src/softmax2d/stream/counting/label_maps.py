@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
@@ -16,6 +16,7 @@ from softmax2d._files.source.source import Array, Box, Source
 from softmax2d._files.views.squeezed import SqueezedSource
 from softmax2d._statistics.labelled import Allowed, BadLabel, Pairs, count_pairs, statistics_of
 from softmax2d._statistics.statistics import Statistics
+from softmax2d.stream.counting.image_rows import GrowingRows
 from softmax2d.stream.counting.images import OpenImages, add_longer
 from softmax2d.stream.plan import pixel_counts
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes
@@ -28,10 +29,15 @@ _UNSURE = 256  # classes, of which the last may be the mark of none
 
 
 class Tally:
-    """The sum of the counts of images, which come whole or in pieces, in any order."""
+    """The sum of the counts of images, which come whole or in pieces, in any order.
 
-    def __init__(self) -> None:
+    An image is known by the number of its pair of maps, and its index there. With ``apart`` the
+    counts of each are held as well, in ``rows``.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
         self.pairs = Pairs(np.zeros((1, 1), np.int64), 0, 0)
+        self.rows = GrowingRows() if apart else None
         self._occurs, self._images = np.zeros(0, np.int64), 0
         self._open = OpenImages()
         self._lock = threading.Lock()
@@ -46,11 +52,13 @@ class Tally:
         """Whether that was asked."""
         return self._doubt is not None
 
-    def add(self, image: object, found: Pairs, pixels: int, whole: int) -> None:
+    def add(self, image: tuple[int, ...], found: Pairs, pixels: int, whole: int) -> None:
         """Add a piece of ``pixels`` of an image of ``whole`` pixels."""
         occurs = np.asarray(found.confusion.sum(1) > 0)
         with self._lock:
             self.pairs += found
+            if self.rows is not None:
+                self.rows.add(image, found.confusion)
             complete = self._open.add(image, occurs, pixels, whole)
             if complete is not None:
                 self._occurs = add_longer(self._occurs, complete.astype(np.int64))
@@ -68,7 +76,8 @@ class Tally:
         if self._doubt is not None and len(pairs.confusion) == _UNSURE:
             raise self._doubt
         classes = max(least, len(pairs.confusion))
-        return statistics_of(pairs, self._occurs, self._images, classes)
+        found = statistics_of(pairs, self._occurs, self._images, classes)
+        return found if self.rows is None else replace(found, per_image=self.rows.scores(classes))
 
 
 @dataclass
@@ -87,6 +96,8 @@ class LabelMaps:
         What is read at a time.
     batch : int
         How many of the axes count images.
+    number : int
+        Of this pair of maps among all.
     """
 
     labels: Source
@@ -95,6 +106,7 @@ class LabelMaps:
     tally: Tally
     batch: int
     pieces: list[Box] = field(default_factory=list)
+    number: int = 0
 
     def prepare(self) -> None:
         """Unpack the files that are unpacked as a whole."""
@@ -107,7 +119,7 @@ class LabelMaps:
         total = pixel_counts.Counts()
         for image in self._images(box):
             found, pixels = self._count(image), prod(shape_of(image))
-            key = id(self), *(s.start for s in image[: self.batch])
+            key = self.number, *(s.start for s in image[: self.batch])
             self.tally.add(key, found, pixels, prod(self.labels.shape[self.batch :]))
             total += pixel_counts.Counts(pixels, ignored=found.ignored + found.unlabelled)
         read = prod(shape_of(box)) * self.labels.dtype.itemsize

@@ -114,6 +114,7 @@ class Evaluated(Sized, Meant, Mapped, Run, total=False):
     ignore_index: Annotated[int | None, None]
     bins: Annotated[int, 15]
     decode: Annotated[Decode, "argmax"]
+    per_image: Annotated[bool | str | os.PathLike[str], False]
     target_key: Annotated[str | None, None]
     checkpoint: Annotated[str | os.PathLike[str] | None, None]
     report: Annotated[str | os.PathLike[str] | None, None]
@@ -125,6 +126,7 @@ class EvaluatedLabels(Budget, total=False):
     classes: Annotated[int | None, None]
     ignore_index: Annotated[int | None, None]
     spatial_dims: Annotated[int | None, None]
+    per_image: Annotated[bool | str | os.PathLike[str], False]
     nodata: Annotated[float | None, None]
     target_key: Annotated[str | None, None]
     ignore_place: Annotated[bool, False]
@@ -196,11 +198,11 @@ LABELS = (
 EVALUATED = (
     "axis input binary size ignore_place interpolation align_corners temperature bias ignore_index "
     "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
-    "checkpoint resume names report overwrite decode account"
+    "checkpoint resume names report overwrite decode account per_image"
 )
 EVALUATED_LABELS = (
     "classes ignore_index spatial_dims nodata ignore_place key target_key memory workers "
-    "missing_as_fill progress summary names report overwrite account"
+    "missing_as_fill progress summary names report overwrite account per_image"
 )
 PAIRS = (
     "ignore_index axis input binary size ignore_place interpolation align_corners key target_key "

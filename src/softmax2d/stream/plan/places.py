@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from softmax2d._errors import Refused, Unusable, failing
+from softmax2d._errors import Refused, Unusable, brief, failing
 from softmax2d._files.formats import format_of
 from softmax2d._files.source.presentation import Space
 from softmax2d._gate.options import Resampling
@@ -77,6 +77,20 @@ def account_path(path: Any, held: Sequence[Any], what: str = "account") -> Path 
     if account.is_dir() or any(same_file(account, other) for other in input_files(*held)):
         raise Refused(account, f"is no place for the {what}; choose another name.")
     return account
+
+
+def scores_path(where: str, per_image: Any) -> Path | None:
+    """Where the scores of each image go, a .csv; None where ``per_image`` is True or False."""
+    if isinstance(per_image, bool | np.bool_):
+        return None
+    if not is_path(per_image):
+        expected = "per_image must be True, False or the path of a .csv"
+        raise TypeError(f"{where}: {expected}; got {brief(per_image)}.")
+    path = Path(per_image)
+    if path.suffix.lower() != ".csv":
+        cause = f"has the suffix {path.suffix!r}; the scores of each image are a .csv."
+        raise Refused(path, cause)
+    return path
 
 
 def _check_length(path: Path) -> None:

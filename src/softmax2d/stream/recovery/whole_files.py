@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from softmax2d._errors import Refused, StreamError, failing, name_of, require
 from softmax2d._report.figure import SUFFIXES
+from softmax2d._statistics.statistics import Statistics
 from softmax2d._whole_file import WholeFiles
 from softmax2d.stream.plan.places import check_new, check_paths, check_same
 
@@ -96,6 +98,14 @@ class Results(WholeFiles):
             raise
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def save_scores(
+    results: Results, path: Path | None, found: Statistics, names: Sequence[str] | None
+) -> None:
+    """Write the scores of each image, where a path takes them."""
+    if path is not None and found.per_image is not None:
+        results.save(path, partial(found.per_image.save_csv, names=names))
 
 
 def _check_report(path: Path) -> None:

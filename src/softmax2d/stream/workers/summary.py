@@ -13,6 +13,8 @@ from typing import Any
 
 from softmax2d._errors import StreamError, name_of
 from softmax2d._files.source.source import Source
+from softmax2d._records.fields import or_null
+from softmax2d._statistics.images import ImageScores
 from softmax2d._whole_file import write_whole
 from softmax2d.stream.plan.options import Progress
 from softmax2d.stream.plan.pixel_counts import Counts
@@ -68,6 +70,8 @@ class Summary:
         What should be known of the run beside its results.
     input : "logits", "probabilities", "log-probabilities" or None
         What the numbers are, where the caller or the file says it.
+    images : ImageScores or None
+        The scores of each image, where an evaluation counted them; the account names the worst.
     """
 
     source: str
@@ -91,6 +95,7 @@ class Summary:
     names: tuple[str, ...] | None = None
     notes: list[str] = field(default_factory=list)
     input: str | None = None
+    images: ImageScores | None = None
 
     def describe(
         self, source: Source, shape: tuple[int, ...], interpolation: tuple[str, ...]
@@ -135,8 +140,17 @@ class Summary:
             "areas": {str(c): n for c, n in sorted(counts.areas.items())},
             "bytes_read": self.bytes_read,
             "seconds": round(self.seconds, 3),
+            **({} if self.images is None else {"images": self._of_images(self.images)}),
             **({"notes": self.notes} if self.notes else {}),
         }
+
+    @staticmethod
+    def _of_images(scores: ImageScores) -> dict[str, Any]:
+        """Means over images, and the images of the lowest IoU; null for what does not exist."""
+        means = {"mean_iou": scores.mean_iou(), "mean_dice": scores.mean_dice()}
+        worst = [score._asdict() for score in scores.worst()]
+        held = {name: or_null(value) for name, value in means.items()}
+        return {"total": scores.images, **held, "worst_iou": worst}
 
     def write(self, path: Path) -> None:
         """Write the account as JSON, whole; it replaces what was there.
