@@ -13,6 +13,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,8 +207,8 @@ def quiet() -> Iterator[None]:
             logging.disable(before)
 
 
-def onnx_of(module: torch.nn.Module, given: tuple[Any, ...], newer: bool, **options: Any) -> bytes:
-    """An ONNX file of a module."""
+def onnx_of(module: Any, given: tuple[Any, ...], newer: bool, **options: Any) -> bytes:
+    """An ONNX file of a module; by the newer exporter of an exported program as well."""
     with quiet():
         if newer:
             program = torch.onnx.export(module, given, dynamo=True, verbose=False, **options)
@@ -246,12 +247,18 @@ def _tensor(value: Any) -> Tensor:
     return torch.from_numpy(np.array(value.numpy()))
 
 
+@lru_cache(1)  # both exporters that start with it are asked one after the other
+def program_of(calls: tuple[Call, ...], dtype: torch.dtype) -> torch.export.ExportedProgram:
+    """The program of some calls, which torch.onnx makes its graph of as well."""
+    with quiet():
+        return torch.export.export(Graph(list(calls)).eval(), tuple(inputs(dtype, 1)))
+
+
 def run(exporter: str, calls: list[Call], given: Inputs, opset: int | None = None) -> list[Tensor]:
     """What an exported graph makes of other numbers than it was made with."""
     example, module = inputs(given.logits.dtype, 1), Graph(calls).eval()
     if exporter == "torch.export":
-        with quiet():
-            program = torch.export.export(module, tuple(example))
+        program = program_of(tuple(calls), given.logits.dtype)
         for node in program.graph.nodes:
             assert "softmax2d" not in str(node.target), node.target
         return trees.tree_leaves(program.module()(*given))
@@ -263,7 +270,9 @@ def run(exporter: str, calls: list[Call], given: Inputs, opset: int | None = Non
     options = {"input_names": list(given._fields), "opset_version": opset or LOWEST[exporter]}
     if opset is None:
         options["opset_version"] = HIGHEST[exporter]
-    file = onnx_of(module, tuple(example), exporter == "onnx", **options)
+    newer = exporter == "onnx"
+    source: Any = program_of(tuple(calls), given.logits.dtype) if newer else module
+    file = onnx_of(source, () if newer else tuple(example), newer, **options)
     return run_onnx(file, given._asdict())
 
 

@@ -29,8 +29,8 @@ def test_tables_agree() -> None:
 FAST = [("torch.export", "float16"), ("onnx-torchscript", "float32"), ("jit.trace", "float32")]
 PAIRS = [
     pytest.param(e, d, marks=[] if (e, d) in FAST else [pytest.mark.slow, pytest.mark.timeout(900)])
+    for d in DTYPES  # neighbours share a program
     for e in EXPORTERS
-    for d in DTYPES
 ]
 
 
