@@ -247,7 +247,7 @@ def _tensor(value: Any) -> Tensor:
     return torch.from_numpy(np.array(value.numpy()))
 
 
-@lru_cache(1)  # both exporters that start with it are asked one after the other
+@lru_cache(4)  # both exporters that start with them are asked one after the other
 def program_of(calls: tuple[Call, ...], dtype: torch.dtype) -> torch.export.ExportedProgram:
     """The program of some calls, which torch.onnx makes its graph of as well."""
     with quiet():
