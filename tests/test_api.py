@@ -19,6 +19,7 @@ HEAVY = ("torch", "scipy", "skimage", "click", "matplotlib", "ml_dtypes", "PIL",
 
 # Of DESIGN.md, those that this version has.
 NAMES = [
+    "Boundaries",
     "ImageScores",
     "Segmentation",
     "Statistics",
@@ -28,6 +29,7 @@ NAMES = [
     "dice_loss2d",
     "dice_loss2d_with_grad",
     "evaluate",
+    "evaluate_boundaries",
     "evaluate_labels",
     "get_num_threads",
     "instruction_set",

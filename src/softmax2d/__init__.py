@@ -18,6 +18,8 @@ if getattr(_sys, "argv", [])[:1] == ["-m"]:  # `python -m` looks for what it run
 
     _watch_module("softmax2d")
 
+from softmax2d._boundaries.evaluate import evaluate_boundaries
+from softmax2d._boundaries.measures import Boundaries
 from softmax2d._losses.cross_entropy import cross_entropy2d, cross_entropy2d_with_grad
 from softmax2d._losses.lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
 from softmax2d._losses.regions import (
@@ -46,6 +48,7 @@ from softmax2d._statistics.statistics import Statistics
 __version__ = "0.1.0"
 
 __all__ = [
+    "Boundaries",
     "ImageScores",
     "Segmentation",
     "Statistics",
@@ -55,6 +58,7 @@ __all__ = [
     "dice_loss2d",
     "dice_loss2d_with_grad",
     "evaluate",
+    "evaluate_boundaries",
     "evaluate_labels",
     "get_num_threads",
     "instruction_set",

@@ -23,6 +23,12 @@ def submodules(z: NDArray[np.float32]) -> None:
     s2d.dask.segment(z), s2d.adapters, s2d.reference.softmax2d(z), s2d.threadpools, s2d.extras
 
 
+def boundaries(t: NDArray[np.uint8]) -> None:
+    """NumPy: boundaries of label maps."""
+    near = s2d.evaluate_boundaries(t, t, tolerance=2, spacing=(1, 0.5))
+    assert_type(near + near, s2d.Boundaries)
+
+
 def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     """NumPy: every function, and every option of the grid and of the losses."""
     assert_type(s2d.softmax2d(z), NDArray[Any])

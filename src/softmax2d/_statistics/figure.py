@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,14 @@ from softmax2d._report.text import Rows, number, printable, quantity
 from softmax2d._statistics.measures import Measures
 
 
-def class_names(found: Measures, names: Sequence[str] | None) -> list[str]:
+class _OfClasses(Protocol):
+    """A result that counts classes."""
+
+    @property
+    def classes(self) -> int: ...
+
+
+def class_names(found: _OfClasses, names: Sequence[str] | None) -> list[str]:
     """One name for each class, on one line; numbers where there are none."""
     if names is not None and (isinstance(names, str) or len(names) != found.classes):
         got = "a string" if isinstance(names, str) else f"{len(names)}"

@@ -21,6 +21,7 @@ from softmax2d._statistics.statistics import Statistics
 MOST_CLASSES = 10_000  # of which all pairs are counted
 MOST_UNSAID = 4096  # the largest number of classes without classes=
 _BINS = 15  # those of evaluate, so that both can be added
+_SCORES = " Class scores are compared by softmax2d.evaluate."
 _UNKNOWN = 255  # the usual mark of no class, and the last number of uint8
 
 
@@ -194,16 +195,25 @@ def statistics_of(
     return Statistics(confusion, image_counts, images, *sums, per_image)
 
 
-def _indices(where: str, name: str, value: Any) -> Array:
+def class_indices(where: str, name: str, value: Any, scores: str = _SCORES) -> Array:
+    """An array of integers; ``scores`` says where class scores go."""
     array = arrays.as_array(where, name, value, "255")
     if array.dtype.kind not in "iu":
         hint = hints.of_indices(array, name)
         if name == "labels" and array.dtype.kind == "f":
-            hint = f" Class scores are compared by softmax2d.evaluate.{hint}"
+            hint = scores + hint
         raise TypeError(
             f"{where}: {name} must be integer class indices; got {describe(array)}.{hint}"
         )
     return array
+
+
+def same_shape(where: str, labels: Array, truth: Array) -> None:
+    """Refuse labels of another shape than their truth's."""
+    if labels.shape != truth.shape:
+        way = hints.of_label_maps(labels.shape, truth.shape)
+        cause = f"target must have the shape of labels, {labels.shape}; got {describe(truth)}."
+        raise ValueError(f"{where}: {cause}{way}")
 
 
 def evaluate_labels(
@@ -268,13 +278,10 @@ def evaluate_labels(
     """
     where = "evaluate_labels"
     details = Details.of(where, per_image)
-    given, truth = _indices(where, "labels", labels), _indices(where, "target", target)
+    given, truth = (class_indices(where, *n) for n in (("labels", labels), ("target", target)))
     allowed = Allowed.of(where, classes, ignore_index)
     dims = checks.spatial_dims(where, spatial_dims)
-    if given.shape != truth.shape:
-        way = hints.of_label_maps(given.shape, truth.shape)
-        cause = f"target must have the shape of labels, {given.shape}; got {describe(truth)}."
-        raise ValueError(f"{where}: {cause}{way}")
+    same_shape(where, given, truth)
     batch = given.shape[: max(0, given.ndim - dims)]
     images, scores = prod(batch), None
     try:

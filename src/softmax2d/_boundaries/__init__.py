@@ -1,0 +1,1 @@
+"""Boundaries of label maps beside the truth's: boundary IoU, boundary F, surface Dice."""
