@@ -41,7 +41,7 @@ from softmax2d._ops.probs import log_softmax2d, softmax2d
 from softmax2d._ops.segment import Segmentation, segment
 from softmax2d._runtime import get_num_threads, instruction_set, instruction_sets, set_num_threads
 from softmax2d._statistics.evaluate import evaluate
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.labelled import evaluate_labels
 from softmax2d._statistics.statistics import Statistics
 

@@ -469,3 +469,44 @@ def test_states_that_are_refused() -> None:
         s2t.Evaluate().load_state_dict(state)
     with pytest.raises(RuntimeError, match="Unexpected key"):
         s2t.Evaluate(bins=7).load_state_dict(counts | {"counted": torch.tensor(1)})
+
+
+def test_evaluate_counts_each_image() -> None:
+    z, target = problem()
+    judge = s2t.Evaluate(ignore_index=1, bins=7, per_image=True)
+    names = [f"{i}.png" for i in range(len(z))]
+    judge.update(z, target, names)
+    judge(z, target)
+    how: Any = {"ignore_index": 1, "bins": 7, "per_image": True}
+    one = s2d.evaluate(z.numpy(), target.numpy(), **how)
+    assert one == s2t.evaluate(z, target, **how)
+    assert judge.compute() == one.with_image_names(names) + one
+    fresh = s2t.Evaluate(bins=7, per_image=True)
+    file = io.BytesIO()
+    torch.save(judge.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file))
+    assert fresh.compute() == judge.compute()
+    labels = s2t.segment(z).labels
+    found = s2t.evaluate_labels(labels, target, classes=C, ignore_index=1, per_image=True)
+    assert found.per_image == one.per_image
+
+
+def test_states_of_images_that_are_refused() -> None:
+    judge = s2t.Evaluate(bins=7, per_image=True)
+    judge.update(*problem(), ["é"] * len(problem()[0]))
+    state = judge.state_dict()
+    added = {n: v + v if n != "counts.image_names" else v for n, v in state.items()}
+    for changed, text in (
+        (added, "Rows of processes cannot be added up: add what compute"),
+        (state | {"counts.per_image": state["counts.per_image"][0]}, r"shape \(N, 3, C\); got sh"),
+        (state | {"counts.per_image": state["counts.per_image"].int()}, "must be int64"),
+        (state | {"counts.image_names": state["counts.images"]}, "image_names of a state must be"),
+        (judged().state_dict(), "the state has no counts of each image; got a module with"),
+    ):
+        with pytest.raises(RuntimeError, match=text):
+            s2t.Evaluate(bins=7, per_image=True).load_state_dict(changed)
+    with pytest.raises(RuntimeError, match="has counts of each image; got a module without per_im"):
+        s2t.Evaluate(bins=7).load_state_dict(state)
+    with pytest.raises(ValueError, match="Evaluate: names need per_image=True"):
+        s2t.Evaluate(bins=7).update(*problem(), ["a"])

@@ -25,7 +25,7 @@ def png(charts: Sequence[Chart], title: str) -> bytes:
     """The bytes of a PNG file: the charts side by side."""
     diagrams = sum(isinstance(chart, Reliability | Confusion) for chart in charts)
     if diagrams:
-        size = (13 if diagrams > 1 else 7.5, 6.4)
+        size = (13 if diagrams > 1 else 7.5) + 6.6 * (len(charts) - diagrams), 6.4
         return _draw(partial(_fill_diagrams, charts=charts), title, size)
     rows = max((c.shown for c in charts if isinstance(c, Bars)), default=0)
     size = (6.6 * max(1, len(charts)), max(5.5, 0.32 * rows + 1.5))
@@ -33,7 +33,7 @@ def png(charts: Sequence[Chart], title: str) -> bytes:
 
 
 def _fill_diagrams(figure: Any, charts: Sequence[Chart]) -> None:
-    """A diagram and its histogram in each part, or a matrix, which is wider."""
+    """A diagram and its histogram in each part, or a matrix, which is wider, or a curve."""
     widths = [1.25 if isinstance(chart, Confusion) else 1 for chart in charts]
     parts = figure.subfigures(1, len(charts), width_ratios=widths, squeeze=False)[0]
     for part, chart in zip(parts, charts, strict=True):
@@ -41,6 +41,8 @@ def _fill_diagrams(figure: Any, charts: Sequence[Chart]) -> None:
             _reliability(chart, *part.subplots(2, 1, height_ratios=(4, 1), sharex=True))
         elif isinstance(chart, Confusion):
             _matrix(chart, part.subplots())
+        elif isinstance(chart, Curve):
+            _curve(part.subplots(), chart)
 
 
 def _fill_charts(figure: Any, charts: Sequence[Chart]) -> None:

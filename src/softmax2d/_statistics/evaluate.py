@@ -17,7 +17,7 @@ from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
 

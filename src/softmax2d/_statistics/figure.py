@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from softmax2d._records.fields import or_null
-from softmax2d._report.charts import Confusion, Reliability
+from softmax2d._report.charts import Chart, Confusion, Reliability
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import Rows, number, printable, quantity
+from softmax2d._statistics import image_figure
 from softmax2d._statistics.measures import Measures
 
 
@@ -122,20 +123,26 @@ def figure_of(
     )
     words = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
     cells = "Share of each true class (row) that got each label (column)."
-    charts: list[Reliability | Confusion] = [
-        Confusion("Confusion", found.confusion, listed, words, cells)
-    ]
+    charts: list[Chart] = [Confusion("Confusion", found.confusion, listed, words, cells)]
     known = _LABEL_WORDS
     if not found.labels_alone:
         charts.insert(0, reliability(found, "Reliability", caption))
         known = WORDS
     totals = [(words, number(getattr(found, name))) for name, words in known.items()]
+    notes, scores = [], found.per_image
+    if scores is not None:
+        tables[1:1] = image_figure.tables_of(scores, listed)
+        totals += image_figure.totals_of(scores)
+        charts.append(image_figure.chart_of(scores))
+        notes.append(image_figure.NOTE)
 
     def plain() -> dict[str, Any]:
         measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
+        if scores is not None:
+            measures["per_image"] = image_figure.numbers_of(scores)
         return {"classes": listed, "measures": measures, "statistics": saved()}
 
-    return Figure(title, [headline(found)], tables, charts, plain, totals)
+    return Figure(title, [headline(found)], tables, charts, plain, totals, notes)
 
 
 def reliability(found: Measures, heading: str, caption: str) -> Reliability:

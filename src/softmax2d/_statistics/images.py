@@ -1,39 +1,17 @@
-"""Counts of each image by class, and the scores of single images that are made of these."""
+"""Counts of each image by class, which merge, keep their order and may have names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from softmax2d._errors import brief
-from softmax2d._gate import grids
-from softmax2d._statistics.counts import Array, freeze, ratio, shape_of
-from softmax2d._statistics.spreadsheet import Spreadsheet
+from softmax2d._errors import brief, unicode
+from softmax2d._statistics.counts import Array, freeze, shape_of
 
-Measure = Literal["iou", "dice"]
-Present = Literal["either", "truth"]
 _KINDS = ("truth", "labels", "right")
-
-
-class ImageScore(NamedTuple):
-    """The score of one image.
-
-    Attributes
-    ----------
-    image : int
-        Its number, from 0 in the order of the rows.
-    name : str
-        Its name; empty where it has none.
-    score : float
-        The score.
-    """
-
-    image: int
-    name: str
-    score: float
 
 
 class _Block(NamedTuple):
@@ -41,73 +19,17 @@ class _Block(NamedTuple):
 
     counts: Array  # shape (images, 3, C), read only
     names: tuple[str, ...] | None
+    total: Array  # their sum, shape (3, C)
+
+    @classmethod
+    def of(cls, counts: Array, names: tuple[str, ...] | None = None) -> Self:
+        """Of counts that are given away."""
+        counts.flags.writeable = False
+        return cls(counts, names, counts.sum(0))
 
 
-class ImageScores(Spreadsheet):
-    """How many pixels of each class every image has, and how well each image is labelled.
-
-    Part of :class:`softmax2d.Statistics` where ``per_image=True`` was asked for. Holds integers
-    only, three for each image and class. ``+`` puts the images of both behind each other, and takes
-    time of the images of the smaller part (amortised), not of the sum.
-
-    Parameters
-    ----------
-    truth, labels, right : array, shape (N, C), integers
-        Of every image and class: pixels of that class, with its label, and with its label rightly.
-    names : sequence of str, optional
-        One for each image.
-
-    Attributes
-    ----------
-    truth, labels, right : array, shape (N, C), int64
-        The counts.
-    names : tuple of str, or None
-        Names of the images, "" of one that has none; None if no image has one.
-    images, classes : int
-        How many.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Counts that are no integers, negative, of different shapes, or that no image can have; names
-        that are no strings, or not one for each image.
-
-    Notes
-    -----
-    **Per image is another number than pooled.** The measures of :class:`softmax2d.Statistics`
-    itself, ``dice`` and ``mean_dice`` among them, are of all pixels together: large objects decide
-    them. A score of each image, averaged over images, gives an image with a small object the same
-    voice. The same labels may score .867 pooled and .514 per image: say which one is meant.
-
-    IoU and Dice of a class in an image are NaN where the class is neither in its truth nor among
-    its labels, and means leave these out, as the summary of nnU-Net does (``numpy.nanmean`` over
-    the cases) [1]_. A class that an image does not have but that some of its pixels were labelled
-    as scores 0 there. The authors of [2]_ leave those out as well: ``present="truth"``. Either way
-    an image that is rightly without a class adds nothing to the mean of the class.
-
-    Which mean: :meth:`mean_iou` averages over images first, then over classes: mIoU^C of [2]_, and
-    with ``include_background=False`` the "foreground mean" of nnU-Net, which leaves out class 0.
-    :meth:`mean_of_images` averages over the classes of an image first, then over images: mIoU^I of
-    [2]_. The pooled :attr:`softmax2d.Statistics.mean_iou` is their mIoU^D.
-
-    References
-    ----------
-    .. [1] F. Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical
-       image segmentation", Nature Methods 18, 2021.
-    .. [2] Z. Wang et al., "Revisiting evaluation metrics for semantic segmentation: optimization
-       and evaluation of fine-grained intersection over union", NeurIPS 2023.
-
-    Examples
-    --------
-    >>> import numpy as np, softmax2d as s2d
-    >>> truth = np.array([[[0, 1, 1, 1]], [[0, 0, 0, 1]]])  # two images of 1 x 4 pixels
-    >>> labels = np.array([[[0, 1, 1, 1]], [[0, 0, 0, 0]]])
-    >>> found = s2d.evaluate_labels(labels, truth, per_image=True)
-    >>> round(found.mean_dice, 3), round(found.per_image.mean_dice(), 3)
-    (0.873, 0.714)
-    >>> found.per_image.dice.round(3).tolist()
-    [[1.0, 1.0], [0.857, 0.0]]
-    """
+class ImageCounts:
+    """The counts of :class:`softmax2d.ImageScores`, how they merge and compare."""
 
     def __init__(
         self, truth: Any, labels: Any, right: Any, names: Sequence[str] | None = None
@@ -126,7 +48,7 @@ class ImageScores(Spreadsheet):
                 "every image."
             )
         self.classes, self.images = shape[1], shape[0]
-        self._blocks: tuple[_Block, ...] = (_Block(_read_only(counts), _names(names, shape[0])),)
+        self._blocks: tuple[_Block, ...] = (_Block.of(counts, _names(names, shape[0])),)
 
     @classmethod
     def _of(cls, blocks: tuple[_Block, ...], classes: int) -> Self:
@@ -139,7 +61,7 @@ class ImageScores(Spreadsheet):
     @classmethod
     def of_counts(cls, counts: Array) -> Self:
         """Of an array of shape (N, 3, C), int64, that is given away; not checked."""
-        return cls._of((_Block(_read_only(counts), None),), counts.shape[2])
+        return cls._of((_Block.of(counts, None),), counts.shape[2])
 
     @cached_property
     def counts(self) -> Array:
@@ -147,7 +69,14 @@ class ImageScores(Spreadsheet):
         if len(self._blocks) == 1:
             return self._blocks[0].counts
         none = np.zeros((0, len(_KINDS), self.classes), np.int64)
-        return _read_only(np.concatenate([none, *(b.counts for b in self._blocks)]))
+        whole = np.concatenate([none, *(b.counts for b in self._blocks)])
+        whole.flags.writeable = False
+        return whole
+
+    @property
+    def total(self) -> Array:
+        """The counts of all images together, shape (3, C), int64."""
+        return sum((b.total for b in self._blocks), np.zeros((3, self.classes), np.int64))
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
@@ -170,7 +99,7 @@ class ImageScores(Spreadsheet):
         return self.counts[:, 2]
 
     def __add__(self, other: object) -> Self:
-        if not isinstance(other, ImageScores):
+        if not isinstance(other, ImageCounts):
             return NotImplemented
         if self.classes != other.classes:
             raise ValueError(
@@ -180,7 +109,7 @@ class ImageScores(Spreadsheet):
         return self._of(_few((*self._blocks, *other._blocks)), self.classes)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ImageScores):
+        if not isinstance(other, ImageCounts):
             return NotImplemented
         return self.names == other.names and np.array_equal(self.counts, other.counts)
 
@@ -188,10 +117,6 @@ class ImageScores(Spreadsheet):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.truth, self.labels, self.right, self.names)
-
-    def __repr__(self) -> str:
-        means = f"mean_iou={self.mean_iou():.4g}, mean_dice={self.mean_dice():.4g}"
-        return f"ImageScores(images={self.images}, classes={self.classes}, {means})"
 
     def with_names(self, names: Sequence[str] | None) -> Self:
         """The same counts with a name for each image; None takes them away.
@@ -201,20 +126,34 @@ class ImageScores(Spreadsheet):
         TypeError, ValueError
             Names that are no strings, or not one for each image.
         """
-        return self._of((_Block(self.counts, _names(names, self.images)),), self.classes)
+        block = _Block(self.counts, _names(names, self.images), self.total)
+        return self._of((block,), self.classes)
 
     def take(self, images: Sequence[int] | Array) -> Self:
-        """The images of these numbers, in this order: some of them, or all in another order."""
-        numbers = np.asarray(images, np.intp)
+        """The images of these numbers, in this order: some of them, or all in another order.
+
+        Raises
+        ------
+        ValueError
+            What is no number of an image.
+        """
+        numbers = np.asarray(images)
+        if not numbers.size:
+            numbers = np.zeros(0, np.intp)
+        outside = numbers.dtype.kind not in "iu" or (numbers < 0) | (numbers >= self.images)
+        if numbers.ndim != 1 or np.any(outside):
+            raise ValueError(
+                f"ImageScores: images must be numbers in [0, {self.images}); got {brief(images)}."
+            )
         held = self.names
         names = None if held is None else tuple(held[i] for i in numbers.tolist())
-        return self._of((_Block(_read_only(self.counts[numbers]), names),), self.classes)
+        return self._of((_Block.of(self.counts[numbers], names),), self.classes)
 
     def of_classes(self, classes: int) -> Self:
         """The same images of more classes, which none of them has."""
         more = np.zeros((self.images, len(_KINDS), classes - self.classes), np.int64)
-        wide = _read_only(np.concatenate([self.counts, more], 2))
-        return self._of((_Block(wide, self.names),), classes)
+        block = _Block.of(np.concatenate([self.counts, more], 2), self.names)
+        return self._of((block,), classes)
 
     def as_one_image(self) -> Self:
         """One image of all pixels: for the sum of an image's tiles.
@@ -223,12 +162,14 @@ class ImageScores(Spreadsheet):
         """
         said = set(self.names or ())
         names = tuple(said) if len(said) == 1 and self.names is not None else None
-        total = self.counts.sum(0, keepdims=True)
-        return self._of((_Block(_read_only(total), names),), self.classes)
+        return self._of((_Block.of(self.total[None], names),), self.classes)
 
-    def with_pixels_of(self, other: ImageScores) -> Self:
+    def with_pixels_of(self, other: ImageCounts) -> Self:
         """The counts of both, where ``other`` has other pixels of the same images."""
-        return self._of((_Block(_read_only(self.counts + other.counts), self.names),), self.classes)
+        if (self.images, self.classes) != (other.images, other.classes):
+            mine, yours = (f"{s.images} of {s.classes} classes" for s in (self, other))
+            raise ValueError(f"ImageScores: the same images are needed; got {mine} and {yours}.")
+        return self._of((_Block.of(self.counts + other.counts, self.names),), self.classes)
 
     def to_dict(self) -> dict[str, Any]:
         """Lists and integers, which JSON can hold."""
@@ -247,164 +188,6 @@ class ImageScores(Spreadsheet):
             return cls.of_counts(np.zeros((0, len(_KINDS), classes), np.int64))
         truth, labels, right = tables
         return cls(truth, labels, right, plain["names"])
-
-    @property
-    def iou(self) -> Array:
-        """Intersection over union of each image and class, shape (N, C); NaN: neither has it."""
-        return ratio(self.right, self.truth + self.labels - self.right)
-
-    @property
-    def dice(self) -> Array:
-        """2 |T ∩ L| / (|T| + |L|) of each image and class, shape (N, C); NaN: neither has it."""
-        return ratio(2 * self.right, self.truth + self.labels)
-
-    def table(
-        self,
-        measure: Measure = "iou",
-        *,
-        include_background: bool = True,
-        present: Present = "either",
-    ) -> Array:
-        """The scores that the means are of.
-
-        Parameters
-        ----------
-        measure : "iou" or "dice"
-            Which.
-        include_background : bool
-            False leaves out class 0.
-        present : "either" or "truth"
-            Whether a class that an image has among its labels only scores 0 there, or nothing.
-
-        Returns
-        -------
-        array, shape (N, C), or (N, C - 1) without background, float64
-            NaN where a class is not there.
-        """
-        if measure not in ("iou", "dice"):
-            raise ValueError(f"ImageScores: measure must be 'iou' or 'dice'; got {brief(measure)}.")
-        if present not in ("either", "truth"):
-            expected = "present must be 'either' or 'truth'"
-            raise ValueError(f"ImageScores: {expected}; got {brief(present)}.")
-        first = 0 if grids.flag("ImageScores", "include_background", include_background) else 1
-        table = self.iou if measure == "iou" else self.dice
-        if present == "truth":
-            table = np.where(self.truth > 0, table, np.nan)
-        return table[:, first:]
-
-    def class_means(self, measure: Measure = "iou", *, present: Present = "either") -> Array:
-        """Mean over the images that have the class, shape (C,); NaN where none has it."""
-        return _means(self.table(measure, present=present), 0)
-
-    def mean_iou(self, *, include_background: bool = True, present: Present = "either") -> float:
-        """Mean over classes of each class's mean IoU over images (mIoU^C); see :meth:`table`."""
-        held = self.table("iou", include_background=include_background, present=present)
-        return _mean(_means(held, 0))
-
-    def mean_dice(self, *, include_background: bool = True, present: Present = "either") -> float:
-        """Mean over classes of each class's mean Dice over images; see :meth:`table`."""
-        held = self.table("dice", include_background=include_background, present=present)
-        return _mean(_means(held, 0))
-
-    def image_means(
-        self,
-        measure: Measure = "iou",
-        *,
-        include_background: bool = True,
-        present: Present = "either",
-    ) -> Array:
-        """Mean over each image's classes, shape (N,); NaN of an image without a valid pixel."""
-        held = self.table(measure, include_background=include_background, present=present)
-        return _means(held, 1)
-
-    def mean_of_images(
-        self,
-        measure: Measure = "iou",
-        *,
-        include_background: bool = True,
-        present: Present = "either",
-    ) -> float:
-        """Mean over images of :meth:`image_means` (mIoU^I)."""
-        return _mean(
-            self.image_means(measure, include_background=include_background, present=present)
-        )
-
-    def quantiles(
-        self, q: float | Sequence[float], measure: Measure = "iou", *, present: Present = "either"
-    ) -> Array:
-        """Quantiles over the images that have the class.
-
-        Parameters
-        ----------
-        q : float or sequence of float
-            From 0 to 1: 0.5 is the median.
-        measure, present
-            As in :meth:`table`.
-
-        Returns
-        -------
-        array, shape (C,), or (len(q), C) of several, float64
-            Between neighbours interpolated; NaN where no image has the class.
-        """
-        wanted = np.asarray(q, np.float64)
-        if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
-            raise ValueError(f"ImageScores: q must be between 0 and 1; got {brief(q)}.")
-        table = self.table(measure, present=present)
-        found = np.full((*wanted.shape, self.classes), np.nan)
-        for c, column in enumerate(table.T):
-            known = column[~np.isnan(column)]
-            if known.size:
-                found[..., c] = np.quantile(known, wanted)
-        return found
-
-    def worst(
-        self,
-        n: int = 10,
-        measure: Measure = "iou",
-        *,
-        of_class: int | None = None,
-        include_background: bool = True,
-        present: Present = "either",
-    ) -> list[ImageScore]:
-        """The images of the lowest score, the lowest first.
-
-        Parameters
-        ----------
-        n : int
-            How many at most; images without a score are not among them.
-        measure, include_background, present
-            As in :meth:`image_means`, whose score it is.
-        of_class : int, optional
-            The score of this class instead.
-
-        Returns
-        -------
-        list of ImageScore
-            Number, name and score of each; equals in the order of the images.
-        """
-        if of_class is None:
-            scores = self.image_means(
-                measure, include_background=include_background, present=present
-            )
-        elif type(of_class) is int and 0 <= of_class < self.classes:
-            scores = self.table(measure, present=present)[:, of_class]
-        else:
-            expected = f"of_class must be in [0, {self.classes})"
-            raise ValueError(f"ImageScores: {expected}; got {brief(of_class)}.")
-        if type(n) is not int or n < 0:
-            raise ValueError(f"ImageScores: n must be a count; got {brief(n)}.")
-        order = np.argsort(scores, kind="stable")  # NaN is last
-        order = order[: min(n, int((~np.isnan(scores)).sum()))]
-        names = self.names
-        return [
-            ImageScore(i, "" if names is None else names[i], float(scores[i]))
-            for i in order.tolist()
-        ]
-
-
-def _read_only(array: Array) -> Array:
-    array.flags.writeable = False
-    return array
 
 
 def _table_shape(given: dict[str, Any]) -> tuple[int, int]:
@@ -430,7 +213,7 @@ def _names(names: Any, images: int) -> tuple[str, ...] | None:
         raise ValueError(
             f"ImageScores: names must be one for each of {images} images; got {len(held)}."
         )
-    return held if any(held) else None
+    return tuple(map(unicode, held)) if any(held) else None
 
 
 def _joined_names(blocks: Iterable[_Block]) -> tuple[str, ...] | None:
@@ -454,15 +237,5 @@ def _few(blocks: tuple[_Block, ...]) -> tuple[_Block, ...]:
         while len(found) > 1 and len(found[-2].counts) <= len(found[-1].counts):
             last = found.pop(), found.pop()
             counts = np.concatenate([b.counts for b in last[::-1]])
-            found.append(_Block(_read_only(counts), _joined_names(last[::-1])))
+            found.append(_Block.of(counts, _joined_names(last[::-1])))
     return tuple(found)
-
-
-def _means(table: Array, axis: int) -> Array:
-    """Means along an axis of what is not NaN; NaN of nothing."""
-    known = ~np.isnan(table)
-    return ratio(np.where(known, table, 0).sum(axis), known.sum(axis))
-
-
-def _mean(values: Array) -> float:
-    return float(_means(values, 0))

@@ -14,7 +14,7 @@ from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import whole_up_to
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
 

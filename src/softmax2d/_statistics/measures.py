@@ -13,7 +13,8 @@ from softmax2d._errors import brief
 from softmax2d._exact_sums import ExactSum
 from softmax2d._statistics.counts import MOST, TOP_BITS, freeze, ratio, shape_of
 from softmax2d._statistics.details import Detail, add_detail
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
+from softmax2d._statistics.margins import margins_of
 
 Array = NDArray[Any]
 
@@ -132,9 +133,13 @@ class Measures(LabelMeasures):
             if detail is not None and detail.classes != self.classes:
                 expected = f"{name} must be of {self.classes} classes"
                 raise ValueError(f"Statistics: {expected}; got {detail.classes}.")
-        if self.per_image is not None and self.per_image.images != self.images:
+        if self.per_image is None:
+            return
+        if self.per_image.images != self.images:
             expected = f"per_image must be of {self.images} images"
             raise ValueError(f"Statistics: {expected}; got {self.per_image.images}.")
+        if not np.array_equal(self.per_image.total, margins_of(self.confusion)):
+            raise ValueError("Statistics: per_image must have the pixels of confusion.")
 
     @classmethod
     def empty(cls, classes: int, bins: int = 15) -> Self:

@@ -13,7 +13,7 @@ from softmax2d._report.text import printable
 from softmax2d._whole_file import write_whole
 
 if TYPE_CHECKING:
-    from softmax2d._statistics.images import ImageScores
+    from softmax2d._statistics.image_scores import ImageScores
 
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # by which Excel knows UTF-8
 

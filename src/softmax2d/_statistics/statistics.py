@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from softmax2d._exact_sums import ExactSum
 from softmax2d._records.saved import Saved
 from softmax2d._statistics.counts import shape_of
 from softmax2d._statistics.details import Detail
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.measures import DETAILS, Measures
 
 if TYPE_CHECKING:
@@ -126,6 +126,21 @@ class Statistics(Measures, Saved):
         classes = len(shape_of(values["confusion"]) and values["confusion"])
         values |= {name: _READERS[name](values[name], classes) for name in details}
         return cls(**values)
+
+    def with_image_names(self, names: Sequence[str] | None) -> Self:
+        """The same statistics with a name for each image of ``per_image``; None takes them away.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Without ``per_image``; names that are no strings, or not one for each image.
+        """
+        if self.per_image is None:
+            raise ValueError(
+                "Statistics: names of images need the counts of each image. "
+                "Evaluate with per_image=True."
+            )
+        return replace(self, per_image=self.per_image.with_names(names))
 
     def report(self, names: Sequence[str] | None = None) -> str:
         """Say it all in plain text: totals, a row for each class, calibration.

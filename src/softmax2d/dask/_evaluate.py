@@ -20,7 +20,7 @@ from softmax2d._gate.truth_size import truth_size
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import count_pixels, number_of_bins
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.dask import _labelled
 from softmax2d.dask._meant import Meant, labels_of, without_data

@@ -2,10 +2,12 @@
 
 Numbers that no int64 holds are cut into words of 32 bits, the lowest first, each an int64: states
 of as many processes as there are can be added word by word (``all_reduce``) and are exact still.
+Rows of single images cannot; a state that was added up with them is refused.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,12 +16,15 @@ import torch
 from torch import Tensor
 
 from softmax2d._exact_sums import ExactSum
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.statistics import Statistics
 
 _BITS = 32
 _UNITS = 16  # words of an exact sum, below 2^512; its infinite and undefined values follow
 _TOP = 3  # words of a sum over a bin of confidences, below 2^93
 IMAGES = "images"  # alone, and 0, in the state of no statistics
+_ROWS = "per_image"  # truth, labels and right of each image, where they are counted
+_NAMES = "image_names"  # where images have some: their JSON in UTF-8
 
 
 def _words(value: int, count: int) -> list[int]:
@@ -49,7 +54,41 @@ def to_tensors(statistics: Statistics | None) -> dict[str, Tensor]:
         "nll_sum": _of_sum(statistics.nll_sum),
         "brier_sum": _of_sum(statistics.brier_sum),
     }
-    return {name: torch.tensor(value, dtype=torch.int64) for name, value in values.items()}
+    state = {name: torch.tensor(value, dtype=torch.int64) for name, value in values.items()}
+    return state | _rows_of(statistics.per_image)
+
+
+def _rows_of(scores: ImageScores | None) -> dict[str, Tensor]:
+    """The counts of each image, and their names."""
+    if scores is None:
+        return {}
+    state = {_ROWS: torch.tensor(scores.counts)}
+    if scores.names is not None:
+        text = bytearray(json.dumps(scores.names).encode())
+        state[_NAMES] = torch.frombuffer(text, dtype=torch.uint8).clone()
+    return state
+
+
+def _to_rows(state: Mapping[str, Tensor], images: int) -> ImageScores | None:
+    """What :func:`_rows_of` described."""
+    rows, names = state.get(_ROWS), state.get(_NAMES)
+    if rows is None:
+        return None
+    if rows.ndim != 3 or rows.shape[1] != 3:
+        shape = tuple(rows.shape)
+        raise ValueError(
+            f"Evaluate: {_ROWS} of a state must have shape (N, 3, C); got shape {shape}."
+        )
+    if len(rows) != images:
+        raise ValueError(
+            f"Evaluate: a state of {images} images has rows of {len(rows)}. Rows of processes "
+            "cannot be added up: add what compute() of each returns, by all_gather_object."
+        )
+    if names is not None and (names.dtype != torch.uint8 or names.ndim != 1):
+        raise ValueError(f"Evaluate: {_NAMES} of a state must be bytes; got dtype {names.dtype}.")
+    said = None if names is None else json.loads(bytes(names.tolist()).decode())
+    counts = rows.detach().cpu().numpy()
+    return ImageScores(counts[:, 0], counts[:, 1], counts[:, 2], said)
 
 
 def _to_sum(words: list[int]) -> ExactSum:
@@ -67,14 +106,14 @@ def from_tensors(state: Mapping[str, Tensor]) -> Statistics | None:
     """
     names = to_tensors(Statistics.empty(1))
     for name, value in state.items():
-        if name in names and value.dtype != torch.int64:
+        if name in (*names, _ROWS) and value.dtype != torch.int64:
             raise TypeError(f"Evaluate: {name} of a state must be int64; got dtype {value.dtype}.")
     if {*state} == {IMAGES} and not int(state[IMAGES]):
         return None
-    if {*state} != {*names}:
+    if not {*names} <= {*state} <= {*names, _ROWS, _NAMES}:
         wanted = ", ".join(names)
         raise ValueError(f"Evaluate: a state must have {wanted}; got {', '.join(state)}.")
-    arrays = {name: value.detach().cpu().numpy() for name, value in state.items()}
+    arrays = {name: state[name].detach().cpu().numpy() for name in names}
     top = arrays["top_sums"]
     if top.ndim != 3 or any(arrays[n].shape != (_UNITS + 2,) for n in ("nll_sum", "brier_sum")):
         shapes = {name: value.shape for name, value in arrays.items()}
@@ -88,4 +127,5 @@ def from_tensors(state: Mapping[str, Tensor]) -> Statistics | None:
         arrays["class_sums"],
         _to_sum(arrays["nll_sum"].tolist()),
         _to_sum(arrays["brier_sum"].tolist()),
+        _to_rows(state, int(arrays[IMAGES])),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ParamSpec, TypeVar, Unpack, cast
 
 import torch
@@ -94,6 +94,7 @@ class EvaluateOptions(GridOptions, total=False):
 
     ignore_index: Annotated[int | None, None]
     bins: Annotated[int, 15]
+    per_image: Annotated[bool, False]
 
 
 class Evaluate(WithOptions):
@@ -108,7 +109,9 @@ class Evaluate(WithOptions):
     ``state_dict`` keeps the counts, whole numbers in tensors of int64 under ``counts.``, and
     ``load_state_dict`` restores them, also in a new module; a state without them changes none.
     Statistics of processes are added: ``sum`` of those that ``torch.distributed.all_gather_object``
-    collects, or the tensors of their states.
+    collects, or the tensors of their states. With ``per_image`` only the first way is open, as
+    rows of other images cannot be added up; it puts the images of one process behind those of
+    another.
 
     Examples
     --------
@@ -121,6 +124,7 @@ class Evaluate(WithOptions):
     """
 
     _PREFIX = "counts."
+    per_image: bool
 
     @spell_out(EvaluateOptions)
     def __init__(self, **options: Unpack[EvaluateOptions]) -> None:
@@ -128,15 +132,23 @@ class Evaluate(WithOptions):
         self._seen: Statistics | None = None
 
     @torch.compiler.disable
-    def update(self, logits: Tensor, target: Tensor) -> None:
-        """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W)."""
+    def update(self, logits: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
+        """Add a batch: ``logits``, shape (N, C, h, w), ``target``, shape (N, H, W).
+
+        ``names``, one for each of the N images, are kept with ``per_image=True``: those of the
+        worst images, for example.
+        """
         size = arguments.target_size("Evaluate", logits, target, self.dim)
+        if names is not None and not self.per_image:
+            raise ValueError("Evaluate: names need per_image=True, which counts each image.")
         found = evaluate(logits.detach(), target, size=size, **self._options())
+        if names is not None:
+            found = found.with_image_names(names)
         self._seen = found if self._seen is None else self._seen + found
 
-    def forward(self, logits: Tensor, target: Tensor) -> None:
+    def forward(self, logits: Tensor, target: Tensor, names: Sequence[str] | None = None) -> None:
         """Add a batch, as :meth:`update`."""
-        self.update(logits, target)
+        self.update(logits, target, names)
 
     def compute(self) -> Statistics:
         """What has been seen.
@@ -175,5 +187,11 @@ class Evaluate(WithOptions):
         bins = None if found is None else found.top_sums.shape[1]
         if bins not in (None, self.bins):
             errors.append(f"Evaluate: the state has {bins} bins; got a module of {self.bins}.")
+            return
+        apart = self.per_image if found is None else found.per_image is not None
+        if apart != self.per_image:
+            held, asked = ("has", "without") if apart else ("has no", "with")
+            cause = f"the state {held} counts of each image; got a module {asked} per_image=True"
+            errors.append(f"Evaluate: {cause}.")
             return
         self._seen = found

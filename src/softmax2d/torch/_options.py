@@ -126,6 +126,7 @@ _CHECKS: Mapping[str, Check] = {
     "classes": _one_of("classes", "present", "all"),
     "binary": _flag("binary"),
     "bins": number_of_bins,
+    "per_image": _flag("per_image"),
     "decode": checks.decoding,
     "label_dtype": lambda where, value: arguments.label_type(where, value, 1),
 }

@@ -22,7 +22,7 @@ from softmax2d._native import core
 from softmax2d._ops import segment
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import count_pixels
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
 from softmax2d.stream.counting.image_rows import (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from softmax2d._files.source.source import Array, Box
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of
 from softmax2d.stream.plan.inputs import is_path
 

@@ -109,8 +109,8 @@ class Decoded(Mapped):
         if found.rows is None:
             pairs, rows = count_pairs(labels, truth, allowed), None
         else:
-            pairs, scores = count_images(labels, truth, allowed, len(found.rows))
-            rows = scores.counts
+            pairs, images = count_images(labels, truth, allowed, len(found.rows))
+            rows = images.counts
         statistics = replace(found.statistics, confusion=pairs.confusion)
         return replace(found, statistics=statistics, rows=rows)
 

@@ -14,7 +14,7 @@ from typing import Any
 from softmax2d._errors import StreamError, name_of
 from softmax2d._files.source.source import Source
 from softmax2d._records.fields import or_null
-from softmax2d._statistics.images import ImageScores
+from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._whole_file import write_whole
 from softmax2d.stream.plan.options import Progress
 from softmax2d.stream.plan.pixel_counts import Counts
