@@ -15,7 +15,7 @@ from softmax2d._records.saved import Saved
 
 Array = NDArray[Any]
 
-METHODS = ("temperature", "vector", "bias")
+METHODS = ("temperature", "vector", "bias", "temperature+bias")
 
 
 def _numbers(value: Any, classes: int, name: str) -> Array:

@@ -6,17 +6,19 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal, Unpack
 
+import numpy as np
+
 from softmax2d import __version__
 from softmax2d._errors import brief
 from softmax2d._gate import checks, losses
 from softmax2d._gate.signatures import spell_out
-from softmax2d.calibrate import _search, _sums
+from softmax2d.calibrate import _factor, _search, _sums
 from softmax2d.calibrate._calibration import METHODS, Calibration
 from softmax2d.calibrate._sums import WHERE, FitSums, Pixels, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
-Method = Literal["temperature", "vector", "bias"]
+Method = Literal["temperature", "vector", "bias", "temperature+bias"]
 
 
 @spell_out(
@@ -171,13 +173,13 @@ def _best(
 ) -> _search.Best:
     """The best map of a method; a search by class starts from one temperature."""
     before, spans = first.means(pixels.weights), (1 / bounds[1], 1 / bounds[0])
-    found = _search.Found(1.0, before[0], True, False)
+    found = _factor.Found(1.0, before[0], True, False)
     if method != "bias":
-        found = _search.smallest(pixels.terms, before, spans, most)
+        found = _factor.smallest(pixels.terms, before, spans, most)
     if method == "temperature":
-        note = _search.note_of(pixels.terms, before, found)
+        note = _factor.note_of(pixels.terms, before, found)
         factor, loss, converged, at_bound = found
         return _search.Best(1 / factor, None, loss, converged, at_bound, note)
-    vector = method == "vector"
-    best = _search.best(minimize, pixels, first, found.factor, spans, most, vector)
-    return best if vector else best._replace(temperature=1.0)
+    classes = len(first.pixels)
+    start = _search.Start(np.full(classes, found.factor), np.zeros(classes), found.factor)
+    return _search.best(minimize, pixels, first, start, spans, most, method)

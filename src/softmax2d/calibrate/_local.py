@@ -23,7 +23,7 @@ from softmax2d._ops.segment import Segmentation, segment_logits
 from softmax2d._records import fields
 from softmax2d._records.fields import Field
 from softmax2d._records.saved import Saved
-from softmax2d.calibrate import _search, _sums
+from softmax2d.calibrate import _factor, _sums
 from softmax2d.calibrate._sums import FitSums, range_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
@@ -355,5 +355,5 @@ def _fit_range(
     if first is None or not first.pixels.any():
         return _Part(1.0, 0, (0.0, 0.0), True)
     start, pixels = first.means(None), int(first.pixels.sum())
-    found = _search.smallest(terms, start, bounds, 50)
+    found = _factor.smallest(terms, start, bounds, 50)
     return _Part(1 / found.factor, pixels, (start[0], found.loss), found.converged)

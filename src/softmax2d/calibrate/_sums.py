@@ -12,6 +12,7 @@ up to the same bits in any order.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -142,6 +143,7 @@ def sum_pixels(
 
 
 WHERE = "calibrate.fit"
+_OVERFLOW: Terms = math.inf, math.inf, math.nan
 
 
 class Pixels:
@@ -149,14 +151,17 @@ class Pixels:
 
     def __init__(self, samples: Samples, weights: Array | None) -> None:
         self.passes, self.weights, self._samples = 0, weights, samples
+        self._counted: int | None = None  # pixels of the first pass
 
     def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
         """The sums under one map; refused where they are out of range."""
         self.passes += 1
         count = partial(sum_pixels, weights=self.weights, by_class=by_class)
         found: FitSums | None = self._samples.total(count, temperature, bias)
-        if found is None or not found.divisor(self.weights):
+        if found is None or (self._counted is None and not found.divisor(self.weights)):
             raise ValueError(_explain_nothing(found))
+        if self._counted is None:
+            self._counted = int(found.pixels.sum())
         if not found.fits:
             raise ValueError(
                 f"{WHERE}: logits must be below 131072 in size to fit a map of each class to them."
@@ -165,7 +170,16 @@ class Pixels:
 
     def terms(self, factor: float) -> Terms:
         """Loss, slope and curvature of the mean pixel by a factor of all logits."""
-        return self.sums(1 / factor).means(self.weights)
+        return self.means(self.sums(1 / factor))
+
+    def means(self, found: FitSums) -> Terms:
+        """Loss, slope and curvature of the mean pixel of some sums of these pixels.
+
+        Infinite where the map makes logits overflow, so that pixels lose their probabilities.
+        """
+        if int(found.pixels.sum()) < (self._counted or 0):
+            return _OVERFLOW
+        return found.means(self.weights)
 
 
 def _explain_nothing(found: FitSums | None) -> str:
