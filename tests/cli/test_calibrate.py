@@ -45,7 +45,7 @@ def scene(tmp_path) -> Any:
     return logits, truth, tmp_path / "z.npy", tmp_path / "t.npy"
 
 
-@pytest.mark.parametrize("method", ["temperature", "vector", "bias"])
+@pytest.mark.parametrize("method", ["temperature", "vector", "bias", "temperature+bias"])
 def test_the_file_is_the_librarys(cli, scene, tmp_path, method):
     logits, truth, z, t = scene
     out = tmp_path / "c.json"
@@ -55,13 +55,38 @@ def test_the_file_is_the_librarys(cli, scene, tmp_path, method):
         logits, truth, method=method, ignore_index=255, class_names=["a", "b", "c"],
         data_date="2026-05",
     )  # fmt: skip
-    assert (code, err) == (0, "") and Calibration.load(out) == want
+    assert (code, err.splitlines()) == (0, list(want.warnings)) and Calibration.load(out) == want
+    left_out = f"on images left out of the fit: {want.nll_validated:.4f} (4 folds of 4 images; "
+    assert left_out + f"{want.nll_after:.4f} on those fitted to" in text
     assert "6480 pixels" not in text and f"{(truth != 255).sum()} pixels in 4 images" in text
     row = next(line for line in text.splitlines() if line.startswith("negative log-likelihood"))
     assert row.split()[-3:-1] == [f"{want.nll_before:.4f}", f"{want.nll_after:.4f}"]
     names = ("expected", "average", "adaptive", "maximum", "class-wise")
     assert all(f"{name} calibration error" in text for name in names)
     assert re.search(r"^\d+\.\d\d s$", text.splitlines()[-1])
+
+
+def test_the_best_method_is_that_of_the_ranking(cli, scene, tmp_path):
+    logits, truth, z, t = scene
+    out, report = tmp_path / "c.json", tmp_path / "r.json"
+    args = ["--ignore-index", 255, "--method", "best", "--folds", 2, "--report", report]
+    code, text, err = cli("calibrate", z, t, "-o", out, *args)
+    want = calibrate.compare_methods(logits, truth, ignore_index=255, folds=2)
+    assert code == 0 and Calibration.load(out) == want.best
+    assert text.startswith(want.table().text(None)) and "ranked on 4 images: fewer than 10" in err
+    told = json.loads(report.read_text())
+    assert told["ranking"]["best"] == want.best.method == told["calibration"]["method"]
+    assert list(told["ranking"]["methods"]) == list(want.calibrations)
+    code, _, err = cli("calibrate", z, t, "-o", out, *args[:-2], "--overwrite", "--folds", 0)
+    assert code == 2 and "a ranking needs two images, or more, and folds; got folds=0" in err
+
+
+def test_without_folds_nothing_is_estimated(cli, scene, tmp_path):
+    _, _, z, t = scene
+    args = ["-o", tmp_path / "c.json", "--ignore-index", 255]
+    code, text, _ = cli("calibrate", z, t, *args, "--folds", 0)
+    assert code == 0 and "the likelihood on images left out of the fit was not estimated" in text
+    assert Calibration.load(tmp_path / "c.json").nll_validated is None
 
 
 def test_the_table_is_that_of_evaluations(cli, scene, tmp_path):
@@ -138,6 +163,11 @@ def test_reports(cli, scene, tmp_path, suffix, method):
         (["-o", "c.txt"], 2, "the result is a .json"),
         (["-o", "c.json", "--report", "r.pdf"], 2, "unknown suffix '.pdf'"),
         (["-o", "c.json", "--method", "platt"], 2, "'platt' is not one of"),
+        (
+            ["-o", "c.json", "--ignore-index", "255", "--folds", "5"],
+            2,
+            "folds must be 0 for none, or from 2 to the number of images, 4; got 5",
+        ),
         (["-o", "c.json", "--weight", "1,x,2"], 2, "expected numbers with commas"),
         (["-o", "c.json", "--weight", "1,2"], 2, "weight must be one value per class"),
         (["-o", "c.json", "--bins", "0"], 2, "--bins must be between 1 and 100"),

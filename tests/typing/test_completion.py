@@ -69,7 +69,7 @@ SIGNATURES = {
     "calibrate.fit": "(logits, target=None, *, method='temperature', weight=None, "
     "ignore_index=None, axis=None, input=None, binary=False, size=None, ignore_place=False, "
     "interpolation='linear', align_corners=False, temperature_range=(0.01, 100.0), "
-    "iterations=100, class_names=None, data_date=None, key=None, target_key=None, "
+    "iterations=100, folds=None, class_names=None, data_date=None, key=None, target_key=None, "
     "memory='512MB', workers=None)",
     "calibrate.fit_local": "(logits, target=None, *, by='confidence', bins=None, "
     "ignore_index=None, axis=None, input=None, binary=False, size=None, ignore_place=False, "
@@ -99,6 +99,11 @@ SIGNATURES = {
     "tolerance=0.0001, names=None, axis=None, input=None, binary=False, size=None, "
     "ignore_place=False, interpolation='linear', align_corners=False, ignore_index=None, "
     "key=None, target_key=None, memory='512MB', workers=None)",
+    "calibrate.compare_methods": "(logits, target=None, *, methods=('temperature', 'vector', "
+    "'bias', 'temperature+bias'), weight=None, ignore_index=None, axis=None, input=None, "
+    "binary=False, size=None, ignore_place=False, interpolation='linear', align_corners=False, "
+    "temperature_range=(0.01, 100.0), iterations=100, folds=None, class_names=None, "
+    "data_date=None, key=None, target_key=None, memory='512MB', workers=None)",
 }
 
 

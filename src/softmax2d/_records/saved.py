@@ -8,7 +8,7 @@ read, its size, depth and keys are checked before its fields.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -46,6 +46,7 @@ class Saved:
     _FORMAT: ClassVar[str]
     _WRITTEN: ClassVar[str] = ""  # a sentence that begins with a blank: what writes such files
     _FIELDS: ClassVar[Sequence[Field]] = ()
+    _ADDED: ClassVar[Mapping[str, Any]] = {}  # younger fields, with what older files mean
     _INDENT: ClassVar[int | None] = 1  # spaces; None writes one line
     _MOST_BYTES: ClassVar[int] = MOST_BYTES
 
@@ -104,7 +105,8 @@ class Saved:
 
     @classmethod
     def _read(cls, plain: Any) -> dict[str, Any]:
-        """The values of ``_FIELDS``, each of its type."""
+        """The values of ``_FIELDS``, each of its type; ``_ADDED`` for younger ones."""
+        plain = {**cls._ADDED, **plain} if isinstance(plain, dict) else plain
         values = cls._unwrap(plain, (field.name for field in cls._FIELDS))
         for field in cls._FIELDS:
             field.check(cls.__name__, values[field.name])

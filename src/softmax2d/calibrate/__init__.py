@@ -25,6 +25,7 @@ from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._fit import fit
 from softmax2d.calibrate._local import LocalCalibration, fit_local
 from softmax2d.calibrate._measures import MEASURES, Assessment, adaptive_calibration_error, assess
+from softmax2d.calibrate._ranking import MethodComparison, compare_methods
 
 __all__ = [
     "MEASURES",
@@ -32,10 +33,12 @@ __all__ = [
     "Calibration",
     "Interval",
     "LocalCalibration",
+    "MethodComparison",
     "adaptive_calibration_error",
     "assess",
     "bootstrap",
     "compare",
+    "compare_methods",
     "fit",
     "fit_local",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from softmax2d._records.saved import Saved
 
 Array = NDArray[Any]
 
-METHODS = ("temperature", "vector", "bias", "temperature+bias")
+Method = Literal["temperature", "vector", "bias", "temperature+bias"]
+METHODS: tuple[Method, ...] = ("temperature", "vector", "bias", "temperature+bias")
 
 
 def _numbers(value: Any, classes: int, name: str) -> Array:
@@ -44,7 +45,7 @@ class Calibration(Saved):
         Divides the logits; one number, or one for each class.
     bias : array, shape (C,), float64, or None
         Added to the divided logits; its mean over the fitted classes is 0.
-    method : "temperature", "vector" or "bias"
+    method : "temperature", "vector", "bias" or "temperature+bias"
         How it was fitted.
     pixels : tuple of int
         Pixels of each class in the truth that were fitted to.
@@ -59,17 +60,26 @@ class Calibration(Saved):
     version : str
         Of the library.
     nll_before, nll_after : float
-        Mean (weighted) negative log-likelihood without and with the map, in nats.
+        Mean (weighted) negative log-likelihood without and with the map, in nats, of the pixels
+        that it was fitted to.
+    nll_validated : float or None
+        The same by cross-validation: every image under a map that was fitted without it. What to
+        expect on other images of that kind; None where it was not asked for, or of one image.
+    folds : int
+        Parts into which the images were cut for it; 0 without it.
     converged : bool
         Whether the optimiser met its tolerance.
     iterations : int
-        Passes over the data.
+        Passes over the data; those of the cross-validation are not among them.
     bounds : tuple of two floats
         The smallest and the largest temperature that was allowed.
     at_bound : bool
         Whether a temperature or a bias ended at its bound, as for separable data.
     note : str
         What else should be known of the fit, as "no finite optimum" and why.
+    warnings : tuple of str
+        Why the map may not hold for other images: few images or pixels, a likelihood that gains
+        nothing by cross-validation.
 
     Raises
     ------
@@ -110,7 +120,11 @@ class Calibration(Saved):
         Field("bounds", "two numbers", fields.pair(fields.number)),
         Field("at_bound", "true or false", fields.flag),
         Field("note", "a string", fields.text),
+        Field("nll_validated", "null or a finite number", fields.optional(fields.number)),
+        Field("folds", "a count", fields.count),
+        Field("warnings", "strings", fields.every(fields.text)),
     )
+    _ADDED: ClassVar[Mapping[str, Any]] = {"nll_validated": None, "folds": 0, "warnings": ()}
 
     temperature: float | Array
     bias: Array | None
@@ -128,6 +142,9 @@ class Calibration(Saved):
     bounds: tuple[float, float] = (0.01, 100.0)
     at_bound: bool = False
     note: str = ""
+    nll_validated: float | None = None
+    folds: int = 0
+    warnings: tuple[str, ...] = ()
     _plain: tuple[float | list[float], list[float] | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -147,7 +164,7 @@ class Calibration(Saved):
                 f"Calibration: class_names must be one for each of {classes} classes; "
                 f"got {len(self.class_names)}."
             )
-        for name in ("pixels", "class_names", "bounds"):
+        for name in ("pixels", "class_names", "bounds", "warnings"):
             value: Any = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
         pair = tuple(v.tolist() if isinstance(v, np.ndarray) else v for v in (scale, self.bias))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from softmax2d.calibrate._sums import Terms
 
 _STRIDE = 8.0  # the largest factor of one step
-_NEAR = 1e-6  # a relative step that ends the search
+NEAR = 1e-6  # a relative step that ends the search
 _RISES = 3  # strides up without an end, after which the bound itself is looked at
 _SHORT = 1.02  # a stride that is half of one
 FAR = 1e6  # a factor, or one over a factor, that stands for infinity
@@ -43,34 +43,34 @@ def smallest(
     bounds: tuple[float, float],
     most: int,
     start: float = 1.0,
+    near: float = NEAR,
 ) -> Found:
     """The factor in ``bounds`` whose loss, a convex one, is smallest, in ``most`` passes at most.
 
     ``first`` are the terms at the factor ``start``, which lies within the bounds. A zero of the
     slope stays between the last factor where it was negative and the last where it was positive. A
     step that would leave these, or for which there is no curvature, becomes the middle of them (of
-    their logarithms). It ends where Newton's step would change the factor by less than a millionth,
-    or at the upper bound where the loss still falls there, which is looked at after some strides
-    up; at once where every pixel is right, and so certain that nothing is left of the slope.
+    their logarithms). It ends where Newton's step would change the factor by less than ``near`` of
+    it, or at the upper bound where the loss still falls there, which is looked at after some
+    strides up; at once where every pixel is right, and so certain that no slope is left.
     """
     low, high = bounds
     at = best = _Point(start, *first)
     if is_certain(terms, first):
         end = terms(high)[0]
-        return (
-            Found(high, end, True, True) if end <= at.loss else Found(start, at.loss, True, False)
-        )
+        ended = end <= at.loss
+        return Found(high, end, True, True) if ended else Found(start, at.loss, True, False)
     before: _Point | None = None
     rises: float = 0
     for _ in range(most):
         outside = (low == at.factor and at.slope > 0) or (high == at.factor and at.slope < 0)
-        if at.slope == 0 or outside or abs(at.step) <= _NEAR * at.factor:
+        if at.slope == 0 or outside or abs(at.step) <= near * at.factor:
             return Found(at.factor, at.loss, True, outside)
         low, high = (at.factor, high) if at.slope < 0 else (low, at.factor)
         if rises >= _RISES and rises < math.inf:
-            rises, end = math.inf, _Point(high, *terms(high))
-            if end.slope <= 0:
-                return Found(end.factor, end.loss, True, True)
+            rises, last = math.inf, _Point(high, *terms(high))
+            if last.slope <= 0:
+                return Found(last.factor, last.loss, True, True)
             continue
         reach = max(low, at.factor / _STRIDE), min(high, at.factor * _STRIDE)
         after = _zero(before, at)
@@ -86,7 +86,7 @@ def smallest(
 
 
 def is_certain(terms: Callable[[float], Terms], first: Terms) -> bool:
-    """Whether the slope is 0 because every pixel is right, and not because nothing depends on it."""
+    """Whether the slope is 0 because every pixel is right, not because nothing depends on it."""
     return not any(first[1:]) and (first[0] == 0 or terms(1 / FAR)[1] < 0)
 
 

@@ -12,7 +12,7 @@ from softmax2d._gate import checks
 from softmax2d._gate.signatures import spell_out
 from softmax2d._records.fields import or_null
 from softmax2d._report.figure import Figure, Reported, Table
-from softmax2d._report.text import Rows, change, number, printable
+from softmax2d._report.text import Rows, change, number, printable, quantity
 from softmax2d._statistics.evaluate import MAX_BINS, count_pixels, number_of_bins, whole_up_to
 from softmax2d._statistics.figure import BARS, WORDS, headline, reliability
 from softmax2d._statistics.measures import CLASS_BITS
@@ -174,6 +174,7 @@ class Assessment(Reported):
         ]
         notes = [f"{headline(self.before)}; method {self.calibration.method}"]
         notes += [self.calibration.note] if self.calibration.note else []
+        notes += [validated(self.calibration), *self.calibration.warnings]
 
         def plain() -> dict[str, Any]:
             pairs = {
@@ -184,6 +185,17 @@ class Assessment(Reported):
             return whole | {"before": self.before.to_dict(), "after": self.after.to_dict()}
 
         return Figure(title, [], tables, charts, plain, notes=notes)
+
+
+def validated(found: Calibration) -> str:
+    """The likelihood by cross-validation of a fit, in words."""
+    if found.nll_validated is None:
+        return "the likelihood on images left out of the fit was not estimated"
+    return (
+        f"negative log-likelihood on images left out of the fit: {found.nll_validated:.4f} "
+        f"({found.folds} folds of {quantity(found.images, 'image')}; "
+        f"{found.nll_after:.4f} on those fitted to, {found.nll_before:.4f} without a map)"
+    )
 
 
 def _map_rows(calibration: Calibration, names: list[str]) -> Rows:

@@ -20,7 +20,7 @@ from softmax2d.calibrate._sums import FitSums, Pixels
 MOST_BIAS = 30.0
 _FAR_BIAS = 1e4  # that stands for infinity
 _CERTAIN = 1e-5  # of a class's share: a curvature below which its probability is all but 0 or 1
-_GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature
+GRADIENT = 1e-6  # of the mean loss, by variables of unit curvature
 _NEARLY = 1e-2  # the same, while the search goes on
 _LOOKS = (6, 10, 14)  # evaluations after which it is looked far ahead
 _FALLS = 0.7  # of the loss at the start, where every pixel may come out right
@@ -104,7 +104,8 @@ class _Problem:
         curvature = [own[: self.factors], each[:, 2]]
         # A class that is certain everywhere has no curvature: a millionth of the largest stands in.
         most = max((float(part.max(initial=0.0)) for part in curvature), default=0.0)
-        return np.sqrt(np.maximum(np.concatenate(curvature), most * 1e-6 or 1.0))
+        scale: Array = np.sqrt(np.maximum(np.concatenate(curvature), most * 1e-6 or 1.0))
+        return scale
 
     def _keep(self, sums: FitSums) -> None:
         """Gradient and curvature at the best map."""
@@ -182,7 +183,8 @@ class _Problem:
         """Which of the best values are at their bounds."""
         values = self.best[1]
         near = _AT * np.maximum(np.abs(values), 1e-3)
-        return (values - near <= self.low) | (values + near >= self.high)
+        at_end: Array = (values - near <= self.low) | (values + near >= self.high)
+        return at_end
 
     def release(self, certain: float) -> bool:
         """Move what nothing holds back to its bound; whether there was something.
@@ -226,13 +228,14 @@ def best(
     bounds: tuple[float, float],
     most: int,
     method: str,
+    tolerance: float = GRADIENT,
 ) -> Best:
     """The best map of "bias", "temperature+bias" or "vector", searched from a start."""
     problem = _Problem(pixels, first, start, bounds, method)
     count = len(problem.fitted)
     converged = True
     if count > 1:
-        converged = _descend(minimize, problem, most) or problem.is_separated
+        converged = _descend(minimize, problem, most, tolerance) or problem.is_separated
     if problem.is_separated:
         problem.at(problem.ray_end())
     loss, values = problem.best
@@ -243,7 +246,7 @@ def best(
     return Best(temperature, biases, loss, converged, bool(ends.any()), note)
 
 
-def _descend(minimize: Any, problem: _Problem, most: int) -> bool:
+def _descend(minimize: Any, problem: _Problem, most: int, tolerance: float) -> bool:
     """Search until the loss falls no more; whether it was found where that is."""
     problem.calls = 0
     while not problem.is_separated and problem.calls < most:
@@ -258,7 +261,7 @@ def _descend(minimize: Any, problem: _Problem, most: int) -> bool:
                 jac=True,
                 method="L-BFGS-B",
                 bounds=np.stack([low, high], 1) * problem.scale[:, None],
-                options={"maxiter": left, "maxfun": left, "ftol": 1e-12, "gtol": _GRADIENT}
+                options={"maxiter": left, "maxfun": left, "ftol": tolerance**2, "gtol": tolerance}
                 | {"maxls": 20},
             )
             break
@@ -307,7 +310,7 @@ def _flat(problem: _Problem) -> bool:
     ends = problem.ends()
     low, high = ends & (values < (problem.low + problem.high) / 2), ends
     outside = (low & (gradient > 0)) | (high & ~low & (gradient < 0)) | problem.fixed
-    return bool((np.abs(np.where(outside, 0, gradient)) <= 100 * _GRADIENT).all())
+    return bool((np.abs(np.where(outside, 0, gradient)) <= 100 * GRADIENT).all())
 
 
 def _note(problem: _Problem, count: int) -> str:

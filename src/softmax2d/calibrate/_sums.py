@@ -28,7 +28,7 @@ from softmax2d._gate.targets import Target
 from softmax2d._native import core
 from softmax2d.stream.counting.samples import Samples
 
-_POINT = 1074  # sums of pixels are in units of 2^-1074
+POINT = 1074  # sums of pixels are in units of 2^-1074
 Terms = tuple[float, float, float]  # loss, slope, curvature
 _SUMS = 4  # of the core: loss, slope upwards, slope downwards, curvature
 
@@ -94,7 +94,7 @@ class FitSums:
 
     def means(self, weights: Array | None) -> Terms:
         """Loss, slope and curvature of the (weighted) mean pixel, each rounded once."""
-        below = self.divisor(weights) * (1 << _POINT)
+        below = self.divisor(weights) * (1 << POINT)
         loss, slope, curvature = (float(Fraction(s) / below) for s in self.sums.tolist())
         return loss, slope, curvature
 
@@ -128,8 +128,8 @@ def sum_pixels(
     fits = source.empty or core.fit(
         source.arguments(), truth.arguments(), weights, sums, left_out, each
     )
-    point = _POINT if source.wide is np.float64 else _exact_sums.POINT
-    whole = [_exact_sums.units(row) << (_POINT - point) for row in sums]
+    point = POINT if source.wide is np.float64 else _exact_sums.POINT
+    whole = [_exact_sums.units(row) << (POINT - point) for row in sums]
     # The last entry of the sums counts values that are not finite.
     fits = fits and not any(map(_exact_sums.has_nonfinite, sums))
     totals = np.array([whole[0], whole[1] - whole[2], whole[3]], object)
@@ -142,16 +142,28 @@ def sum_pixels(
     return FitSums(pixels, infinite, undefined, totals, found, fits, images)
 
 
-WHERE = "calibrate.fit"
 _OVERFLOW: Terms = math.inf, math.inf, math.nan
 
 
 class Pixels:
     """Sums of all pixels under any map, each by one pass; ``passes`` counts them."""
 
-    def __init__(self, samples: Samples, weights: Array | None) -> None:
-        self.passes, self.weights, self._samples = 0, weights, samples
-        self._counted: int | None = None  # pixels of the first pass
+    def __init__(
+        self, where: str, samples: Samples, weights: Array | None, counted: int | None = None
+    ) -> None:
+        self.passes, self.weights, self.where, self._samples = 0, weights, where, samples
+        self._counted = counted  # pixels of the first pass
+
+    def each(self) -> dict[int, FitSums]:
+        """The sums of every image that has pixels, by its number, without a map: the first pass."""
+        self.passes += 1
+        count = partial(sum_pixels, weights=self.weights, by_class=False)
+        found: dict[int, FitSums] = dict(enumerate(self._samples.each(count)))
+        whole: FitSums | None = None if not found else sum(found.values())  # type: ignore[assignment]
+        if whole is None or not whole.divisor(self.weights):
+            raise ValueError(_explain_nothing(self.where, whole))
+        self._counted = int(whole.pixels.sum())
+        return found
 
     def sums(self, temperature: Any, bias: Any = None, *, by_class: bool = False) -> FitSums:
         """The sums under one map; refused where they are out of range."""
@@ -159,12 +171,12 @@ class Pixels:
         count = partial(sum_pixels, weights=self.weights, by_class=by_class)
         found: FitSums | None = self._samples.total(count, temperature, bias)
         if found is None or (self._counted is None and not found.divisor(self.weights)):
-            raise ValueError(_explain_nothing(found))
+            raise ValueError(_explain_nothing(self.where, found))
         if self._counted is None:
             self._counted = int(found.pixels.sum())
         if not found.fits:
             raise ValueError(
-                f"{WHERE}: logits must be below 131072 in size to fit a map of each class to them."
+                f"{self.where}: logits must be below 131072 in size to fit numbers of each class."
             )
         return found
 
@@ -182,16 +194,16 @@ class Pixels:
         return found.means(self.weights)
 
 
-def _explain_nothing(found: FitSums | None) -> str:
+def _explain_nothing(where: str, found: FitSums | None) -> str:
     """Why there is nothing to fit to."""
     if found is None or not (found.pixels + found.infinite + found.undefined).any():
-        return f"{WHERE}: there is no pixel to fit to: no data, or all of it ignored."
+        return f"{where}: there is no pixel to fit to: no data, or all of it ignored."
     if not found.pixels.any():
         return (
-            f"{WHERE}: there is no pixel to fit to: {found.undefined.sum()} have no probabilities "
+            f"{where}: there is no pixel to fit to: {found.undefined.sum()} have no probabilities "
             f"(NaN), {found.infinite.sum()} have their class at -inf."
         )
-    return f"{WHERE}: weight must be positive for a class that occurs; all that do have 0."
+    return f"{where}: weight must be positive for a class that occurs; all that do have 0."
 
 
 def range_of(where: str, temperature_range: Any) -> tuple[float, float]:

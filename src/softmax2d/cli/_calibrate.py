@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,16 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d.calibrate import Assessment, Calibration, assess, fit
+from softmax2d._report.figure import Figure
+from softmax2d.calibrate import (
+    Assessment,
+    Calibration,
+    MethodComparison,
+    assess,
+    compare_methods,
+    fit,
+)
+from softmax2d.calibrate._measures import validated
 from softmax2d.cli import _options, _paths, _results, _values
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
@@ -24,7 +34,7 @@ _MOST_BINS = 100
     _options.LOGITS,
     _options.TRUTH,
     _options.out("The calibration, .json.", required=True),
-    _options.FIT,
+    *_options.FIT,
     _options.ignore_index(),
     _options.WEIGHT,
     _options.report("Reliability before and after, in FILE: .html, .txt, .png or .json."),
@@ -49,6 +59,7 @@ def calibrate(
     method: Any,
     weight: list[float] | None,
     data_date: str | None,
+    folds: int | None,
     report: Path | None,
     classes: str | None,
     bins: int,
@@ -63,13 +74,15 @@ def calibrate(
     logits are interpolated to it on the fly. Both are gone through several times, tile by tile.
 
     OUT is taken by `segment`, `probs`, `predict` and `evaluate` as --calibration, and by
-    softmax2d.calibrate.Calibration.load in Python. Use data that the network was not trained on;
-    measure on others again. Vector and bias need SciPy.
+    softmax2d.calibrate.Calibration.load in Python. Use data that the network was not trained on.
+    The table is of the images that were fitted to; the likelihood is also estimated by
+    cross-validation, on images left out of the fit, and `--method best` ranks the methods by it.
+    All methods but temperature need SciPy.
 
     \b
     Examples:
       softmax2d calibrate scores/ truth/ -o calibration.json --ignore-index 255
-      softmax2d calibrate scores.npy truth.npy -o vector.json --method vector --report out.html
+      softmax2d calibrate scores/ truth/ -o best.json --method best --report out.html
       softmax2d segment new.npy -o labels.png --calibration calibration.json
 
     \b
@@ -86,21 +99,54 @@ def calibrate(
     scores, labels, read = _paths.pairs_of(logits, truth)
     named = [] if classes is None else [Path(classes)]
     results = Results([out], [*read, *named], overwrite, report=report)
-    asked = {"method": method, "weight": weight, "data_date": data_date, "class_names": classes}
+    asked = {"weight": weight, "data_date": data_date, "class_names": classes, "folds": folds}
     with _values.option_words({"names ": "--classes "}), passes("calibrate", quiet):
-        found: Calibration = _results.plainly(
-            lambda: fit(scores, labels, **asked, **rest), "calibrate.fit"
-        )
+        found, ranked = _fit(method, scores, labels, asked | rest)
         measured = assess(scores, labels, calibration=found, bins=bins, **rest)
     with results:
         results.save(out, found.save)
         if report is not None:
             title = f"Calibration: {logits.name} and {truth.name}"
-            results.write(report, measured.figure(title).render(report.suffix))
+            results.write(report, _figure(measured, ranked, title).render(report.suffix))
     if not quiet:
+        if ranked is not None:
+            _say_ranking(ranked)
         _say(measured)
         _results.say_paths(out, report)
         click.echo(f"{perf_counter() - started:.2f} s")
+
+
+def _fit(
+    method: Any, scores: Any, labels: Any, asked: dict[str, Any]
+) -> tuple[Calibration, MethodComparison | None]:
+    """The calibration of a method, or of the best one with the ranking."""
+    if method != "best":
+        one = partial(fit, scores, labels, method=method, **asked)
+        return _results.plainly(one, "calibrate.fit"), None
+    several = partial(compare_methods, scores, labels, **asked)
+    ranked: MethodComparison = _results.plainly(several, "calibrate.compare_methods")
+    return ranked.best, ranked
+
+
+def _figure(measured: Assessment, ranked: MethodComparison | None, title: str) -> Figure:
+    """The report of a calibration, with the ranking that it was chosen by."""
+    figure = measured.figure(title)
+    if ranked is None:
+        return figure
+    chosen = ranked.plain()
+    return replace(
+        figure,
+        tables=[ranked.table(), *figure.tables],
+        notes=[*figure.notes, *ranked.warnings],
+        plain=lambda: figure.plain() | {"ranking": chosen},
+    )
+
+
+def _say_ranking(ranked: MethodComparison) -> None:
+    """Print the methods, the best first."""
+    click.echo(f"{ranked.table().text(None)}\n")
+    for warning in ranked.warnings:
+        click.echo(warning, err=True)
 
 
 def _say(measured: Assessment) -> None:
@@ -121,9 +167,10 @@ def _say(measured: Assessment) -> None:
     if found.left_out:
         left_out = _results.quantity(found.left_out, "pixel")
         click.echo(f"{left_out} left out: no finite loss", err=True)
-    if found.note:
-        click.echo(found.note, err=True)
+    for words in filter(None, (found.note, *found.warnings)):
+        click.echo(words, err=True)
     changed = np.ptp(scale) > 0 or found.bias is not None
     click.echo(f"\n{replace(figure, tables=figure.tables[:1]).text()}\n")
+    click.echo(validated(found))
     if not changed:
         click.echo("one temperature changes no label")

@@ -350,9 +350,17 @@ PREDICTED_AS = _encoding(
 
 # What is fitted, counted and tuned.
 BINS = click.option("--bins", default=15, show_default=True, help="Bins of the confidence.")
-FIT = _choice(
-    "--method", ("temperature", "vector", "bias"), "temperature",
-    "One temperature; a temperature and a bias for each class; a bias for each class.",
+FIT = (
+    _choice(
+        "--method", ("temperature", "vector", "bias", "temperature+bias", "best"), "temperature",
+        "One temperature; a temperature and a bias for each class; a bias for each class; one "
+        "temperature and biases; or whichever of these is best by cross-validation.",
+    ),
+    click.option(
+        "--folds", type=int,
+        help="Parts of the images for the cross-validation; 0: none.  [default: 5, or as many as "
+        "images]",
+    ),
 )  # fmt: skip
 WEIGHT = click.option(
     "--weight",

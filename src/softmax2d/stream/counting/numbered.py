@@ -10,6 +10,7 @@ import numpy as np
 
 from softmax2d._files.source.source import Box
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
+from softmax2d.stream.plan.tiles import shape_of
 
 
 def images_of(plan: Plan) -> int:
@@ -38,9 +39,26 @@ class Chosen(Counting):
             yield from super().parts(tile)
             return
         for box in self.plan.tiling.parts(tile):
-            for part in self._images_in(box):
-                if number_of(self.plan, part) in self._numbers:
-                    yield part, self._count(part)
+            here = (p for p in self._images_in(box) if number_of(self.plan, p) in self._numbers)
+            for part in here if self._apart else self._beside(here):
+                yield part, self._count(part)
+
+    def _beside(self, parts: Iterator[Box]) -> Iterator[Box]:
+        """Whole images that follow each other on the last axis of the batch, in one box."""
+        batch, shape = self.plan.geometry.batch, self.plan.geometry.shape
+        run: Box | None = None
+        for part in parts:
+            whole = batch > 0 and shape_of(part)[batch:] == shape[batch:]
+            if run and whole and run[: batch - 1] == part[: batch - 1]:
+                before, after = run[batch - 1], part[batch - 1]
+                if before.stop == after.start:
+                    run = (*run[: batch - 1], slice(before.start, after.stop), *run[batch:])
+                    continue
+            if run:
+                yield run
+            run = part
+        if run:
+            yield run
 
     def _images_in(self, box: Box) -> Iterator[Box]:
         """The part of each image in a box."""
