@@ -163,7 +163,7 @@ def test_what_a_ranking_cannot_know() -> None:
     logits, truth = drawn(12, 3)
     near = calibrate.compare_methods(logits / 2, truth, methods=("bias",), folds=3)
     assert near.warnings == ("within two standard errors of bias: no map",)
-    logits, truth = drawn(12, 1)
+    logits, truth = drawn(12, 12)
     none = calibrate.compare_methods(logits / 2, truth, methods=("bias",), folds=3)
     assert "no method is better than no map on images that it was not fitted to" in none.warnings
     names = "temperature", "temperature+bias"

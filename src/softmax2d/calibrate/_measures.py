@@ -159,6 +159,18 @@ class Assessment(Reported):
     after: Statistics
     measures: dict[str, tuple[float, float]]
 
+    @property
+    def validated(self) -> str:
+        """The likelihood on images left out of the fit, in words."""
+        found = self.calibration
+        if found.nll_validated is None:
+            return "the likelihood on images left out of the fit was not estimated"
+        return (
+            f"negative log-likelihood on images left out of the fit: {found.nll_validated:.4f} "
+            f"({found.folds} folds of {quantity(found.images, 'image')}; "
+            f"{found.nll_after:.4f} on those fitted to, {found.nll_before:.4f} without a map)"
+        )
+
     def figure(self, title: str = "Calibration") -> Figure:
         """The report before it has a format: measures, map, both reliability diagrams."""
         names = printable(self.calibration.class_names, self.calibration.classes)
@@ -174,7 +186,7 @@ class Assessment(Reported):
         ]
         notes = [f"{headline(self.before)}; method {self.calibration.method}"]
         notes += [self.calibration.note] if self.calibration.note else []
-        notes += [validated(self.calibration), *self.calibration.warnings]
+        notes += [self.validated, *self.calibration.warnings]
 
         def plain() -> dict[str, Any]:
             pairs = {
@@ -185,17 +197,6 @@ class Assessment(Reported):
             return whole | {"before": self.before.to_dict(), "after": self.after.to_dict()}
 
         return Figure(title, [], tables, charts, plain, notes=notes)
-
-
-def validated(found: Calibration) -> str:
-    """The likelihood by cross-validation of a fit, in words."""
-    if found.nll_validated is None:
-        return "the likelihood on images left out of the fit was not estimated"
-    return (
-        f"negative log-likelihood on images left out of the fit: {found.nll_validated:.4f} "
-        f"({found.folds} folds of {quantity(found.images, 'image')}; "
-        f"{found.nll_after:.4f} on those fitted to, {found.nll_before:.4f} without a map)"
-    )
 
 
 def _map_rows(calibration: Calibration, names: list[str]) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from softmax2d._gate import checks, losses
@@ -68,6 +68,16 @@ class MethodComparison(Reported):
         best = self.best
         lines = [f"best of {best.images} images in {best.folds} folds: {best.method}"]
         return Figure(title, [*lines, *self.warnings], [self.table()], [], self.plain)
+
+    def beside(self, figure: Figure) -> Figure:
+        """A report of the best calibration, with the ranking that it was chosen by."""
+        chosen = self.plain()
+        return replace(
+            figure,
+            tables=[self.table(), *figure.tables],
+            notes=[*figure.notes, *self.warnings],
+            plain=lambda: figure.plain() | {"ranking": chosen},
+        )
 
     def plain(self) -> dict[str, Any]:
         """The ranking in numbers, for JSON."""

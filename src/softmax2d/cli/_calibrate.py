@@ -11,7 +11,6 @@ from typing import Any
 import click
 import numpy as np
 
-from softmax2d._report.figure import Figure
 from softmax2d.calibrate import (
     Assessment,
     Calibration,
@@ -20,7 +19,6 @@ from softmax2d.calibrate import (
     compare_methods,
     fit,
 )
-from softmax2d.calibrate._measures import validated
 from softmax2d.cli import _options, _paths, _results, _values
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
@@ -107,7 +105,9 @@ def calibrate(
         results.save(out, found.save)
         if report is not None:
             title = f"Calibration: {logits.name} and {truth.name}"
-            results.write(report, _figure(measured, ranked, title).render(report.suffix))
+            figure = measured.figure(title)
+            figure = figure if ranked is None else ranked.beside(figure)
+            results.write(report, figure.render(report.suffix))
     if not quiet:
         if ranked is not None:
             _say_ranking(ranked)
@@ -126,20 +126,6 @@ def _fit(
     several = partial(compare_methods, scores, labels, **asked)
     ranked: MethodComparison = _results.plainly(several, "calibrate.compare_methods")
     return ranked.best, ranked
-
-
-def _figure(measured: Assessment, ranked: MethodComparison | None, title: str) -> Figure:
-    """The report of a calibration, with the ranking that it was chosen by."""
-    figure = measured.figure(title)
-    if ranked is None:
-        return figure
-    chosen = ranked.plain()
-    return replace(
-        figure,
-        tables=[ranked.table(), *figure.tables],
-        notes=[*figure.notes, *ranked.warnings],
-        plain=lambda: figure.plain() | {"ranking": chosen},
-    )
 
 
 def _say_ranking(ranked: MethodComparison) -> None:
@@ -171,6 +157,6 @@ def _say(measured: Assessment) -> None:
         click.echo(words, err=True)
     changed = np.ptp(scale) > 0 or found.bias is not None
     click.echo(f"\n{replace(figure, tables=figure.tables[:1]).text()}\n")
-    click.echo(validated(found))
+    click.echo(measured.validated)
     if not changed:
         click.echo("one temperature changes no label")
