@@ -59,7 +59,7 @@ RESAMPLED = (
 )
 ENTROPY = (
     "weight=None, ignore_index=-100, label_smoothing=0.0, focal_gamma=0.0, reduction='mean', "
-    "top_k=None, threshold=None, hardest_by='loss', spatial_dims=None, binary=False)"
+    "top_k=None, threshold=None, hardest_by=None, spatial_dims=None, binary=False)"
 )
 REGION = (
     "weight=None, ignore_index=None, smooth=1.0, squared=False, average='macro', batch=True, "

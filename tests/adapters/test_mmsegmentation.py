@@ -238,6 +238,23 @@ def test_several_losses_add_up_by_name(models: Any) -> None:
     assert found["loss_hard"] > whole["loss_ce"] / 1.5
 
 
+@pytest.mark.parametrize("thresh", [0.7, 0.15, None])
+@pytest.mark.parametrize("weight", [None, [1.0, 0.1, 3.0, 0.5, 0.0]])
+def test_a_threshold_in_the_place_of_a_sampler(models: Any, thresh: Any, weight: Any) -> None:
+    """The pixels of OHEMPixelSampler; its mean is over all of them, ours over the chosen."""
+    sampler_of = peers.real("mmseg.structures.sampler").OHEMPixelSampler
+    loss_of = peers.real("mmseg.models.losses").CrossEntropyLoss
+    head = segmentor(models).decode_head
+    labels, z = labels_of(2, 6, 8).long(), logits_of(2, 5, 6, 8).double()
+    head.loss_decode = loss_of(class_weight=weight, avg_non_ignore=True)
+    sampler = sampler_of(head, thresh=thresh, min_kept=10)
+    chosen = sampler.sample(z, labels[:, None])
+    how: Any = {"ignore_index": head.ignore_index}
+    each = head.loss_decode(z, labels, weight=chosen, reduction_override="none", **how)
+    found = adapter.CrossEntropyLoss(class_weight=weight, threshold=thresh, top_k=2 * 10)
+    torch.testing.assert_close(found(z, labels, **how), each.sum() / chosen.sum())
+
+
 def test_refusals_of_losses(models: Any) -> None:
     head = segmentor(models).decode_head
     batch = samples([{}], labels_of(1, 24, 32))

@@ -492,6 +492,43 @@ def test_what_decides_which_pixels_are_hard() -> None:
         s2d.cross_entropy2d(z, target, hardest_by="p")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("top_k", [None, 3, 0.5])
+@pytest.mark.parametrize(
+    "terms", [{"weight": [0.1, 1, 0, 3, 0.01]}, {"label_smoothing": 0.3}, {"focal_gamma": 3.0}]
+)
+def test_a_threshold_is_a_probability(isa: str, terms: Any, top_k: Any) -> None:
+    z, target = problem((2, 5, 6, 7))
+    how: dict[str, Any] = {"threshold": 0.2, "top_k": top_k} | terms
+    found = s2d.cross_entropy2d_with_grad(z, target, **how)
+    want = s2d.cross_entropy2d_with_grad(z, target, hardest_by="probability", **how)
+    for one, other in zip(found, want, strict=True):
+        np.testing.assert_array_equal(one, other)
+    truth = np.where(target == -100, 0, target)
+    p = np.take_along_axis(s2d.softmax2d(z), truth[:, None], 1)[:, 0]
+    alone = np.where(p < 0.2, target, -100)  # the rest of them has no part in it
+    if top_k != 0.5:
+        kept = np.count_nonzero(alone != -100)
+        loss = s2d.cross_entropy2d(z, alone, reduction="sum", **terms) / kept
+        np.testing.assert_allclose(found[0], loss, rtol=1e-12)
+    by_loss = s2d.cross_entropy2d(z, target, hardest_by="loss", **how)
+    each = s2d.cross_entropy2d(z, target, reduction="none", **terms)[target != -100]
+    least = round(top_k * each.size) if isinstance(top_k, float) else top_k
+    np.testing.assert_allclose(by_loss, reference.hardest_mean(each, least, 0.2), rtol=1e-12)
+
+
+def test_what_a_threshold_and_top_k_alone_choose_by() -> None:
+    """The second pixel's class weighs 0.1: its p of 0.03 is hard, its loss small."""
+    z, target = np.log([[[0.6, 0.97]], [[0.4, 0.03]]]), np.array([[0, 1]])
+    how: dict[str, Any] = {"weight": [1, 0.1]}
+    both = s2d.cross_entropy2d(z, target, **how, threshold=0.7)
+    assert math.isclose(both, (-math.log(0.6) - 0.1 * math.log(0.03)) / 2)
+    one = s2d.cross_entropy2d(z, target, **how, threshold=0.7, hardest_by="loss")
+    assert math.isclose(one, -math.log(0.6))  # 0.03^0.1 is above 0.7
+    assert math.isclose(s2d.cross_entropy2d(z, target, **how, top_k=1), -math.log(0.6))
+    least = s2d.cross_entropy2d(z, target, **how, top_k=1, threshold=0.01)
+    assert math.isclose(least, -0.1 * math.log(0.03))
+
+
 def test_an_infinite_loss_of_an_easy_pixel() -> None:
     z = np.array([[[1.0, 0.5]], [[0.5, 0.5]], [[-np.inf, 0.5]]])
     target = np.array([[0, 0]])
@@ -516,6 +553,8 @@ def test_the_hardest_pixels(isa: str, name: str, top_k: Any, threshold: Any) -> 
     count = max(1, round(top_k * valid.size)) if isinstance(top_k, float) else top_k
     want = reference.hardest_mean(valid, count, threshold)
     options: dict[str, Any] = {"weight": WEIGHT, "top_k": top_k, "threshold": threshold}
+    if threshold is not None:
+        options["hardest_by"] = "loss"  # its weight too; by default a threshold is of probabilities
     loss, grad = s2d.cross_entropy2d_with_grad(z, target, **options)
     assert s2d.cross_entropy2d(z, target, **options) == loss
     np.testing.assert_allclose(loss, want, rtol=1e-6 if name == "float32" else 1e-13)

@@ -53,9 +53,43 @@ def test_the_loss_is_hrnets(choice: Any, dtype: torch.dtype) -> None:
     loss, grad = s2t.cross_entropy2d_with_grad(z, target, **how)
     torch.testing.assert_close((loss, grad), (want.detach(), slope), **close)
     assert torch.equal(s2t.CrossEntropy2d(**how)(z, target), found)
+    default = {name: value for name, value in how.items() if name != "hardest_by"}
+    assert torch.equal(s2t.cross_entropy2d(z, target, **default), found)
+    assert torch.equal(s2t.CrossEntropy2d(**default)(z, target), found)
     how["weight"] = WEIGHT.numpy()
     same = s2d.cross_entropy2d(z.detach().numpy(), target.numpy(), **how)
     np.testing.assert_allclose(found.item(), same, rtol=close["rtol"])
+
+
+@pytest.mark.parametrize("terms", [{"label_smoothing": 0.2}, {"focal_gamma": 2.0}, {}])
+def test_what_a_threshold_means_by_default(terms: Any) -> None:
+    """By probability, as of the NumPy function; ``top_k`` alone is by loss."""
+    z, target = problem()
+    how: dict[str, Any] = {"ignore_index": 255, **terms}
+    arrays = z.detach().numpy(), target.numpy()
+    for choice in ({"threshold": 0.2}, {"threshold": 0.2, "top_k": 90}, {"top_k": 40}):
+        by: Any = "probability" if "threshold" in choice else "loss"
+        found = s2t.cross_entropy2d(z, target, **how, **choice)
+        named = s2t.cross_entropy2d(z, target, **how, **choice, hardest_by=by)
+        torch.testing.assert_close(found, named, rtol=1e-14, atol=0)
+        same = s2d.cross_entropy2d(*arrays, **how, **choice)
+        np.testing.assert_allclose(found.item(), same, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+@pytest.mark.parametrize("weight", [WEIGHT, torch.ones(5)])
+def test_both_faces_give_the_same_bits(dtype: torch.dtype, weight: torch.Tensor) -> None:
+    z, target = problem(dtype)
+    z = (z.detach() * 4).round() / 4  # ties
+    for how in ({"threshold": 0.3}, {"threshold": 0.1, "top_k": 57}, {"threshold": 0.9}):
+        options: dict[str, Any] = {"ignore_index": 255, "label_smoothing": 0.1, **how}
+        arrays = z.numpy(), target.numpy()
+        want = s2d.cross_entropy2d_with_grad(*arrays, weight=weight.numpy(), **options)
+        found = s2t.cross_entropy2d_with_grad(z, target, weight=weight, **options)
+        alone = s2t.cross_entropy2d(z.requires_grad_(), target, weight=weight, **options)
+        z = z.detach()
+        for one, other in zip((*found, alone.detach()), (*want, want[0]), strict=True):
+            np.testing.assert_array_equal(one.numpy(), other)
 
 
 def test_derivatives_and_graphs() -> None:

@@ -19,7 +19,7 @@ SIGNATURES = {
     "torch.CrossEntropy2d": "(weight=None, size_average=None, ignore_index=-100, reduce=None, "
     "reduction='mean', label_smoothing=0.0, *, dim=-3, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, focal_gamma=0.0, top_k=None, "
-    "threshold=None, hardest_by='loss', binary=False)",
+    "threshold=None, hardest_by=None, binary=False)",
     "torch.DiceLoss2d": "(*, dim=-3, interpolation='linear', align_corners=False, "
     "temperature=1.0, bias=None, weight=None, ignore_index=None, smooth=1.0, squared=False, "
     "average='macro', batch=True, include_background=True, absent='count', binary=False)",

@@ -95,6 +95,22 @@ def lowest_probability(where: str, threshold: Any) -> float | None:
 HARDEST_BY = ("loss", "probability")
 
 
+def hardest_by(where: str, given: Any) -> str | None:
+    """What the hardest pixels are chosen by; None for what :func:`choose_by` makes of it."""
+    return None if given is None else one_of(where, "hardest_by", given, HARDEST_BY)
+
+
+def choose_by(given: str | None, threshold: Any, plain: bool) -> str:
+    """Whether the hardest pixels are chosen by "loss" or by "probability".
+
+    A threshold is a probability, ``top_k`` alone is of losses. ``plain`` says that the loss has
+    neither weight nor smoothing nor focal term: it is -log p, which chooses the same pixels.
+    """
+    if given is not None:
+        return given
+    return "loss" if threshold is None or plain else "probability"
+
+
 def chooses_hardest(where: str, top_k: Any, threshold: Any, reduction: str) -> bool:
     """Whether only the hardest pixels count; ``top_k`` and ``threshold`` in their ranges."""
     pixels_or_share(where, top_k)

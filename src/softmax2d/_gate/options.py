@@ -49,7 +49,7 @@ class LossTerms:
     reduction: str = "mean"
     top_k: float | None = None
     threshold: float | None = None
-    hardest_by: str = "loss"
+    hardest_by: str | None = "loss"
 
 
 class OverlapOptions(TypedDict, total=False):

@@ -171,6 +171,7 @@ def check_terms(where: str, terms: LossTerms, classes: int) -> Terms:
     smoothing = gate.number_between(where, "label_smoothing", terms.label_smoothing, 0, 1)
     gamma = gate.number_between(where, "focal_gamma", terms.focal_gamma, 0)
     gate.chooses_hardest(where, terms.top_k, terms.threshold, terms.reduction)
+    plain = terms.weight is None and smoothing == gamma == 0
     return Terms(
         check_weights(where, terms.weight, classes),
         terms.ignore_index,
@@ -179,7 +180,7 @@ def check_terms(where: str, terms: LossTerms, classes: int) -> Terms:
         terms.reduction,
         gate.pixels_or_share(where, terms.top_k),
         gate.lowest_probability(where, terms.threshold),
-        gate.one_of(where, "hardest_by", terms.hardest_by, gate.HARDEST_BY),
+        gate.choose_by(gate.hardest_by(where, terms.hardest_by), terms.threshold, plain),
     )
 
 
@@ -208,7 +209,7 @@ def _cross_entropy(
     reduction: Reduction = "mean",
     top_k: float | None = None,
     threshold: float | None = None,
-    hardest_by: HardestBy = "loss",
+    hardest_by: HardestBy | None = None,
     spatial_dims: int | None = None,
     binary: bool = False,
 ) -> Compute:
@@ -260,16 +261,19 @@ def cross_entropy2d() -> None:
         A mean of class indices divides by the weights of the valid targets, a mean of
         probabilities by the number of pixels, as ``torch.nn.functional.cross_entropy`` does.
     top_k : int, or float in (0, 1], optional
-        Only this many pixels count, those with the largest losses; a float is a fraction of the
-        valid ones, rounded to the nearest whole number, at least 1. Pixels that tie for the last
-        place share it equally.
+        Only this many pixels count, those with the largest losses (bootstrapped cross-entropy); a
+        float is a fraction of the valid ones, rounded to the nearest whole number, at least 1.
+        Pixels that tie for the last place share it equally.
     threshold : float between 0 and 1, optional
-        Only pixels whose loss is above -log(threshold) count: without weight, smoothing and focal
-        term, those whose target has a probability below ``threshold`` [3]_. With ``top_k``, at
-        least that many are kept.
-    hardest_by : "loss" or "probability"
-        What ``top_k`` and ``threshold`` compare: the loss with its weight, smoothing and focal
-        term, or -log p of the target alone, as HRNet's OHEM does [4]_.
+        Only pixels whose target has a probability below this count [3]_, whatever the weight of
+        its class, as in the OHEM of HRNet [4]_ and of MMSegmentation. With ``top_k``, at least that
+        many are kept, those of the smallest probability. A target of probabilities has
+        exp(Σ t[c] log p[c]).
+    hardest_by : "loss" or "probability", optional
+        What ``top_k`` and ``threshold`` compare. ``"probability"``: -log p of the target, before
+        weight, smoothing and focal term. ``"loss"``: the loss with all of them, and a threshold
+        stands for -log(threshold): a pixel of a class with weight 0.1 then counts only where p is
+        below threshold^10. None: probability where there is a ``threshold``, else loss.
     spatial_dims : int, optional
         Spatial axes before the class axis where that is the last one, as in :func:`segment`.
     binary : bool

@@ -38,9 +38,11 @@ class CrossEntropyLoss(WithOptions):
     avg_non_ignore : bool
         As there, without it a mean is over all pixels, ignored ones too; with class weights these
         count with the weight that their label indexes, if it indexes one.
-    top_k, threshold, focal_gamma, label_smoothing, temperature, bias, interpolation
-        As in :func:`softmax2d.torch.cross_entropy2d`; with ``top_k`` or ``threshold`` a mean is
-        over the hardest pixels.
+    top_k, threshold, hardest_by, focal_gamma, label_smoothing, temperature, bias, interpolation
+        As in :func:`softmax2d.torch.cross_entropy2d`. ``threshold`` and ``top_k`` choose the pixels
+        of an ``OHEMPixelSampler`` with ``thresh`` and N times its ``min_kept`` in a batch of N
+        images; ``top_k`` alone those of one without ``thresh``. A mean is over these pixels; that
+        of a head with the sampler is over all, so it is smaller by the share that is kept.
     """
 
     def __init__(
@@ -156,7 +158,8 @@ def loss_by_feat(
         what = f"losses of its own ({', '.join(others)})" if others else "a sampler of pixels"
         raise ValueError(
             f"loss_by_feat: {type(head).__name__} has {what}, which needs logits of the labels' "
-            "size. Use Softmax2dCrossEntropyLoss in loss_decode (top_k= in the place of a sampler)."
+            "size. Use Softmax2dCrossEntropyLoss in loss_decode (threshold= "
+            "and top_k= in the place of a sampler)."
         )
     found: dict[str, Any] = {}
     how = {"ignore_index": head.ignore_index, "align_corners": head.align_corners}

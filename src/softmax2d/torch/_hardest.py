@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from softmax2d.torch.gate.exporting import is_exporting
+from softmax2d.torch.gate.modes import are_plain
 from softmax2d.torch.gate.options import LossOptions
 from softmax2d.torch.gate.source import Source
-from softmax2d.torch.kernels import composite, exported
+from softmax2d.torch.kernels import composite, cpu, exported
 from softmax2d.torch.operators import cross_entropy as operators
 from softmax2d.torch.operators import variables
 
@@ -23,6 +25,16 @@ def _losses(logits: Tensor, target: Tensor, source: Source, options: LossOptions
     return operators.cross_entropy(logits, target, *flat)
 
 
+def _total(terms: Tensor) -> Tensor:
+    """The sum; on the CPU in the NumPy function's order, and so to the same bits."""
+    total = terms.sum()
+    if not are_plain(terms) or not bool(total.isfinite()):
+        return total
+    ordered = np.ascontiguousarray(terms.detach().numpy()).sum()
+    exact: Tensor = total + (ordered - total.detach())  # of two near numbers, exact
+    return exact
+
+
 def by_probability(
     logits: Tensor, target: Tensor, source: Source, options: LossOptions, *, with_grad: bool
 ) -> tuple[Tensor, Tensor | None]:
@@ -30,6 +42,8 @@ def by_probability(
 
     Its gradient at the logits or None.
     """
+    if with_grad and are_plain(logits, target):
+        return cpu.cross_entropy_least_probable(logits, target, source.constant, options)
     plain = LossOptions(ignore_index=options.ignore_index)
     logs, *_ = _losses(logits.detach(), target.detach(), source.constant, plain)
     limit, share, kept = composite.find_cut(logs, target, options)
@@ -40,7 +54,7 @@ def by_probability(
     else:
         logits, source = variables.map_logits(logits, source)
     each, *saved = _losses(logits, target, source, options)
-    loss = (torch.where(factor == 0, 0.0, each * factor).sum() / divisor).to(each.dtype)
+    loss = (_total(torch.where(factor == 0, 0.0, each * factor)) / divisor).to(each.dtype)
     if not with_grad:
         return loss, None
     flat = (*source, *options._replace(reduction="none", top_k=None, threshold=None))

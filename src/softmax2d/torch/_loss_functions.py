@@ -62,7 +62,7 @@ def _cross_entropy(
     reduction: Reduction = "mean",
     top_k: float | None = None,
     threshold: float | None = None,
-    hardest_by: HardestBy = "loss",
+    hardest_by: HardestBy | None = None,
     spatial_dims: int | None = None,
     binary: bool = False,
 ) -> Compute:
@@ -73,7 +73,9 @@ def _cross_entropy(
     def compute(where: str, with_grad: bool) -> Any:
         z, t = two_classes(where, binary, logits, target, dim)
         z, t, source, flat = repeated.loss_problem(where, z, t, given, options)
-        if gate.one_of(where, "hardest_by", hardest_by, gate.HARDEST_BY) != "loss" and flat.hardest:
+        plain = flat.weight is None and flat.label_smoothing == flat.focal_gamma == 0
+        chosen_by = gate.choose_by(gate.hardest_by(where, hardest_by), flat.threshold, plain)
+        if chosen_by == "probability" and flat.hardest:
             loss, grad = by_probability(z, t, source, flat, with_grad=with_grad)
             return loss, one_class(binary, logits, grad, source.dim)
         if with_grad:

@@ -51,7 +51,7 @@ class CrossEntropyOptions(GridOptions, total=False):
     focal_gamma: Annotated[float, 0.0]
     top_k: Annotated[float | None, None]
     threshold: Annotated[float | None, None]
-    hardest_by: Annotated[str, "loss"]
+    hardest_by: Annotated[str | None, None]
     binary: Annotated[bool, False]
 
 

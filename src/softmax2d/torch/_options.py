@@ -117,7 +117,7 @@ _CHECKS: Mapping[str, Check] = {
     "focal_gamma": _number("focal_gamma", 0),
     "top_k": losses.pixels_or_share,
     "threshold": losses.lowest_probability,
-    "hardest_by": _one_of("hardest_by", *losses.HARDEST_BY),
+    "hardest_by": losses.hardest_by,
     "smooth": losses.smooth_pair,
     **{name: _flag(name) for name in losses.REGION_FLAGS},
     **{name: _one_of(name, *names) for name, names in losses.REGION_NAMES.items()},

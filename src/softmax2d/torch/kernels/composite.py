@@ -203,7 +203,7 @@ def find_cut(each: Tensor, target: Tensor, options: LossOptions) -> tuple[Tensor
             least = torch.minimum(share_of.round().clamp(min=1).long(), count)
         ordered = functional.pad(key, (0, 1), value=-math.inf).sort(descending=True).values
         last = ordered.gather(0, (least - 1).clamp(min=0).reshape(1)).reshape(())
-        ties = (least - (key > last).sum()) / (key == last).sum().clamp(min=1)
+        ties = (least - (key > last).sum()).double() / (key == last).sum().clamp(min=1)
         more = least > kept
         limit, kept = torch.where(more, last, limit), torch.where(more, least, kept)
         share = torch.where(more, ties.to(share.dtype), share)

@@ -250,6 +250,17 @@ def cross_entropy_with_grad(
     return tensor_of(np.asarray(loss)), _match_strides(grad, logits)
 
 
+def cross_entropy_least_probable(
+    logits: Tensor, target: Tensor, source: Source, options: LossOptions
+) -> tuple[Tensor, Tensor]:
+    """The loss of the pixels whose target is least probable, and its gradient."""
+    where = "cross_entropy2d_with_grad"
+    form, terms = _loss_of(where, logits, source, options)
+    terms = terms._replace(hardest_by="probability")
+    loss, grad = terms.run(where, form, array_of(target), with_grad=True)
+    return tensor_of(np.asarray(loss)), _match_strides(grad, logits)
+
+
 def cross_entropy_backward(
     upstream: Tensor,
     logits: Tensor,
