@@ -18,6 +18,7 @@
 #include "call.h"
 #include "dispatch.h"
 #include "files.h"
+#include "impl/sinks/curves.h"
 #include "impl/sinks/decide.h"
 #include "impl/sinks/fit.h"
 #include "impl/sinks/histogram.h"
@@ -196,6 +197,16 @@ void histogram(nb::tuple logits, nb::handle target, nb::handle count, nb::handle
              Histogram{call.counts(count, cells), call.counts(sum, cells), given_of(call, argmax)});
 }
 
+// counts: pixels, own, spots, own_spots; see struct CurveCounts.
+void curves(nb::tuple logits, nb::tuple target, nb::tuple counts) {
+    Call call(logits);
+    call.target(target);
+    const ptrdiff_t cells = call.classes() * kCurveBins;
+    int64_t* to[4];
+    for (int i = 0; i < 4; ++i) to[i] = call.counts(counts[i], cells);
+    call.run(kernels().curves, CurveCounts{to[0], to[1], to[2], to[3]});
+}
+
 // A class that addresses memory.
 int64_t known_class(int64_t label, ptrdiff_t classes) {
     if (label < 0 || label >= classes) throw std::invalid_argument("there is no such class");
@@ -344,6 +355,7 @@ NB_MODULE(_core, m) {
     m.attr("FIT_PART_BITS") = Fit::kPartBits;
     m.attr("HISTOGRAM_STEPS") = kHistogramSteps;
     m.attr("HISTOGRAM_BINS") = kHistogramBins;
+    m.attr("CURVE_BINS") = kCurveBins;
     m.def("probs", &probs);
     m.def("vjp", &vjp);
     m.def("segment", &segment);
@@ -356,6 +368,7 @@ NB_MODULE(_core, m) {
     m.def("region_grad", &region_grad, "logits"_a, "target"_a, "slopes"_a, "grad"_a, "grad_dtype"_a);
     m.def("statistics", &statistics);
     m.def("histogram", &histogram, "logits"_a, "target"_a.none(), "count"_a, "sum"_a, "argmax"_a);
+    m.def("curves", &curves);
     m.def("decide", &decide, "logits"_a, "target"_a.none(), "rule"_a, "outputs"_a, "label_bytes"_a,
           "given"_a.none());
     m.def("fit", &fit, "logits"_a, "target"_a, "weight"_a.none(), "sums"_a, "left_out"_a,

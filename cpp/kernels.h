@@ -19,6 +19,10 @@ constexpr int kPartBits = 44;    // of the parts in sums kept as whole numbers a
 constexpr int kHistogramOctaves = 8;
 constexpr int kHistogramSteps = 64;                                      // bins of an octave
 constexpr int kHistogramBins = kHistogramSteps * kHistogramOctaves + 1;  // and what lies below them
+constexpr int kCurveFineBits = 8;                        // of x = -log2 p in a curve's bins, below x = 8
+constexpr int kCurveBinsBelow = 3 * 256 + 7 * 128;       // of p <= 1/2, down to 2^-1024
+constexpr int kCurveBinsAbove = 3 * 256 + 2 * 128 + 84;  // of 1 - p < 1/2, down to 2^-53
+constexpr int kCurveBins = kCurveBinsBelow + kCurveBinsAbove + 2;  // and what is 0, and what is 1
 
 // One array, with its class axis taken out. Strides are in elements and may be zero or negative.
 struct Operand {
@@ -134,6 +138,7 @@ struct Elementary {
     ROW(build, segment, Segmenter, Typed)         \
     ROW(build, statistics, StatisticsSink, Typed) \
     ROW(build, histogram, HistogramSink, Shared)  \
+    ROW(build, curves, CurveSink, Shared)         \
     ROW(build, decide, Decider, Shared)           \
     ROW(build, fit, Fitter, Shared)               \
     ROW(build, shift, Shifter, Shared)            \

@@ -20,6 +20,7 @@ HEAVY = ("torch", "scipy", "skimage", "click", "matplotlib", "ml_dtypes", "PIL",
 # Of DESIGN.md, those that this version has.
 NAMES = [
     "Boundaries",
+    "Curves",
     "ImageScores",
     "Segmentation",
     "Statistics",
@@ -85,7 +86,7 @@ SIGNATURES = {
     "spatial_dims=None, decode='argmax')",
     "evaluate": "(logits, target, *, axis=-3, size=None, interpolation='linear', "
     "align_corners=False, temperature=1.0, bias=None, ignore_index=None, bins=15, window=None, "
-    "spatial_dims=None, per_image=False)",
+    "spatial_dims=None, per_image=False, curves=False)",
     "evaluate_labels": "(labels, target, *, classes=None, ignore_index=None, spatial_dims=2, "
     "per_image=False)",
     "set_num_threads": "(n)",

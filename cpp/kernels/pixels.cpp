@@ -1,4 +1,5 @@
 // Labels and confidences, and what is counted over the pixels.
+#include "../impl/sinks/curves.h"
 #include "../impl/sinks/decide.h"
 #include "../impl/sinks/fit.h"
 #include "../impl/sinks/histogram.h"

@@ -40,6 +40,7 @@ from softmax2d._ops.derivatives import (
 from softmax2d._ops.probs import log_softmax2d, softmax2d
 from softmax2d._ops.segment import Segmentation, segment
 from softmax2d._runtime import get_num_threads, instruction_set, instruction_sets, set_num_threads
+from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.evaluate import evaluate
 from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.labelled import evaluate_labels
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Boundaries",
+    "Curves",
     "ImageScores",
     "Segmentation",
     "Statistics",

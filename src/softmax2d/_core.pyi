@@ -22,6 +22,7 @@ FIT_PART_BITS: int
 # Of a histogram: bins of an octave, and all of them.
 HISTOGRAM_STEPS: int
 HISTOGRAM_BINS: int
+CURVE_BINS: int
 
 # array, dtype, axis, map, grid
 Logits: TypeAlias = tuple[Any, int, int, Map | None, Tables | None]
@@ -71,6 +72,7 @@ def statistics(
 def histogram(
     logits: Logits, target: Target | None, count: Any, sum: Any, argmax: tuple[Any, Any]
 ) -> None: ...
+def curves(logits: Logits, target: Target, counts: tuple[Any, Any, Any, Any]) -> None: ...
 def decide(
     logits: Logits,
     target: Target | None,

@@ -452,6 +452,15 @@ def calibration_errors(p: ArrayLike, happened: ArrayLike, bins: int) -> tuple[fl
     return float((share * gap).sum()), float(gap.mean()), float(gap.max())
 
 
+def average_precision(p: ArrayLike, happened: ArrayLike) -> float:
+    """Σ_n (R_n - R_{n-1}) P_n over falling thresholds; pixels of one p count together."""
+    p, hits = np.ravel(p), np.ravel(happened).astype(bool)
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), p.size - 1)  # of each group of ties
+    right = hits[order].cumsum()[last]
+    return float((np.diff(right, prepend=0) * (right / (last + 1))).sum() / hits.sum())
+
+
 def label_at_bias(
     logits: ArrayLike, label: int, value: float, *, axis: int = -3, bias: Any = None
 ) -> NDArray[np.intp]:

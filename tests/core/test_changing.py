@@ -77,6 +77,9 @@ def kernels(logits: Any, truth: Any, size: Any) -> dict[str, Callable[[], Any]]:
         "fit": lambda: fit(False),
         "fit of classes": lambda: fit(True),
         "shift": shift,
+        "curves": lambda: _core.curves(
+            a, truth, tuple(np.zeros((4, CLASSES, _core.CURVE_BINS), np.int64))
+        ),
         "histogram": lambda: _core.histogram(
             a, truth, *np.zeros((2, *bins), np.int64), tuple(given)
         ),

@@ -239,7 +239,7 @@ def test_names_order_and_defaults_are_those_of_numpy() -> None:
         assert listed == [(p.name, p.default, p.kind) for p in ours.values()], name
     missing = set(s2d.__all__) - set(s2t.__all__)
     assert missing == {
-        "ImageScores", "Segmentation", "Statistics", "__version__", "get_num_threads",
+        "Curves", "ImageScores", "Segmentation", "Statistics", "__version__", "get_num_threads",
         "instruction_set", "instruction_sets",
         "set_num_threads",
     }  # fmt: skip

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from softmax2d._errors import brief
 from softmax2d._exact_sums import ExactSum
 from softmax2d._statistics.counts import MOST, TOP_BITS, freeze, ratio, shape_of
-from softmax2d._statistics.details import Detail, add_detail
+from softmax2d._statistics.curves import Curves
+from softmax2d._statistics.details import add_detail
 from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of
 
@@ -95,7 +96,7 @@ class Measures(LabelMeasures):
     nll_sum: ExactSum
     brier_sum: ExactSum
     per_image: ImageScores | None = None
-    curves: Detail | None = None
+    curves: Curves | None = None
 
     def __post_init__(self) -> None:
         truth, sums = shape_of(self.confusion), shape_of(self.top_sums)

@@ -12,6 +12,7 @@ import numpy as np
 from softmax2d._exact_sums import ExactSum
 from softmax2d._records.saved import Saved
 from softmax2d._statistics.counts import shape_of
+from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.details import Detail
 from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.measures import DETAILS, Measures
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
 
 # How a saved detail is read; a file has those that were asked for.
-_READERS: dict[str, Callable[[Any, int], Detail]] = {"per_image": ImageScores.from_dict}
+_READERS: dict[str, Callable[[Any, int], Detail]] = {
+    "per_image": ImageScores.from_dict,
+    "curves": Curves.from_dict,
+}
 
 
 class Statistics(Measures, Saved):
@@ -48,6 +52,9 @@ class Statistics(Measures, Saved):
     per_image : ImageScores, or None
         The counts of each image, where ``per_image=True`` was asked for; ``+`` puts the images of
         both behind each other.
+    curves : Curves, or None
+        Precision, recall and average precision of each class at all thresholds, where
+        ``curves=True`` was asked for.
 
     Notes
     -----

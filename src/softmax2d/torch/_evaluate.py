@@ -70,6 +70,7 @@ def evaluate(
     window: Window | None = None,
     spatial_dims: int | None = None,
     per_image: bool = False,
+    curves: bool = False,
 ) -> Statistics:
     """Judge logits by a target, in one pass: :func:`softmax2d.evaluate` for tensors.
 
@@ -85,7 +86,8 @@ def evaluate(
     given = Source(dim, temperature, bias, size, interpolation, align_corners, spatial_dims)
     logits, target, source = arguments.problem("evaluate", logits, target, given, window is None)
     arrays = array_of(logits.cpu()), array_of(target.cpu())
-    options = keywords(source.constant) | {"window": window, "per_image": per_image}
+    options = keywords(source.constant) | {"window": window}
+    options |= {"per_image": per_image, "curves": curves}
     return numpy_functions.evaluate(*arrays, ignore_index=ignore_index, bins=bins, **options)
 
 
