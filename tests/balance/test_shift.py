@@ -14,7 +14,7 @@ from softmax2d import reference
 from softmax2d._gate import targets
 from softmax2d._gate.logits import logits_of
 from softmax2d._gate.options import Resampling
-from softmax2d.balance._search import ShiftCounts, count_shifts
+from softmax2d.balance._shifts import ShiftCounts, count_shifts
 from tests import cases
 
 VALUES = np.array([-40.0, -2.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.0, 60.0])

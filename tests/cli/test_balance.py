@@ -101,7 +101,8 @@ def test_tune_writes_what_segment_takes(cli: Any, tmp_path: Any) -> None:
     )
     files = (tmp_path / "z.npy", tmp_path / "t.npy")
     code, told, err = cli("tune", *files, *how, "-o", out, "--report", report)
-    assert (code, err) == (0, ""), err
+    assert code == 0 and err.startswith("beware: chosen on 4 images: nothing says how"), err
+    assert "beware" not in told and "beware: chosen on 4 images" in report.read_text()
     want = balance.tune_bias(
         logits, target, goal=("recall", [3, 1]), at_least_accuracy=0.8, sweeps=1, names=list("abcd")
     )
@@ -129,13 +130,34 @@ def test_tune_by_tau_from_counts(cli: Any, tmp_path: Any) -> None:
     how = ("--family", "tau", "--counts", tmp_path / "counts.json", "--temperature", 1.5)
     folders = tmp_path / "z", tmp_path / "t"
     code, told, err = cli("tune", *folders, *how, "-o", tmp_path / "b.json")
-    assert (code, err) == (0, ""), err
+    assert code == 0 and err.startswith("beware: chosen on 2 images: nothing says how"), err
     want = balance.tune_bias(
         list(logits[:2]), list(target[:2]), family="tau", prior=counts, temperature=1.5
     )
     plain = json.loads((tmp_path / "b.json").read_text())
     assert plain["bias"] == want.bias.tolist() and plain["temperature"] == 1.5
     assert f"tau: {want.tau:g}" in told
+
+
+def test_tune_says_what_it_cannot_know(cli: Any, tmp_path: Any) -> None:
+    """Ten images whose labels are right already: the start is returned unless forced."""
+    logits, target = scene(SHARES, (10, 12, 10), seed=4)
+    np.save(tmp_path / "z.npy", logits)
+    np.save(tmp_path / "t.npy", target)
+    how = ("--folds", 2, "--sweeps", 2, "--at-least-accuracy", 0.5, "--margin", 0.01)
+    given = {"folds": 2, "sweeps": 2, "at_least_accuracy": 0.5, "margin": 0.01}
+    pair = (tmp_path / "z.npy", tmp_path / "t.npy")
+    for force in (False, True):
+        more = ("--force",) * force
+        code, told, err = cli("tune", *pair, *how, *more, "-o", tmp_path / f"{force}.json")
+        want = balance.tune_bias(logits, target, force=force, **given)
+        assert code == 0 and err == "".join(f"beware: {text}\n" for text in want.warnings)
+        assert f"gain: {want.gain_in_words}" in told and "estimated on others" in told
+        assert json.loads((tmp_path / f"{force}.json").read_text())["bias"] == want.bias.tolist()
+    code, _, err = cli("tune", *pair, "--folds", 11, "-o", tmp_path / "o.json")
+    assert code == 2 and "folds must be between 2 and 10, the number of images" in err
+    code, _, err = cli("tune", *pair, "--confidence", 0.9, "-o", tmp_path / "o.json")
+    assert code == 2 and "give at_least_accuracy= (--at-least-accuracy) too" in err
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,10 @@ SIGNATURES = {
     "ignore_index=None, key=None, memory='512MB', workers=None)",
     "balance.tune_bias": "(logits, target=None, *, goal='mean_iou', at_least_accuracy=None, "
     "family='classes', prior=None, start=None, temperature=1.0, taus=None, sweeps=10, "
-    "tolerance=0.0001, names=None, axis=None, input=None, binary=False, size=None, "
-    "ignore_place=False, interpolation='linear', align_corners=False, ignore_index=None, "
-    "key=None, target_key=None, memory='512MB', workers=None)",
+    "tolerance=0.0001, names=None, folds=None, force=False, margin=None, confidence=None, "
+    "axis=None, input=None, binary=False, size=None, ignore_place=False, interpolation='linear', "
+    "align_corners=False, ignore_index=None, key=None, target_key=None, memory='512MB', "
+    "workers=None)",
     "calibrate.compare_methods": "(logits, target=None, *, methods=('temperature', 'vector', "
     "'bias', 'temperature+bias'), weight=None, ignore_index=None, axis=None, input=None, "
     "binary=False, size=None, ignore_place=False, interpolation='linear', align_corners=False, "

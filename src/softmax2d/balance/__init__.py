@@ -4,7 +4,8 @@ from softmax2d.balance._class_counts import ClassCounts
 from softmax2d.balance._counting import class_counts
 from softmax2d.balance._estimate import estimate_prior
 from softmax2d.balance._estimated import EstimatedPrior
-from softmax2d.balance._measured import Candidate, Goal
+from softmax2d.balance._goal import Goal
+from softmax2d.balance._measured import Candidate
 from softmax2d.balance._prior import log_prior
 from softmax2d.balance._tune import tune_bias
 from softmax2d.balance._tuned import TunedBias

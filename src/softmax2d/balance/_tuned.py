@@ -16,7 +16,10 @@ from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars, Curve
 from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import Rows, change, number, printable, quantity
-from softmax2d.balance._measured import Candidate, Goal, goal_of
+from softmax2d.balance._folds import Estimate
+from softmax2d.balance._goal import Goal
+from softmax2d.balance._measured import Candidate
+from softmax2d.balance._verdict import said
 from softmax2d.calibrate._calibration import Calibration
 
 _LISTED = 40  # candidates of a curve, at most, that a table lists
@@ -52,6 +55,16 @@ class TunedBias(Reported, Saved):
         Whether no class's bias could raise the goal further.
     names : tuple of str or None
         Of the classes.
+    found : Candidate or None
+        What the search found, where the start is returned in its place since it would not raise the
+        goal on other images.
+    estimate : Estimate or None
+        What the choice gains on images that it was not made on, by cross-validation; None where
+        there were no folds, or where nothing better than the start was found.
+    images_with : array, shape (C,), int64, or None
+        Images that hold each class; None in files of older versions.
+    warnings : tuple of str
+        What the images cannot say; empty where nothing was seen.
     """
 
     _FORMAT: ClassVar[str] = "softmax2d tuned bias"
@@ -68,7 +81,17 @@ class TunedBias(Reported, Saved):
         Field("passes", "a count", fields.count),
         Field("converged", "true or false", fields.flag),
         Field("names", "null, or a string for each class", fields.optional(fields.texts)),
+        Field("found", "null or an object", fields.optional(lambda v: isinstance(v, dict))),
+        Field("estimate", "null or an object", fields.optional(lambda v: isinstance(v, dict))),
+        Field("images_with", "null or a list of counts", fields.optional(fields.counts)),
+        Field("warnings", "a list of strings", fields.every(fields.text)),
     )
+    _LATER: ClassVar[dict[str, Any]] = {  # what older files mean by leaving them out
+        "found": None,
+        "estimate": None,
+        "images_with": None,
+        "warnings": [],
+    }
 
     after: Candidate
     before: Candidate
@@ -82,6 +105,10 @@ class TunedBias(Reported, Saved):
     passes: int
     converged: bool
     names: tuple[str, ...] | None = None
+    found: Candidate | None = None
+    estimate: Estimate | None = None
+    images_with: Array | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def bias(self) -> Array:
@@ -102,23 +129,36 @@ class TunedBias(Reported, Saved):
         stated = self.goal.describe(self.class_names)
         scores = f"{self.goal.score(self.before):.4g} -> {self.goal.score(self.after):.4g}"
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
-        return f"TunedBias(goal={stated!r}, {scores}, accuracy {accuracy}, {self.passes} passes)"
+        words = f"{len(self.warnings)} warnings" if self.warnings else "no warnings"
+        return (
+            f"TunedBias(goal={stated!r}, {scores}, accuracy {accuracy}, {self.gain_in_words}, "
+            f"{self.passes} passes, {words})"
+        )
+
+    @property
+    def gain_in_words(self) -> str:
+        """What was gained on the images it was chosen on and, by cross-validation, on others."""
+        found = self.after if self.found is None else self.found
+        words = said(self.goal, self.before, found, self.estimate)
+        if self.found is not None:
+            return f"the start returned: found {words}"
+        return words if self.estimate is not None else f"{words}, not estimated on others"
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, strings and lists, which JSON can hold."""
         values: dict[str, Any] = {
             "temperature": np.asarray(self.temperature, np.float64).tolist(),
-            "goal": {
-                "name": self.goal.name,
-                "classes": list(self.goal.classes),
-                "at_least_accuracy": self.goal.bound,
-            },
+            "goal": self.goal.to_dict(),
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "curve": [c.to_dict() for c in self.curve],
             "pixels": self.pixels.tolist(),
             "nll": or_null(self.nll),
             "names": None if self.names is None else list(self.names),
+            "found": None if self.found is None else self.found.to_dict(),
+            "estimate": None if self.estimate is None else self.estimate.to_dict(),
+            "images_with": None if self.images_with is None else self.images_with.tolist(),
+            "warnings": list(self.warnings),
         }
         ordered = {f.name: values.get(f.name, getattr(self, f.name)) for f in self._FIELDS}
         return self._wrap(ordered)
@@ -126,17 +166,15 @@ class TunedBias(Reported, Saved):
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
         """The result that :meth:`to_dict` described; a ValueError says what is wrong."""
-        where, known = cls.__name__, cls._read(plain)
+        where, known = cls.__name__, cls._read(cls._LATER | plain if type(plain) is dict else plain)
         known["pixels"] = pixels = read_only(known["pixels"], np.int64)
         classes = len(pixels)
         for name in ("before", "after"):
             known[name] = Candidate.from_dict(where, known[name], classes)
         known["curve"] = tuple(Candidate.from_dict(where, c, classes) for c in known["curve"])
-        goal, value = known["goal"], known["temperature"]
-        if {"name", "classes", "at_least_accuracy"} - goal.keys():
-            raise ValueError(f"{where}: goal must have name, classes and at_least_accuracy.")
-        aim = ("recall", goal["classes"]) if goal["name"] == "recall" else goal["name"]
-        known["goal"] = goal_of(where, aim, goal["at_least_accuracy"], classes, None)
+        known["goal"] = Goal.from_dict(where, known["goal"], classes)
+        cls._read_later(where, known, classes)
+        value = known["temperature"]
         scale = read_only(value if isinstance(value, list) else [value])
         if not (scale > 0).all() or (isinstance(value, list) and len(scale) != classes):
             raise ValueError(f"{where}: temperature must be positive, one number or {classes}.")
@@ -144,6 +182,19 @@ class TunedBias(Reported, Saved):
         known["nll"] = tuple(read_only(known["nll"]).tolist())
         known["names"] = class_names(where, known["names"], classes)
         return cls(**known)
+
+    @staticmethod
+    def _read_later(where: str, known: dict[str, Any], classes: int) -> None:
+        """The fields that older files lack."""
+        if known["found"] is not None:
+            known["found"] = Candidate.from_dict(where, known["found"], classes)
+        if known["estimate"] is not None:
+            known["estimate"] = Estimate.from_dict(where, known["estimate"])
+        if known["images_with"] is not None:
+            known["images_with"] = read_only(known["images_with"], np.int64)
+            if len(known["images_with"]) != classes:
+                raise ValueError(f"{where}: images_with must be one for each of {classes} classes.")
+        known["warnings"] = tuple(known["warnings"])
 
     def calibration(self) -> Calibration:
         """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.
@@ -185,11 +236,21 @@ class TunedBias(Reported, Saved):
         lines = [
             f"goal: {self.goal.describe(names)}",
             f"chosen on {quantity(pixels, 'pixel')} in {images} by {quantity(self.passes, 'pass')}",
-            "measured on the data it was chosen on: expect less elsewhere",
+            f"gain: {self.gain_in_words}",
+            "measured on the data it was chosen on: the tables and the trade-off below",
         ]
         if self.tau is not None:
             lines.insert(1, f"tau: {self.tau:g}")
-        return lines if self.converged else [*lines, "not converged: more sweeps may find more"]
+        if (found := self.estimate) is not None:
+            error = "" if np.isnan(found.accuracy_error) else f" ± {100 * found.accuracy_error:.2f}"
+            lines.insert(
+                -1,
+                f"estimated by {found.folds} folds of {found.images} images, ± one standard error "
+                f"over images; accuracy {100 * found.accuracy:+.2f}{error} points",
+            )
+        if not self.converged:
+            lines.append("not converged: more sweeps may find more")
+        return [*lines, *(f"beware: {warning}" for warning in self.warnings)]
 
     def _totals(self) -> Rows:
         rows = [["", "before", "after", "change"]]
@@ -201,11 +262,15 @@ class TunedBias(Reported, Saved):
 
     def _class_rows(self, names: list[str]) -> Rows:
         rows = [["class", "bias", "recall", "after", "change", "IoU", "after", "change", "pixels"]]
+        if self.images_with is not None:
+            rows[0].append("images")
         before, after = self.before, self.after
         for c, name in enumerate(names):
             recall = change(before.recall[c], after.recall[c])
             iou = change(before.iou[c], after.iou[c])
             rows.append([name, f"{self.bias[c]:+.4f}", *recall, *iou, str(self.pixels[c])])
+            if self.images_with is not None:
+                rows[-1].append(str(self.images_with[c]))
         return rows
 
     def _curve_rows(self) -> Rows:

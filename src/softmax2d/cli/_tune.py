@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,6 +15,34 @@ from softmax2d.cli import _options, _paths, _results, _values
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results
 
+_TRUST = (
+    click.option(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="Estimate the gain on other images by so many folds; 0 turns it off.  "
+        "[default: 5 from ten images on]",
+    ),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Take what was found even where the folds find no gain on other images.",
+    ),
+    click.option(
+        "--margin",
+        type=float,
+        metavar="M",
+        help="Keep accuracy so far above its bound on these images, 0 to 1.",
+    ),
+    click.option(
+        "--confidence",
+        type=float,
+        metavar="P",
+        help="Keep the bound on other images with this probability, 0.5 to 1.  "
+        "[default: 0.8 without --margin]",
+    ),
+)
+
 
 @click.command()
 @_options.take(
@@ -21,6 +50,7 @@ from softmax2d.stream import Results
     _options.TRUTH,
     _options.out("The bias, .json, for --calibration.", required=True),
     *_options.TUNING,
+    *_TRUST,
     *_options.MAP,
     _options.ignore_index(),
     _options.report(),
@@ -51,8 +81,8 @@ def tune(
 
     LOGITS and TRUTH are as for `softmax2d evaluate`, with axes of a batch for many images; or two
     folders, whose files pair by their names without suffix. Both are gone through many times, tile
-    by tile. Use data that the network was not trained on, and measure on others again: what is
-    chosen on some data does better on them.
+    by tile. Use data that the network was not trained on. From ten images on, folds of these
+    estimate the gain on other images; where there is none, OUT holds the start (--force).
 
     OUT holds temperature and bias, for --calibration of `segment`, `predict` and `evaluate`. It
     makes better labels, not better probabilities.
@@ -89,7 +119,10 @@ def tune(
         results.write(out, plain.encode())
         if report is not None:
             results.write(report, figure.render(report.suffix))
+    for warning in found.warnings:
+        click.echo(f"beware: {warning}", err=True)
     if not quiet:
-        click.echo(figure.text(_results.LISTED))
+        plain_lines = [line for line in figure.lines if not line.startswith("beware: ")]
+        click.echo(replace(figure, lines=plain_lines).text(_results.LISTED))
         _results.say_paths(out, report)
         click.echo(f"{perf_counter() - started:.2f} s")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from softmax2d._files.source.source import Box
+from softmax2d._gate import maps
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan
 from softmax2d.stream.plan.tiles import shape_of
 
@@ -29,9 +31,15 @@ def number_of(plan: Plan, box: Box) -> int:
 class Chosen(Counting):
     """As :class:`Counting`, of the images with these numbers; tiles without one are not read."""
 
-    def __init__(self, count: Mapped, plan: Plan, numbers: frozenset[int], apart: bool) -> None:
-        super().__init__(count, plan, apart)
-        self._numbers, self._parted = numbers, apart or len(numbers) < images_of(plan)
+    def __init__(
+        self,
+        count: Mapped,
+        numbers: frozenset[int],
+        apart: bool,
+        make: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(count, count.plan, apart, make)
+        self._numbers, self._parted = numbers, apart or len(numbers) < images_of(count.plan)
 
     def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
         """The counts of a tile, part by part."""
@@ -66,3 +74,16 @@ class Chosen(Counting):
         for index in np.ndindex(*(s.stop - s.start for s in box[:batch])):
             first: Sequence[int] = [s.start + i for s, i in zip(box, index, strict=False)]
             yield *(slice(at, at + 1) for at in first), *box[batch:]
+
+
+@dataclass(frozen=True)
+class MappedImage(Mapped):
+    """A mapped count whose third argument is the number of the image, not how many there are."""
+
+    first: int = 0
+
+    def __call__(self, box: Box) -> Any:
+        """The count of a box, which lies in one image."""
+        scores, target = self.plan.read(box, maps.is_shared(self.affine))
+        number = self.first + number_of(self.plan, box)
+        return self.counted(scores._replace(map=self.affine), target, number)

@@ -7,7 +7,7 @@ pixels is kept between two passes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import replace
@@ -17,16 +17,15 @@ from typing import Any, Unpack
 import numpy as np
 
 from softmax2d._errors import Refused, Unusable
-from softmax2d._files.source.source import ArraySource, Box, Source
+from softmax2d._files.source.source import ArraySource, Source
 from softmax2d._gate import arrays, checks
-from softmax2d._gate.logits import Logits
 from softmax2d._gate.maps import Map
 from softmax2d._gate.options import Resampling
 from softmax2d._gate.signatures import spell_out
-from softmax2d._gate.targets import Target
 from softmax2d._pictures.classes import check_names
 from softmax2d.stream.counting.counting import Count, Counting, Mapped, Plan, map_of, plan_of
-from softmax2d.stream.counting.numbered import Chosen, images_of
+from softmax2d.stream.counting.numbered import Chosen, MappedImage, images_of
+from softmax2d.stream.counting.resident import Resident, is_resident
 from softmax2d.stream.plan import meaning
 from softmax2d.stream.plan.geometry import size_of
 from softmax2d.stream.plan.inputs import Input
@@ -65,25 +64,6 @@ def _as_source(where: str, name: str, value: Any) -> Any:
     if hasattr(value, "detach"):  # a tensor that wants gradients
         value = value.detach()
     return arrays.as_array(where, name, value, "255" if name == "target" else "-np.inf")
-
-
-class _Resident:
-    """A plan over arrays in memory; the core's arguments are made once, not in every pass."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._known = plan, {}  # type: Plan, dict[Any, tuple[Logits, Target | None]]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._plan, name)
-
-    def read(self, box: Box, differences: bool = False) -> tuple[Logits, Target | None]:
-        """As :meth:`Plan.read`."""
-        dtype = self._plan.source.dtype
-        differences = differences and dtype.kind in "iu" and dtype.itemsize == 8
-        key = differences, *((s.start, s.stop) for s in box)
-        if key not in self._known:
-            self._known[key] = self._plan.read(box, differences)
-        return self._known[key]
 
 
 class Samples:
@@ -135,7 +115,7 @@ class Samples:
             "where": where,
             "ignore_place": options["ignore_place"],
         }
-        self._kept: dict[int, _Resident] = {}
+        self._kept: dict[int, Resident] = {}
         self._checked: set[int] = set()  # whose numbers were looked at
         self._images: dict[int, int] = {}  # how many each of the pairs has
         self._whole_seen = False  # whether ``_images`` knows all pairs
@@ -213,12 +193,38 @@ class Samples:
         for counting in self._count(count, temperature, bias, apart=True):
             yield from (counting.images[index] for index in sorted(counting.images))
 
+    def visit(self, count: Count, take: Callable[[Any], Any], temperature: Any = 1.0) -> None:
+        """Give the count of every image to ``take`` as soon as it is there; none is kept.
+
+        ``count`` takes the number of the image as its third argument; ``take`` is called for one
+        image after the other, in any order.
+        """
+
+        def visiting(first: int, plan: Plan, affine: Map | None) -> Counting:
+            counted = MappedImage(plan, affine, count, first)
+            return Chosen(counted, self._numbers(first, plan), True, take)
+
+        for _ in self._run(visiting, temperature, None):
+            pass
+
     def _count(self, count: Count, temperature: Any, bias: Any, apart: bool) -> Iterator[Counting]:
+        def counting(first: int, plan: Plan, affine: Map | None) -> Counting:
+            counted = Mapped(plan, affine, count)
+            if self._chosen is None:
+                return Counting(counted, plan, apart)
+            return Chosen(counted, self._numbers(first, plan), apart)
+
+        return self._run(counting, temperature, bias)
+
+    def _run(
+        self, make: Callable[..., Counting], temperature: Any, bias: Any
+    ) -> Iterator[Counting]:
+        """The counting of every plan, from the number of its first image, the plan and the map."""
         for first, plan, workers in self._plans():
             affine: Map | None = map_of(plan, temperature, bias, self._where)
-            counting = self._counting(Mapped(plan, affine, count), first, apart)
+            counting = make(first, plan, affine)
             tiles = range(len(plan.tiling)) if prod(plan.geometry.shape) else range(0)
-            if isinstance(plan, _Resident):
+            if isinstance(plan, Resident):
                 for tile in tiles:
                     note_pixels(counting(tile)["pixels"])
                 yield counting
@@ -229,13 +235,10 @@ class Samples:
                 raise threads.first_error(error, plan.source.path) from None
             yield counting
 
-    def _counting(self, counted: Mapped, first: int, apart: bool) -> Counting:
-        """A count of a plan whose first image has that number."""
-        if self._chosen is None:
-            return Counting(counted, counted.plan, apart)
-        own = range(images_of(counted.plan))
-        numbers = frozenset(i for i in own if first + i in self._chosen)
-        return Chosen(counted, counted.plan, numbers, apart)
+    def _numbers(self, first: int, plan: Plan) -> frozenset[int]:
+        """The images of a plan to count, in it; its first one has the number ``first``."""
+        own = range(images_of(plan))
+        return frozenset(i for i in own if self._chosen is None or first + i in self._chosen)
 
     def _pairs(self) -> Iterator[tuple[Any, Any]]:
         """Logits and target, each one thing; None in place of a dataset's that nobody wants."""
@@ -317,7 +320,7 @@ class Samples:
             truth = None
             if self._truth:
                 truth = self._open(stack, target, "target", self._keys[1])
-            resident = _resident(scores) and (truth is None or _resident(truth))
+            resident = is_resident(scores) and (truth is None or is_resident(truth))
             plan, workers = plan_of(scores, truth, **self._how)
             if number not in self._checked:
                 meaning.check_numbers(scores.source, plan.geometry.axis, self._how["asked"])
@@ -329,7 +332,7 @@ class Samples:
             if not resident:
                 yield plan, workers
                 return
-            known = _Resident(plan)
+            known = Resident(plan)
             if self._target is not None or not self._truth:  # a dataset makes them anew
                 self._kept[number] = known
             yield known, 1
@@ -372,9 +375,3 @@ def names_of(
 
 def _note(record: Record) -> None:
     note_pixels(record["pixels"])
-
-
-def _resident(opened: Input) -> bool:
-    """Whether the values of an input lie in memory."""
-    source = opened.source
-    return isinstance(source, ArraySource) and isinstance(source.held, np.ndarray)
