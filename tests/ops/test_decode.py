@@ -505,3 +505,23 @@ def test_rules_travel_as_plain_numbers() -> None:
         assert hash(found.numbers) == hash(again.numbers)
         assert json.loads(json.dumps(found.numbers))
         assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize("decode", METRICS)
+def test_raises_the_mean_over_images(decode: Any) -> None:
+    """Where truths are drawn by the probabilities: in each image, not of all pixels together."""
+    rng = np.random.default_rng(cases.SEED)
+    prior = np.log([1.0] + [0.02] * 7)[:, None, None]
+    of_image = rng.normal(0, 2, (100, 8, 1, 1)) * (np.arange(8) > 0)[:, None, None]
+    logits = (prior + of_image + rng.normal(0, 2, (100, 8, 16, 16))).astype(np.float32)
+    drawn = rng.random((100, 1, 16, 16))
+    truth = np.minimum((s2d.softmax2d(logits).cumsum(1) < drawn).sum(1), 7)
+    plain, found = (
+        s2d.evaluate_labels(labels, truth, classes=8, per_image=True)
+        for labels in (labels_of(logits, "argmax"), labels_of(logits, decode))
+    )
+    before, after = (s.per_image.image_means(decode, present="truth") for s in (plain, found))
+    gain = after - before
+    assert gain.mean() > 5 * gain.std() / np.sqrt(len(gain))
+    pooled = getattr(found, f"mean_{decode}") - getattr(plain, f"mean_{decode}")
+    assert pooled < gain.mean() / 2

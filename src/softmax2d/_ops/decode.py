@@ -5,7 +5,8 @@ S_c, the expected scores are
 
     Dice   2 S_c / (n_c + a_c)        IoU   S_c / (n_c + a_c - S_c),
 
-0 where n_c is 0, and what is made large is their mean over all C classes. One pixel more adds
+0 where n_c is 0, and what is made large is their mean over all C classes: the score of this image,
+as ImageScores has it, and not the score of the pixels of all images together. One pixel more adds
 
     Dice   2 (p - S / D) / D,      D = n + a
     IoU    (p - r (1 - p)) / B,    B = n + a - S,  r = S / B

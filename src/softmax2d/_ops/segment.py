@@ -135,12 +135,17 @@ def segment(
     pixels of its image: a ``window`` is decided by the whole image, which is read for it. Rare
     classes gain pixels from common ones, a class that the image lacks may gain some of small
     probability, and overall accuracy falls. It takes probabilities that are calibrated (set
-    ``temperature``). Where the image is not what is scored (crops of one scene; Dice over a whole
-    data set of unequal images; means that count a class which only the labels have) the gain is
-    smaller or none. Confidence is the probability of the label given, never 0; margin, entropy and
-    ``top_k`` do not change. Pixels without probabilities count nowhere and keep the label of
-    "argmax". Reads each logit three to six times, and once more for margin, entropy or ``top_k``;
-    beside the results it holds some 500 counts a class and thread.
+    ``temperature``). What it raises is a score of each image, averaged over images:
+    ``per_image.mean_of_images("dice", present="truth")`` of :func:`evaluate_labels` with
+    ``per_image=True``, in expectation and up to the number of classes that an image has
+    (tests/ops/test_decode.py). Where the image is not what is scored (crops of one scene; Dice of
+    all pixels of a data set together, :attr:`Statistics.mean_dice`; means that count a class which
+    only the labels have) the gain is smaller, none, or a loss.
+
+    Confidence is the probability of the label given, never 0; margin, entropy and ``top_k`` do not
+    change. Pixels without probabilities count nowhere and keep the label of "argmax". Reads each
+    logit three to six times, and once more for margin, entropy or ``top_k``; beside the results it
+    holds some 500 counts a class and thread.
 
     References
     ----------

@@ -69,7 +69,8 @@ class ImageScores(ImageCounts, Spreadsheet):
     **Per image is another number than pooled.** The measures of :class:`softmax2d.Statistics`
     itself, ``dice`` and ``mean_dice`` among them, are of all pixels together: large objects decide
     them. A score of each image, averaged over images, gives an image with a small object the same
-    voice. The same labels may score .867 pooled and .514 per image: say which one is meant.
+    voice. The labels of the example have a Dice of .890 pooled and of .585 per image: say which one
+    is meant.
 
     IoU and Dice of a class in an image are NaN where the class is neither in its truth nor among
     its labels, and means leave these out, as the summary of nnU-Net does (``numpy.nanmean`` over
@@ -78,9 +79,11 @@ class ImageScores(ImageCounts, Spreadsheet):
     an image that is rightly without a class adds nothing to the mean of the class.
 
     Which mean: :meth:`mean_iou` averages over images first, then over classes: mIoU^C of [2]_, and
-    with ``include_background=False`` the "foreground mean" of nnU-Net, which leaves out class 0.
-    :meth:`mean_of_images` averages over the classes of an image first, then over images: mIoU^I of
-    [2]_. The pooled :attr:`softmax2d.Statistics.mean_iou` is their mIoU^D.
+    with ``include_background=False`` the "foreground mean" of nnU-Net, which leaves out class 0
+    (and is NaN there where no image has one of the other classes). :meth:`mean_of_images` averages
+    over the classes of an image first, then over images: mIoU^I of [2]_. The pooled
+    :attr:`softmax2d.Statistics.mean_iou` is their mIoU^D. Of two classes the program of [2]_ scores
+    class 1 alone, and an image that rightly has none of it as 1.
 
     References
     ----------
@@ -92,13 +95,14 @@ class ImageScores(ImageCounts, Spreadsheet):
     Examples
     --------
     >>> import numpy as np, softmax2d as s2d
-    >>> truth = np.array([[[0, 1, 1, 1]], [[0, 0, 0, 1]]])  # two images of 1 x 4 pixels
-    >>> labels = np.array([[[0, 1, 1, 1]], [[0, 0, 0, 0]]])
-    >>> found = s2d.evaluate_labels(labels, truth, per_image=True)
-    >>> round(found.mean_dice, 3), round(found.per_image.mean_dice(), 3)
-    (0.873, 0.714)
-    >>> found.per_image.dice.round(3).tolist()
-    [[1.0, 1.0], [0.857, 0.0]]
+    >>> side = np.array([40, 6, 6, 6, 6])[:, None]  # an object in each image
+    >>> line = np.arange(64) < side
+    >>> truth = (line[:, :, None] & line[:, None]).astype(np.uint8)
+    >>> found = s2d.evaluate_labels(np.roll(truth, 3, axis=2), truth, per_image=True)
+    >>> round(float(found.dice[1]), 3), round(float(found.per_image.class_means("dice")[1]), 3)
+    (0.89, 0.585)
+    >>> found.per_image.dice[:2, 1].tolist()
+    [0.925, 0.5]
     """
 
     def __repr__(self) -> str:
