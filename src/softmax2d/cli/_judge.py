@@ -33,6 +33,10 @@ _OF_SCORES = {
     "bins": 15, "size": None, "interpolation": "linear", "align_corners": False,
     "decode": "argmax", "workers": None, "scheduler": None,
 }  # fmt: skip
+_OF_IMAGES = (
+    "Scores over images",
+    "Worst images",
+)  # tables that are printed where they are asked for
 _WORDS = {"names ": "--classes "}
 
 
@@ -159,6 +163,10 @@ def _say(found: Any, names: Any, truth: Path, made: tuple[Any, ...], started: fl
     figure = found.figure(names)
     shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
     click.echo(f"{click.format_filename(truth)}: {shown}")
+    for table in figure.tables[1:]:
+        if table.heading in _OF_IMAGES:
+            own = replace(figure, lines=[], totals=(), tables=[table])
+            click.echo(f"\n{own.text(_LISTED)}")
     paths = [path for path in made if path]
     if paths:
         click.echo()
