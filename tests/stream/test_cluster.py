@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+import softmax2d as s2d
 from softmax2d.cli import app
 from softmax2d.stream import Failed, Refused, Unusable, evaluate_files, segment_file
 from softmax2d.stream.recovery import checkpoint
@@ -209,6 +210,21 @@ def test_an_evaluation_goes_on_after_a_stop(cluster, source, truth, tmp_path, mo
     told = json.loads(account.read_text())["tiles"]
     assert told["resumed"] >= 5
     assert told["resumed"] + told["done"] == told["total"]
+
+
+def test_images_of_an_evaluation_are_in_order(cluster, tmp_path, monkeypatch):
+    cut(monkeypatch, 2400)
+    z = np.random.default_rng(5).normal(0, 2, (2, 3, 4, 24, 30)).astype(np.float32)
+    labels = np.random.default_rng(6).integers(0, 4, (2, 3, 24, 30)).astype(np.uint8)
+    array = zarr.create_array(
+        tmp_path / "scan.zarr", shape=z.shape, dtype="f4", chunks=(1, 2, 4, 12, 30)
+    )
+    array[:] = z
+    np.save(tmp_path / "truth.npy", labels)
+    asked = {"axis": 2, "per_image": True, "scheduler": cluster.scheduler_address}
+    found = evaluate_files(tmp_path / "scan.zarr", tmp_path / "truth.npy", **asked).per_image
+    want = s2d.evaluate(z, labels, per_image=True).per_image
+    assert found == want.with_names([f"scan[{i},{j}]" for i in range(2) for j in range(3)])
 
 
 def test_an_evaluation_on_a_cluster_needs_files_and_names_a_wrong_truth(cluster, source, truth):
