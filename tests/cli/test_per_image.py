@@ -45,6 +45,11 @@ def test_a_folder(cli: Any, folders: Any, labels: bool) -> None:  # noqa: F811
     assert want.per_image is not None
     names = [f"im{i}" for i in range(3)]
     assert saved("r.json") == replace(want, per_image=want.per_image.with_names(names))
+    assert "together, where large objects decide; a mean over images counts every image" in out
+    assert f"\nmean Dice over images                   {want.per_image.mean_dice():.4f}\n" in out
+    worst = out[out.index("\nWorst images\nimage  mean IoU  mean Dice\n") :].splitlines()[3:6]
+    assert [line.split()[0] for line in worst] == [f"im{s.image}" for s in want.per_image.worst()]
+    assert "Largest confusions" not in out
     assert [row["image"] for row in table()] == names
     assert [float(row["IoU b"]) for row in table()] == want.per_image.iou[:, 1].tolist()
     code, _, err = cli("evaluate", *args)
@@ -66,6 +71,12 @@ def test_entries_of_one_file_and_the_account(cli: Any, folders: Any) -> None:  #
     assert (said["total"], said["mean_iou"]) == (3, want.mean_iou())
     worst = [f"scan[{score.image}]" for score in want.worst()]
     assert [score["name"] for score in said["worst_iou"]] == worst
+
+
+def test_what_measures_are_of_is_said_of_several_images(cli: Any, folders: Any) -> None:  # noqa: F811
+    pooled = "All measures are of the pixels of all images together: large objects decide them.\n"
+    assert pooled in cli("evaluate", "z", "t")[1]
+    assert "together" not in cli("evaluate", "z/im0.npy", "t/im0.png")[1]
 
 
 def test_what_it_refuses(cli: Any, folders: Any) -> None:  # noqa: F811

@@ -43,6 +43,14 @@ def headline(found: Measures) -> str:
     return line
 
 
+def lines_of(found: Measures) -> list[str]:
+    """What was counted and, of several images, what the measures are of."""
+    if found.images < 2:
+        return [headline(found)]
+    pooled = "All measures are of the pixels of all images together: large objects decide them."
+    return [headline(found), pooled if found.per_image is None else image_figure.NOTE]
+
+
 def class_rows(found: Measures, names: list[str]) -> Rows:
     """A heading and a row for each class."""
     shares = ["IoU", "Dice", "precision", "recall"]
@@ -129,12 +137,11 @@ def figure_of(
         charts.insert(0, reliability(found, "Reliability", caption))
         known = WORDS
     totals = [(words, number(getattr(found, name))) for name, words in known.items()]
-    notes, scores = [], found.per_image
+    scores = found.per_image
     if scores is not None:
         tables[1:1] = image_figure.tables_of(scores, listed)
         totals += image_figure.totals_of(scores)
         charts.append(image_figure.chart_of(scores))
-        notes.append(image_figure.NOTE)
 
     def plain() -> dict[str, Any]:
         measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
@@ -142,7 +149,7 @@ def figure_of(
             measures["per_image"] = image_figure.numbers_of(scores)
         return {"classes": listed, "measures": measures, "statistics": saved()}
 
-    return Figure(title, [headline(found)], tables, charts, plain, totals, notes)
+    return Figure(title, lines_of(found), tables, charts, plain, totals)
 
 
 def reliability(found: Measures, heading: str, caption: str) -> Reliability:
