@@ -167,12 +167,15 @@ def fits(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     fitted = calibrate.fit(
         z, t, method="vector", weight=[1.0], ignore_index=255, axis=1, size=(8, 8), key=None,
         interpolation="nearest", align_corners=True, temperature_range=(0.1, 10.0), iterations=9,
-        class_names=["a"], data_date="2026", target_key=None, memory="1GB", workers=1,
+        folds=0, class_names=["a"], data_date="2026", target_key=None, memory="1GB", workers=1,
     )  # fmt: skip
     assert_type(fitted, calibrate.Calibration)
+    ranked = calibrate.compare_methods(z, t, methods=["temperature+bias", "bias"], folds=3, axis=1)
+    assert_type(ranked, calibrate.MethodComparison)
+    assert_type(ranked.best, calibrate.Calibration)
     assert_type(calibrate.Calibration.load("c.json"), calibrate.Calibration)
     fitted.save("c.json")
-    local = calibrate.fit_local(z, t, by="boundary", bins=[1.0, 2.0], memory=10**9, axis=1)
+    local = calibrate.fit_local(z, t, by="boundary", bins=[1.0, 2.0], least_pixels=9, axis=1)
     assert_type(local.segment(z, size=8, align_corners=True), s2d.Segmentation)
     found = calibrate.bootstrap("z.npy", "t.npy", measures="nll", replicates=9, bias=z, bins=5)
     assert_type(found, dict[str, calibrate.Interval])

@@ -74,7 +74,8 @@ SIGNATURES = {
     "calibrate.fit_local": "(logits, target=None, *, by='confidence', bins=None, "
     "ignore_index=None, axis=None, input=None, binary=False, size=None, ignore_place=False, "
     "interpolation='linear', align_corners=False, temperature_range=(0.1, 10.0), "
-    "class_names=None, data_date=None, key=None, target_key=None, memory='512MB', workers=None)",
+    "least_pixels=1000, class_names=None, data_date=None, key=None, target_key=None, "
+    "memory='512MB', workers=None)",
     "calibrate.bootstrap": "(logits, target=None, *, measures=('nll', 'ece', 'ace', "
     "'adaptive_ece', 'mce', 'classwise_ece'), temperature=1.0, bias=None, bins=15, "
     "replicates=1000, level=0.95, seed=0, ignore_index=None, axis=None, input=None, "

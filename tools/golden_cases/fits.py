@@ -49,7 +49,7 @@ def record_calibrate(r: Any) -> None:
     small, names = z[:, :, ::2, ::2], list("abcd")
     t[:, :2] = 255
     both = {"ignore_index": 255}
-    for method in ("temperature", "vector", "bias"):
+    for method in ("temperature", "vector", "bias", "temperature+bias"):
         for word, options in (
             ("plain", {}), ("weight", {"weight": [1, 2, 3, 4.0]}),
             ("range", {"temperature_range": (0.5, 1.5), "iterations": 3, "class_names": names}),

@@ -142,7 +142,7 @@ def sum_pixels(
     return FitSums(pixels, infinite, undefined, totals, found, fits, images)
 
 
-_OVERFLOW: Terms = math.inf, math.inf, math.nan
+OVERFLOW: Terms = math.inf, math.inf, math.nan
 
 
 class Pixels:
@@ -190,7 +190,7 @@ class Pixels:
         Infinite where the map makes logits overflow, so that pixels lose their probabilities.
         """
         if int(found.pixels.sum()) < (self._counted or 0):
-            return _OVERFLOW
+            return OVERFLOW
         return found.means(self.weights)
 
 
