@@ -10,13 +10,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from loops import areas, boundaries, lengths
 
 import softmax2d as s2d
 from softmax2d._boundaries import evaluate as door
 from softmax2d._boundaries.counting import Counts, Part, Scale, count, region_of, seen
 from softmax2d._boundaries.elements import coefficients, corners_of, sizes
 from softmax2d._boundaries.tiles import extents_of, known_pixels, parts_of
+from tests.boundaries.loops import areas, boundaries, lengths
 
 
 def maps(seed, shape, classes=3, noise=0.05):

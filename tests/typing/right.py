@@ -142,6 +142,7 @@ def files(path: os.PathLike[str], z: NDArray[np.float32]) -> None:
     with stream.watched(lambda pixels, seconds: None):
         stream.evaluate_files(z, z, decode="iou")
     assert_type(stream.evaluate_label_files(z, z), s2d.Statistics)
+    assert_type(stream.evaluate_boundary_files(z, z, tolerance="2mm"), s2d.Boundaries)
     assert_type(stream.holds_labels(path, z, key=None), bool)
     counted = stream.evaluate_files(
         path, z, axis=None, interpolation="linear", align_corners=False, temperature=1, bias=None,

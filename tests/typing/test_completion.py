@@ -106,6 +106,10 @@ SIGNATURES = {
     "binary=False, size=None, ignore_place=False, interpolation='linear', align_corners=False, "
     "temperature_range=(0.01, 100.0), iterations=100, folds=None, class_names=None, "
     "data_date=None, key=None, target_key=None, memory='512MB', workers=None)",
+    "stream.evaluate_boundary_files": "(labels, target, *, tolerance, spacing=None, "
+    "classes=None, ignore_index=None, spatial_dims=None, nodata=None, ignore_place=False, "
+    "key=None, target_key=None, memory='512MB', workers=None, missing_as_fill=False, "
+    "progress=None, names=None, report=None, overwrite=False, account=None)",
 }
 
 

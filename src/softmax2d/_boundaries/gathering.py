@@ -19,19 +19,24 @@ class Gathering:
     """
 
     def __init__(self, tolerance: float, unit: str, dims: int) -> None:
-        self._given = tolerance, unit, dims
+        self.dims, self._given = dims, (tolerance, unit, dims)
         self._total = Counts.empty(1, dims)
         self._elements: dict[tuple[float, ...], Array] = {}
-        self._rows: list[Array] = []
+        self._rows: list[tuple[tuple[int, ...], Array]] = []
 
-    def add(self, counts: Counts, scale: Scale) -> None:
-        """Add a whole image."""
+    def add(self, counts: Counts, scale: Scale, place: tuple[int, ...] = ()) -> None:
+        """Add a whole image, whose ``place`` among all decides the order of the result."""
         own = {scale.spacing: counts.elements}
-        self._rows.append(np.stack(scores_of(counts.band, counts.points, own)))
+        row = np.stack(scores_of(counts.band, counts.points, own))
+        self._rows.append((place, row))
         self._total += counts
-        held = Counts.empty(1, self._given[2])
+        held = Counts.empty(1, self.dims)
         held = held._replace(elements=self._elements.get(scale.spacing, held.elements))
         self._elements[scale.spacing] = (held + counts).elements
+
+    def add_empty(self, place: tuple[int, ...]) -> None:
+        """Add an image without pixels."""
+        self._rows.append((place, np.full((3, 1), np.nan)))
 
     def result(self, classes: int) -> Boundaries:
         """All images, of at least so many classes."""
@@ -42,6 +47,7 @@ class Gathering:
             for spacing, held in self._elements.items()
         }
         rows = np.full((len(self._rows), 3, classes), np.nan)
-        for row, own in zip(rows, self._rows, strict=True):
+        ordered = sorted(self._rows, key=lambda held: held[0])
+        for row, (_, own) in zip(rows, ordered, strict=True):
             row[:, : own.shape[1]] = own
         return Boundaries(*self._given, total.band, total.points, elements, rows)

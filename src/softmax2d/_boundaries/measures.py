@@ -14,7 +14,8 @@ from softmax2d._boundaries.elements import sizes
 from softmax2d._gate.arrays import Array
 from softmax2d._records.fields import or_null
 from softmax2d._records.saved import Saved
-from softmax2d._statistics.measures import mean_known, ratio
+from softmax2d._statistics.counts import ratio
+from softmax2d._statistics.measures import mean_known
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
@@ -48,7 +49,12 @@ def f_score(points: Array) -> Array:
 
 def surfaces(elements: Mapping[Spacing, Array]) -> Array:
     """Lengths or areas of counts of elements by their spacing, shape (2, 2, C)."""
-    return np.asarray(sum(sizes(spacing) @ elements[spacing] for spacing in sorted(elements)))
+    terms = (  # one after the other: a product of matrices rounds by the number of classes
+        size * elements[spacing][:, :, kind]
+        for spacing in sorted(elements)
+        for kind, size in enumerate(sizes(spacing).tolist())
+    )
+    return np.asarray(sum(terms))
 
 
 def scores_of(band: Array, points: Array, elements: Mapping[Spacing, Array]) -> BoundaryScores:

@@ -2,6 +2,7 @@
 
 from softmax2d._errors import Failed, Refused, StreamError, Unusable
 from softmax2d.stream._evaluate import evaluate_files
+from softmax2d.stream._evaluate_boundaries import evaluate_boundary_files
 from softmax2d.stream._evaluate_labels import evaluate_label_files, holds_labels
 from softmax2d.stream._predict import predict
 from softmax2d.stream._segment import segment_file, softmax2d_file
@@ -17,6 +18,7 @@ __all__ = [
     "StreamError",
     "Summary",
     "Unusable",
+    "evaluate_boundary_files",
     "evaluate_files",
     "evaluate_label_files",
     "holds_labels",

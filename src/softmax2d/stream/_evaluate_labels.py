@@ -107,8 +107,8 @@ def evaluate_label_files(
     1.0
     """
     check_kinds("evaluate_label_files", options)
-    pairs = _pairs(labels, target)
-    classes, names = options["classes"], _names_of(options["names"])
+    pairs = pairs_of(labels, target)
+    classes, names = options["classes"], names_in(options["names"])
     if names is not None and classes is None:
         classes = len(names)
     allowed = Allowed.of(_WHERE, classes, options["ignore_index"])
@@ -135,7 +135,7 @@ def evaluate_label_files(
             shown = list(check_names(names, found.classes) or ())
         save_scores(results, scores, found, shown)
         if report is not None:
-            title = " and ".join(_title(given) for given in (labels, target))
+            title = " and ".join(title_of_all(given) for given in (labels, target))
             results.save(report, lambda path: found.save_report(path, shown, title))
     return found
 
@@ -186,14 +186,14 @@ def _begins_whole(source: Source) -> bool:
     return True
 
 
-def _names_of(given: Any) -> list[str] | None:
+def names_in(given: Any) -> list[str] | None:
     """The names of the classes, listed."""
     if given is None:
         return None
     return read_names(given) if is_path(given) else list(given)
 
 
-def _pairs(labels: Any, target: Any) -> list[tuple[Any, Any]]:
+def pairs_of(labels: Any, target: Any) -> list[tuple[Any, Any]]:
     """Labels and target, each one thing."""
     several = [_several(labels), _several(target)]
     if several[0] != several[1]:
@@ -209,9 +209,9 @@ def _several(value: Any) -> bool:
     return isinstance(value, list | tuple) and not is_list_of_numbers(value)
 
 
-def _title(given: Any) -> str:
+def title_of_all(given: Any) -> str:
     if _several(given):
-        return f"{_title(given[0])} … {_title(given[-1])}"
+        return f"{title_of_all(given[0])} … {title_of_all(given[-1])}"
     return title_of(given)
 
 
@@ -228,18 +228,18 @@ def _count(
     with ExitStack() as stack:
         labels = stack.enter_context(Input(pair[0], options["key"], fill))
         truth = stack.enter_context(Input(pair[1], options["target_key"], fill))
-        dims = _spatial_dims(labels.source, options["spatial_dims"])  # before axes are turned
+        dims = spatial_dims_of(labels.source, options["spatial_dims"])  # before axes are turned
         notes = [] if options["ignore_place"] else show_alike(labels, truth)
-        own = _with_nodata(labels.source, options["nodata"])
+        own = with_nodata(labels.source, options["nodata"])
         one, two = matching(own, truth.source)
         batch = max(0, len(one.shape) - dims)
         task = LabelMaps(one, two, allowed, tally, batch, number=called[0])
         if tally.rows is not None:
             tally.rows.names[called[0]] = names_of_entries(called[1], one.shape[:batch])
         workers = plan_pieces(task, room, workers_of(options["workers"]))
-        summary = _start(task, truth.source, notes)
+        summary = start_summary(task, truth.source, notes)
         if options["names"] is not None:
-            summary.names = tuple(_names_of(options["names"]) or ())
+            summary.names = tuple(names_in(options["names"]) or ())
         before = tally.pairs.unlabelled
         with account_for(summary, None, path, options["account"]):
             execute = partial(threads.run, workers=workers)
@@ -254,7 +254,7 @@ def _count(
         return None if own.names is None else list(own.names)
 
 
-def _with_nodata(source: Source, nodata: float | None) -> Source:
+def with_nodata(source: Source, nodata: float | None) -> Source:
     """The label map with the number of no label that an option says."""
     if nodata is None:
         return source
@@ -263,7 +263,7 @@ def _with_nodata(source: Source, nodata: float | None) -> Source:
     return seen
 
 
-def _spatial_dims(labels: Source, spatial_dims: Any) -> int:
+def spatial_dims_of(labels: Source, spatial_dims: Any) -> int:
     """How many axes are spatial; those before them count images."""
     if spatial_dims is not None:
         try:
@@ -276,7 +276,7 @@ def _spatial_dims(labels: Source, spatial_dims: Any) -> int:
     return spatial_axes(labels) if spatial_dims is None else int(spatial_dims)
 
 
-def _start(task: LabelMaps, truth: Source, notes: list[str]) -> Summary:
+def start_summary(task: LabelMaps, truth: Source, notes: list[str]) -> Summary:
     """The account of an evaluation that has counted nothing yet."""
     shape = task.labels.shape
     size = shape, task.allowed.classes or 0, prod(shape), len(task.pieces)

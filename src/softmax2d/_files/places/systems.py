@@ -97,3 +97,15 @@ def _first_object(text: str) -> str:
             if depth == 0:
                 return text[: at + 1]
     return text
+
+
+def unit_of(text: str) -> tuple[str, float | None]:
+    """Return the unit of a system's axes, and its metres; "degrees" and None of angles."""
+    plane = _plane_of(text)
+    if re.match(r"\s*GEO[GD]", plane, re.I):
+        return "degrees", None
+    said = re.findall(r'\b(?:LENGTH)?UNIT\s*\[\s*"([^"]*)"\s*,\s*([0-9.eE+-]+)', plane, re.I)
+    if not said:
+        return "", None
+    name, metres = said[-1]
+    return name[:40], float(metres)

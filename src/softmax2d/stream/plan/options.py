@@ -139,6 +139,24 @@ class EvaluatedLabels(Budget, total=False):
     account: Annotated[Callable[[Any], None] | None, None]
 
 
+class EvaluatedBoundaries(Budget, total=False):
+    """What an evaluation of boundaries is asked for, beside the tolerance."""
+
+    spacing: Annotated[float | Sequence[float] | None, None]
+    classes: Annotated[int | None, None]
+    ignore_index: Annotated[int | None, None]
+    spatial_dims: Annotated[int | None, None]
+    nodata: Annotated[float | None, None]
+    target_key: Annotated[str | None, None]
+    ignore_place: Annotated[bool, False]
+    missing_as_fill: Annotated[bool, False]
+    names: Annotated[str | os.PathLike[str] | Sequence[str] | None, None]
+    report: Annotated[str | os.PathLike[str] | None, None]
+    overwrite: Annotated[bool, False]
+    progress: Annotated[Progress | None, None]
+    account: Annotated[Callable[[Any], None] | None, None]
+
+
 class Prediction(Mapped, total=False):
     """How a network slides over an image, and the results that are asked for."""
 
@@ -203,6 +221,10 @@ EVALUATED = (
 EVALUATED_LABELS = (
     "classes ignore_index spatial_dims nodata ignore_place key target_key memory workers "
     "missing_as_fill progress summary names report overwrite account per_image"
+)
+BOUNDARIES = (
+    "tolerance spacing classes ignore_index spatial_dims nodata ignore_place key target_key memory "
+    "workers missing_as_fill progress names report overwrite account"
 )
 PAIRS = (
     "ignore_index axis input binary size ignore_place interpolation align_corners key target_key "
