@@ -316,3 +316,59 @@ def test_refused_options() -> None:
             found.precision_recall(bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="curves must be of 5 classes; got 2"):
         replace(s2d.evaluate(logits, target), curves=Curves.empty(2))
+
+
+# ----------------------------------------------------------------------------- the report
+
+
+def test_the_report_has_a_row_for_each_class_and_a_line_for_three(tmp_path: Any) -> None:
+    logits, target = scene(4, size=(40, 50))
+    target[target == 3] = 2
+    found = s2d.evaluate(logits, target, curves=True)
+    assert found.curves is not None
+    names = ["road", "sky", "tree", "sign", "pole"]
+    lines = found.report(names).splitlines()
+    ap = found.curves.average_precision
+    assert f"mean average precision          {np.nanmean(ap):.4f}" in lines
+    first = lines.index("Precision and recall")
+    head = lines[first + 1].split("  ")
+    assert [cell.strip() for cell in head if cell.strip()] == [
+        "class", "AP", "AUROC", "best F1", "at p ≥", "share of pixels"
+    ]  # fmt: skip
+    assert lines[first + 2].startswith("road") and f"{ap[0]:.4f}" in lines[first + 2]
+    assert lines[first + 5].split() == ["sign", "–", "–", "–", "–", "0"]
+    found.save_report(tmp_path / "r.html", names)
+    page = (tmp_path / "r.html").read_text()
+    assert "Precision and recall, classes of lowest average precision" in page
+    lowest = np.argsort(ap)[:3]
+    assert all(f"{names[c]}, AP {ap[c]:.2f}" in page for c in lowest)
+    assert "ranked at random is its share of the pixels" in page
+    found.save_report(tmp_path / "r.json", names)
+    plain = json.loads((tmp_path / "r.json").read_text())
+    said = plain["measures"]["curves"]
+    assert said["average_precision"][3] is None and said["recall"][3] == []
+    np.testing.assert_allclose(said["average_precision"][0], ap[0])
+    assert said["recall"][4][-1] == 1 and 10 < len(said["threshold"][0]) <= 100
+    assert Statistics.from_dict(plain["statistics"]) == found
+    assert any("ranked at random is its share of the pixels" in line for line in lines)
+    plain_report = s2d.evaluate(logits, target).report(names)
+    assert "Precision and recall" not in plain_report and "average precision" not in plain_report
+
+
+def test_the_picture_has_a_chart_more(tmp_path: Any) -> None:
+    pytest.importorskip("matplotlib")
+    logits, target = scene(4, size=(40, 50))
+    found = s2d.evaluate(logits, target, curves=True)
+    found.save_report(tmp_path / "curves.png")
+    replace(found, curves=None).save_report(tmp_path / "plain.png")
+    sizes = [(tmp_path / n).read_bytes()[16:20] for n in ("curves.png", "plain.png")]
+    assert sizes[0] > sizes[1]
+
+
+def test_curves_of_other_pixels_are_refused() -> None:
+    logits, target = scene(4, size=(20, 30))
+    found, half = (s2d.evaluate(logits[:, :n], target[:n], curves=True) for n in (20, 10))
+    with pytest.raises(
+        ValueError, match="curves must be of 600 pixels with probabilities; got 300"
+    ):
+        replace(found, curves=half.curves)

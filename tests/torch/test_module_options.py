@@ -492,6 +492,31 @@ def test_evaluate_counts_each_image() -> None:
     assert found.per_image == one.per_image
 
 
+def test_evaluate_counts_curves() -> None:
+    z, target = problem()
+    judge = s2t.Evaluate(ignore_index=1, bins=7, curves=True)
+    judge.update(z, target)
+    judge(z, target)
+    how: Any = {"ignore_index": 1, "bins": 7, "curves": True}
+    one = s2d.evaluate(z.numpy(), target.numpy(), **how)
+    assert one.curves is not None and one == s2t.evaluate(z, target, **how)
+    assert judge.compute() == one + one
+    fresh = s2t.Evaluate(bins=7, curves=True)
+    fresh.load_state_dict(state := judge.state_dict())
+    assert fresh.compute() == judge.compute()
+    for changed, text in (
+        ({n: v + v for n, v in state.items()}, "a sum of 2 states has curves. Curves of processes"),
+        (state | {"counts.curves": state["counts.curves"][0]}, r"shape \(2, 2, C, bins\); got sh"),
+        (state | {"counts.curves": state["counts.curves"].int()}, "must be int64"),
+        (state | {"counts.curves_states": torch.ones(2).long()}, "both curves and curves_states"),
+        (judged().state_dict(), "the state has no curves; got a module with curves=True"),
+    ):
+        with pytest.raises(RuntimeError, match=text):
+            s2t.Evaluate(bins=7, curves=True).load_state_dict(changed)
+    with pytest.raises(RuntimeError, match="the state has curves; got a module without curves=Tr"):
+        s2t.Evaluate(bins=7).load_state_dict(state)
+
+
 def test_states_of_images_that_are_refused() -> None:
     judge = s2t.Evaluate(bins=7, per_image=True)
     judge.update(*problem(), ["é"] * len(problem()[0]))

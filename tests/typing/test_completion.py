@@ -34,7 +34,7 @@ SIGNATURES = {
     "temperature=1.0, bias=None, classes='present', weight=None, ignore_index=None, "
     "binary=False)",
     "torch.Evaluate": "(*, dim=-3, interpolation='linear', align_corners=False, "
-    "temperature=1.0, bias=None, ignore_index=None, bins=15, per_image=False)",
+    "temperature=1.0, bias=None, ignore_index=None, bins=15, per_image=False, curves=False)",
     "torch.LinearCrossEntropy2d": "(in_channels, num_classes, bias=True, *, class_weight=None, "
     "ignore_index=-100, reduction='mean', label_smoothing=0.0, interpolation='linear', "
     "align_corners=False, temperature=1.0, logit_bias=None, focal_gamma=0.0, top_k=None, "

@@ -11,7 +11,7 @@ from softmax2d._records.fields import or_null
 from softmax2d._report.charts import Chart, Confusion, Reliability
 from softmax2d._report.figure import Figure, Table
 from softmax2d._report.text import Rows, number, printable, quantity
-from softmax2d._statistics import image_figure
+from softmax2d._statistics import curve_figure, image_figure
 from softmax2d._statistics.measures import Measures
 
 
@@ -44,11 +44,12 @@ def headline(found: Measures) -> str:
 
 
 def lines_of(found: Measures) -> list[str]:
-    """What was counted and, of several images, what the measures are of."""
-    if found.images < 2:
-        return [headline(found)]
-    pooled = "All measures are of the pixels of all images together: large objects decide them."
-    return [headline(found), pooled if found.per_image is None else image_figure.NOTE]
+    """What was counted, and what should be known of the measures."""
+    lines = [headline(found)]
+    if found.images > 1:
+        pooled = "All measures are of the pixels of all images together: large objects decide them."
+        lines.append(pooled if found.per_image is None else image_figure.NOTE)
+    return lines if found.curves is None else [*lines, curve_figure.NOTE]
 
 
 def class_rows(found: Measures, names: list[str]) -> Rows:
@@ -142,11 +143,18 @@ def figure_of(
         tables[1:1] = image_figure.tables_of(scores, listed)
         totals += image_figure.totals_of(scores)
         charts.append(image_figure.chart_of(scores))
+    curves = found.curves
+    if curves is not None:
+        tables[1:1] = [curve_figure.table_of(curves, listed)]
+        totals += curve_figure.totals_of(curves)
+        charts.append(curve_figure.chart_of(curves, listed))
 
     def plain() -> dict[str, Any]:
         measures = {name: or_null(getattr(found, name)) for name in _MEASURES}
         if scores is not None:
             measures["per_image"] = image_figure.numbers_of(scores)
+        if curves is not None:
+            measures["curves"] = curve_figure.numbers_of(curves)
         return {"classes": listed, "measures": measures, "statistics": saved()}
 
     return Figure(title, lines_of(found), tables, charts, plain, totals)

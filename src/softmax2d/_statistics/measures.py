@@ -134,6 +134,9 @@ class Measures(LabelMeasures):
             if detail is not None and detail.classes != self.classes:
                 expected = f"{name} must be of {self.classes} classes"
                 raise ValueError(f"Statistics: {expected}; got {detail.classes}.")
+        if self.curves is not None and self.curves.pixels != self._binned:
+            expected = f"curves must be of {self._binned} pixels with probabilities"
+            raise ValueError(f"Statistics: {expected}; got {self.curves.pixels}.")
         if self.per_image is None:
             return
         if self.per_image.images != self.images:

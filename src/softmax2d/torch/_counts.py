@@ -2,7 +2,7 @@
 
 Numbers that no int64 holds are cut into words of 32 bits, the lowest first, each an int64: states
 of as many processes as there are can be added word by word (``all_reduce``) and are exact still.
-Rows of single images cannot; a state that was added up with them is refused.
+Rows of single images and marks of curves cannot; a state that was added up with them is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softmax2d._exact_sums import ExactSum
+from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.statistics import Statistics
 
@@ -25,6 +26,8 @@ _TOP = 3  # words of a sum over a bin of confidences, below 2^93
 IMAGES = "images"  # alone, and 0, in the state of no statistics
 _ROWS = "per_image"  # truth, labels and right of each image, where they are counted
 _NAMES = "image_names"  # where images have some: their JSON in UTF-8
+_CURVES = "curves"  # counts and marks of curves, where they are counted
+_STATES = "curves_states"  # beside them: 1, and more in a sum of states
 
 
 def _words(value: int, count: int) -> list[int]:
@@ -55,7 +58,7 @@ def to_tensors(statistics: Statistics | None) -> dict[str, Tensor]:
         "brier_sum": _of_sum(statistics.brier_sum),
     }
     state = {name: torch.tensor(value, dtype=torch.int64) for name, value in values.items()}
-    return state | _rows_of(statistics.per_image)
+    return state | _rows_of(statistics.per_image) | _curves_of(statistics.curves)
 
 
 def _rows_of(scores: ImageScores | None) -> dict[str, Tensor]:
@@ -91,6 +94,34 @@ def _to_rows(state: Mapping[str, Tensor], images: int) -> ImageScores | None:
     return ImageScores(counts[:, 0], counts[:, 1], counts[:, 2], said)
 
 
+def _curves_of(curves: Curves | None) -> dict[str, Tensor]:
+    """The counts and marks, shape (2, 2, C, bins), and that they are those of one state."""
+    if curves is None:
+        return {}
+    values = np.stack([curves.counts, curves.spots.view(np.int64)])
+    return {_CURVES: torch.tensor(values), _STATES: torch.tensor(1)}
+
+
+def _to_curves(state: Mapping[str, Tensor]) -> Curves | None:
+    """What :func:`_curves_of` described."""
+    if _CURVES not in state and _STATES not in state:
+        return None
+    if _CURVES not in state or _STATES not in state or state[_STATES].numel() != 1:
+        raise ValueError(f"Evaluate: a state must have both {_CURVES} and {_STATES}, or neither.")
+    if (states := int(state[_STATES])) != 1:
+        raise ValueError(
+            f"Evaluate: a sum of {states} states has curves. Curves of processes cannot be added "
+            "up as tensors: add what compute() of each returns, by all_gather_object."
+        )
+    values = state[_CURVES].detach().cpu().numpy()
+    if values.ndim != 4 or values.shape[:2] != (2, 2):
+        shape = tuple(values.shape)
+        raise ValueError(
+            f"Evaluate: {_CURVES} of a state must have shape (2, 2, C, bins); got shape {shape}."
+        )
+    return Curves(values[0], np.ascontiguousarray(values[1]).view(np.uint64))
+
+
 def _to_sum(words: list[int]) -> ExactSum:
     *units, infinite, undefined = words
     return ExactSum(_number(units), infinite, undefined)
@@ -106,11 +137,11 @@ def from_tensors(state: Mapping[str, Tensor]) -> Statistics | None:
     """
     names = to_tensors(Statistics.empty(1))
     for name, value in state.items():
-        if name in (*names, _ROWS) and value.dtype != torch.int64:
+        if name in (*names, _ROWS, _CURVES, _STATES) and value.dtype != torch.int64:
             raise TypeError(f"Evaluate: {name} of a state must be int64; got dtype {value.dtype}.")
     if {*state} == {IMAGES} and not int(state[IMAGES]):
         return None
-    if not {*names} <= {*state} <= {*names, _ROWS, _NAMES}:
+    if not {*names} <= {*state} <= {*names, _ROWS, _NAMES, _CURVES, _STATES}:
         wanted = ", ".join(names)
         raise ValueError(f"Evaluate: a state must have {wanted}; got {', '.join(state)}.")
     arrays = {name: state[name].detach().cpu().numpy() for name in names}
@@ -128,4 +159,5 @@ def from_tensors(state: Mapping[str, Tensor]) -> Statistics | None:
         _to_sum(arrays["nll_sum"].tolist()),
         _to_sum(arrays["brier_sum"].tolist()),
         _to_rows(state, int(arrays[IMAGES])),
+        _to_curves(state),
     )

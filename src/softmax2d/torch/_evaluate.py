@@ -97,6 +97,7 @@ class EvaluateOptions(GridOptions, total=False):
     ignore_index: Annotated[int | None, None]
     bins: Annotated[int, 15]
     per_image: Annotated[bool, False]
+    curves: Annotated[bool, False]
 
 
 class Evaluate(WithOptions):
@@ -111,9 +112,9 @@ class Evaluate(WithOptions):
     ``state_dict`` keeps the counts, whole numbers in tensors of int64 under ``counts.``, and
     ``load_state_dict`` restores them, also in a new module; a state without them changes none.
     Statistics of processes are added: ``sum`` of those that ``torch.distributed.all_gather_object``
-    collects, or the tensors of their states. With ``per_image`` only the first way is open, as
-    rows of other images cannot be added up; it puts the images of one process behind those of
-    another.
+    collects, or the tensors of their states. With ``per_image`` or ``curves`` only the first way is
+    open, as rows of other images and marks cannot be added up; it puts the images of one process
+    behind those of another.
 
     Examples
     --------
@@ -127,6 +128,7 @@ class Evaluate(WithOptions):
 
     _PREFIX = "counts."
     per_image: bool
+    curves: bool
 
     @spell_out(EvaluateOptions)
     def __init__(self, **options: Unpack[EvaluateOptions]) -> None:
@@ -190,10 +192,12 @@ class Evaluate(WithOptions):
         if bins not in (None, self.bins):
             errors.append(f"Evaluate: the state has {bins} bins; got a module of {self.bins}.")
             return
-        apart = self.per_image if found is None else found.per_image is not None
-        if apart != self.per_image:
-            held, asked = ("has", "without") if apart else ("has no", "with")
-            cause = f"the state {held} counts of each image; got a module {asked} per_image=True"
-            errors.append(f"Evaluate: {cause}.")
-            return
+        for name, words in (("per_image", "counts of each image"), ("curves", "curves")):
+            wanted = getattr(self, name)
+            held = wanted if found is None else getattr(found, name) is not None
+            if held != wanted:
+                has, asked = ("has", "without") if held else ("has no", "with")
+                cause = f"the state {has} {words}; got a module {asked} {name}=True"
+                errors.append(f"Evaluate: {cause}.")
+                return
         self._seen = found

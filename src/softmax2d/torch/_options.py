@@ -127,6 +127,7 @@ _CHECKS: Mapping[str, Check] = {
     "binary": _flag("binary"),
     "bins": number_of_bins,
     "per_image": _flag("per_image"),
+    "curves": _flag("curves"),
     "decode": checks.decoding,
     "label_dtype": lambda where, value: arguments.label_type(where, value, 1),
 }
