@@ -9,23 +9,21 @@ from typing import Any, Unpack
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.logits import Logits
 from softmax2d._gate.losses import class_to_ignore, number_between
 from softmax2d._gate.signatures import spell_out
-from softmax2d._native import core
 from softmax2d._report.text import printable
 from softmax2d._statistics.evaluate import whole_up_to
+from softmax2d.balance._doubts import ABSENT, ALIKE, Held, at_an_end, doubts
 from softmax2d.balance._em import Course, ShareSums, shares
 from softmax2d.balance._estimated import EstimatedPrior
-from softmax2d.balance._prior import listed_classes, shares_of
+from softmax2d.balance._information import UNKNOWN, Known, explained, in_proportion, judge, products
+from softmax2d.balance._prior import shares_of
 from softmax2d.balance._tune import map_of
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Scores
 
-_ABSENT = 0.01  # part of the source's share below which a class may be absent
-_SLOW = 0.95  # rate of EM above which the data hardly determine the shares
-_OFF = 0.02  # total variation between mean probability and truth that is a warning
 _MOST = 10_000
+_JUDGING = 4  # passes for the standard errors
 _WHERE = "estimate_prior"
 
 
@@ -63,7 +61,9 @@ def estimate_prior(
         A calibration fitted on held-out *source* data: a temperature and a bias for each class is
         the one that EM works best with [2]_. Or a Calibration as ``temperature``.
     held_out : pair (logits, target), optional
-        Source data with truth, to check that the probabilities add up to the true shares.
+        Source data with truth. Where no map is given, one temperature is fitted to them and used,
+        in ``temperature`` of the result; a given map is kept. Either is checked on them: whether
+        the probabilities add up to the true shares, and whether they are too sure.
     tolerance : float
         The distance still to go, of any class's share, at which to stop.
     max_passes : int
@@ -78,7 +78,7 @@ def estimate_prior(
     Returns
     -------
     EstimatedPrior
-        With ``prior``, ``bias`` and ``warnings``.
+        With ``prior``, ``standard_error``, ``bias``, ``temperature`` and ``warnings``.
 
     Raises
     ------
@@ -94,12 +94,18 @@ def estimate_prior(
       estimate over many.
     - **Miscalibration.** EM trusts the probabilities. An overconfident network hides the shift, an
       underconfident one exaggerates it, and with a bias of its own the estimate is wrong even
-      without any shift. ``held_out`` measures the last.
+      without any shift. Without ``held_out`` nothing can tell.
     - **Ill-conditioning.** Classes that are always confused share their mass in any way: EM then
-      crawls (``rate`` near 1), and the estimate says little.
+      crawls (``rate`` near 1) and errors are large. Where their probabilities are in proportion at
+      all pixels nothing decides, and the standard errors are infinite.
 
-    It cannot see that classes *look* different now, which is no label shift. Pixels are not
-    independent: the likelihood overstates what they know.
+    It cannot see that classes *look* different now, which is no label shift.
+
+    Standard errors come from the Fisher information of the shares, Σ q q' / (π π') over the pixels,
+    q the probabilities under the estimate. Pixels of an image are alike: where there are several
+    images the scatter of their scores stands between two inverses of it [3]_, and the larger of the
+    two errors is taken (tests/balance/test_doubts.py simulates both). Below ten images they are
+    rough, and intervals want Student's t. They are of the sampling of new data alone.
 
     A pass reads each logit once and keeps C + 1 sums, of whole numbers: the result is the same for
     any tiles and threads. Extrapolation (see ``_em``) takes about a tenth of the passes of
@@ -111,6 +117,8 @@ def estimate_prior(
        priori probabilities: a simple procedure", Neural Computation 14, 2002.
     .. [2] A. M. Alexandari, A. Kundaje, A. Shrikumar, "Maximum likelihood with bias-corrected
        calibration is hard-to-beat at label shift adaptation", ICML, 2020.
+    .. [3] K.-Y. Liang, S. L. Zeger, "Longitudinal data analysis using generalized linear models",
+       Biometrika, 1986.
 
     Examples
     --------
@@ -122,6 +130,8 @@ def estimate_prior(
     >>> found = balance.estimate_prior(logits, source_prior=[0.5, 0.5])
     >>> found.prior.round(2).tolist(), found.warnings
     ([0.8, 0.2], ())
+    >>> found.standard_error.round(3).tolist()
+    [0.002, 0.002]
     """
     where = _WHERE
     how: dict[str, Any] = dict(options)
@@ -134,28 +144,57 @@ def estimate_prior(
     most = whole_up_to(_MOST, where, "max_passes", max_passes)
     given = names_of(where, "names", names, samples)
 
+    fitted = 1.0
+    warnings: list[str] = []
+    if held_out is not None:
+        kept = how | {"ignore_index": ignore_index, "size": None}
+        held = Held(where, held_out, kept, source, printable(given, classes))
+        if np.ndim(scale) == 0 and scale == 1 and not begin.any():
+            fitted, warnings = held.temperature()
+        else:
+            warnings = held.sureness(scale, begin)
+        warnings += held.check(fitted * scale, begin)
+    scale = fitted * scale
+
     sums = partial(_sum_shares, samples, scale, begin)
     plain = sums(np.ones(classes))
     course = Course(sums, source)
     course.run(tolerance, most)
-    shown = printable(given, classes)
-    warnings = _warnings(course, shown, most)
-    if held_out is not None:
-        kept = how | {"ignore_index": ignore_index, "size": None}
-        warnings += _warnings_of_source(where, held_out, kept, scale, begin, source, shown)
+    pairs = samples.total(products, scale, begin)
+    known = _judge(samples, course, scale, begin, in_proportion(pairs, plain, UNKNOWN))
+    found = doubts(course, known, printable(given, classes), most)
+    if (course.now < ABSENT * course.source).any():  # of what is present ``known`` says it
+        near = in_proportion(pairs, plain, ALIKE)
+        found += at_an_end(course, known, near, explained(pairs, plain), printable(given, classes))
     return EstimatedPrior(
         prior=course.now,
         source_prior=source,
         mean_posterior=plain.shares,
         log_likelihoods=tuple(course.course),
         iterations=len(course.course) - 1,
-        passes=course.passes + 1,
+        passes=course.passes + 1 + _JUDGING,
         converged=course.converged,
-        rate=course.rate,
+        rate=max(course.rate, known.rate),
         pixels=plain.pixels,
-        warnings=tuple(warnings),
+        warnings=tuple(found + warnings),
         names=given,
+        standard_error=known.standard_error,
+        images=known.images,
+        temperature=fitted,
+        checked=held_out is not None,
     )
+
+
+def _judge(samples: Samples, course: Course, temperature: Any, bias: Array, same: Array) -> Known:
+    """How far the data determine the estimate, in three passes."""
+    seen = course.seen
+    weight = np.divide(course.now, course.source, where=seen, out=np.zeros(len(seen)))
+    with np.errstate(divide="ignore"):
+        moved = bias + np.log(weight)
+    found = samples.total(products, temperature, moved)
+    each = samples.each(lambda z, *_: shares(z, weight), temperature, bias)
+    present = seen & (course.now >= ABSENT * course.source)
+    return judge(found, course.sums(weight), each, course.now, seen, present, same)
 
 
 def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) -> ShareSums:
@@ -164,68 +203,3 @@ def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) 
     if found is None or not found.pixels:
         raise ValueError(f"{_WHERE}: logits must have at least one pixel with probabilities.")
     return found
-
-
-def _warnings(course: Course, names: list[str], most: int) -> list[str]:
-    """Warnings of the known failures that a run shows."""
-    found = []
-    if (unseen := course.source == 0).any():
-        found.append(
-            f"source_prior has no pixel of {listed_classes(unseen, names)}: what was never seen is "
-            "taken to have no share here either, and all but ruled out by the bias"
-        )
-    absent = np.flatnonzero(course.now < _ABSENT * course.source)
-    if absent.size:
-        found.append(
-            f"estimated at less than a hundredth of the source's share, all but ruled out by the "
-            f"bias: {', '.join(names[c] for c in absent)}; absent, or never recognised"
-        )
-    if not course.converged:
-        found.append(f"not converged within {most} passes")
-    if course.rate > _SLOW:
-        less, more = int(course.step.argmin()), int(course.step.argmax())
-        found.append(
-            f"ill-conditioned: a step of EM shrinks by {course.rate:.3f} only, mostly between "
-            f"{names[less]} and {names[more]}, which these probabilities hardly tell apart"
-        )
-    return found
-
-
-def _warnings_of_source(
-    where: str,
-    held_out: Any,
-    how: dict[str, Any],
-    temperature: Any,
-    bias: Array,
-    source: Array,
-    names: list[str],
-) -> list[str]:
-    """Warnings where mean probability, true shares and source shares differ on source data."""
-    if not isinstance(held_out, tuple | list) or len(held_out) != len(("logits", "target")):
-        raise TypeError(f"{where}: held_out must be a pair (logits, target).")
-    samples = Samples(where, *held_out, **how)
-    if samples.classes != len(source):
-        raise ValueError(f"{where}: held_out must have {len(source)} classes.")
-    found = samples.total(_calibration, temperature, bias)
-    if found is None or not found[1].any():
-        raise ValueError(f"{where}: held_out must hold at least one pixel that is not ignored.")
-    mean, truth = (row / row.sum() for row in found)
-    warnings = []
-    for first, name in ((mean, "mean probability"), (source, "source_prior")):
-        off = np.abs(first - truth)
-        if off.sum() / 2 > _OFF:
-            c = int(off.argmax())
-            what = "the probabilities are not calibrated" if first is mean else "other data"
-            warnings.append(
-                f"held-out source data: {name} and true shares differ by {off.sum() / 2:.3f} in "
-                f"total variation, most in {names[c]} ({first[c]:.4g}, true {truth[c]:.4g}): {what}"
-            )
-    return warnings
-
-
-def _calibration(source: Logits, truth: Any, _images: int) -> Array:
-    """Summed probabilities and pixels of each class, shape (2, C), where none is ignored."""
-    sums = np.zeros((3, source.classes))
-    if not source.empty:
-        core.region_sums(source.arguments(), truth.arguments(), False, sums)
-    return np.stack([sums[1], truth.counts])
