@@ -1,4 +1,4 @@
-"""What each method for calibration and rare classes gains, and what it costs, in one table.
+"""What each method for calibration and rare classes gains, and what it costs, in four tables.
 
     python -m benchmarks.rare_classes                 drawn street scenes (benchmarks/scenes.py)
     python -m benchmarks.rare_classes --docs          the same, into docs/rare-classes*.md
@@ -9,7 +9,8 @@ With ``--data`` the file holds ``logits`` (N, C, h, w) and ``labels`` (N, H, W),
 shares of the classes in the data that the network was trained on.
 
 Intervals are 95 % bootstrap intervals over images; those of a difference draw the same images for
-both sides.
+both sides. Beside what was measured stands what the fits themselves say of it: the gain on the
+images that they were made on, and the estimate of their cross-validation for others.
 """
 
 from __future__ import annotations
@@ -54,6 +55,16 @@ class Method(NamedTuple):
     decode: str = "argmax"
 
 
+class Fit(NamedTuple):
+    """What a fit says of its gain, in the unit of its measure; NaN where there were no folds."""
+
+    name: str
+    measure: str
+    seen: float  # on the images that it was made on
+    estimated: float  # on others, by cross-validation over images
+    error: float  # of that, where it is known
+
+
 class Row(NamedTuple):
     """What a method gives on the second half."""
 
@@ -61,6 +72,7 @@ class Row(NamedTuple):
     nll: Any
     ece: Any
     labels: dict[str, tuple[float, float, float]]
+    worst_tenth: float  # IoU of the image that a tenth of the images fall short of
     recall: Array
 
 
@@ -71,12 +83,36 @@ def halved(logits: Array, target: Array, ignore_index: int, prior: Any, names: A
     return Data(first, second, ignore_index, np.asarray(prior, np.float64), names)
 
 
-def methods(data: Data) -> list[Method]:
-    """Everything that is compared, fitted on the first half."""
+def _of_maps(fitted: dict[str, calibrate.Calibration]) -> list[Fit]:
+    nan, found = float("nan"), []
+    for name, each in fitted.items():
+        checked = nan if each.nll_validated is None else each.nll_validated - each.nll_before
+        found.append(Fit(name, "NLL", each.nll_after - each.nll_before, checked, nan))
+    return found
+
+
+def _of_biases(tuned: dict[str, balance.TunedBias]) -> list[Fit]:
+    nan, found = float("nan"), []
+    for name, each in tuned.items():
+        chosen = each.found or each.after
+        seen = each.goal.score(chosen) - each.goal.score(each.before)
+        said = each.estimate
+        known = (nan, nan) if said is None else (said.gain, said.gain_error)
+        found.append(Fit(name, each.goal.name.replace("_", " "), seen, *known))
+    return found
+
+
+def methods(data: Data) -> tuple[list[Method], list[Fit]]:
+    """Everything that is compared, fitted on the first half, and what the fits say."""
     how: dict[str, Any] = {"ignore_index": data.ignore_index}
-    temperature, vector, bias = (
-        calibrate.fit(*data.fit, method=m, **how) for m in ("temperature", "vector", "bias")
-    )
+    maps = {
+        name: calibrate.fit(*data.fit, method=method, **how)
+        for name, method in (
+            ("temperature", "temperature"), ("vector", "vector"),
+            ("temperature and biases", "temperature+bias"), ("bias for each class", "bias"),
+        )
+    }  # fmt: skip
+    temperature, vector = maps["temperature"], maps["vector"]
     plain = s2d.evaluate(*data.fit, size=data.fit[1].shape[1:], **how).accuracy
     tuned = balance.tune_bias(*data.fit, goal="mean_iou", temperature=temperature, **how)
     bound = plain - ACCURACY_LOST
@@ -90,18 +126,17 @@ def methods(data: Data) -> list[Method]:
     )
     found = balance.estimate_prior(data.test[0], source_prior=held, temperature=vector, size=size)
     log_prior = balance.log_prior(data.prior)
-    return [
+    biases = {"bias tuned for mean IoU": tuned, "… for mean accuracy, −1 % accuracy": careful}
+    rows = [
         Method("raw"),
-        Method("temperature", temperature),
-        Method("vector", vector),
-        Method("bias for each class", bias),
+        *(Method(name, each) for name, each in maps.items()),
         *(Method(f"logit adjustment, τ = {t:g}", temperature, -t * log_prior) for t in TAUS),
-        Method("bias tuned for mean IoU", temperature, tuned.bias),
-        Method("… for mean accuracy, −1 % accuracy", temperature, careful.bias),
+        *(Method(name, temperature, each.bias) for name, each in biases.items()),
         Method("prior by EM, on vector", vector, found.bias),
         Method("decoded for Dice", temperature, decode="dice"),
         Method("decoded for IoU", temperature, decode="iou"),
     ]
+    return rows, [*_of_maps(maps), *_of_biases(biases)]
 
 
 def confusions(data: Data, method: Method) -> Array:
@@ -132,13 +167,19 @@ def measured(confusion: Array) -> dict[str, Array]:
 
 
 def in_draws(confusion: Array, draws: Array) -> dict[str, Array]:
-    """Each measure in every draw of images; that of each image is of the classes in its truth."""
+    """Each measure in every draw of images; that of an image is of the classes in its truth."""
     drawn = (draws @ confusion.reshape(len(confusion), -1)).reshape(-1, *confusion.shape[1:])
-    right, truth = np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2)
-    with np.errstate(invalid="ignore"):
-        iou = np.where(truth > 0, right / (truth + confusion.sum(1) - right), np.nan)
-    own = np.nan_to_num(np.nanmean(iou, 1))
-    return measured(drawn) | {"IoU of images": draws @ own / draws.sum(1)}
+    found, scores = measured(drawn), of_images(confusion)
+    for name, measure in (("IoU of images", "iou"), ("Dice of images", "dice")):
+        own = np.nan_to_num(scores.image_means(measure, present="truth"))
+        found[name] = draws @ own / draws.sum(1)
+    return found
+
+
+def of_images(confusion: Array) -> s2d.ImageScores:
+    """The scores of each image, from a matrix of truth by label for each."""
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    return s2d.ImageScores(confusion.sum(2), confusion.sum(1), right)
 
 
 def intervals(drawn: dict[str, Array], raw: dict[str, Array]) -> dict[str, Any]:
@@ -171,7 +212,10 @@ def rows_of(data: Data, fitted: Sequence[Method], replicates: int = REPLICATES) 
         )  # fmt: skip
         with np.errstate(invalid="ignore"):
             recall = whole.diagonal() / whole.sum(1)
-        rows.append(Row(method.name, sure["nll"], sure["ece"], intervals(seen, raw), recall))
+        own = of_images(confusion).image_means("iou", present="truth")
+        tenth = float(np.nanquantile(own, 0.1))
+        found = intervals(seen, raw)
+        rows.append(Row(method.name, sure["nll"], sure["ece"], found, tenth, recall))
     return rows
 
 
@@ -185,18 +229,69 @@ def _changed(interval: Any) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def tables(data: Data, rows: list[Row]) -> tuple[str, str]:
-    """Measures with their intervals, and the recall of every class, both in Markdown."""
+def tables(data: Data, rows: list[Row], fits: list[Fit]) -> dict[str, str]:
+    """The blocks of the documents in Markdown, by name."""
+    return {
+        "rare-classes": _pooled(rows),
+        "rare-classes-images": _by_images(rows),
+        "rare-classes-folds": _promised(rows, fits),
+        "rare-classes-recall": _recalls(data, rows),
+    }
+
+
+def _pooled(rows: list[Row]) -> str:
+    """Measures of all pixels together."""
     head = ["method", "NLL", "ECE, %", "accuracy, %", "mean accuracy, %", "mean IoU, %",
-            "change of mean IoU", "change of IoU of images"]  # fmt: skip
+            "change of mean IoU"]  # fmt: skip
     body = []
     for row in rows:
         found = row.labels
         cells = [_between(found[n], 1, 100) for n in ("accuracy", "mean accuracy", "mean IoU")]
-        names = ("Δ mean IoU", "Δ IoU of images")
-        changes = ["" if row.name == "raw" else _changed(found[n]) for n in names]
-        ece = _between(row.ece, 2, 100)
-        body.append([row.name, _between(row.nll), ece, *cells, *changes])
+        changes = "" if row.name == "raw" else _changed(found["Δ mean IoU"])
+        body.append(
+            [row.name, _between(row.nll[:3]), _between(row.ece[:3], 2, 100), *cells, changes]
+        )
+    return markdown(head, body)
+
+
+def _by_images(rows: list[Row]) -> str:
+    """Means over images of a score of each image."""
+    names = ("IoU of images", "Dice of images")
+    head = ["method", *(h for n in names for h in (f"{n}, %", "change")), "worst tenth, IoU, %"]
+    body = []
+    for row in rows:
+        cells = []
+        for name in names:
+            cells.append(_between(row.labels[name], 1, 100))
+            cells.append("" if row.name == "raw" else _changed(row.labels[f"Δ {name}"]))
+        body.append([row.name, *cells, f"{100 * row.worst_tenth:.1f}"])
+    return markdown(head, body)
+
+
+def _promised(rows: list[Row], fits: list[Fit]) -> str:
+    """What each fit says of its gain, and what was measured."""
+    by_name, body = {row.name: row for row in rows}, []
+    base = {"temperature": by_name["temperature"]}
+    for fit in fits:
+        scale, digits = (1, 3) if fit.measure == "NLL" else (100, 1)
+        row = by_name[fit.name]
+        if fit.measure == "NLL":
+            measured_gain = row.nll[0] - by_name["raw"].nll[0]
+        else:
+            key = fit.measure.replace("iou", "IoU")
+            measured_gain = row.labels[key][0] - base["temperature"].labels[key][0]
+        said = "" if np.isnan(fit.estimated) else f"{scale * fit.estimated:+.{digits}f}"
+        said += "" if np.isnan(fit.error) else f" ± {scale * fit.error:.{digits}f}"
+        unit = (
+            fit.measure if fit.measure == "NLL" else f"{fit.measure.replace('iou', 'IoU')}, points"
+        )
+        seen = f"{scale * fit.seen:+.{digits}f}"
+        body.append([fit.name, unit, seen, said, f"{scale * measured_gain:+.{digits}f}"])
+    head = ["fit", "change of", "on the images it saw", "on others, by folds", "on the second half"]
+    return markdown(head, body)
+
+
+def _recalls(data: Data, rows: list[Row]) -> str:
     truth = data.test[1]
     shares = np.bincount(truth[truth != data.ignore_index], minlength=len(data.names))
     shares = shares / shares.sum()
@@ -204,7 +299,7 @@ def tables(data: Data, rows: list[Row]) -> tuple[str, str]:
         ["share of pixels", *(f"{100 * s:.2g}" for s in shares)],
         *([row.name, *(f"{100 * r:.1f}" for r in row.recall)] for row in rows),
     ]
-    return markdown(head, body), markdown(["recall, %", *data.names], recalls)
+    return markdown(["recall, %", *data.names], recalls)
 
 
 def drawn(found: scenes.Scenes) -> Data:
@@ -240,19 +335,16 @@ def main() -> None:
     if options.data and not options.prior:
         parser.error("--data needs --prior")
     data = _given(options) if options.data else drawn(scenes.scenes(options.scenes))
-    rows = rows_of(data, methods(data), options.replicates)
-    found, recalls = tables(data, rows)
-    print(f"{found}\n\n{recalls}")
+    fitted, fits = methods(data)
+    rows = rows_of(data, fitted, options.replicates)
+    found = tables(data, rows, fits)
+    print("\n\n".join(found.values()))
     if options.json:
         plain = [{**row._asdict(), "recall": row.recall.tolist()} for row in rows]
         options.json.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     if options.docs:
         for page in ("rare-classes.md", "rare-classes.zh.md"):
-            documents.rewrite(
-                machine.ROOT / "docs" / page,
-                {"rare-classes": found, "rare-classes-recall": recalls},
-                partly=True,
-            )
+            documents.rewrite(machine.ROOT / "docs" / page, found, partly=True)
 
 
 if __name__ == "__main__":

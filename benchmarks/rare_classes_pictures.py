@@ -240,7 +240,7 @@ def main(given: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     found = scenes.scenes(options.scenes)
     data = rare_classes.drawn(found)
-    for path in pictures(data, found.images, rare_classes.methods(data), options.out):
+    for path in pictures(data, found.images, rare_classes.methods(data)[0], options.out):
         print(f"{path}, {path.stat().st_size / 1000:.0f} kB")
 
 

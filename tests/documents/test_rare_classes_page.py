@@ -31,8 +31,15 @@ def data(few: scenes.Scenes) -> rare_classes.Data:
 
 
 @pytest.fixture(scope="module")
-def fitted(data: rare_classes.Data) -> list[rare_classes.Method]:
+def compared(data: rare_classes.Data) -> tuple[list[rare_classes.Method], list[rare_classes.Fit]]:
     return rare_classes.methods(data)
+
+
+@pytest.fixture(scope="module")
+def fitted(
+    compared: tuple[list[rare_classes.Method], list[rare_classes.Fit]],
+) -> list[rare_classes.Method]:
+    return compared[0]
 
 
 def test_scenes_are_seeded_and_coarse(few: scenes.Scenes) -> None:
@@ -45,12 +52,18 @@ def test_scenes_are_seeded_and_coarse(few: scenes.Scenes) -> None:
     assert found.accuracy > 0.4  # it has learned something
 
 
-def test_the_table_has_a_row_for_every_method(
-    data: rare_classes.Data, fitted: list[rare_classes.Method]
+@pytest.mark.filterwarnings("ignore:.* images show little")
+def test_the_tables_have_a_row_for_every_method(
+    data: rare_classes.Data,
+    compared: tuple[list[rare_classes.Method], list[rare_classes.Fit]],
 ) -> None:
+    fitted, fits = compared
     rows = rare_classes.rows_of(data, fitted, replicates=20)
-    found, recalls = rare_classes.tables(data, rows)
-    assert found.count("\n") == len(rows) + 1 and recalls.count("\n") == len(rows) + 2
+    tables = rare_classes.tables(data, rows, fits)
+    lines = [text.count("\n") - 1 for text in tables.values()]
+    assert lines == [len(rows), len(rows), len(fits), len(rows) + 1]
+    assert [fit.name for fit in fits if fit.name not in {row.name for row in rows}] == []
+    found = tables["rare-classes"]
     for row in rows:
         value, low, high = row.labels["accuracy"]
         assert low <= value <= high
@@ -82,5 +95,6 @@ def test_the_pictures_are_drawn(
 def test_both_pages_have_the_same_tables() -> None:
     english, chinese = (BLOCK.findall(page.read_text(encoding="utf-8")) for page in PAGES)
     assert english == chinese
-    assert [name for name, _ in english] == ["decoding", "rare-classes", "rare-classes-recall"]
-    assert all("| raw |" in text for _, text in english[1:])
+    kinds = ("", "-images", "-folds", "-recall")
+    assert [name for name, _ in english] == ["decoding", *(f"rare-classes{kind}" for kind in kinds)]
+    assert all("| raw |" in text or "-folds" in name for name, text in english[1:])
