@@ -108,6 +108,22 @@ class Figure:
             return text
         return f"{text}\nand {len(longest.rows) - 1 - most} {longest.more}"
 
+    def beside(self, other: Figure, name: str) -> Figure:
+        """One report of both, whose .json has the other's fields under ``name``."""
+
+        def plain() -> dict[str, Any]:
+            return {**self.plain(), name: other.plain()}
+
+        return replace(
+            self,
+            lines=[*self.lines, *other.lines],
+            tables=[*self.tables, *other.tables],
+            charts=[*self.charts, *other.charts],
+            totals=[*self.totals, *other.totals],
+            notes=[*self.notes, *other.notes],
+            plain=plain,
+        )
+
     def html(self) -> str:
         """One page that needs no other file."""
         parts = [f"<h1>{escape(self.title)}</h1>"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _judge, _options, _paths, _values
+from softmax2d.cli import _boundaries, _judge, _options, _paths, _values
 from softmax2d.stream import Results, Unusable, holds_labels
 
 
@@ -18,6 +18,7 @@ from softmax2d.stream import Results, Unusable, holds_labels
     _options.ignore_index(),
     _options.report("Write everything to FILE: .html, .txt, .png or .json."),
     _options.PER_IMAGE,
+    *_options.BOUNDARIES,
     _options.classes("Class names: a,b,c or a text file, one a line; or how many there are."),
     _options.axis(),
     _options.FILE_SPATIAL_DIMS,
@@ -61,6 +62,10 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     printed beside them, with the images of the lowest IoU, and the .csv has IoU and Dice of every
     image. Images are called after their files, and entries of a batch scan[0], scan[1], ….
 
+    --boundary-tolerance 2 also compares the boundaries of a label map with the truth's: boundary
+    IoU, boundary F-score and surface Dice, within 2 pixels; within 1.5 mm as 1.5mm, by the voxel
+    sizes of a NIfTI, or 30 m as 30m, by the pixel sizes of a projected GeoTIFF. Needs SciPy.
+
     The report appears complete or not at all. Until then what is counted is kept in a hidden folder
     beside it, or beside the --summary: a run that was stopped, killed or failed goes on with the
     same command and --resume, and ends with the same numbers.
@@ -71,6 +76,7 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       softmax2d evaluate labels.png truth.png --ignore-index 255
       softmax2d evaluate labels/ truth/ --classes road,car,sky --report out.html
       softmax2d evaluate labels/ truth/ --per-image scores.csv
+      softmax2d evaluate labels.nii truth.nii --boundary-tolerance 2mm
       softmax2d evaluate coarse.npz truth.tif --classes road,car,sky --report out.html
 
     \b
@@ -80,6 +86,7 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
       3  reading or writing failed; nothing half-written remains
       130, 143, 129  stopped by ^C, SIGTERM, SIGHUP
     """
+    _boundaries.check(rest)
     scores = [] if rest["per_image"] is None else [rest["per_image"]]
     if rest["resume"] and rest["report"] is None and rest["summary"] is None and not scores:
         words = "--resume needs --report or --summary, or --per-image"
@@ -98,6 +105,7 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     if not scored and holds_labels(scores[0], labels[0], **keys):
         _judge.judge_labels(*given)
         return
+    _boundaries.refuse_scores(scores[0], rest)
     _values.take_map(rest)
     _values.take_scheduler(rest)
     _judge.judge_scores(*given)

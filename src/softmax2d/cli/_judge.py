@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _values
+from softmax2d.cli import _boundaries, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import input_line, say_notes, say_sizes
 from softmax2d.cli._results import quantity, say_paths
@@ -33,9 +33,10 @@ _OF_SCORES = {
     "bins": 15, "size": None, "interpolation": "linear", "align_corners": False,
     "decode": "argmax", "workers": None, "scheduler": None,
 }  # fmt: skip
-_OF_IMAGES = (
+_ASKED_FOR = (
     "Scores over images",
     "Worst images",
+    "Boundaries",
 )  # tables that are printed where they are asked for
 _WORDS = {"names ": "--classes "}
 
@@ -49,25 +50,33 @@ def judge_labels(
     rest: dict[str, Any],
 ) -> None:
     """Compare label maps with the truth, and print what was found."""
-    started = perf_counter()
-    for name, default in _OF_SCORES.items():
-        if rest.get(name, default) != default:
-            option = "--" + name.replace("_", "-")
-            cause = f"{click.format_filename(labels[0])}: is a label map; {option} is of scores"
-            raise Unusable(f"{cause}: leave it out, or say with --axis which axis counts classes.")
+    started, near = perf_counter(), rest["boundary_tolerance"] is not None
+    _refuse_options(labels[0], rest)
     count, names = _values.count_or_names(classes)
     asked = {name: rest[name] for name in _OF_LABELS if name in rest}
+    report = asked.pop("report") if near else None
+    results = Results([], [*labels, *truth], rest["overwrite"], report=report)
     accounts: list[Summary] = []
-    with _values.option_words(_WORDS), Progress("evaluate", quiet) as progress:
+    with results:
+        with _values.option_words(_WORDS), Progress("evaluate", quiet) as progress:
 
-        def show_files(done: int, total: int, _: float) -> None:
-            files = len(accounts) + (done == total)
-            progress(files, len(labels), perf_counter() - started, "files")
+            def show_files(done: int, total: int, _: float) -> None:
+                files = len(accounts) + (done == total)
+                progress(files, len(labels), perf_counter() - started, "files")
 
-        shown_by = progress if len(labels) == 1 else show_files
-        asked |= {"account": accounts.append, "progress": shown_by}
-        given = (labels[0], truth[0]) if len(labels) == 1 else (labels, truth)
-        found = evaluate_label_files(*given, classes=count, names=names, **asked)
+            shown_by = progress if len(labels) == 1 else show_files
+            asked |= {"account": accounts.append, "progress": shown_by}
+            given = (labels[0], truth[0]) if len(labels) == 1 else (labels, truth)
+            found = evaluate_label_files(*given, classes=count, names=names, **asked)
+        shown = accounts[0].names
+        if shown is not None and len(shown) != found.classes:
+            shown = None
+        figure = found.figure(shown, f"{named[0].name} and {named[1].name}")
+        if near:
+            beside = _boundaries.count(labels, truth, (count, names), quiet, rest)
+            figure = figure.beside(beside.figure(shown), "boundaries")
+        if report is not None:
+            results.save(report, figure.save)
     for account in accounts:
         say_notes(account)
     if quiet:
@@ -77,10 +86,16 @@ def judge_labels(
     if len(labels) > 1:
         what = f"{len(labels)} label maps"
     click.echo(f"{click.format_filename(named[0])}: {what}")
-    shown = accounts[0].names
-    if shown is not None and len(shown) != found.classes:
-        shown = None
-    _say(found, shown, named[1], (rest["report"], rest["per_image"]), started)
+    _say(figure, named[1], (rest["report"], rest["per_image"]), started)
+
+
+def _refuse_options(labels: Path, rest: dict[str, Any]) -> None:
+    """Refuse the options of scores for a label map."""
+    for name, default in _OF_SCORES.items():
+        if rest.get(name, default) != default:
+            option = "--" + name.replace("_", "-")
+            cause = f"{click.format_filename(labels)}: is a label map; {option} is of scores"
+            raise Unusable(f"{cause}: leave it out, or say with --axis which axis counts classes.")
 
 
 def judge_scores(
@@ -136,7 +151,7 @@ def judge_scores(
         line = f"{click.format_filename(named[0])}: {len(logits)} files, {found.classes} classes"
         line += _say_sizes(accounts)
     click.echo(line)
-    _say(found, accounts[0].names, named[1], (report, scores), started)
+    _say(found.figure(accounts[0].names), named[1], (report, scores), started)
 
 
 def _say_sizes(accounts: list[Summary]) -> str:
@@ -159,12 +174,11 @@ def _check_count(count: int | None, classes: int) -> None:
         raise Unusable(f"--classes {count}: the scores have {classes} classes.")
 
 
-def _say(found: Any, names: Any, truth: Path, made: tuple[Any, ...], started: float) -> None:
-    figure = found.figure(names)
+def _say(figure: Any, truth: Path, made: tuple[Any, ...], started: float) -> None:
     shown = replace(figure, tables=figure.tables[:1]).text(_LISTED)
     click.echo(f"{click.format_filename(truth)}: {shown}")
     for table in figure.tables[1:]:
-        if table.heading in _OF_IMAGES:
+        if table.heading in _ASKED_FOR:
             own = replace(figure, lines=[], totals=(), tables=[table])
             click.echo(f"\n{own.text(_LISTED)}")
     paths = [path for path in made if path]

@@ -177,6 +177,22 @@ PER_IMAGE = _file(
 )
 
 
+BOUNDARIES = (
+    click.option(
+        "--boundary-tolerance",
+        metavar="DISTANCE",
+        help="Compare boundaries of label maps within 2 (pixels), 1.5mm, 30m.",
+    ),
+    click.option(
+        "--spacing",
+        metavar="LIST",
+        callback=_values.parse_numbers,
+        help="Distances between pixels along each axis, in the tolerance's unit.  [default: the "
+        "files']",
+    ),
+)
+
+
 def report(
     words: str = "Write tables and charts to FILE: .html, .txt, .png or .json.",
 ) -> Decorator:

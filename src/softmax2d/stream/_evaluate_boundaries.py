@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from math import prod
@@ -44,6 +44,14 @@ _PIXEL_WORDS = ("px", "pixel", "pixels", "voxel", "voxels")
 _WAY = "Give the distances between pixels as spacing= (--spacing), or a tolerance in pixels."
 
 
+def _checked(check: Callable[..., Any], *given: Any) -> Any:
+    """What a check of the NumPy function makes of options, whose refusals are ours."""
+    try:
+        return check(_WHERE, *given)
+    except ValueError as error:
+        raise Unusable(str(error).removeprefix(f"{_WHERE}: ")) from None
+
+
 class Tolerance(NamedTuple):
     """A distance and its unit."""
 
@@ -54,7 +62,7 @@ class Tolerance(NamedTuple):
     def of(cls, given: Any, spacing: Any) -> Tolerance:
         """A number, or a number with a unit as text: ``2``, ``"2px"``, ``"1.5mm"``."""
         if not isinstance(given, str):
-            size = tolerance_of(_WHERE, given)
+            size = _checked(tolerance_of, given)
             return cls(size, PIXELS if spacing is None else "")
         found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([^\W\d_]*)\s*", given, re.I)
         unit = "" if found is None else found[2].replace("μ", "µ").replace("um", "µm")
@@ -177,7 +185,7 @@ class _Job(NamedTuple):
         with ExitStack() as stack:
             labels = stack.enter_context(Input(self.pair[0], options["key"], fill))
             truth = stack.enter_context(Input(self.pair[1], options["target_key"], fill))
-            dims = dims_of(_WHERE, spatial_dims_of(labels.source, options["spatial_dims"]))
+            dims = _checked(dims_of, spatial_dims_of(labels.source, options["spatial_dims"]))
             notes = [] if options["ignore_place"] else show_alike(labels, truth)
             steps = _spacing(self.asked, options["spacing"], labels.source, truth.source, dims)
             own = with_nodata(labels.source, options["nodata"])
@@ -210,7 +218,8 @@ def _spacing(
 ) -> tuple[float, ...]:
     """The distances between pixels along the spatial axes, in the unit of the tolerance."""
     if given is not None:
-        return spacing_of(_WHERE, given, dims)
+        sides: tuple[float, ...] = _checked(spacing_of, given, dims)
+        return sides
     if asked.unit == PIXELS:
         return (1.0,) * dims
     known = [(s, steps_of(s.space)) for s in (truth, labels)]
@@ -218,13 +227,13 @@ def _spacing(
     if not found:
         cause = f"does not say how large its pixels are; the tolerance is in {asked.unit}. {_WAY}"
         raise Refused(truth.path, cause)
-    (source, sides), *others = found
+    (source, own_sides), *others = found
     for other, own in others:
-        if any(abs(a - b) > _SAME * a for a, b in zip(sides, own, strict=True)):
-            sizes = [" × ".join(f"{side:.6g}" for side in each) for each in (own, sides)]
+        if any(abs(a - b) > _SAME * a for a, b in zip(own_sides, own, strict=True)):
+            sizes = [" × ".join(f"{side:.6g}" for side in each) for each in (own, own_sides)]
             cause = f"has pixels of {sizes[0]} {asked.unit}, and {name_of(source.path)} of "
             raise Refused(other.path, f"{cause}{sizes[1]}. {_WAY}")
-    return sides
+    return own_sides
 
 
 def _along(source: Source, steps: Steps, dims: int, asked: Tolerance) -> tuple[float, ...]:
