@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -219,7 +220,8 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: simple().take([True, False, True]), ValueError, r"numbers in \[0, 3\); got \[True"),
     (lambda: simple().take([3]), ValueError, r"numbers in \[0, 3\); got \[3\]"),
     (lambda: simple().with_pixels_of(simple().take([0])), ValueError, "same images are needed"),
-    (lambda: simple().worst(-1), ValueError, "n must be a count; got -1"),
+    (lambda: simple().worst(-1), ValueError, "n must not be negative; got -1"),
+    (lambda: simple().worst(1.5), TypeError, "n must be an integer; got float"),
     (lambda: simple().worst(of_class=3), ValueError, r"of_class must be in \[0, 3\); got 3"),
     (lambda: simple() + ImageScores([[1]], [[1]], [[1]]), ValueError, "classes.*got 3 and 1"),
     (lambda: s2d.evaluate_labels([[0]], [[0]], per_image="yes"), TypeError, "True or False"),
@@ -263,3 +265,47 @@ def test_the_report_has_scores_over_images() -> None:
     assert said["measures"]["per_image"]["mean_iou"] == scores(found).mean_iou()
     assert Statistics.from_dict(said["statistics"]) == found
     assert figure.render(".png")[:4] == b"\x89PNG"
+
+
+def test_standard_errors_by_hand() -> None:
+    held = simple()
+    np.testing.assert_allclose(held.class_errors(), [abs(6 / 9 - 0.9) / 2, 1 / 8, np.nan])
+    both = np.array([(6 / 9 + 1 / 4) / 2, 0.9 / 2])  # both images have both classes
+    assert held.mean_error() == pytest.approx(both.std(ddof=1) / np.sqrt(2))
+    assert np.isnan(held.take([0]).mean_error()) and np.isnan(held.take([0]).class_errors()).all()
+    assert np.isnan(held.mean_error(present="truth"))  # class 1 is in the truth of one image
+
+
+def test_standard_errors_cover() -> None:
+    """Of classes that vary together and are absent from many images."""
+    rng = np.random.default_rng(cases.SEED)
+    images, draws = 30, 1500
+    shared = rng.normal(size=(draws * images, 1))
+    quality = 1 / (1 + np.exp(-shared - rng.normal(size=(draws * images, 4))))
+    there = rng.random(quality.shape) < [1, 0.9, 0.5, 0.4]
+    truth = np.where(there, 1000, 0)
+    right = rng.binomial(truth, quality)
+    labels = right.copy()
+    labels[:, 0] += (truth - right).sum(1)  # what is missed goes to a class that is everywhere
+    every = ImageScores(truth, labels, right)
+    parts = [every.take(range(i * images, (i + 1) * images)) for i in range(draws)]
+    mean, errors = every.mean_dice(), np.array([p.mean_error("dice") for p in parts])
+    off = np.array([p.mean_dice() for p in parts]) - mean
+    assert errors.mean() == pytest.approx(off.std(), rel=0.08)
+    covered = np.abs(off) <= 2.045 * errors  # Student's t of 29 degrees of freedom, 95 %
+    assert 0.93 < covered.mean() < 0.965
+    of_class = np.array([p.class_errors("dice") for p in parts])[:, 3]
+    off = np.array([p.class_means("dice") for p in parts])[:, 3] - every.class_means("dice")[3]
+    assert np.nanmean(of_class) == pytest.approx(off.std(), rel=0.08)
+
+
+def test_few_images_have_no_tails() -> None:
+    row = simple().take([0]).with_names(None)
+    for many, said in ((19, True), (20, False)):
+        rows = sum([row] * many, start=row.take([]))
+        confusion = [[6 * many, 2 * many, 0], [many, many, 0], [0, 0, 0]]
+        empty = Statistics.empty(3)
+        held = replace(empty, confusion=np.array(confusion), images=many, per_image=rows)
+        text = held.report()
+        assert ("Of 19 images the 5 % and 95 % are little more than the worst" in text) is said
+        assert re.search(r"mean IoU over images, ± 0\.0000 +0\.4583\n", text)

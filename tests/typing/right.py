@@ -29,6 +29,16 @@ def boundaries(t: NDArray[np.uint8]) -> None:
     assert_type(near + near, s2d.Boundaries)
 
 
+def images(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
+    """Scores of each image."""
+    scores = s2d.evaluate(z, t, per_image=True).with_image_names(["a"]).per_image
+    assert_type(scores, s2d.ImageScores | None)
+    if scores is not None:
+        assert_type(scores.mean_dice(include_background=False, present="truth"), float)
+        assert_type(scores.worst(3, "dice", of_class=1)[0].name, str)
+        assert_type(scores.quantiles([0.05, 0.5], measure="iou"), NDArray[Any])
+
+
 def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     """NumPy: every function, and every option of the grid and of the losses."""
     assert_type(s2d.softmax2d(z), NDArray[Any])
@@ -45,7 +55,7 @@ def arrays(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     assert_type(counted + counted, s2d.Statistics)
     assert_type(counted.report(names=["a", "b"]), str)
     assert_type(s2d.evaluate_labels(t, t, classes=9, ignore_index=255), s2d.Statistics)
-    s2d.evaluate_labels(t, [[0, 1]], classes=None, spatial_dims=3)
+    s2d.evaluate_labels(t, [[0, 1]], classes=None, spatial_dims=3, per_image=True)
     counted.save_report("report.html", ["a"], title="T")
     s2d.cross_entropy2d(z, t, weight=[1, 2], ignore_index=None, label_smoothing=0.1, focal_gamma=2)
     s2d.cross_entropy2d(z, t, reduction="none", interpolation="nearest-exact", size=(8, 8))
@@ -112,7 +122,7 @@ def modules(z: Tensor, t: Tensor) -> None:
     s2t.JaccardLoss2d(average="micro", smooth=(1, 2), absent="full", batch=False)
     s2t.TverskyLoss2d(alpha=0.3, beta=0.7, smooth=2.0, weight=z, ignore_index=1, dim=1)
     s2t.LovaszSoftmaxLoss2d(classes="all", ignore_index=0, temperature=z, binary=True)
-    judge = s2t.Evaluate(ignore_index=255, bins=20, interpolation="linear", dim=1)
+    judge = s2t.Evaluate(ignore_index=255, bins=20, per_image=True, interpolation="linear", dim=1)
     assert_type(judge.compute(), s2d.Statistics)
     s2t.LinearCrossEntropy2d(8, 4, False, class_weight=z, logit_bias=z, dtype=torch.float32)
     s2t.LinearCrossEntropy2d(8, 4, reduction="none", device="cpu", label_smoothing=0.1)

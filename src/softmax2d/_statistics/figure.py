@@ -48,7 +48,7 @@ def lines_of(found: Measures) -> list[str]:
     lines = [headline(found)]
     if found.images > 1:
         pooled = "All measures are of the pixels of all images together: large objects decide them."
-        lines.append(pooled if found.per_image is None else image_figure.NOTE)
+        lines += [pooled] if found.per_image is None else image_figure.notes_of(found.per_image)
     return lines if found.curves is None else [*lines, curve_figure.NOTE]
 
 

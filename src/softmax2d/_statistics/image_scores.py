@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from softmax2d._errors import brief
-from softmax2d._gate import grids
+from softmax2d._gate import grids, numbers
 from softmax2d._statistics.counts import Array, ratio
 from softmax2d._statistics.images import ImageCounts
 from softmax2d._statistics.spreadsheet import Spreadsheet
@@ -157,6 +157,37 @@ class ImageScores(ImageCounts, Spreadsheet):
         """Mean over the images that have the class, shape (C,); NaN where none has it."""
         return _means(self.table(measure, present=present), 0)
 
+    def class_errors(self, measure: Measure = "iou", *, present: Present = "either") -> Array:
+        """Standard error of :meth:`class_means`, shape (C,); NaN of fewer than two images.
+
+        That of images drawn by themselves from all that are meant: frames of one film, crops of one
+        scene or slices of one patient are fewer than they look, and the error is larger.
+        """
+        deviations, count = _deviations(self.table(measure, present=present))
+        squares = np.where(count > 1, (deviations**2).sum(0), np.nan)
+        return np.sqrt(ratio(squares, count * (count - 1)))
+
+    def mean_error(
+        self,
+        measure: Measure = "iou",
+        *,
+        include_background: bool = True,
+        present: Present = "either",
+    ) -> float:
+        """Standard error of :meth:`mean_iou` or :meth:`mean_dice`.
+
+        NaN where a class that counts is in one image only: one image does not say how much others
+        differ. As :meth:`class_errors`, of images drawn by themselves; the classes of an image
+        vary together, which is counted.
+        """
+        table = self.table(measure, include_background=include_background, present=present)
+        deviations, count = _deviations(table)
+        counting, images = count > 0, int((~np.isnan(table)).any(1).sum())
+        if not counting.any() or (count[counting] < 2).any():
+            return float("nan")
+        of_image = (deviations[:, counting] / count[counting]).mean(1)  # what it moves the mean by
+        return float(np.sqrt((of_image**2).sum() * images / (images - 1)))
+
     def mean_iou(self, *, include_background: bool = True, present: Present = "either") -> float:
         """Mean over classes of each class's mean IoU over images (mIoU^C); see :meth:`table`."""
         held = self.table("iou", include_background=include_background, present=present)
@@ -247,20 +278,28 @@ class ImageScores(ImageCounts, Spreadsheet):
             scores = self.image_means(
                 measure, include_background=include_background, present=present
             )
-        elif type(of_class) is int and 0 <= of_class < self.classes:
-            scores = self.table(measure, present=present)[:, of_class]
         else:
-            expected = f"of_class must be in [0, {self.classes})"
-            raise ValueError(f"ImageScores: {expected}; got {brief(of_class)}.")
-        if type(n) is not int or n < 0:
-            raise ValueError(f"ImageScores: n must be a count; got {brief(n)}.")
+            wanted = numbers.whole("ImageScores", "of_class", of_class)
+            if not 0 <= wanted < self.classes:
+                expected = f"of_class must be in [0, {self.classes})"
+                raise ValueError(f"ImageScores: {expected}; got {wanted}.")
+            scores = self.table(measure, present=present)[:, wanted]
+        most = numbers.whole("ImageScores", "n", n)
+        if most < 0:
+            raise ValueError(f"ImageScores: n must not be negative; got {most}.")
         order = np.argsort(scores, kind="stable")  # NaN is last
-        order = order[: min(n, int((~np.isnan(scores)).sum()))]
+        order = order[: min(most, int((~np.isnan(scores)).sum()))]
         names = self.names
         return [
             ImageScore(i, "" if names is None else names[i], float(scores[i]))
             for i in order.tolist()
         ]
+
+
+def _deviations(table: Array) -> tuple[Array, Array]:
+    """Scores less the mean of their class, 0 where there is none; how many each class has."""
+    known = ~np.isnan(table)
+    return np.where(known, table - _means(table, 0), 0), known.sum(0)
 
 
 def _means(table: Array, axis: int) -> Array:
