@@ -239,8 +239,8 @@ def test_names_order_and_defaults_are_those_of_numpy() -> None:
         assert listed == [(p.name, p.default, p.kind) for p in ours.values()], name
     missing = set(s2d.__all__) - set(s2t.__all__)
     assert missing == {
-        "Curves", "ImageScores", "Segmentation", "Statistics", "__version__", "get_num_threads",
-        "instruction_set", "instruction_sets",
+        "Boundaries", "Curves", "ImageScores", "Segmentation", "Statistics", "__version__",
+        "evaluate_boundaries", "get_num_threads", "instruction_set", "instruction_sets",
         "set_num_threads",
     }  # fmt: skip
 
