@@ -208,7 +208,14 @@ def test_held_out_data_without_a_best_temperature() -> None:
     truth = np.array([[0, 1, 1, 0]])
     right = np.where(truth == np.arange(2)[:, None, None], 5.0, -5.0)
     found = balance.estimate_prior(logits, source_prior=EQUAL, held_out=(right, truth))
-    assert said(found, "have no best temperature, and none is used: no finite optimum")
+    assert said(found, "held-out source data: no temperature is fitted to them: no finite optimum")
+    assert found.temperature == 1
+    other = scene(TWO, (1, 30, 30), 5)
+    found = balance.estimate_prior(logits, source_prior=EQUAL, held_out=other)
+    assert said(found, "is fitted to them: their shares are not those of source_prior")
+    few = np.array([[[1.0, 0.3]], [[0.0, 0.0]]]), np.array([[0, 1]])  # one right, one wrong
+    found = balance.estimate_prior(logits, source_prior=EQUAL, held_out=few)
+    assert said(found, "no temperature is fitted to them: 2 pixels say little of it")
     assert found.temperature == 1
     nothing = (right, np.full_like(truth, 255))
     with pytest.raises(ValueError, match="estimate_prior: held_out must hold at least one pixel"):

@@ -23,6 +23,8 @@ _OFF = 0.02  # total variation between mean probability and truth that is a warn
 _LARGE, _HALF, _SMALL = 0.05, 0.5, 0.01  # standard errors: of any share, part of it and least
 _SAME = 0.01  # share of the variance of labels below which probabilities explain none
 _HOT = 1.1  # a temperature beyond this, or below its inverse, is a warning
+_OTHER = 0.1  # total variation between held-out shares and source_prior: not source data
+_ROUGH = 0.2  # standard error of the logarithm of a temperature, from which it is not used
 _FAR = 1.2  # beside a given temperature; likelier only where the best is some 1.1 of it or more
 
 
@@ -114,14 +116,21 @@ class Held:
     def temperature(self) -> tuple[float, list[str]]:
         """The temperature that makes the truth most likely, and a sentence where it is not near 1.
 
-        1 where there is no best one.
+        1 where there is no best one, or where these data do not say which it is.
         """
-        self._refuse_nothing()
+        truth = self._truth()
+        none = "held-out source data: no temperature is fitted to them"
+        if np.abs(truth / truth.sum() - self._source).sum() / 2 > _OTHER:
+            return 1.0, [f"{none}: their shares are not those of source_prior"]
         fitted = fit(*self._pair, folds=0, **self._how)
         found = float(np.max(fitted.temperature))
         if fitted.at_bound or fitted.note:
-            why = fitted.note or "it ends at its bound"
-            return 1.0, [f"held-out source data have no best temperature, and none is used: {why}"]
+            return 1.0, [f"{none}: {fitted.note or 'it ends at its bound'}"]
+        pixels = Pixels(self._where, self._samples, None)
+        _, _, curvature = pixels.means(pixels.sums(found))
+        error = found / np.sqrt(truth.sum() * curvature)  # of its logarithm, by the information
+        if error > _ROUGH:
+            return 1.0, [f"{none}: {int(truth.sum())} pixels say little of it"]
         if 1 / _HOT < found < _HOT:
             return found, []
         kind = "too sure" if found > 1 else "not sure enough"
@@ -132,7 +141,7 @@ class Held:
 
     def sureness(self, temperature: Any, bias: Array) -> list[str]:
         """A sentence where another common temperature than that of a given map is likelier."""
-        self._refuse_nothing()
+        self._truth()
         pixels = Pixels(self._where, self._samples, None)
         less, given, more = (
             pixels.means(pixels.sums(np.multiply(temperature, k), bias / k))[0]
@@ -147,18 +156,20 @@ class Held:
             "one temperature is fitted to held_out"
         ]
 
-    def _refuse_nothing(self) -> None:
+    def _truth(self) -> Array:
+        """Pixels of each class, shape (C,); refused where there are none."""
         counts = self._samples.total(_count_truth)
         if counts is None or not counts.any():
             raise ValueError(
                 f"{self._where}: held_out must hold at least one pixel that is not ignored."
             )
+        return np.asarray(counts)
 
     def check(self, temperature: Any, bias: Array) -> list[str]:
         """Warnings where mean probability, true shares and source shares differ."""
         found = self._samples.total(_calibration, temperature, bias)
         if found is None or not found[1].any():
-            self._refuse_nothing()
+            self._truth()
         mean, truth = (row / row.sum() for row in found)
         warnings = []
         for first, name in ((mean, "mean probability"), (self._source, "source_prior")):

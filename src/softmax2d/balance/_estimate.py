@@ -62,7 +62,8 @@ def estimate_prior(
         the one that EM works best with [2]_. Or a Calibration as ``temperature``.
     held_out : pair (logits, target), optional
         Source data with truth. Where no map is given, one temperature is fitted to them and used,
-        in ``temperature`` of the result; a given map is kept. Either is checked on them: whether
+        in ``temperature`` of the result, unless they are too few for it or have other shares than
+        the source, which ``warnings`` says; a given map is kept. Either is checked on them: whether
         the probabilities add up to the true shares, and whether they are too sure.
     tolerance : float
         The distance still to go, of any class's share, at which to stop.
