@@ -95,3 +95,18 @@ def test_what_it_refuses(cli: Any, folders: Any) -> None:  # noqa: F811
     code, _, err = cli("evaluate", "z", "t", "--per-image", "new.csv")
     assert code == 2
     assert not Path("new.csv").exists()
+
+
+def test_curves(cli: Any, folders: Any) -> None:  # noqa: F811
+    logits, truth = folders
+    want = s2d.evaluate(logits, truth, curves=True)
+    assert want.curves is not None
+    code, out, err = cli("evaluate", "z", "t", "--curves", "--report", "r.json")
+    assert (code, err) == (0, "")
+    assert saved("r.json") == want
+    rows = out[out.index("\nPrecision and recall\n") :].splitlines()[3:7]
+    found = [float(row.split()[1]) for row in rows]
+    assert found == [float(f"{ap:.4f}") for ap in want.curves.average_precision]
+    code, _, err = cli("evaluate", "t", "t", "--curves")
+    assert code == 2
+    assert "is a label map; --curves is of scores: leave it out" in err

@@ -301,3 +301,16 @@ def test_images_are_called_after_coordinates() -> None:
         found = s2k.evaluate(named.drop_vars("day"), truth, per_image=True)
         found = found if isinstance(found, s2d.Statistics) else computed(found)
         assert found == want
+
+
+@pytest.mark.parametrize("chunks", [(1, 2, 4, 4, 11), (2, 3, 4, 9, 5), (2, 5, 4, 9, 11)])
+def test_curves_are_those_of_the_whole(chunks: tuple[int, ...]) -> None:
+    logits = np.random.default_rng(7).normal(size=(2, 5, 4, 9, 11)).astype(np.float32)
+    target = truth_of((2, 5, 9, 11), 4)
+    whole = s2d.evaluate(logits, target, per_image=True, curves=True)
+    lazy = da.from_array(logits, chunks=chunks)
+    assert computed(s2k.evaluate(lazy, target, per_image=True, curves=True)) == whole
+    named = xr.DataArray(logits, dims=(*"abcde",))
+    assert s2k.evaluate(named, target, axis="c", curves=True) == (
+        s2d.evaluate(logits, target, curves=True)
+    )

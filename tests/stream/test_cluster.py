@@ -221,10 +221,13 @@ def test_images_of_an_evaluation_are_in_order(cluster, tmp_path, monkeypatch):
     )
     array[:] = z
     np.save(tmp_path / "truth.npy", labels)
-    asked = {"axis": 2, "per_image": True, "scheduler": cluster.scheduler_address}
-    found = evaluate_files(tmp_path / "scan.zarr", tmp_path / "truth.npy", **asked).per_image
-    want = s2d.evaluate(z, labels, per_image=True).per_image
-    assert found == want.with_names([f"scan[{i},{j}]" for i in range(2) for j in range(3)])
+    asked = {"axis": 2, "scheduler": cluster.scheduler_address}
+    details = {"per_image": True, "curves": True}
+    paths = tmp_path / "scan.zarr", tmp_path / "truth.npy"
+    found, want = evaluate_files(*paths, **asked, **details), s2d.evaluate(z, labels, **details)
+    names = [f"scan[{i},{j}]" for i in range(2) for j in range(3)]
+    assert found.per_image == want.per_image.with_names(names)
+    assert found.curves == want.curves
 
 
 def test_an_evaluation_on_a_cluster_needs_files_and_names_a_wrong_truth(cluster, source, truth):

@@ -55,7 +55,7 @@ SIGNATURES = {
     "temperature=1.0, bias=None, ignore_index=None, bins=15, key=None, target_key=None, "
     "memory='512MB', workers=None, nodata=None, missing_as_fill=False, progress=None, "
     "scheduler=None, summary=None, checkpoint=None, resume=False, names=None, report=None, "
-    "overwrite=False, decode='argmax', account=None, per_image=False)",
+    "overwrite=False, decode='argmax', account=None, per_image=False, curves=False)",
     "stream.evaluate_label_files": "(labels, target, *, classes=None, ignore_index=None, "
     "spatial_dims=None, nodata=None, ignore_place=False, key=None, target_key=None, "
     "memory='512MB', workers=None, missing_as_fill=False, progress=None, summary=None, "

@@ -18,6 +18,7 @@ from softmax2d.stream import Results, Unusable, holds_labels
     _options.ignore_index(),
     _options.report("Write everything to FILE: .html, .txt, .png or .json."),
     _options.PER_IMAGE,
+    _options.CURVES,
     *_options.BOUNDARIES,
     _options.classes("Class names: a,b,c or a text file, one a line; or how many there are."),
     _options.axis(),
@@ -61,6 +62,9 @@ def evaluate(logits: Path, truth: Path, classes: str | None, quiet: bool, **rest
     also scores each image by itself: the means over images, which medical papers report, are then
     printed beside them, with the images of the lowest IoU, and the .csv has IoU and Dice of every
     image. Images are called after their files, and entries of a batch scan[0], scan[1], ….
+
+    --curves counts each class's probability at all thresholds: average precision, AUROC and the
+    precision-recall curve. It takes several times as long.
 
     --boundary-tolerance 2 also compares the boundaries of a label map with the truth's: boundary
     IoU, boundary F-score and surface Dice, within 2 pixels; within 1.5 mm as 1.5mm, by the voxel

@@ -31,13 +31,10 @@ _OF_LABELS = (
 _OF_SCORES = {
     "axis": None, "input": None, "binary": False, "temperature": None, "calibration": None,
     "bins": 15, "size": None, "interpolation": "linear", "align_corners": False,
-    "decode": "argmax", "workers": None, "scheduler": None,
+    "decode": "argmax", "curves": False, "workers": None, "scheduler": None,
 }  # fmt: skip
-_ASKED_FOR = (
-    "Scores over images",
-    "Worst images",
-    "Boundaries",
-)  # tables that are printed where they are asked for
+# Tables that are printed, beside that of the classes, where they are asked for.
+_ASKED_FOR = ("Precision and recall", "Scores over images", "Worst images", "Boundaries")
 _WORDS = {"names ": "--classes "}
 
 

@@ -175,6 +175,7 @@ PER_IMAGE = _file(
     callback=_values.check_scores,
     help="Score each image as well; FILE, a .csv, takes a line for each.",
 )
+CURVES = _flag("--curves", "Precision-recall curves and average precision in the report.")
 
 
 BOUNDARIES = (
@@ -323,41 +324,10 @@ WINDOWS = (
     click.option("--batch", default=1, show_default=True, help="Windows at a time."),
 )  # fmt: skip
 
-# What a network sees, and what it returns.
-SEEN = (
-    click.option(
-        "--bands", metavar="LIST", callback=_values.parse_integers,
-        help="Bands of IMAGE that MODEL sees, counted from 1: 4,3,2.",
-    ),
-    click.option(
-        "--scale", default="auto", show_default=True, metavar="X", callback=_values.parse_scale,
-        help="Factor of IMAGE's numbers: 1/10000; auto brings 8 bits to 0…1.",
-    ),
-    click.option(
-        "--mean", metavar="LIST", callback=_values.parse_numbers,
-        help="Subtracted after that, one or one a channel.  [default: what MODEL states, else 0]",
-    ),
-    click.option(
-        "--std", metavar="LIST", callback=_values.parse_numbers,
-        help="Divides after that.  [default: what MODEL states, else 1]",
-    ),
-)  # fmt: skip
+# What it returns.
 RETURNED = (
-    click.option("--output", metavar="NAME", help="Which output of MODEL holds the scores."),
-    click.option(
-        "--layout", type=click.Choice(["channels-first", "channels-last"]),
-        help="Where MODEL has channels.  [default: what its sizes say, else first]",
-    ),
     _input("What MODEL returns.  [default: logits]"),
     _flag("--binary", "MODEL returns one channel: the second of two classes, the first is 0."),
-)  # fmt: skip
-PREDICTED = click.option(
-    "--outputs",
-    default="labels,confidence",
-    show_default=True,
-    metavar="LIST",
-    callback=_values.parse_names,
-    help="Any of labels, confidence, margin, entropy, probs, logits.",
 )
 PREDICTED_AS = _encoding(
     "--as", "--confidence-as", cls=_Renamed,

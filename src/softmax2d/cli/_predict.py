@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _folders, _options, _paths, _values
+from softmax2d.cli import _folders, _network_options, _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import LISTED, say_companions, say_notes
 from softmax2d.cli._results import quantity
@@ -22,10 +22,10 @@ from softmax2d.stream import predict as predict_file
     _options.out("Labels.", required=True),
     *_options.WINDOWS,
     _options.axis("The image's channel axis.  [default: what the file says]"),
-    *_options.SEEN,
-    *_options.RETURNED,
+    *_network_options.SEEN,
+    *_network_options.RETURNED,
     *_options.MAP,
-    _options.PREDICTED,
+    _network_options.PREDICTED,
     _options.PREDICTED_AS,
     _options.classes("Class names: a,b,c or a text file.  [default: what MODEL states]"),
     _options.palette("Colours of the labels, as for segment."),

@@ -63,6 +63,7 @@ def evaluate(
     window: Window | None = None,
     spatial_dims: int | None = None,
     per_image: bool = False,
+    curves: bool = False,
 ) -> Any:
     """Compare lazy logits with the truth; :func:`softmax2d.evaluate` on dask arrays and DataArrays.
 
@@ -76,7 +77,7 @@ def evaluate(
         coordinates must be those of the logits.
     axis, size, interpolation, align_corners, temperature, bias, window, spatial_dims
         As in :func:`segment`.
-    ignore_index, bins, per_image
+    ignore_index, bins, per_image, curves
         As in :func:`softmax2d.evaluate`. Images are called after the coordinates of a DataArray's
         dimensions before those of class and pixels, where it has any.
 
@@ -108,7 +109,7 @@ def evaluate(
     [[0, 0, 0], [64, 0, 0], [0, 0, 0]]
     """
     where = "evaluate"
-    details = Details.of(where, per_image)
+    details = Details.of(where, per_image, curves)
     how = Resampling(size, interpolation, align_corners, spatial_dims, window)
     plan = plan_call(where, logits, axis, temperature, bias, how)
     bins = number_of_bins(where, bins)

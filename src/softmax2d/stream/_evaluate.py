@@ -20,6 +20,7 @@ from softmax2d._statistics.evaluate import number_of_bins
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting import image_rules
 from softmax2d.stream.counting.counting import plan_of
+from softmax2d.stream.counting.curve_sums import check_classes
 from softmax2d.stream.counting.evaluation import (
     Counted,
     Evaluation,
@@ -66,6 +67,8 @@ def evaluation(
 
     plan, workers = plan_of(logits, truth, counted=bytes_of, **how)
     meaning.check_numbers(logits.source, plan.geometry.axis, how["asked"])
+    if details.curves:
+        check_classes(plan.source.path, plan.geometry.classes)
     return counting_of(plan, temperature, bias, bins, details), workers
 
 
@@ -94,6 +97,9 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         Whether to count each image by itself as well, for :attr:`Statistics.per_image`; a path also
         takes the scores of every image, as .csv with a line each. Images are called after the file
         of the logits, and after their number on the batch axes: ``scan[3]``.
+    curves : bool
+        Whether to count for :attr:`Statistics.curves` as well: precision, recall and average
+        precision of each class. Takes several times as long.
     decode : "argmax", "dice", "iou"
         How labels are chosen, image by image, as in :func:`segment_file`: ``confusion`` and what
         follows from it is of these labels, all else of the probabilities. All but "argmax" read the
@@ -123,7 +129,8 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     Returns
     -------
     Statistics
-        Counts of a fixed size; with ``per_image`` also three for each image and class.
+        Counts of a fixed size; with ``per_image`` also three for each image and class, with
+        ``curves`` 89 kB for each class.
 
     Raises
     ------
@@ -149,7 +156,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     check_kinds("evaluate_files", options)
     report, resume, style = options["report"], options["resume"], Style(options["names"])
     scores = scores_path("evaluate_files", options["per_image"])
-    details = Details(scores is not None or bool(options["per_image"]))
+    details = Details(scores is not None or bool(options["per_image"]), options["curves"])
     made = [path for path in (report, scores) if path is not None]
     decode = image_rules.check_decode(options["decode"], "evaluate_files")
     if decode != "argmax" and options["scheduler"] is not None:

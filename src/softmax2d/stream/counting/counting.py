@@ -179,9 +179,12 @@ class Counting:
 
     def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
         """The counts of a tile, part by part."""
+        return self._parts_of(tile, self._count)
+
+    def _parts_of(self, tile: int, count: Callable[[Box], Any]) -> Iterator[tuple[Box, Any]]:
         for box in self.plan.tiling.parts(tile):
             for part in self._by_image(box):
-                yield part, self._count(part)
+                yield part, count(part)
 
     def take(self, tile: int, parts: Iterable[tuple[Box, Any]]) -> Record:
         """Add up the counts of :meth:`parts`, perhaps of another process."""

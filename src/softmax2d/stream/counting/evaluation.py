@@ -18,13 +18,13 @@ from softmax2d._errors import Unusable
 from softmax2d._files.source.source import Array, Box
 from softmax2d._gate.logits import Logits
 from softmax2d._gate.targets import Target
-from softmax2d._native import core
 from softmax2d._ops import segment
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.stream.counting.counting import Counting, Mapped, Plan, map_of
+from softmax2d.stream.counting.curve_sums import Bins, CurveSums, bytes_of
 from softmax2d.stream.counting.image_rows import (
     COUNTS,
     ImageRows,
@@ -44,13 +44,15 @@ from softmax2d.stream.recovery.journal import Record
 class Found:
     """Statistics of some pixels, and how many of the undefined pixels have nothing but -inf.
 
-    ``rows`` are the counts of each image of a part of a tile, shape (images, 3, C), where they are
-    asked for. A sum over tiles has none: its evaluation puts them to their images.
+    ``rows`` are the counts of each image of a part of a tile, shape (images, 3, C), and ``curves``
+    those of all parts of a tile, with the last one; where they are asked for. A sum over tiles has
+    neither: its evaluation puts them to their images, and adds them up.
     """
 
     statistics: Statistics
     minus_inf: int = 0
     rows: Array | None = None
+    curves: Bins | None = None
 
     def __add__(self, other: Found) -> Found:
         return Found(self.statistics + other.statistics, self.minus_inf + other.minus_inf)
@@ -105,15 +107,23 @@ def counts_bytes(bins: int, geometry: Geometry, workers: int, details: Details) 
     classes, images = geometry.classes, prod(geometry.shape[: geometry.batch])
     each = classes * (classes + 3 * bins)
     rows = 2 * images * COUNTS * classes * 8 if details.per_image else 0
-    curves = classes * core.HISTOGRAM_BINS * 16 * (3 + workers) if details.curves else 0
+    curves = bytes_of(classes, workers) if details.curves else 0
     return each * (8 * (3 + 2 * workers) + 4 * _runtime.get_num_threads()) + rows + curves
 
 
 def count_part(
-    scores: Logits, target: Target | None, images: int, bins: int, details: Details
+    scores: Logits,
+    target: Target | None,
+    images: int,
+    bins: int,
+    details: Details,
+    curves: CurveSums | None = None,
 ) -> Found:
-    """The count of a part."""
-    statistics, rows = count_pixels(scores, target, images, bins, details), None
+    """The count of a part; what is counted for curves is added to ``curves``."""
+    if curves is not None and target is not None:
+        curves.count(scores, target)
+    apart = details._replace(curves=False)
+    statistics, rows = count_pixels(scores, target, images, bins, apart), None
     if statistics.per_image is not None:
         rows = statistics.per_image.counts
         statistics = replace(statistics, per_image=None)
@@ -139,6 +149,7 @@ class Evaluation(Counting):
         self.rows = None  # type: ImageRows | None
         if details.per_image:
             self.rows = ImageRows(geometry.shape[: geometry.batch], geometry.classes)
+        self.curves = CurveSums(geometry.classes) if details.curves else None
         self.tiles: set[int] = set()  # numbers of the tiles in the sum
         self.counts = pixel_counts.Counts()
         self._turn, self._whole = threading.Lock(), True
@@ -146,12 +157,18 @@ class Evaluation(Counting):
     def parts(self, tile: int) -> Iterator[tuple[Box, Any]]:
         """The counts of a tile; neighbouring parts are joined, to save memory."""
         held: tuple[Box, Any] | None = None
-        for box, found in super().parts(tile):
+        count, curves = self.mapped, None
+        if self.curves is not None:
+            curves = CurveSums(self.plan.geometry.classes)
+            part: Any = count.count  # count_part
+            count = replace(count, count=partial(part, curves=curves))
+        for box, found in self._parts_of(tile, count):
             joined = None if held is None else self._join(*held, box, found)
             if held is not None and joined is None:
                 yield held
             held = joined or (box, found)
         if held is not None:
+            held[1].curves = None if curves is None else curves.bins
             yield held
 
     def _join(self, box: Box, found: Found, other: Box, more: Found) -> tuple[Box, Found] | None:
@@ -183,6 +200,8 @@ class Evaluation(Counting):
             for box, found in parts:
                 if self.rows is not None and found.rows is not None:
                     self.rows.add(box, found.rows)
+                if self.curves is not None and found.curves is not None:
+                    self.curves.add(found.curves)
             self.tiles.add(tile)
             self.counts += counts
             self._whole = True
@@ -196,9 +215,11 @@ class Evaluation(Counting):
             tiles, counts, found = spans(self.tiles), self.counts.to_json(), self.found
             parts = list(self._parts.items())
             rows = None if self.rows is None else self.rows.counts.copy()
+            curves = None if self.curves is None else self.curves.curves()
         images = [[list(at), part.to_json(), pixels] for at, (part, pixels) in parts]
         state = {"tiles": tiles, "counts": counts, "found": found.to_json(), "images": images}
-        return state if rows is None else {**state, "rows": _pack(rows)}
+        state |= {} if rows is None else {"rows": _pack(rows)}
+        return state | ({} if curves is None else {"curves": curves.to_dict()})
 
     def go_on(self, state: Record) -> None:
         """Begin with the values of :meth:`state`; others raise an error and change nothing."""
@@ -213,6 +234,9 @@ class Evaluation(Counting):
         held = [found, *(part for part, _ in parts.values())]
         if sum(f.statistics.pixels for f in held) + counts.ignored != counts.pixels:
             raise ValueError("pixels are missing")
+        if self.curves is not None:
+            binned = sum(f.statistics.pixels - f.statistics.undefined for f in held)
+            self.curves.go_on(state["curves"], binned)
         if self.rows is not None:
             self.rows.counts = self._rows_of(state["rows"], held)
         self.tiles, self.counts, self.found, self._parts = tiles, counts, found, parts
@@ -231,6 +255,8 @@ class Evaluation(Counting):
     def statistics(self, logits: Any) -> Statistics:
         """The statistics of all tiles; images are called after ``logits``, a file."""
         found: Statistics = self.found.statistics
+        if self.curves is not None:
+            found = replace(found, curves=self.curves.curves())
         if self.rows is None:
             return found
         scores = ImageScores.of_counts(self.rows.rows[: found.images])  # no tile: no image

@@ -16,7 +16,7 @@ Progress = Callable[[int, int, float], None]
 Meaning = Literal["logits", "probabilities", "log-probabilities"]
 Encoding = Literal["float", "float32", "float16", "uint8"]
 Weighting = Literal["gaussian", "hann", "flat"]
-_FLAGS = ("ignore_place", "missing_as_fill", "resume", "overwrite", "cog")
+_FLAGS = ("ignore_place", "missing_as_fill", "resume", "overwrite", "cog", "curves")
 _NAMED = ("encoding", "weighting", "test_time", "blend", "pad")
 
 
@@ -115,6 +115,7 @@ class Evaluated(Sized, Meant, Mapped, Run, total=False):
     bins: Annotated[int, 15]
     decode: Annotated[Decode, "argmax"]
     per_image: Annotated[bool | str | os.PathLike[str], False]
+    curves: Annotated[bool, False]
     target_key: Annotated[str | None, None]
     checkpoint: Annotated[str | os.PathLike[str] | None, None]
     report: Annotated[str | os.PathLike[str] | None, None]
@@ -216,7 +217,7 @@ LABELS = (
 EVALUATED = (
     "axis input binary size ignore_place interpolation align_corners temperature bias ignore_index "
     "bins key target_key memory workers nodata missing_as_fill progress scheduler summary "
-    "checkpoint resume names report overwrite decode account per_image"
+    "checkpoint resume names report overwrite decode account per_image curves"
 )
 EVALUATED_LABELS = (
     "classes ignore_index spatial_dims nodata ignore_place key target_key memory workers "
