@@ -86,7 +86,8 @@ def evaluate(
     Returns
     -------
     Statistics
-        Counts of a fixed size, to be added to others of the same classes and bins.
+        Counts of a fixed size, and a row for each image with ``per_image``; to be added to others
+        of the same classes and bins.
 
     Raises
     ------
@@ -106,7 +107,8 @@ def evaluate(
     are of integers: no order of pixels, tiles or threads changes a bit of them
     (tests/statistics/test_statistics.py). Reads each logit once, each target twice, in batches
     three times, and both once more for curves; a target that is not contiguous in C order and
-    native bytes is copied first.
+    native bytes is copied first. With ``per_image`` the core is called for each image by itself,
+    which takes longer where they are tiny.
 
     Examples
     --------

@@ -31,9 +31,9 @@ class Statistics(Measures, Saved):
     """How labels and probabilities compare with the truth, of any number of pixels.
 
     Made by :func:`evaluate` of scores and by :func:`evaluate_labels` of labels. Holds integers
-    only, O(C² + C bins) of them, whatever the number of pixels; ``+`` and ``sum`` put those of
-    tiles, workers or batches together exactly, in any order. Pixels that were ignored are in none
-    of them.
+    only, O(C² + C bins) of them, whatever the number of pixels, and O(C) for each image where these
+    are counted apart; ``+`` and ``sum`` put those of tiles, workers or batches together exactly, in
+    any order. Pixels that were ignored are in none of them.
 
     Attributes
     ----------
