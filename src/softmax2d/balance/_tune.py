@@ -146,9 +146,9 @@ def tune_bias(
 
     **Cost.** Searches of the folds and of all go through the data together, equal counts being
     made once: a pass reads each image once and counts it up to ``folds`` times, and there are as
-    many passes as the longest search takes. Folds of 5 take between 2 and 5 times the processor
-    time of none where counting is what takes it, and little more where reading does; by ``"tau"``
-    the same as none. A confidence alone costs nothing. Memory beside the tiles: three numbers for
+    many passes as the longest search takes. Five folds took 3 times the processor time of none on
+    20 images of 19 classes in files, 6 times in memory; by ``"tau"``, whose counts all folds share,
+    less than twice. A confidence takes a quarter more. Memory beside the tiles: three numbers for
     each image and class.
 
     Mean IoU and mean accuracy want different biases; the curve says what one costs the other.

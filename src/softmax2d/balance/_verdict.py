@@ -48,6 +48,12 @@ def verdict(
             )
             return replace(before, tau=0.0 if plain else None), best, warnings
         warnings.append(f"what was found is no gain on other images: {says}")
+    elif estimate.gain <= estimate.gain_error:
+        gain, error = 100 * estimate.gain, 100 * estimate.gain_error
+        warnings.append(
+            f"the gain on other images, {gain:+.2f} ± {error:.2f} points, is within what choosing "
+            "images explains"
+        )
     if (
         goal.bound is not None
         and before.accuracy + estimate.accuracy < goal.bound <= before.accuracy
