@@ -33,6 +33,12 @@ def images(z: NDArray[np.float32], t: NDArray[np.uint8]) -> None:
     """Scores of each image."""
     scores = s2d.evaluate(z, t, per_image=True).with_image_names(["a"]).per_image
     assert_type(scores, s2d.ImageScores | None)
+    curves = s2d.evaluate(z, t, curves=True).curves
+    assert_type(curves, s2d.Curves | None)
+    if curves is not None:
+        assert_type(curves.mean_average_precision, float)
+        _, precision, _ = curves.precision_recall(1)
+        assert_type(precision, NDArray[Any])
     if scores is not None:
         assert_type(scores.mean_dice(include_background=False, present="truth"), float)
         assert_type(scores.worst(3, "dice", of_class=1)[0].name, str)

@@ -102,7 +102,10 @@ class Curves:
     Pixels that are ignored, and pixels without probabilities (NaN, ``Statistics.undefined``), count
     nowhere: they are neither found nor missed.
 
-    All pixels count together: a large object weighs more than many small ones.
+    All pixels count together: a large object weighs more than many small ones. The numbers are of
+    these pixels. Pixels of one image resemble each other, so how far they hold on other images
+    depends on the number of images with the class, not on that of pixels: see
+    :attr:`Statistics.image_counts`.
 
     References
     ----------
