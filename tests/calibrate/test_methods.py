@@ -59,6 +59,21 @@ def test_a_missing_class_gets_no_numbers_of_its_own(method: Any) -> None:
         assert isinstance(found.temperature, float)
 
 
+def test_what_takes_a_calibration_takes_one_temperature_and_biases(tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    from softmax2d import torch as s2t
+
+    logits, truth = planted()
+    logits = logits[:, :, :20, :20].astype(np.float32)
+    found = calibrate.fit(logits, truth[:, :20, :20], method="temperature+bias", folds=0)
+    want = s2d.softmax2d(logits, temperature=found.temperature, bias=found.bias)
+    assert np.array_equal(s2d.softmax2d(logits, temperature=found), want)
+    probs = s2t.softmax2d(torch.from_numpy(logits), temperature=found)
+    assert np.array_equal(probs.numpy(), want)
+    found.save(tmp_path / "c.json")
+    assert calibrate.Calibration.load(tmp_path / "c.json") == found
+
+
 def test_every_method_says_whose_it_is() -> None:
     words = " ".join(calibrate.fit.__doc__.split())
     assert (
