@@ -75,7 +75,8 @@ def test_a_map_by_class_that_separates_grows_to_its_bound() -> None:
     logits[:, 1] += 3
     for method in ("vector", "temperature+bias"):
         found = calibrate.fit(logits, truth, method=method, folds=0)
-        assert found.at_bound and "no finite optimum" in found.note
+        assert found.at_bound and found.iterations <= 24
+        assert found.note.endswith("them, the loss falls as it grows")
         assert np.array_equal(s2d.segment(logits, temperature=found).labels, truth)
         assert found.nll_after < 0.01
 

@@ -94,6 +94,7 @@ class _Problem:
         self.separated = math.log(2) * counted / float(sums.divisor(weights))
         ends = [bounds, (-MOST_BIAS, MOST_BIAS)]
         self.low, self.high = np.repeat(ends, [self.factors, count], axis=0).T
+        self.proved = False  # that a multiple of the best map gets every pixel right
         self.certain = np.zeros(count, bool)  # classes that nothing holds back
         self.fixed = np.zeros(len(values), bool)  # values that were moved to a bound for that
 
@@ -114,8 +115,8 @@ class _Problem:
 
     @property
     def is_separated(self) -> bool:
-        """Whether the best map, of free factors, leaves every pixel more than half."""
-        return self.factors > 0 and self.best[0] < self.separated
+        """Whether the best map, or a multiple of it, leaves every pixel more than half."""
+        return self.factors > 0 and (self.proved or self.best[0] < self.separated)
 
     def map_of(self, values: Array) -> tuple[Array, Array]:
         """Factors and biases of all classes."""
@@ -166,6 +167,11 @@ class _Problem:
         before = self.best[0]
         if self.factors and before < _FALLS * self.at_first:
             self.at(self.ray_end())
+            if not self.is_separated:  # within the bounds
+                factors, biases = self.map_of(self.best[1])
+                self.proved = self.loss(FAR * factors, FAR * biases) < self.separated
+            if self.is_separated:
+                return True
         return self.best[0] < before or self.release(_NEARLY)
 
     def ray_end(self) -> Array:
