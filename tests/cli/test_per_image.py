@@ -71,6 +71,7 @@ def test_entries_of_one_file_and_the_account(cli: Any, folders: Any) -> None:  #
     assert want is not None
     said = json.loads(Path("a.json").read_text())["images"]
     assert (said["total"], said["mean_iou"]) == (3, want.mean_iou())
+    assert said["mean_dice_error"] == want.mean_error("dice")
     worst = [f"scan[{score.image}]" for score in want.worst()]
     assert [score["name"] for score in said["worst_iou"]] == worst
 

@@ -18,7 +18,7 @@ _LINES = 3  # of a chart
 NOTE = (
     "Average precision (AP) is the area under a class's precision-recall steps. That of a class "
     "ranked at random is its share of the pixels. The best F1 and its threshold are chosen and "
-    "measured on the same pixels: on others expect less."
+    "measured on the same pixels: on other images it may be far lower."
 )
 
 

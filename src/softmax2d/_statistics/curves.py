@@ -313,7 +313,7 @@ class Curves:
     def best_f1(self) -> BestF1:
         """The threshold of each class with the largest F1 score on these pixels.
 
-        It is chosen and measured on the same pixels: on others expect less.
+        It is chosen and measured on the same pixels: on other images it may be far lower.
         """
         pixels, own = self.counts[:, :, ::-1]
         f1 = ratio(2 * own.cumsum(1), pixels.cumsum(1) + self.class_pixels[:, None])

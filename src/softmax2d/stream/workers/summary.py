@@ -146,8 +146,12 @@ class Summary:
 
     @staticmethod
     def _of_images(scores: ImageScores) -> dict[str, Any]:
-        """Means over images, and the images of the lowest IoU; null for what does not exist."""
-        means = {"mean_iou": scores.mean_iou(), "mean_dice": scores.mean_dice()}
+        """Means over images with their standard errors, and the images of the lowest IoU.
+
+        Null for what does not exist.
+        """
+        means = {"mean_iou": scores.mean_iou(), "mean_iou_error": scores.mean_error("iou")}
+        means |= {"mean_dice": scores.mean_dice(), "mean_dice_error": scores.mean_error("dice")}
         worst = [score._asdict() for score in scores.worst()]
         held = {name: or_null(value) for name, value in means.items()}
         return {"total": scores.images, **held, "worst_iou": worst}
