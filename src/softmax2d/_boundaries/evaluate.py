@@ -19,7 +19,7 @@ from softmax2d._gate.arrays import Array, describe
 from softmax2d._statistics.labelled import Allowed, BadLabel, class_indices, count_pairs, same_shape
 
 _WHERE = "evaluate_boundaries"
-_PIXELS = 1 << 22  # of a part with its margin
+_PIXELS = 1 << 21  # of a part with its margin
 _PLANE, _VOLUME = 2, 3
 
 

@@ -19,7 +19,7 @@ from softmax2d.stream.counting.label_maps import LabelMaps
 from softmax2d.stream.plan.memory import budget_left, decoded_bytes
 from softmax2d.stream.plan.tiles import shape_of
 
-_PIXEL = {2: 120, 3: 200}  # bytes of a pixel while its boundaries are found, by spatial axes
+_PIXEL = 1024  # bytes of a pixel while its boundaries are found, where all pixels are boundary
 _LEAST = 1 << 14  # pixels of a part
 _MOST = 1 << 22  # more would not be faster
 
@@ -99,7 +99,7 @@ def plan_parts(task: BoundaryMaps, memory: int, workers: int) -> int:
     each = max(decoded_bytes(task.labels) + decoded_bytes(task.truth), 1 << 20)
     workers = max(1, min(workers, memory // each))
     shape, margin = task.labels.shape, task.scale.margin
-    size, cost = shape[task.batch :], _PIXEL[len(margin)]
+    size, cost = shape[task.batch :], _PIXEL
     while True:
         pixels = min(_MOST, max(_LEAST, left // workers // cost))
         extents = extents_of(size, margin, pixels)
