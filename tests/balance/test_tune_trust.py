@@ -168,6 +168,43 @@ def test_every_source_estimates_the_same(tmp_path: Any) -> None:
     assert balance.tune_bias(list(logits), list(target), **how).to_dict() == whole
 
 
+def test_parts_of_images_are_counted_with_their_image(tmp_path: Any) -> None:
+    logits, target = drawn(3, seed=5, size=256)
+    np.save(tmp_path / "z.npy", logits)
+    how = {"sweeps": 1, "folds": 3, "at_least_accuracy": 0.3, "goal": "mean_accuracy"}
+    whole = balance.tune_bias(logits, target, **how).to_dict()
+    assert whole["estimate"]["folds"] == 3
+    parts = balance.tune_bias(tmp_path / "z.npy", target, memory="1MB", workers=2, **how)
+    assert parts.to_dict() == whole
+
+
+@pytest.mark.parametrize("kind", ["coarse", "last", "temperatures", "integers"])
+def test_folds_of_other_logits(kind: str) -> None:
+    logits, target = drawn(6, seed=3)
+    how: dict[str, Any] = {"goal": "mean_accuracy", "sweeps": 1}
+    if kind == "coarse":
+        target = target.repeat(2, 1).repeat(2, 2)
+        target[:, :3], how["ignore_index"] = 255, 255
+    elif kind == "last":
+        logits, how["axis"] = np.moveaxis(logits, 1, -1), -1
+    elif kind == "temperatures":
+        how["temperature"] = np.array([1.0, 1.5, 0.8, 1.0])
+    else:
+        logits = np.rint(4 * logits).astype(np.int64) + 2**60
+    tuned = balance.tune_bias(logits, target, folds=2, force=True, **how)
+    total = None
+    given = {name: value for name, value in how.items() if name not in ("goal", "sweeps")}
+    if kind == "coarse":
+        given["size"] = target.shape[1:]
+    for part, rest in ((slice(3), slice(3, 6)), (slice(3, 6), slice(3))):
+        bias = balance.tune_bias(logits[rest], target[rest], folds=0, **how).bias
+        found = s2d.evaluate(logits[part], target[part], bias=bias, **given)
+        total = found if total is None else total + found
+    assert total is not None and tuned.estimate is not None
+    want = total.mean_accuracy - s2d.evaluate(logits, target, **given).mean_accuracy
+    assert tuned.estimate.gain == pytest.approx(want, abs=1e-12)
+
+
 def no_gain(**how: Any) -> Any:
     """Labels that are best as they are: what is found is chance."""
     return balance.tune_bias(*drawn(10, seed=11), sweeps=3, **how)

@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
+from softmax2d._gate.logits import Logits
 from softmax2d._statistics.evaluate import count_pixels
 from softmax2d._statistics.statistics import Statistics
 from softmax2d._statistics.student import chi_square_quantile, student_quantile
@@ -28,6 +29,21 @@ _USUAL = 0.8  # confidence where neither it nor a margin is given
 
 
 @dataclass(frozen=True, eq=False)
+class _Image:
+    """The statistics of one image, or of a part of one."""
+
+    number: int
+    found: Statistics
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.number, self.found + other.found)
+
+    def as_one_image(self) -> Self:
+        """The parts as one."""
+        return type(self)(self.number, self.found.as_one_image())
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
     """Where a search starts: the bias, its statistics, and those of each image."""
 
@@ -39,13 +55,19 @@ class Start:
     @classmethod
     def of(cls, samples: Samples, temperature: Any, bias: Array) -> Start:
         """In one pass."""
-        each = list(samples.each(partial(count_pixels, bins=_BINS), temperature, bias))
-        total = None
-        for found in each:
-            total = found if total is None else total + found
-        if total is None or not total.pixels:
+        rows, sums = Images.none(samples.images, samples.classes), list[Statistics]()
+
+        def count(source: Logits, truth: Any, number: int) -> _Image:
+            return _Image(number, count_pixels(source, truth, 1, _BINS))
+
+        def take(image: _Image) -> None:
+            rows.put(image.number, image.found)
+            sums[:] = [sums[0] + image.found] if sums else [image.found]
+
+        samples.visit(count, take, temperature, bias)
+        if not sums or not sums[0].pixels:
             raise ValueError(f"{_WHERE}: target must hold at least one pixel that is not ignored.")
-        return cls(temperature, bias, total, Images.of(each))
+        return cls(temperature, bias, sums[0], rows)
 
     @property
     def candidate(self) -> Candidate:

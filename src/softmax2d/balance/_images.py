@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,10 +31,15 @@ class Images:
     right: Array
 
     @classmethod
-    def of(cls, found: Sequence[Statistics]) -> Self:
-        """From the statistics of each image."""
-        each = [(s.confusion.sum(1), s.confusion.sum(0), s.confusion.diagonal()) for s in found]
-        return cls(*(np.array(rows, np.int64) for rows in zip(*each, strict=True)))
+    def none(cls, images: int, classes: int) -> Self:
+        """So many images of which nothing is known yet."""
+        return cls(*(np.zeros((images, classes), np.int64) for _ in range(3)))
+
+    def put(self, number: int, found: Statistics) -> None:
+        """What the statistics of one image say."""
+        rows = found.confusion.sum(1), found.confusion.sum(0), found.confusion.diagonal()
+        for table, row in zip((self.truth, self.labels, self.right), rows, strict=True):
+            table[number] = row
 
     @property
     def counted(self) -> Array:

@@ -193,7 +193,13 @@ class Samples:
         for counting in self._count(count, temperature, bias, apart=True):
             yield from (counting.images[index] for index in sorted(counting.images))
 
-    def visit(self, count: Count, take: Callable[[Any], Any], temperature: Any = 1.0) -> None:
+    def visit(
+        self,
+        count: Count,
+        take: Callable[[Any], Any],
+        temperature: Any = 1.0,
+        bias: Any = None,
+    ) -> None:
         """Give the count of every image to ``take`` as soon as it is there; none is kept.
 
         ``count`` takes the number of the image as its third argument; ``take`` is called for one
@@ -204,7 +210,7 @@ class Samples:
             counted = MappedImage(plan, affine, count, first)
             return Chosen(counted, self._numbers(first, plan), True, take)
 
-        for _ in self._run(visiting, temperature, None):
+        for _ in self._run(visiting, temperature, bias):
             pass
 
     def _count(self, count: Count, temperature: Any, bias: Any, apart: bool) -> Iterator[Counting]:
