@@ -201,7 +201,7 @@ def test_folds_of_other_logits(kind: str) -> None:
         found = s2d.evaluate(logits[part], target[part], bias=bias, **given)
         total = found if total is None else total + found
     assert total is not None and tuned.estimate is not None
-    want = total.mean_accuracy - s2d.evaluate(logits, target, **given).mean_accuracy
+    want = tuned.goal.score(total) - tuned.goal.score(s2d.evaluate(logits, target, **given))
     assert tuned.estimate.gain == pytest.approx(want, abs=1e-12)
 
 
