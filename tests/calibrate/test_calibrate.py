@@ -343,50 +343,6 @@ def test_channels_last_and_ignored_pixels() -> None:
 # ----------------------------------------------------------------------------- bootstrap
 
 
-def test_intervals_hold_the_values_and_follow_the_seed() -> None:
-    logits, truth = drawn((12, 4, 16, 17))
-    found = calibrate.bootstrap(
-        2 * logits, truth, measures=("nll", "ece", "mean_iou", "class_ece"), replicates=200
-    )
-    whole = s2d.evaluate(2 * logits, truth)
-    for name, interval in found.items():
-        assert np.array_equal(interval.value, getattr(whole, name))
-        assert np.all(interval.low <= interval.high)
-    assert found["class_ece"].low.shape == (4,)
-    assert found["nll"].low <= found["nll"].value <= found["nll"].high
-    again = calibrate.bootstrap(2 * logits, truth, measures="nll", replicates=200)
-    assert again["nll"] == found["nll"]
-    other = calibrate.bootstrap(2 * logits, truth, measures="nll", replicates=200, seed=1)
-    assert other["nll"] != found["nll"]
-
-
-def test_replicates_are_evaluations_of_the_drawn_images() -> None:
-    logits, truth = drawn((3, 4, 9, 10))
-    rng = np.random.default_rng(0)
-    values = []
-    for _ in range(20):
-        times = rng.multinomial(3, np.full(3, 1 / 3))
-        order = np.repeat(np.arange(3), times)
-        values.append(s2d.evaluate(logits[order], truth[order]).ece)
-    low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
-    found = calibrate.bootstrap(logits, truth, measures="ece", replicates=20, level=0.9)["ece"]
-    assert (found.low, found.high) == (low, high)
-
-
-def test_a_paired_difference_is_narrower() -> None:
-    logits, truth = drawn((20, 3, 12, 12))
-    rng = np.random.default_rng(1)
-    logits = logits * rng.uniform(1, 4, (20, 1, 1, 1))
-    both = calibrate.compare(
-        logits, truth, first=1.0, second=(1.1, None), measures="nll", replicates=300
-    )["nll"]
-    alone = calibrate.bootstrap(logits, truth, measures="nll", replicates=300)["nll"]
-    assert both.high - both.low < 0.3 * (alone.high - alone.low)
-    assert both.value == pytest.approx(
-        s2d.evaluate(logits, truth, temperature=1.1).nll - s2d.evaluate(logits, truth).nll
-    )
-
-
 def test_the_adaptive_error_is_the_papers_where_bins_do_not_matter() -> None:
     """Sorted probabilities in ranges of equal size, J. Nixon et al., 2019; no two in one bin."""
     rng = np.random.default_rng(0)

@@ -92,6 +92,7 @@ def test_the_rule(logits: Any, axis: int, truth: Any, dims: int | None, size: An
     assert truth_size(logits, axis, truth, dims) == size
 
 
+@pytest.mark.filterwarnings("ignore:calibrate.bootstrap. 2 images:RuntimeWarning")
 @pytest.mark.parametrize("name", ["evaluate", "fit", "bootstrap", "tune"])
 def test_files(tmp_path: Path, name: str) -> None:
     calls: dict[str, Any] = {

@@ -20,10 +20,11 @@ True
 True
 """
 
-from softmax2d.calibrate._bootstrap import Interval, bootstrap, compare
+from softmax2d.calibrate._bootstrap import bootstrap, compare
 from softmax2d.calibrate._calibration import Calibration
 from softmax2d.calibrate._fit import fit
 from softmax2d.calibrate._fit_local import fit_local
+from softmax2d.calibrate._interval import Interval
 from softmax2d.calibrate._local import LocalCalibration
 from softmax2d.calibrate._measures import MEASURES, Assessment, adaptive_calibration_error, assess
 from softmax2d.calibrate._ranking import MethodComparison, compare_methods

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from softmax2d._gate import checks
+from softmax2d._gate.arrays import Array
 from softmax2d._gate.signatures import spell_out
 from softmax2d._records.fields import or_null
 from softmax2d._report.figure import Figure, Reported, Table
@@ -73,16 +74,21 @@ def adaptive_calibration_error(statistics: Statistics, ranges: int = 15) -> floa
             f"got {type(statistics).__name__}."
         )
     number = whole_up_to(MAX_BINS, where, "ranges", ranges)
+    gaps = adaptive_gaps(statistics, number)
+    return float(np.abs(gaps).sum(1).mean())
+
+
+def adaptive_gaps(statistics: Statistics, ranges: int) -> Array:
+    """The signed gap of each class and range, by its share of the pixels, shape (C, ranges)."""
     # Sums of the bins below each edge, 0 at first.
     count, total, occurs = np.pad(statistics.class_sums.cumsum(2), ((0, 0), (0, 0), (1, 0)))
     pixels = int(count[0, -1])
     if not pixels:
-        return float("nan")
-    cuts = pixels * np.arange(number + 1) / number
+        return np.full((statistics.classes, ranges), np.nan)
+    cuts = pixels * np.arange(ranges + 1) / ranges
     off = occurs - total / 2.0**CLASS_BITS
     each = zip(count, off, strict=True)
-    gaps = [np.abs(np.diff(np.interp(cuts, mass, gap))).sum() / pixels for mass, gap in each]
-    return float(np.mean(gaps))
+    return np.stack([np.diff(np.interp(cuts, mass, gap)) for mass, gap in each]) / pixels
 
 
 def coarse(statistics: Statistics, bins: int) -> Statistics:
