@@ -67,6 +67,9 @@ def test_a_class_in_few_images_keeps_its_pixels(kind: str, images: Any) -> None:
     new, _ = drawn(20, seed=9)
     before, after = (s2d.segment(new, bias=b).labels for b in (begin, tuned.bias))
     assert (after[before == 3] == 3).all()
+    assert (
+        f"{tuned.goal.score(tuned.after):.4f}" in tuned.report().split("\ngoal ")[1].split("\n")[0]
+    )
     found = s2d.evaluate(logits, target, bias=tuned.bias)
     if kind == "mean_iou":
         assert tuned.goal.score(tuned.after) == found.iou[:3].mean() != found.mean_iou
@@ -230,6 +233,10 @@ def test_the_start_is_returned_where_nothing_is_gained_on_others(tmp_path: Any) 
     report = tuned.report()
     assert words in report and "estimated by 5 folds of 10 images" in report
     assert "beware: the start is returned" in report
+    assert tuned.calibration().note.endswith(
+        "the start, since what was found is no gain on other images"
+    )
+    assert forced.calibration().note.endswith("better labels, not probabilities")
     tuned.save(tmp_path / "t.json")
     assert TunedBias.load(tmp_path / "t.json") == tuned != forced
 

@@ -206,6 +206,9 @@ class TunedBias(Reported, Saved):
         """
         known = [float(v) if np.isfinite(v) else 0.0 for v in self.nll]
         aim = self.goal.describe(self.class_names)
+        note = "better labels, not probabilities"
+        if self.found is not None:
+            note = "the start, since what was found is no gain on other images"
         return Calibration(
             temperature=self.temperature,
             bias=self.bias,
@@ -218,7 +221,7 @@ class TunedBias(Reported, Saved):
             nll_after=known[1],
             converged=self.converged,
             iterations=self.passes,
-            note=f"tuned for {aim}: better labels, not probabilities",
+            note=f"tuned for {aim}: {note}",
         )
 
     def figure(self, title: str = "Tuned bias") -> Figure:
@@ -258,6 +261,10 @@ class TunedBias(Reported, Saved):
             pair = getattr(self.before, name), getattr(self.after, name)
             words = name.replace("_", " ").replace("iou", "IoU")
             rows.append([words, *change(*pair)])
+        if self.goal.counted is not None:  # not one of these: of some classes alone
+            rows.append(
+                ["goal", *change(self.goal.score(self.before), self.goal.score(self.after))]
+            )
         return [*rows, ["negative log-likelihood", *change(*self.nll)]]
 
     def _class_rows(self, names: list[str]) -> Rows:
