@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,7 +19,6 @@ from softmax2d._report.text import printable, quantity, share
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
 _WHOLE = 1 + 1e-6  # a share of all, and what rounding may add
 _FEW = 10  # images
-_LATER: dict[str, Any] = {"standard_error": None, "images": 0, "temperature": 1, "checked": False}
 LEAST = 1e-6  # part of its source share that the bias leaves a class
 
 
@@ -89,6 +88,12 @@ class EstimatedPrior(Reported, Saved):
         Field("temperature", "a finite number above 0", lambda v: fields.number(v) and v > 0),
         Field("checked", "true or false", fields.flag),
     )
+    _ADDED: ClassVar[Mapping[str, Any]] = {
+        "standard_error": None,
+        "images": 0,
+        "temperature": 1,
+        "checked": False,
+    }
 
     prior: Array
     source_prior: Array
@@ -131,8 +136,6 @@ class EstimatedPrior(Reported, Saved):
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
         """The result that :meth:`to_dict` described; a ValueError says what is wrong."""
-        if isinstance(plain, dict):  # of earlier versions
-            plain = _LATER | plain
         where, known = cls.__name__, cls._read(plain)
         known |= {name: read_only(known[name]) for name in _ARRAYS}
         arrays, classes = [known[name] for name in _ARRAYS], len(known["prior"])

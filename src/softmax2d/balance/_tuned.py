@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -86,7 +86,7 @@ class TunedBias(Reported, Saved):
         Field("images_with", "null or a list of counts", fields.optional(fields.counts)),
         Field("warnings", "a list of strings", fields.every(fields.text)),
     )
-    _LATER: ClassVar[dict[str, Any]] = {  # what older files mean by leaving them out
+    _ADDED: ClassVar[Mapping[str, Any]] = {
         "found": None,
         "estimate": None,
         "images_with": None,
@@ -166,7 +166,7 @@ class TunedBias(Reported, Saved):
     @classmethod
     def from_dict(cls, plain: Any) -> Self:
         """The result that :meth:`to_dict` described; a ValueError says what is wrong."""
-        where, known = cls.__name__, cls._read(cls._LATER | plain if type(plain) is dict else plain)
+        where, known = cls.__name__, cls._read(plain)
         known["pixels"] = pixels = read_only(known["pixels"], np.int64)
         classes = len(pixels)
         for name in ("before", "after"):
