@@ -1,10 +1,11 @@
-"""Quantiles of Student's and of the chi-square distribution, for intervals of few."""
+"""Few images: how many are few, quantiles of Student's and of the chi-square distribution."""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
 
+FEW_IMAGES = 10  # fewer say little of how a number holds on others
 _MANY = 1000  # degrees of freedom, from which on the normal distribution differs by less than 0.1 %
 
 

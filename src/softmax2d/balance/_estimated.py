@@ -15,10 +15,10 @@ from softmax2d._records.saved import Saved
 from softmax2d._report.charts import Bars, Curve
 from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import printable, quantity, share
+from softmax2d._statistics.student import FEW_IMAGES
 
 _ARRAYS = ("prior", "source_prior", "mean_posterior")
 _WHOLE = 1 + 1e-6  # a share of all, and what rounding may add
-_FEW = 10  # images
 LEAST = 1e-6  # part of its source share that the bias leaves a class
 
 
@@ -159,7 +159,7 @@ class EstimatedPrior(Reported, Saved):
         if self.standard_error is not None:
             of = "as if the pixels of one image were independent: too small"
             if self.images > 1:
-                rough = ", few, and so rough" if self.images < _FEW else ""
+                rough = ", few, and so rough" if self.images < FEW_IMAGES else ""
                 of = f"from the scatter of {self.images} images{rough}"
             lines.append(f"standard errors {of}")
         if self.temperature != 1:

@@ -8,14 +8,12 @@ from typing import Any, Self
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.checks import whole
 from softmax2d._records.fields import Field, count, number, or_null, read_only
 from softmax2d.balance._goal import Goal
 from softmax2d.balance._images import Images, accuracy_change, change
 from softmax2d.balance._measured import Candidate
 from softmax2d.balance._search import Search
-
-_USUAL, _ENOUGH = 5, 10  # folds, from so many images on
+from softmax2d.stream.counting.folds import overlap
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,7 @@ class Estimate:
     gain_error, accuracy_error : float
         Their standard errors: that of the jackknife over images of the paired difference, times
         sqrt(1 + folds / (folds - 1)), since the folds share most of the images that they choose on
-        [1]_. NaN where one image is all there is.
-
-    References
-    ----------
-    .. [1] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52,
-       2003: the variance of a mean over splits, corrected for their overlap.
+        (Nadeau and Bengio, 2003). NaN where one image is all there is.
     """
 
     folds: int
@@ -53,7 +46,7 @@ class Estimate:
     @classmethod
     def of(cls, goal: Goal, folds: int, before: Images, after: Images) -> Self:
         """From the images at the start and under the biases of the folds."""
-        wider = float(np.sqrt(1 + folds / (folds - 1)))
+        wider = overlap(folds)
         gain, gain_error = change(goal, before, after)
         accuracy, error = accuracy_change(before, after)
         images = int(before.counted.sum())
@@ -88,19 +81,6 @@ _FIELDS = (
         for name in ("gain", "gain_error", "accuracy", "accuracy_error")
     ),
 )
-
-
-def number_of_folds(where: str, folds: Any, images: int) -> int:
-    """How many folds: 5 from ten images on where nothing is given; 0 for none."""
-    if folds is None:
-        return _USUAL if images >= _ENOUGH else 0
-    found = whole(where, "folds", folds)
-    if found < 0 or found > images:
-        raise ValueError(
-            f"{where}: folds must be between 2 and {images}, the number of images, or 0 for no "
-            f"estimate; got {found}."
-        )
-    return 0 if found == 1 else found
 
 
 def cut(counted: Array, folds: int) -> Array:

@@ -16,13 +16,14 @@ from softmax2d._gate.losses import number_between, one_of
 from softmax2d._gate.signatures import spell_out
 from softmax2d._report.text import printable
 from softmax2d._statistics.evaluate import whole_up_to
+from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.balance._choice import Start, choose, judge
-from softmax2d.balance._folds import number_of_folds
 from softmax2d.balance._goal import Goal, goal_of
 from softmax2d.balance._prior import log_shares
 from softmax2d.balance._search import Course
 from softmax2d.balance._tuned import TunedBias
 from softmax2d.balance._verdict import few, thin, unjudged, verdict
+from softmax2d.stream.counting.folds import number_of_folds
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
@@ -89,7 +90,8 @@ def tune_bias(
         says if None.
     folds : int, optional
         Runs of images that the gain on other images is estimated by (cross-validation): 5 from ten
-        images on if None; 0 or 1 for no estimate.
+        images on if None (:func:`softmax2d.calibrate.fit` folds from two on: searches on so few
+        images choose what folds say little of); 0 for no estimate.
     force : bool
         Whether to return what was found even where the estimate is not above zero. Else the start
         is returned.
@@ -191,7 +193,7 @@ def tune_bias(
     whole(where, "folds", 0 if folds is None else folds)
 
     first = Start.of(samples, scale, begin)
-    number = number_of_folds(where, folds, int(first.images.counted.sum()))
+    number = number_of_folds(where, folds, int(first.images.counted.sum()), FEW_IMAGES)
     asked = margin is not None or confidence is not None
     aim = judge(aim, first.images, plain, margin, confidence)
     choice = choose(samples, first, aim, course, number)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from softmax2d._report.text import quantity
+from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.balance._choice import Choice, Start
 from softmax2d.balance._folds import Estimate
 from softmax2d.balance._goal import Goal
@@ -14,7 +16,6 @@ from softmax2d.balance._images import Images
 from softmax2d.balance._measured import Candidate
 
 _WHERE = "tune_bias"
-_ENOUGH = 10  # images, from which on folds are usual
 
 
 def verdict(
@@ -113,32 +114,32 @@ def thin(
     """A warning of classes that lose recall by the word of few images."""
     before, after = candidates
     occurs = (images.truth > 0).sum(0)
-    few = (occurs < _ENOUGH) & (after.recall < before.recall)
+    few = (occurs < FEW_IMAGES) & (after.recall < before.recall)
     judged = range(len(names)) if goal.judged is None else goal.judged
     lost = ", ".join(
         f"{names[c]} {before.recall[c]:.3f} -> {after.recall[c]:.3f} (in {occurs[c]} images)"
         for c in judged
         if few[c]
     )
-    if int(images.counted.sum()) < _ENOUGH or not lost:
+    if int(images.counted.sum()) < FEW_IMAGES or not lost:
         return []
     return [
-        f"recall falls for classes in fewer than {_ENOUGH} images, which say little of it: {lost}"
+        f"recall falls for classes in fewer than {FEW_IMAGES} images, which say little of it: "
+        + lost
     ]
 
 
 def few(images: Images, folds: Any, goal: Goal) -> list[str]:
     """A warning where nothing says how the choice holds on other images."""
     count = int(images.counted.sum())
-    if count > 2 and (folds is not None or count >= _ENOUGH):
+    if count > 2 and (folds is not None or count >= FEW_IMAGES):
         return []
-    if count > 1 and folds is not None and folds > 1:
+    if count > 1 and folds:
         return [f"chosen on {count} images: what folds estimate of so few says little"]
-    way = (
-        "give more images" if count == 1 else f"give {_ENOUGH} images or more, or folds= (--folds)"
-    )
-    text = "1 image" if count == 1 else f"{count} images"
-    bound = ""
-    if goal.bound is not None and count == 1:
-        bound = ", and the bound on accuracy is kept on it alone"
-    return [f"chosen on {text}: nothing says how the choice holds on other images{bound}; {way}"]
+    bound, way = "", f"give {FEW_IMAGES} images or more, or folds= (--folds)"
+    if count == 1:
+        way = "give more images"
+        if goal.bound is not None:
+            bound = ", and the bound on accuracy is kept on it alone"
+    says = f"nothing says how the choice holds on other images{bound}"
+    return [f"chosen on {quantity(count, 'image')}: {says}; {way}"]

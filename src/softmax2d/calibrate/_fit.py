@@ -17,7 +17,8 @@ from softmax2d.calibrate import _search, _sums
 from softmax2d.calibrate._calibration import METHODS, Calibration, Method
 from softmax2d.calibrate._methods import Search, fit_method
 from softmax2d.calibrate._sums import FitSums, Pixels, range_of
-from softmax2d.calibrate._validation import Validation, folds_of, validate
+from softmax2d.calibrate._validation import FEWEST, Validation, validate
+from softmax2d.stream.counting.folds import number_of_folds
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
@@ -73,7 +74,8 @@ def fit(
         takes some more, and so does every fold.
     folds : int, optional
         Parts for the cross-validation that gives ``nll_validated``: 5 if None, or as many as there
-        are images; 0 for none. A part is of images that follow each other.
+        are images, from two on (:func:`softmax2d.balance.tune_bias` folds from ten on); 0 for none.
+        A part is of images that follow each other.
     class_names : sequence of str, path or str, optional
         One for each class, kept in the result: listed, ``"a,b,c"``, or a text file with one a line;
         the file's own if None.
@@ -152,10 +154,10 @@ def fit(
     >>> round(calibration.temperature, 4), calibration.converged
     (3.641, True)
     """
-    search, folded = search_of(_WHERE, method, temperature_range, iterations), folds
+    search = search_of(_WHERE, method, temperature_range, iterations)
     losses.text_or_none(_WHERE, "data_date", data_date)
     data = prepare(_WHERE, logits, target, weight, class_names, options)
-    parts = folds_of(_WHERE, folded, len(data.each))
+    parts = number_of_folds(_WHERE, folds, len(data.each), FEWEST)
     return data.fit(search, parts, data_date)[0]
 
 

@@ -11,13 +11,14 @@ from softmax2d._gate import checks, losses
 from softmax2d._gate.signatures import spell_out
 from softmax2d._report.figure import Figure, Reported, Table
 from softmax2d._report.text import number
+from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.calibrate._calibration import METHODS, Calibration, Method
 from softmax2d.calibrate._fit import Data, prepare, search_of
-from softmax2d.calibrate._validation import folds_of, unfitted
+from softmax2d.calibrate._validation import FEWEST, unfitted
+from softmax2d.stream.counting.folds import number_of_folds
 from softmax2d.stream.plan.options import Pairs
 
 _WHERE = "calibrate.compare_methods"
-_FEW = 10  # images, below which a ranking may be chance
 NONE = "none"
 
 
@@ -170,7 +171,7 @@ def compare_methods(
     searches = [search_of(_WHERE, name, temperature_range, iterations) for name in names]
     losses.text_or_none(_WHERE, "data_date", data_date)
     data = prepare(_WHERE, logits, target, weight, class_names, options)
-    parts = folds_of(_WHERE, folds, len(data.each))
+    parts = number_of_folds(_WHERE, folds, len(data.each), FEWEST)
     if not parts:
         why = "folds=0" if folds == 0 else f"{len(data.each)} with pixels"
         raise ValueError(
@@ -202,8 +203,10 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What a ranking cannot know."""
     found = []
-    if len(data.each) < _FEW:
-        found.append(f"ranked on {len(data.each)} images: fewer than {_FEW}, so it may be chance")
+    if len(data.each) < FEW_IMAGES:
+        found.append(
+            f"ranked on {len(data.each)} images: fewer than {FEW_IMAGES}, so it may be chance"
+        )
     near = [c.method for c in order[1:] if _is_near(*above[c.method])]
     if above[NONE][0] <= 0:
         found.append("no method is better than no map on images that it was not fitted to")

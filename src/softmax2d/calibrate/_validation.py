@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from softmax2d._gate import checks
 from softmax2d._gate.arrays import Array
 from softmax2d.calibrate._methods import Fitted, Search, fit_again
 from softmax2d.calibrate._sums import POINT, FitSums, Pixels, sum_pixels
+from softmax2d.stream.counting.folds import overlap
 from softmax2d.stream.counting.samples import Samples
 
-_USUAL = 5  # folds
+FEWEST = 2  # images that can be cut into folds
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +51,8 @@ class Validation:
         if count < 2:
             return float(mean), float("nan")
         off = ((each - mean * self.pixels) ** 2).sum() * count / (count - 1)
-        folds = max(self.folds, other.folds, 2)
-        return float(mean), float(np.sqrt(off * (1 + folds / (folds - 1))) / total)
-
-
-def folds_of(where: str, folds: Any, images: int) -> int:
-    """The number of parts that so many images are cut into; 0 for none."""
-    if folds is None:
-        return min(_USUAL, images) if images > 1 else 0
-    count = checks.whole(where, "folds", folds)
-    if count and not 2 <= count <= max(images, 2):
-        cause = f"folds must be 0 for none, or from 2 to the number of images, {images}"
-        raise ValueError(f"{where}: {cause}; got {count}.")
-    return count if images > 1 else 0
+        wider = overlap(max(self.folds, other.folds, 2))
+        return float(mean), float(wider * np.sqrt(off) / total)
 
 
 def unfitted(each: dict[int, FitSums], weights: Array | None) -> Validation:
