@@ -155,7 +155,7 @@ def test_tune_says_what_it_cannot_know(cli: Any, tmp_path: Any) -> None:
         assert f"gain: {want.gain_in_words}" in told and "estimated on others" in told
         assert json.loads((tmp_path / f"{force}.json").read_text())["bias"] == want.bias.tolist()
     code, _, err = cli("tune", *pair, "--folds", 11, "-o", tmp_path / "o.json")
-    assert code == 2 and "folds must be between 2 and 10, the number of images" in err
+    assert code == 2 and "folds must be 0 for none, or from 2 to the number of images, 10" in err
     code, _, err = cli("tune", *pair, "--confidence", 0.9, "-o", tmp_path / "o.json")
     assert code == 2 and "give at_least_accuracy= (--at-least-accuracy) too" in err
 
