@@ -21,7 +21,7 @@ LABELS = LOGITS.argmax(0).astype(np.uint8)
 TRUTH = np.where(np.arange(H * W).reshape(H, W) % 7 == 0, (LABELS + 1) % C, LABELS).astype(np.uint8)
 COMMANDS = ("segment", "probs", "evaluate", "calibrate", "tune")
 OF_ONE_IMAGE = {  # what standard error says, of any numbers
-    "calibrate": "fitted to one image: how far the map holds for others is not known\n",
+    "calibrate": "beware: fitted to one image: how far the map holds for others is not known\n",
     "tune": "beware: chosen on 1 image: nothing says how the choice holds on other images; "
     "give more images\n",
 }

@@ -131,8 +131,7 @@ def _fit(
 def _say_ranking(ranked: MethodComparison) -> None:
     """Print the methods, the best first."""
     click.echo(f"{ranked.table().text(None)}\n")
-    for warning in ranked.warnings:
-        click.echo(warning, err=True)
+    _results.beware(ranked.warnings, quiet=False)
 
 
 def _say(measured: Assessment) -> None:
@@ -153,8 +152,9 @@ def _say(measured: Assessment) -> None:
     if found.left_out:
         left_out = _results.quantity(found.left_out, "pixel")
         click.echo(f"{left_out} left out: no finite loss", err=True)
-    for words in filter(None, (found.note, *found.warnings)):
-        click.echo(words, err=True)
+    if found.note:
+        click.echo(found.note, err=True)
+    _results.beware(found.warnings, quiet=False)
     changed = np.ptp(scale) > 0 or found.bias is not None
     click.echo(f"\n{replace(figure, tables=figure.tables[:1]).text()}\n")
     click.echo(measured.validated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,13 @@ def say_warnings(where: str, quiet: bool) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    for warning in () if quiet else caught:
-        text = str(warning.message).removeprefix(f"{where}: ")
-        click.echo(f"beware: {text}", err=True)
+    beware((str(warning.message).removeprefix(f"{where}: ") for warning in caught), quiet)
+
+
+def beware(found: Iterable[str], quiet: bool) -> None:
+    """Print the warnings of a result on standard error, unless ``quiet``."""
+    for warning in () if quiet else found:
+        click.echo(f"beware: {warning}", err=True)
 
 
 def say_paths(*paths: Path | None) -> None:

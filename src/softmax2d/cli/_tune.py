@@ -119,8 +119,7 @@ def tune(
         results.write(out, plain.encode())
         if report is not None:
             results.write(report, figure.render(report.suffix))
-    for warning in found.warnings:
-        click.echo(f"beware: {warning}", err=True)
+    _results.beware(found.warnings, quiet)
     if not quiet:
         plain_lines = [line for line in figure.lines if not line.startswith("beware: ")]
         click.echo(replace(figure, lines=plain_lines).text(_results.LISTED))
