@@ -225,7 +225,7 @@ def test_saved_and_pickled(tmp_path):
         ("band", [[1, 2]], "band must have shape"),
         ("band", [[5, 5, 5], [1, 1, 1]], "no more can be near"),
         ("points", [[[0.5] * 3] * 2] * 2, "points must be integers"),
-        ("points", [[[-1] * 3] * 2] * 2, "points must be counts"),
+        ("points", [[[-1] * 3] * 2] * 2, "points must not be negative"),
         ("elements", {}, "elements must be a list of spacings with counts"),
         ("elements", [{"spacing": [0, 1], "counts": []}], "a spacing must be 2 numbers above 0"),
         ("by_image", [[[2, 0, 0]] * 3], "by_image must be scores from 0 to 1"),

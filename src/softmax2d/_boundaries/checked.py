@@ -9,28 +9,10 @@ import numpy as np
 
 from softmax2d._boundaries.elements import coefficients
 from softmax2d._errors import brief
-from softmax2d._gate.arrays import Array
 from softmax2d._records.fields import number
+from softmax2d._statistics.counts import freeze
 
 _WHERE = "Boundaries"
-_MOST = 1 << 62
-
-
-def _array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """A read-only copy of counts of that shape."""
-    try:
-        array = np.array(value)
-    except (ValueError, OverflowError):
-        array = np.array(None)
-    if array.shape != shape:
-        raise ValueError(f"{_WHERE}: {name} must have shape {shape}; got shape {array.shape}.")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{_WHERE}: {name} must be integers; got {array.dtype}.")
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < _MOST:
-        raise ValueError(f"{_WHERE}: {name} must be counts.")
-    array = array.astype(np.int64)
-    array.flags.writeable = False
-    return array
 
 
 def check(found: Any) -> dict[str, Any]:
@@ -50,7 +32,7 @@ def check(found: Any) -> dict[str, Any]:
         raise TypeError(f"{_WHERE}: unit must be a string; got {brief(found.unit)}.")
     classes = len(found.band[1]) if np.ndim(found.band) == 2 and len(found.band) == 2 else 0
     band, points = (
-        _array(name, getattr(found, name), (*shape, classes))
+        freeze(name, getattr(found, name), np.int64, (*shape, classes), _WHERE)
         for name, shape in (("band", (2,)), ("points", (2, 2)))
     )
     kinds = coefficients(dims).shape[1]
@@ -58,7 +40,8 @@ def check(found: Any) -> dict[str, Any]:
     for spacing, counts in sorted(found.elements.items()):
         if len(spacing) != dims or not all(isfinite(s) and s > 0 for s in spacing):
             raise ValueError(f"{_WHERE}: a spacing must be {dims} numbers above 0.")
-        elements[spacing] = _array("elements", counts, (2, 2, kinds, classes))
+        shape = 2, 2, kinds, classes
+        elements[spacing] = freeze("elements", counts, np.int64, shape, _WHERE)
     pairs = [band, *points, *(side for counts in elements.values() for side in counts)]
     if any((near > whole).any() for near, whole in pairs):
         raise ValueError(f"{_WHERE}: no more can be near, or in both, than there are.")

@@ -10,8 +10,7 @@ import numpy as np
 from softmax2d._records.fields import or_null
 from softmax2d._report.charts import Bars
 from softmax2d._report.figure import Figure, Table
-from softmax2d._report.text import Rows, number, quantity
-from softmax2d._statistics.figure import class_names
+from softmax2d._report.text import Rows, class_names, number, quantity
 from softmax2d._statistics.measures import mean_known
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def class_rows(found: Boundaries, names: list[str]) -> Rows:
 
 def figure_of(found: Boundaries, names: Sequence[str] | None, title: str) -> Figure:
     """The figure of a report."""
-    listed = class_names(found, names)
+    listed = class_names("report", names, found.classes)
     rows = class_rows(found, listed)
     pooled = found.boundary_iou, found.boundary_f, found.surface_dice
     lowest = np.argsort(found.surface_dice, kind="stable").tolist()

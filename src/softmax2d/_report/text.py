@@ -16,6 +16,14 @@ def printable(names: Sequence[str] | None, classes: int) -> list[str]:
     return ["".join(c if c.isprintable() else " " for c in str(name)) for name in names]
 
 
+def class_names(where: str, names: Sequence[str] | None, classes: int) -> list[str]:
+    """As :func:`printable`; refused where there is another number of names than of classes."""
+    if names is not None and (isinstance(names, str) or len(names) != classes):
+        got = "a string" if isinstance(names, str) else f"{len(names)}"
+        raise ValueError(f"{where}: names must be one for each of {classes} classes; got {got}.")
+    return printable(names, classes)
+
+
 def number(value: float) -> str:
     """Four decimals, four digits from 1000 on; a dash for NaN."""
     if np.isnan(value):

@@ -15,21 +15,23 @@ MOST = 1 << 63  # above every count
 TOP_BITS = 30  # sums of confidences are in units of 2^-TOP_BITS
 
 
-def freeze(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
+def freeze(
+    name: str, value: Any, dtype: Any, shape: tuple[int, ...], where: str = "Statistics"
+) -> Array:
     """A read-only copy of ``value`` as integers that are not negative."""
     array = np.array(value) if isinstance(value, np.ndarray) else _array_of(value, shape)
     if array.shape != shape:
-        raise ValueError(f"Statistics: {name} must have shape {shape}; got shape {array.shape}.")
+        raise ValueError(f"{where}: {name} must have shape {shape}; got shape {array.shape}.")
     if array.dtype.kind not in "iu":
         for number in array.ravel().tolist():
             if type(number) is not int:
-                raise TypeError(f"Statistics: {name} must be integers; got {brief(number)}.")
+                raise TypeError(f"{where}: {name} must be integers; got {brief(number)}.")
     if array.size and array.min() < 0:
         least = int(array.min())
-        raise ValueError(f"Statistics: {name} must not be negative; got {brief(least)}.")
+        raise ValueError(f"{where}: {name} must not be negative; got {brief(least)}.")
     if array.size and array.max() >= (MOST << TOP_BITS if dtype is object else MOST):
         most = int(array.max())
-        raise ValueError(f"Statistics: {name} must be counts below 2^63; got {brief(most)}.")
+        raise ValueError(f"{where}: {name} must be counts below 2^63; got {brief(most)}.")
     array = array.astype(dtype, copy=False)  # np.array copied it
     array.flags.writeable = False
     return array

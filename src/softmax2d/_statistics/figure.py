@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from softmax2d._records.fields import or_null
 from softmax2d._report.charts import Chart, Confusion, Reliability
 from softmax2d._report.figure import Figure, Table
-from softmax2d._report.text import Rows, number, printable, quantity
+from softmax2d._report.text import Rows, class_names, number, quantity
 from softmax2d._statistics import curve_figure, image_figure
 from softmax2d._statistics.measures import Measures
-
-
-class _OfClasses(Protocol):
-    """A result that counts classes."""
-
-    @property
-    def classes(self) -> int: ...
-
-
-def class_names(found: _OfClasses, names: Sequence[str] | None) -> list[str]:
-    """One name for each class, on one line; numbers where there are none."""
-    if names is not None and (isinstance(names, str) or len(names) != found.classes):
-        got = "a string" if isinstance(names, str) else f"{len(names)}"
-        raise ValueError(
-            f"report: names must be one for each of {found.classes} classes; got {got}."
-        )
-    return printable(names, found.classes)
 
 
 def headline(found: Measures) -> str:
@@ -117,7 +100,7 @@ def figure_of(
     found: Measures, names: Sequence[str] | None, title: str, saved: Callable[[], Any]
 ) -> Figure:
     """The figure of a report; ``saved`` gives the statistics as a .json holds them."""
-    listed = class_names(found, names)
+    listed = class_names("report", names, found.classes)
     lowest = np.argsort(found.iou, kind="stable").tolist()  # NaN, a class without pixels, is last
     more, rows = "classes of higher IoU, or without pixels", class_rows(found, listed)
     tables = [Table(rows, "Classes", "", shares=range(1, 5), order=lowest, more=more)]

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, cast
 
 from softmax2d._errors import Path
-from softmax2d._report.text import printable
+from softmax2d._report.text import class_names
 from softmax2d._whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -44,11 +44,7 @@ class Spreadsheet:
 
 
 def _csv_of(scores: ImageScores, names: Sequence[str] | None) -> str:
-    if names is not None and (isinstance(names, str) or len(names) != scores.classes):
-        got = "a string" if isinstance(names, str) else f"{len(names)}"
-        expected = f"names must be one for each of {scores.classes} classes"
-        raise ValueError(f"save_csv: {expected}; got {got}.")
-    listed = printable(names, scores.classes)
+    listed = class_names("save_csv", names, scores.classes)
     head = ["image", "pixels", "mean IoU", "mean Dice"]
     head += [f"{measure} {name}" for measure in ("IoU", "Dice") for name in listed]
     called = scores.names or [""] * scores.images

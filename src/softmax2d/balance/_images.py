@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from softmax2d._gate.arrays import Array
+from softmax2d._statistics.margins import margins_of
 from softmax2d._statistics.statistics import Statistics
 from softmax2d.balance._goal import Goal
 from softmax2d.balance._measured import Margins
@@ -37,8 +38,8 @@ class Images:
 
     def put(self, number: int, found: Statistics) -> None:
         """What the statistics of one image say."""
-        rows = found.confusion.sum(1), found.confusion.sum(0), found.confusion.diagonal()
-        for table, row in zip((self.truth, self.labels, self.right), rows, strict=True):
+        tables = self.truth, self.labels, self.right
+        for table, row in zip(tables, margins_of(found.confusion), strict=True):
             table[number] = row
 
     @property
