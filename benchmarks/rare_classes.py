@@ -8,7 +8,7 @@ Everything is fitted on the first half of the images, in their order, and measur
 With ``--data`` the file holds ``logits`` (N, C, h, w) and ``labels`` (N, H, W), and ``--prior`` the
 shares of the classes in the data that the network was trained on.
 
-Intervals are 95 % bootstrap intervals over images; those of a difference draw the same images for
+Intervals are over images, nominally 95 %; those of a difference are measured on the same images for
 both sides. Beside what was measured stands what the fits themselves say of it: the gain on the
 images that they were made on, and the estimate of their cross-validation for others.
 """

@@ -229,14 +229,12 @@ def test_the_start_is_returned_where_nothing_is_gained_on_others(tmp_path: Any) 
         f"the start is returned: what was found gives {words}; force=True (--force) takes it"
         in (tuned.warnings)
     )
-    assert f"what was found is no gain on other images: {words}" in forced.warnings
+    assert f"what was found is no gain by cross-validation: {words}" in forced.warnings
     report = tuned.report()
     assert words in report and "estimated by 5 folds of 10 images" in report
     assert "beware: the start is returned" in report
-    assert tuned.calibration().note.endswith(
-        "the start, since what was found is no gain on other images"
-    )
-    assert forced.calibration().note.endswith("better labels, not probabilities")
+    assert tuned.calibration().note.endswith("the start, since cross-validation finds no gain")
+    assert forced.calibration().note.endswith("for labels, not for probabilities")
     tuned.save(tmp_path / "t.json")
     assert TunedBias.load(tmp_path / "t.json") == tuned != forced
 
@@ -248,7 +246,7 @@ def test_a_gain_within_chance_is_said() -> None:
         tuned = balance.tune_bias(*drawn(10, seed=seed), sweeps=2, force=True)
         if (found := tuned.estimate) is None or found.gain <= 0:
             continue
-        told = [w for w in tuned.warnings if w.startswith("the gain on other images, +")]
+        told = [w for w in tuned.warnings if w.startswith("the gain estimated on other images, +")]
         assert bool(told) == (found.gain <= found.gain_error)
         assert not told or told[0].endswith("is within what choosing images explains")
         seen[bool(told)] += 1

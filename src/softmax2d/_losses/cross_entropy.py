@@ -255,18 +255,18 @@ def cross_entropy2d() -> None:
     label_smoothing : float in [0, 1]
         Share of the target that is spread evenly over all classes.
     focal_gamma : float, at least 0
-        Exponent of the focal loss [1]_: confident pixels count less. No proper score: at 2, a class
-        that is true in 9 of 10 cases gets p = 0.69 from it, in place of 0.9 [5]_.
+        Exponent of the focal loss [1]_: confident pixels count less. No proper score [5]_: at 2,
+        one of two classes that is true in 9 of 10 cases gets p = 0.69 at its minimum, not 0.9.
     reduction : "mean", "sum" or "none"
         A mean of class indices divides by the weights of the valid targets, a mean of
         probabilities by the number of pixels, as ``torch.nn.functional.cross_entropy`` does.
     top_k : int, or float in (0, 1], optional
-        Only this many pixels count, those with the largest losses (bootstrapped cross-entropy); a
-        float is a fraction of the valid ones, rounded to the nearest whole number, at least 1.
-        Pixels that tie for the last place share it equally.
+        Only this many pixels count, those with the largest losses, as [3]_ chooses regions of an
+        image; a float is a fraction of the valid ones, rounded to the nearest whole number, at
+        least 1. Pixels that tie for the last place share it equally.
     threshold : float between 0 and 1, optional
-        Only pixels whose target has a probability below this count [3]_, whatever the weight of
-        its class, as in the OHEM of HRNet [4]_ and of MMSegmentation. With ``top_k``, at least that
+        Only pixels whose target has a probability below this count, whatever the weight of its
+        class, as in the OHEM of HRNet [4]_ and of MMSegmentation. With ``top_k``, at least that
         many are kept, those of the smallest probability. A target of probabilities has
         exp(Σ t[c] log p[c]).
     hardest_by : "loss" or "probability", optional

@@ -210,7 +210,7 @@ def _lovasz(
 
 @value_of(_lovasz)
 def lovasz_softmax_loss2d() -> None:
-    """Lovász-softmax loss: a convex surrogate of one less the mean intersection over union.
+    """Lovász-softmax loss: a surrogate of one less the mean intersection over union.
 
     Parameters
     ----------
@@ -252,8 +252,9 @@ def lovasz_softmax_loss2d() -> None:
     For each class the errors of the pixels, 1 - p where it is true and p elsewhere, are sorted,
     largest first; each is multiplied by what its pixel adds to the Jaccard loss when the pixels are
     called wrong in this order, and the products are added up [1]_. All pixels of the call are
-    sorted together, batch included; equal errors keep the pixels' order. Exact, no histogram; the
-    same for every number of threads.
+    sorted together, batch included; equal errors keep the pixels' order. It is convex in these
+    errors, not in the logits. All errors are sorted, without a histogram; the result is the same
+    for every number of threads.
 
     Classes are taken one after the other, each with one reading of the logits and one sort, so
     memory is a few maps of the target's shape in float64, whatever the number of classes.

@@ -80,7 +80,7 @@ def segment(
         both grids coincide.
     temperature, bias
         The map z / temperature + bias, as in :func:`softmax2d`. A single temperature without bias
-        never changes a label.
+        changes no label.
     outputs : str or sequence of "labels", "confidence", "margin", "entropy"
         What to compute.
     top_k : int, optional
@@ -90,8 +90,8 @@ def segment(
     spatial_dims : int, optional
         Spatial axes before the class axis where that is the last one (2, or 3 for volumes).
     decode : "argmax", "dice", "iou"
-        How a label is chosen: the most probable class, or what makes the expected Dice or IoU of
-        the image, averaged over classes, large and never smaller. See the notes.
+        How a label is chosen: the most probable class, or what makes the Dice or IoU of the image,
+        averaged over classes, large in expectation by these probabilities. See the notes.
 
     Returns
     -------
@@ -126,15 +126,16 @@ def segment(
     score is 2 S / (n + a) or S / (n + a - S), 0 where n is 0; what counts is the mean over all C
     classes. A pixel goes to the class whose score gains most by it, first for the n that would be
     best for each class alone [1]_, [2]_ in part and those of "argmax" in part, then for what came
-    of it, two to four times; the best of these is kept. It is never below "argmax", whose labels
-    stay where nothing gains, and has some 96 % of what changes of single pixels can gain
+    of it, two to four times; the best of these is kept. This expected score is never below that of
+    "argmax", whose labels stay where nothing gains; beside a truth the score may be. On random
+    fields it has most of what changes of single pixels can gain
     (``python -m benchmarks.decoding``). Dice is not below "argmax" by the approximation of [2]_
     either, 2 S / (n + a + 1), which differs on a handful of pixels.
 
     Every entry over the batch axes is an image, decided on its own, and a label depends on all
     pixels of its image: a ``window`` is decided by the whole image, which is read for it. Rare
     classes gain pixels from common ones, a class that the image lacks may gain some of small
-    probability, and overall accuracy falls. It takes probabilities that are calibrated (set
+    probability, and overall accuracy mostly falls. It takes probabilities that are calibrated (set
     ``temperature``). What it raises is a score of each image, averaged over images:
     ``per_image.mean_of_images("dice", present="truth")`` of :func:`evaluate_labels` with
     ``per_image=True``, in expectation and up to the number of classes that an image has

@@ -111,7 +111,7 @@ def figure_of(
         tables.append(Table(bin_rows(found), "Calibration", ""))
     caption = (
         f"{BARS}; the line to the bar is the calibration error of the bin. On the dashed line "
-        "confidence is what it says."
+        "both agree, over all pixels of the bin: those of one class may not."
     )
     words = f"accuracy {number(found.accuracy)}, mean IoU {number(found.mean_iou)}"
     cells = "Share of each true class (row) that got each label (column)."

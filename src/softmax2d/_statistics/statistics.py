@@ -62,6 +62,10 @@ class Statistics(Measures, Saved):
     ``per_image.mean_dice()``. The same labels may have a Dice of .890 pooled and of .585 per image
     (:class:`ImageScores`).
 
+    A calibration error near 0 is no praise by itself: it is reached where most pixels are easy, and
+    by the shares of the classes as probabilities. On few images it is too large, on average;
+    :func:`softmax2d.calibrate.bootstrap` corrects for that and gives intervals.
+
     Measures that do not exist are NaN: all of no pixels; recall, precision, IoU and Dice of a class
     that does not occur. A pixel whose probabilities are NaN has a label and counts in ``confusion``
     and ``undefined``; it is in no bin, and makes ``nll`` and ``brier`` NaN.

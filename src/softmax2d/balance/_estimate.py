@@ -58,8 +58,8 @@ def estimate_prior(
         Shares of the classes in the training labels. A class that never occurs there is taken to
         have no share in the new data either.
     temperature, bias
-        A calibration fitted on held-out *source* data: a temperature and a bias for each class is
-        the one that EM works best with [2]_. Or a Calibration as ``temperature``.
+        A calibration fitted on held-out *source* data: those with biases ("temperature+bias",
+        "vector") did better than one temperature in [2]_. Or a Calibration as ``temperature``.
     held_out : pair (logits, target), optional
         Source data with truth. Where no map is given, one temperature is fitted to them and used,
         in ``temperature`` of the result, unless they are too few for it or have other shares than
@@ -93,12 +93,12 @@ def estimate_prior(
     - **Absent classes.** Their share falls towards 0, slowly, and never reaches it. The bias then
       all but rules them out; it is kept above log 1e-6. On a few images most classes are absent:
       estimate over many.
-    - **Miscalibration.** EM trusts the probabilities. An overconfident network hides the shift, an
-      underconfident one exaggerates it, and with a bias of its own the estimate is wrong even
-      without any shift. Without ``held_out`` nothing can tell.
-    - **Ill-conditioning.** Classes that are always confused share their mass in any way: EM then
-      crawls (``rate`` near 1) and errors are large. Where their probabilities are in proportion at
-      all pixels nothing decides, and the standard errors are infinite.
+    - **Miscalibration.** EM trusts the probabilities. An overconfident network tends to hide the
+      shift, an underconfident one to exaggerate it, and with a bias of its own the estimate is
+      wrong even without any shift. Without ``held_out`` nothing can tell.
+    - **Ill-conditioning.** Classes that are always confused share their mass in any way, and the
+      standard errors are large; EM then mostly crawls (``rate`` near 1). Where their probabilities
+      are in proportion at all pixels nothing decides, and the standard errors are infinite.
 
     It cannot see that classes *look* different now, which is no label shift.
 
@@ -109,8 +109,8 @@ def estimate_prior(
     rough, and intervals want Student's t. They are of the sampling of new data alone.
 
     A pass reads each logit once and keeps C + 1 sums, of whole numbers: the result is the same for
-    any tiles and threads. Extrapolation (see ``_em``) takes about a tenth of the passes of
-    plain EM, and is undone where it lowers the likelihood.
+    any tiles and threads. Extrapolation (see ``_em``) takes fewer passes than plain EM where that
+    is slow, and is undone where it lowers the likelihood.
 
     References
     ----------

@@ -52,7 +52,8 @@ class EstimatedPrior(Reported, Saved):
         Whether the distance still to go was within the tolerance.
     rate : float
         By what factor a plain step of EM shrinks at the end: the share of what is missing in the
-        data. Near 1 the estimate is hardly determined.
+        data. Near 1 the estimate is hardly determined; a small rate does not say that it is, which
+        is for ``standard_error``.
     pixels : int
         Pixels that counted.
     warnings : tuple of str

@@ -71,9 +71,10 @@ class Goal:
     def rank(self, found: Candidate) -> tuple[int, float]:
         """Larger is better: within the bound first, then by the measure; outside, by accuracy.
 
-        Between these lie candidates whose accuracy keeps the bound, but not surely.
+        Between these lie candidates whose accuracy keeps the bound on these images, but not by
+        margin and standard errors.
         """
-        if self.keeps_surely(found):
+        if self.keeps_with_margin(found):
             return 2, self.score(found)
         return (1, self.lower(found)) if self.keeps_bound(found) else (0, found.accuracy)
 
@@ -98,7 +99,7 @@ class Goal:
         """Whether the accuracy that was counted keeps the bound."""
         return self.bound is None or found.accuracy >= self.bound
 
-    def keeps_surely(self, found: Candidate) -> bool:
+    def keeps_with_margin(self, found: Candidate) -> bool:
         """Whether the accuracy keeps the bound with margin and standard errors."""
         return self.bound is None or self.lower(found) >= self.bound
 

@@ -105,8 +105,8 @@ def log_prior(counts: Any, tau: float = 1.0, *, smoothing: float = 0.0) -> Array
     Rare classes get the most negative numbers. Which sign it takes depends on where it is used:
 
     - **in training, plus**: ``cross_entropy2d(logits, target, bias=log_prior(counts))`` is the
-      logit-adjusted loss [1]_ and, with tau 1, balanced softmax [2]_. The network then learns
-      logits without the prior; infer *without* a bias.
+      logit-adjusted loss [1]_ and, with tau 1, balanced softmax [2]_. The network then
+      learns logits without the prior; infer *without* a bias.
     - **after ordinary training, minus**: ``segment(logits, bias=-log_prior(counts, tau))`` is
       post-hoc logit adjustment [1]_.
 
@@ -117,8 +117,9 @@ def log_prior(counts: Any, tau: float = 1.0, *, smoothing: float = 0.0) -> Array
     counts : ClassCounts, or array, shape (C,)
         Of the training labels; or any numbers, at least 0, in proportion to them.
     tau : float
-        1 aims at the mean recall of the classes. Mean IoU usually wants much less (0.1 or so), and
-        loses with 1: let :func:`tune_bias` choose on held-out data.
+        1 would give the largest mean recall of the classes if the probabilities were right. Other
+        measures want less, and mean IoU may lose much by 1: let :func:`tune_bias` choose on
+        held-out data.
     smoothing : float, at least 0
         Pixels added to each class that occurs.
 

@@ -68,8 +68,8 @@ def tune_bias(
     goal : "mean_iou" | "mean_accuracy" | ("recall", classes)
         What to raise; for ``"recall"`` the mean recall of some classes, by number or name.
     at_least_accuracy : float, optional
-        The accuracy not to fall below; needed for ``"recall"``. Counted exactly on this data, and
-        kept above by ``margin`` or ``confidence``.
+        The accuracy not to fall below; needed for ``"recall"``. Counted on this data, where it is
+        kept, with a distance by ``margin`` or ``confidence``.
     family : "classes" | "tau"
         ``"tau"``: start - tau log π for one number tau, π being the ``prior``; ``"classes"``: a
         bias for each class, from the start or, with a ``prior``, from the best tau.
@@ -99,7 +99,7 @@ def tune_bias(
         Accuracy stays so far above its bound on this data; 0.005 is half a point. 0 alone keeps the
         bound on this data and nothing more.
     confidence : float, in [0.5, 1), optional
-        Accuracy keeps its bound on other images of the same kind with at least this probability:
+        The nominal probability that accuracy keeps its bound on other images of the same kind too:
         0.8 if both are None and there are two images or more. With ``margin`` too, both are kept.
     axis, input, binary, size, ignore_place, interpolation, align_corners, ignore_index
     key, target_key, memory, workers
@@ -119,12 +119,13 @@ def tune_bias(
 
     Notes
     -----
-    Every candidate's measures are exact: counted, not estimated from a sample. By ``"classes"`` one
+    Every candidate's measures are counted on all pixels of this data. By ``"classes"`` one
     pass over the data gives them for 75 values of one class's bias, from 1/64 to 8 on either side;
     the best is taken, the next class follows, and the search ends after a whole sweep without a
-    gain above the tolerance. So it takes at most ``sweeps`` × C passes, and finds a bias that no
-    single class can improve by itself, which need not be the best of all. The chosen bias is
-    evaluated once more by the ordinary way and is never worse than the start. Nothing is random.
+    gain above the tolerance. So it takes at most ``sweeps`` × C passes, and where it converged no
+    value tried of a single class is better on this data, which need not be the best of all biases.
+    The chosen bias is evaluated once more by the ordinary way. On this data it is no worse than the
+    start; on others it may be. Nothing is random.
 
     **Classes that cannot be judged.** A class that occurs in the truth of fewer than three images
     (in fewer than all, where there are one or two) stays at its start and out of the goal, and no
@@ -132,28 +133,31 @@ def tune_bias(
     count, so that every pixel with the label of such a class at the start keeps it, on any image.
     By ``"tau"`` such a class stands level with the one that tau raises most.
 
-    **The gain on others.** What is chosen on some images does better on them than on others. The
-    folds, runs of consecutive images, are each labelled by a bias chosen on the others in the same
-    way; ``estimate`` has the gain of all together with its standard error: the jackknife over
-    images, since the pixels of an image are alike, widened since the folds choose on almost the
-    same images [2]_. Where images were cut from one scene or film, pass whole scenes as images, or
-    keep them together in order: what is alike on both sides of a fold makes the estimate too good.
+    **The gain on others.** What is chosen on some images does better on them, on average, than on
+    others. The folds, runs of consecutive images, are each labelled by a bias chosen on the others
+    in the same way; ``estimate`` has the gain of all together with its standard error: the
+    jackknife over images, since the pixels of an image are alike, widened since the folds choose on
+    almost the same images [2]_. Where images were cut from one scene or film, pass whole scenes as
+    images, or keep them together in order: what is alike on both sides of a fold makes the estimate
+    too good.
 
     **The bound on others.** The search takes what happens to keep the bound on its images, so that
-    accuracy falls below it on others more often than not. By ``confidence`` the lower end of an
-    interval of the accuracy must keep it: of accuracy less that of the start, image by image (a
+    accuracy tends to fall below it on others. By ``confidence`` the lower end of an interval of the
+    accuracy must keep it: of accuracy less that of the start, image by image (a
     bound is taken as a loss against the start), simultaneous over all biases [3]_, and so as many
     standard errors wide as sqrt(χ²) of C - 1 degrees of freedom (one by ``"tau"``), times what
     Student's t adds. The same confidence holds for the choice of tau.
 
-    **Cost.** Searches of the folds and of all go through the data together, equal counts being
-    made once: a pass reads each image once and counts it up to ``folds`` times, and there are as
-    many passes as the longest search takes. Five folds took 3 times the processor time of none on
-    20 images of 19 classes in files, 6 times in memory; by ``"tau"``, whose counts all folds share,
-    less than twice. A confidence takes a quarter more. Memory beside the tiles: three numbers for
+    **Cost.** Searches of the folds and of all go through the data together, equal counts being made
+    once: a pass reads each image once and counts it up to ``folds`` times, and there are as many
+    passes as the longest search takes. Folds take several times the processor time of none; by
+    ``"tau"``, whose counts all folds share, far less. Memory beside the tiles: three numbers for
     each image and class.
 
-    Mean IoU and mean accuracy want different biases; the curve says what one costs the other.
+    Mean IoU and mean accuracy want different biases; the curve says what one costs the other here.
+
+    The bound was simulated at 20 images (tests/balance/test_tune_trust.py): without a margin most
+    draws lose it on other images, with ``confidence`` most keep it.
 
     References
     ----------

@@ -47,19 +47,20 @@ class TunedBias(Reported, Saved):
     images : int
         Images that it was chosen on.
     nll : tuple of two floats
-        Mean negative log-likelihood before and after: a bias that raises the goal usually makes it
+        Mean negative log-likelihood before and after: a bias that raises the goal often makes it
         worse. Use the bias for labels, and probabilities without it.
     passes : int
         Over the data.
     converged : bool
-        Whether no class's bias could raise the goal further.
+        Whether no value tried of a single class's bias raised the goal further on these images.
     names : tuple of str or None
         Of the classes.
     found : Candidate or None
-        What the search found, where the start is returned in its place since it would not raise the
-        goal on other images.
+        What the search found, where the start is returned in its place since cross-validation finds
+        no gain.
     estimate : Estimate or None
-        What the choice gains on images that it was not made on, by cross-validation; None where
+        What the choice gains on images that it was not made on, as cross-validation estimates it;
+        None where
         there were no folds, or where nothing better than the start was found.
     images_with : array, shape (C,), int64, or None
         Images that hold each class; None in files of older versions.
@@ -206,9 +207,9 @@ class TunedBias(Reported, Saved):
         """
         known = [float(v) if np.isfinite(v) else 0.0 for v in self.nll]
         aim = self.goal.describe(self.class_names)
-        note = "better labels, not probabilities"
+        note = "for labels, not for probabilities"
         if self.found is not None:
-            note = "the start, since what was found is no gain on other images"
+            note = "the start, since cross-validation finds no gain"
         return Calibration(
             temperature=self.temperature,
             bias=self.bias,

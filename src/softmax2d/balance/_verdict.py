@@ -32,7 +32,7 @@ def verdict(
         best = replace(before, tau=0.0 if plain else None)
     _check_bound(goal, best, before, choice, asked)
     warnings = []
-    if not goal.keeps_surely(best):
+    if not goal.keeps_with_margin(best):
         warnings.append(
             f"accuracy, {best.accuracy:.4f}, keeps its bound, {goal.bound:g}, on these images, but "
             f"not with confidence {goal.confidence:g}, its standard error over images being "
@@ -48,12 +48,12 @@ def verdict(
                 f"the start is returned: what was found gives {says}; force=True (--force) takes it"
             )
             return replace(before, tau=0.0 if plain else None), best, warnings
-        warnings.append(f"what was found is no gain on other images: {says}")
+        warnings.append(f"what was found is no gain by cross-validation: {says}")
     elif estimate.gain <= estimate.gain_error:
         gain, error = 100 * estimate.gain, 100 * estimate.gain_error
         warnings.append(
-            f"the gain on other images, {gain:+.2f} ± {error:.2f} points, is within what choosing "
-            "images explains"
+            f"the gain estimated on other images, {gain:+.2f} ± {error:.2f} points, is within what "
+            "choosing images explains"
         )
     if (
         goal.bound is not None
@@ -75,7 +75,7 @@ def _check_bound(
             f"{_WHERE}: at_least_accuracy, {goal.bound}, is kept by nothing that was tried; the "
             f"best accuracy was {max(c.accuracy for c in (before, best, *choice.curve)):.6g}."
         )
-    if asked and not goal.keeps_surely(best):
+    if asked and not goal.keeps_with_margin(best):
         least = max(goal.lower(c) for c in (before, best, *choice.curve))
         words = "margin" if goal.confidence is None else "confidence"
         raise ValueError(

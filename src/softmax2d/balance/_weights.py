@@ -78,7 +78,7 @@ def class_weights(
     beta: float = 0.9999,
     offset: float = 1.02,
 ) -> Array:
-    """Weights for the ``weight=`` of a loss, by the formula of one of four papers.
+    """Weights for the ``weight=`` of a loss, by one of four formulas.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def class_weights(
     Returns
     -------
     array, shape (C,), float64
-        Finite and above 0, so that ``bias=-np.log(weight)``, which takes the preference of a
-        network that was trained with them back, has a value for each class. A class without
+        Finite and above 0, so that ``bias=-np.log(weight)``, which takes them back at the minimum
+        of a weighted cross-entropy, has a value for each class. A class without
         pixels gets the largest weight of the others, with a warning: the formulas rise towards it,
         and that bias then favours no class less. Where it is to count nowhere (in losses of
         regions, in label smoothing), set its weight to 0. The formula of ``"enet"`` has a value

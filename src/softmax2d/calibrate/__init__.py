@@ -1,4 +1,4 @@
-"""Probabilities that say what they mean: fit a map of the logits, and measure how well it does.
+"""Calibration: fit a map of the logits to the truth, and measure what it changes.
 
 Two guarantees (tests/calibrate/test_calibrate_laws.py). One temperature for all classes of a pixel
 keeps its label, bit for bit: labels are taken before the map, so that not even a tie that the

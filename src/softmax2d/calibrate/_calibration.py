@@ -33,7 +33,7 @@ def _numbers(value: Any, classes: int, name: str) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Calibration(Saved):
-    """The map z / temperature + bias that makes probabilities say what they mean.
+    """A map of the logits, z / temperature + bias, that was fitted to the truth of some images.
 
     Made by :func:`softmax2d.calibrate.fit`, kept as a small JSON file, and taken wherever there is
     a ``temperature=``: ``segment(logits, temperature=calibration)``. A ``bias=`` beside it is added
@@ -63,8 +63,9 @@ class Calibration(Saved):
         Mean (weighted) negative log-likelihood without and with the map, in nats, of the pixels
         that it was fitted to.
     nll_validated : float or None
-        The same by cross-validation: every image under a map that was fitted without it. What to
-        expect on other images of that kind; None where it was not asked for, or of one image.
+        The same by cross-validation: every image under a map that was fitted without it. An
+        estimate for other images of that kind, too good where the images are of one film or scene;
+        None where it was not asked for, or of one image.
     folds : int
         Parts into which the images were cut for it; 0 without it.
     converged : bool

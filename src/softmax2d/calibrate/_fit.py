@@ -105,21 +105,21 @@ def fit(
     -----
     The mean of -log p[truth] is convex in the factors 1 / temperature and in the biases. One
     temperature is found by Newton's steps on the exact slope E[z] - z[truth] and curvature Var z,
-    kept between two bounds that only ever close in; so it cannot diverge, and takes three to
-    seven passes. The other methods use L-BFGS-B [3]_ on exact gradients, scaled by the curvature at
-    the start (the fitted temperature, but for "bias"); the best map seen is returned, never a worse
-    one than that. A pass keeps O(C) numbers for each image, and sums of integers: neither tiles nor
-    threads change a bit.
+    kept between two bounds that only ever close in; so it cannot diverge, and takes a few passes.
+    The other methods use L-BFGS-B [3]_ on exact gradients, scaled by the curvature at the start
+    (the fitted temperature, but for "bias"); the best map seen is returned, on these pixels no
+    worse than that. A pass keeps O(C) numbers for each image, and sums of integers: neither tiles
+    nor threads change a bit.
 
     ``nll_after`` is of the images that were fitted to, and the more numbers a map has, the more it
     flatters. ``nll_validated`` is of images that were left out: every fold's map is fitted to the
-    others, starting from the map of all. It takes about three times the passes of the fit.
+    others, starting from the map of all. It takes more passes than the fit itself.
     Methods are to be compared by it, which :func:`compare_methods` does; ``warnings`` says so where
     it is no better than without a map. Images are what is drawn: pixels of one image are alike.
 
     "bias" alone is the method of no paper here: of two classes it is the intercept of Cox's
-    recalibration, as "temperature+bias" is its intercept and slope [4]_. It leaves probabilities as
-    sure as they are.
+    recalibration, as "temperature+bias" is its intercept and slope [4]_. It leaves probabilities
+    about as sure as they are.
 
     What has no answer has a defined one: it ends at a bound, ``at_bound`` is True, and ``note``
     says "no finite optimum" and why. Where the true class has the largest logit at every pixel the

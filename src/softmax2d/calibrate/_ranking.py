@@ -45,7 +45,7 @@ class MethodComparison(Reported):
 
     @property
     def best(self) -> Calibration:
-        """The calibration of the method that is best on images left out of the fit."""
+        """The calibration of the method that is first by cross-validation."""
         return next(iter(self.calibrations.values()))
 
     def table(self) -> Table:
@@ -129,7 +129,8 @@ def compare_methods(
     Returns
     -------
     MethodComparison
-        Its ``best`` is the Calibration to use; ``report`` and ``save_report`` show the ranking.
+        Its ``best`` is the first by cross-validation; ``report`` and ``save_report`` show the
+        ranking.
 
     Raises
     ------
@@ -140,12 +141,12 @@ def compare_methods(
 
     Notes
     -----
-    On the images of the fit the method with the most numbers wins; on others it need not. Each
-    method is fitted to all folds but one, and its loss on that one counted, in turn (Stone,
-    1974 [1]_). The standard error is of the paired difference, a ratio of sums over images,
-    widened because the folds share images [2]_: a difference of less than two of them says nothing
-    of which method is better. The best of several looks a little better by cross-validation than it
-    is.
+    On the images of the fit a method is never behind one that it contains, and "vector" contains
+    all; on others it may be. Each method is fitted to all folds but one, and its loss on that one
+    counted, in turn (Stone, 1974 [1]_). The standard error is of the paired difference, a ratio of
+    sums over images, widened because the folds share images [2]_: a difference of less than two of
+    them says nothing of which method is better. The best of several looks a little better by
+    cross-validation than it is.
 
     References
     ----------

@@ -65,7 +65,7 @@ def calibrate(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    """Fit a map of LOGITS to the TRUTH, so that probabilities say what they mean.
+    """Fit a map of LOGITS to the TRUTH that makes the truth most likely.
 
     LOGITS and TRUTH are as for `softmax2d evaluate`, with axes of a batch for many images; or two
     folders, whose files pair by their names without suffix. Where TRUTH has another size, the

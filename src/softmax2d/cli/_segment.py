@@ -73,8 +73,8 @@ def segment(
     are 0.
 
     With --decode dice or iou a pixel goes to the class whose Dice or IoU in its image gains most by
-    it, rather than to the most probable one: rare classes gain pixels, overall accuracy loses a
-    little. Probabilities should be calibrated (--temperature). LOGITS is read four to six times.
+    it, rather than to the most probable one: rare classes may gain pixels, overall accuracy mostly
+    falls. Probabilities should be calibrated (--temperature). LOGITS is read four to six times.
 
     The preview is a coloured picture of at most 2048 pixels a side, with a legend if there are
     --classes.

@@ -26,7 +26,7 @@ _TRUST = (
     click.option(
         "--force",
         is_flag=True,
-        help="Take what was found even where the folds find no gain on other images.",
+        help="Take what was found even where the folds find no gain.",
     ),
     click.option(
         "--margin",
@@ -38,7 +38,7 @@ _TRUST = (
         "--confidence",
         type=float,
         metavar="P",
-        help="Keep the bound on other images with this probability, 0.5 to 1.  "
+        help="Nominal probability that other images like these keep the bound, 0.5 to 1.  "
         "[default: 0.8 without --margin]",
     ),
 )
@@ -82,10 +82,10 @@ def tune(
     LOGITS and TRUTH are as for `softmax2d evaluate`, with axes of a batch for many images; or two
     folders, whose files pair by their names without suffix. Both are gone through many times, tile
     by tile. Use data that the network was not trained on. From ten images on, folds of these
-    estimate the gain on other images; where there is none, OUT holds the start (--force).
+    estimate the gain on other images; where they find none, OUT holds the start (--force).
 
-    OUT holds temperature and bias, for --calibration of `segment`, `predict` and `evaluate`. It
-    makes better labels, not better probabilities.
+    OUT holds temperature and bias, for --calibration of `segment`, `predict` and `evaluate`. It is
+    for labels, not for probabilities.
 
     \b
     Examples:
