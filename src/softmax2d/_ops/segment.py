@@ -136,7 +136,7 @@ def segment(
     pixels of its image: a ``window`` is decided by the whole image, which is read for it. Rare
     classes gain pixels from common ones, a class that the image lacks may gain some of small
     probability, and overall accuracy mostly falls. It takes probabilities that are calibrated (set
-    ``temperature``). What it raises is a score of each image, averaged over images:
+    ``temperature``). What it aims at is a score of each image, averaged over images:
     ``per_image.mean_of_images("dice", present="truth")`` of :func:`evaluate_labels` with
     ``per_image=True``, in expectation and up to the number of classes that an image has
     (tests/ops/test_decode.py). Where the image is not what is scored (crops of one scene; Dice of

@@ -33,8 +33,8 @@ class Estimate:
     gain_error, accuracy_error : float
         Their standard errors: that of the jackknife over images of the paired difference, times
         sqrt(1 + folds / (folds - 1)), since the folds share most of the images that they choose on
-        (after Nadeau and Bengio, 2003, who split at random: for folds a rule of thumb). NaN where one
-        image is all there is.
+        (after Nadeau and Bengio, 2003, who split at random: a rule of thumb for folds). NaN where
+        one image is all there is.
     """
 
     folds: int

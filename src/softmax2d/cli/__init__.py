@@ -29,8 +29,8 @@ __all__ = ["app"]
 def app(context: click.Context) -> None:
     """The output layer of semantic segmentation.
 
-    Turns the class scores (logits) that a network gives for each pixel into labels, and says how
-    sure each label is: exactly, in one pass over the scores.
+    Turns the class scores (logits) that a network gives for each pixel into labels and their
+    probabilities, in one pass over the scores.
 
     \b
     Try:
@@ -39,9 +39,9 @@ def app(context: click.Context) -> None:
       softmax2d probs scores.npy -o probs.npy  their probabilities
       softmax2d predict net.onnx photo.jpg -o out.png  a network over an image of any size
       softmax2d evaluate scores.npy truth.png  how they compare with the truth
-      softmax2d calibrate scores.npy truth.npy -o map.json  probabilities that can be trusted
+      softmax2d calibrate scores.npy truth.npy -o map.json  a map that fits them to the truth
       softmax2d counts train/ -o counts.json   how often each class occurs
-      softmax2d tune scores.npy truth.png -o bias.json  a bias that helps rare classes
+      softmax2d tune scores.npy truth.png -o bias.json  a bias chosen for labels, as mean IoU asks
       softmax2d info                           versions, instruction sets, threads
 
     \b

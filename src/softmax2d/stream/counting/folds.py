@@ -30,6 +30,7 @@ def overlap(folds: int) -> float:
     References
     ----------
     .. [1] C. Nadeau, Y. Bengio, "Inference for the generalization error", Machine Learning 52,
-       2003: the variance of a mean over splits, corrected for their overlap.
+       2003: the variance of a mean over random splits, corrected for their overlap; for folds, and
+       for errors over images, a rule of thumb.
     """
     return sqrt(1 + folds / (folds - 1))
