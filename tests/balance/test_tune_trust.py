@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -299,7 +300,7 @@ def test_the_error_is_of_the_paired_difference() -> None:
     how = {"goal": "mean_accuracy", "at_least_accuracy": 0.5, "sweeps": 1}
     tuned = balance.tune_bias(logits, target, **how)
     assert tuned.goal.confidence == 0.8
-    wider = student_quantile(0.95, 9) / student_quantile(0.95, 10**6)
+    wider = student_quantile(0.95, 9) / NormalDist().inv_cdf(0.95)
     want = np.sqrt(chi_square_quantile(0.8, 3)) * wider
     assert tuned.goal.errors == pytest.approx(want, rel=1e-12)
     for candidate in (tuned.after, *tuned.curve[::7]):

@@ -14,8 +14,9 @@ from scipy import stats
 
 import softmax2d as s2d
 from softmax2d import calibrate
+from softmax2d._statistics.student import student_quantile
 from softmax2d.calibrate._gaps import ERRORS
-from softmax2d.calibrate._interval import expanded_tail, t_quantile
+from softmax2d.calibrate._interval import expanded_tail
 from tests.calibrate.test_calibrate import drawn
 
 FEW = "{} images show little of how images differ; their intervals are rough and may hold the truth"
@@ -61,8 +62,8 @@ def test_replicates_are_evaluations_of_the_drawn_images() -> None:
 def test_quantiles_of_t_are_scipys(freedom: int) -> None:
     for level in (0.5, 0.9, 0.95, 0.999):
         want = stats.t.ppf(0.5 + level / 2, freedom)
-        assert t_quantile(level, freedom) == pytest.approx(want, rel=1e-9)
-    assert t_quantile(1.0, freedom) == np.inf == t_quantile(0.9, 0)
+        assert student_quantile((1 + level) / 2, freedom) == pytest.approx(want, rel=1e-9)
+    assert student_quantile(1.0, freedom) == np.inf == student_quantile(0.95, 0)
 
 
 def test_an_interval_is_a_tuple_of_three() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from softmax2d._gate.arrays import Array
 from softmax2d._statistics.margins import margins_of
 from softmax2d._statistics.statistics import Statistics
+from softmax2d._statistics.student import jackknife_error
 from softmax2d.balance._goal import Goal
 from softmax2d.balance._measured import Margins
 
@@ -96,5 +97,4 @@ def _jackknife(
             for total, s in zip(sums, (before, after), strict=True)
         ]
         without.append(scores[1] - scores[0])
-    spread = np.array(without) - np.mean(without)
-    return value, float(np.sqrt((len(counted) - 1) / len(counted) * (spread**2).sum()))
+    return value, float(jackknife_error(np.array(without)))

@@ -11,6 +11,7 @@ import numpy as np
 from softmax2d._gate import checks, losses
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.evaluate import MAX_BINS, number_of_bins
+from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.calibrate._changes import changes
 from softmax2d.calibrate._interval import Interval
 from softmax2d.calibrate._measures import bins_for, measure_names
@@ -20,7 +21,6 @@ from softmax2d.stream.counting.samples import Samples
 from softmax2d.stream.plan.options import PAIRS, Pairs
 
 _USUAL = ("nll", "ece", "ace", "adaptive_ece", "mce", "classwise_ece")
-_FEW = 10  # images
 
 
 def _pair(where: str, name: str, value: Any) -> tuple[Any, Any]:
@@ -261,11 +261,11 @@ def _read(
                 f"{asked.where}: needs at least {words[least]}; got {count}. Give more images, or "
                 "measure these with softmax2d.evaluate, which claims no interval."
             )
-    if count < _FEW:
+    if count < FEW_IMAGES:
         warnings.warn(
             f"{asked.where}: {count} images show little of how images differ; their intervals are "
             f"rough and may hold the truth less often than {asked.level:g} of the time. Measure "
-            f"{_FEW} images or more.",
+            f"{FEW_IMAGES} images or more.",
             RuntimeWarning,
             stacklevel=4,
         )

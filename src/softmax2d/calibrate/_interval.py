@@ -1,4 +1,4 @@
-"""A measure with its interval, and the quantiles of Student's t that intervals of means take."""
+"""A measure with its interval, and how far percentile intervals of few images reach."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from softmax2d._gate.arrays import Array
+from softmax2d._statistics.student import student_quantile
 
 
 class _Ends(NamedTuple):
@@ -51,37 +52,6 @@ class Interval(_Ends):
         return f"Interval({ends}, plain={self.plain!r})"
 
 
-def t_quantile(level: float, freedom: int) -> float:
-    """The t with P(|T| <= t) = level for Student's T of whole degrees of freedom [1]_.
-
-    Infinite for level 1, and for no degree of freedom.
-
-    References
-    ----------
-    .. [1] M. Abramowitz, I. A. Stegun, "Handbook of mathematical functions", 1964, 26.7.3, 26.7.4.
-    """
-    if level >= 1 or freedom < 1:
-        return math.inf
-    odd = freedom % 2
-    k = np.arange(1, (freedom - 1) // 2 if odd else freedom // 2)
-    ratios = 2 * k / (2 * k + 1) if odd else (2 * k - 1) / (2 * k)
-    terms = np.concatenate([[1.0], ratios]).cumprod()
-    powers = 2 * np.arange(len(terms))
-
-    def within(angle: float) -> float:
-        inner = math.sin(angle) * float(terms @ math.cos(angle) ** powers)
-        if not odd:
-            return inner
-        rest = inner * math.cos(angle) if freedom > 1 else 0.0
-        return 2 / math.pi * (angle + rest)
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
-
-
 def expanded_tail(level: float, images: int) -> float:
     """The share of replicates below the low end of a percentile interval of few images.
 
@@ -93,7 +63,7 @@ def expanded_tail(level: float, images: int) -> float:
     .. [1] T. C. Hesterberg, "What teachers should know about the bootstrap", The American
        Statistician 69 (4), 2015, section 4.2.
     """
-    far = math.sqrt(images / (images - 1)) * t_quantile(level, images - 1)
+    far = math.sqrt(images / (images - 1)) * student_quantile((1 + level) / 2, images - 1)
     return NormalDist().cdf(-far) if math.isfinite(far) else 0.0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d.calibrate._interval import t_quantile
+from softmax2d._statistics.student import jackknife_error, student_quantile
 
 OF_LABELS = (
     *("accuracy", "mean_accuracy", "mean_iou", "mean_dice"),
@@ -38,11 +38,8 @@ def widths(found: Array, without: Array, level: float, known: Array) -> Array:
     array, shape (K,)
         Infinite where a single image decides that there is a value.
     """
-    images = len(without)
+    quantiles = np.array([student_quantile((1 + level) / 2, k - 1) for k in known.tolist()])
     with np.errstate(invalid="ignore"):
-        spread = ((without - without.mean(0)) ** 2).sum(0)
-        error = np.sqrt((images - 1) / images * spread)
-    quantiles = np.array([t_quantile(level, int(k) - 1) for k in known.tolist()])
-    with np.errstate(invalid="ignore"):
+        error = jackknife_error(without)
         half = np.where(error > 0, quantiles * error, error)
     return np.where(np.isnan(half) & ~np.isnan(found), np.inf, half)
