@@ -56,9 +56,7 @@ def test_intervals_of_the_calibration_error_hold_it(
             held += found.low <= true <= found.high
             far += found.value / DRAWS
             plain += found.plain / DRAWS
-        # The low end, at 0, never misses what is almost 0, and seldom what is near it.
-        most = {"none": 1, "small": 0.99, "large": 0.98}[error]
-        assert 0.9 <= held / DRAWS <= most
+        assert 0.9 <= held / DRAWS <= 0.99  # 98 %, and one standard error of so many draws
         if error != "small":
             assert abs(far - true) < max(0.6 * abs(plain - true), 0.05 * true)
 

@@ -14,6 +14,8 @@ of independent pixels.
 .. [2] A. C. Cameron, J. B. Gelbach, D. L. Miller, "Bootstrap-based improvements for inference with
    clustered errors", Review of Economics and Statistics 90 (3), 2008.
 .. [3] A. Kumar, P. Liang, T. Ma, "Verified uncertainty calibration", NeurIPS 2019.
+.. [5] G. J. Feldman, R. D. Cousins, "Unified approach to the classical statistical analysis of
+   small signals", Physical Review D 57 (7), 1998.
 """
 
 from __future__ import annotations
@@ -95,6 +97,7 @@ def ends(found: Gaps, noise: Array, wide: Array, level: float) -> tuple[Array, A
 
     middle = corrected(found, noise)
     low = _first(lambda t: np.asarray((norms(t) >= norm).mean(0) - tail), len(norm))
+    low = np.maximum(low, _low_of_noise(found, noise * np.sqrt(wide), 2 * tail))
     high = _first(lambda t: np.asarray((norms(t) > norm).mean(0) - (1 - tail)), len(norm))
     # The truth may point elsewhere than g, where noise cancels it: on toward the replicates' end.
     other = np.quantile(norms(np.ones(len(norm))), 1 - tail, axis=0)
@@ -103,6 +106,20 @@ def ends(found: Gaps, noise: Array, wide: Array, level: float) -> tuple[Array, A
     high = np.where(still, 1.0, np.maximum(np.maximum(high, other), 1))  # the plain error as well
     low = np.where(still, 1.0, np.minimum(low, 1))
     return np.clip(middle, low, high), low, high
+
+
+def _low_of_noise(found: Gaps, noise: Array, tail: float) -> Array:
+    """The low end where sizes are within the noise: such are never above a high end.
+
+    So all that may be missed is missed here, at most up to the mean norm of the noise alone.
+    """
+    norm = found.norm(found.gaps)
+
+    def above(t: Array) -> Array:
+        return np.asarray((found.norm(t[:, None] * found.gaps + noise) >= norm).mean(0) - tail)
+
+    alone = found.norm(noise).mean(0) / np.where(norm > 0, norm, 1)
+    return np.asarray(np.minimum(_first(above, len(norm)), alone))
 
 
 def change(
