@@ -69,6 +69,21 @@ def test_standard_errors_of_independent_pixels() -> None:
     np.testing.assert_allclose(found.standard_error, errors, rtol=1e-5)
 
 
+@pytest.mark.parametrize("images", [1, 20])
+def test_the_error_of_a_small_share_is_small(images: int) -> None:
+    """A class at less than a hundredth of its source share, and yet no end."""
+    new, found = np.array([0.598, 0.4, 0.002]), []
+    for draw in range(10):
+        rng = np.random.default_rng(draw)
+        logits, source = drawn(rng, images, 0, new, 4000 // images)
+        found.append(balance.estimate_prior(logits, source_prior=source))
+    small = [f for f in found if f.prior[2] < 0.002]
+    assert any(f.prior[2] > 1e-4 for f in small)
+    errors = np.array([f.standard_error for f in small])
+    assert (errors < [0.03, 0.03, 0.01]).all(), errors
+    assert not any(said(f, "shares of which these pixels say little") for f in small)
+
+
 def test_images_that_are_alike_inside_say_less() -> None:
     rng, new = np.random.default_rng(0), np.array([0.2, 0.3, 0.5])
     apart, source = drawn(rng, 20, 0, new)

@@ -329,6 +329,21 @@ def test_margin_and_confidence_keep_the_bound_from_further() -> None:
     assert "with" not in exact.goal.describe(list("abcd"))
 
 
+def test_what_a_confidence_is_of_is_said() -> None:
+    """Of the loss against the start, whose accuracy on other images is another."""
+    logits, target = drawn(12, seed=3)
+    start = s2d.evaluate(logits, target).accuracy
+    tuned = balance.tune_bias(
+        logits, target, goal="mean_accuracy", at_least_accuracy=start - 0.02, folds=0
+    )
+    words = (
+        "0.8 (nominal) is of the change of accuracy against the start, no worse than -2.00 points"
+    )
+    assert words in tuned.report()
+    free = balance.tune_bias(logits, target, goal="mean_accuracy", folds=0)
+    assert "confidence" not in free.report()
+
+
 def test_a_bound_kept_but_not_surely() -> None:
     """The start lies outside; what comes within the bound need not do so surely."""
     logits, target = drawn(12, seed=7)
@@ -371,6 +386,13 @@ def test_one_image_has_no_confidence() -> None:
     tuned = balance.tune_bias(logits, target, at_least_accuracy=0.3)
     assert tuned.goal.errors == 0 and tuned.goal.confidence is None
     assert "and the bound on accuracy is kept on it alone" in tuned.warnings[-1]
+    assert tuned.calibration().warnings == tuned.warnings
+    some = balance.tune_bias(logits, np.minimum(target, 2))
+    assert some.warnings[0].startswith("class not in the one image: 3. Their bias stays")
+    with pytest.raises(
+        ValueError, match="folds must be 0 for none, since .* fewer than two images; got 5"
+    ):
+        balance.tune_bias(logits[0], target[0], folds=5)
     with pytest.raises(ValueError, match="confidence .* needs at least two images; got 1"):
         balance.tune_bias(logits, target, at_least_accuracy=0.3, confidence=0.9)
 
@@ -389,6 +411,7 @@ def test_files_of_older_versions_are_read(tmp_path: Any) -> None:
     assert np.array_equal(old.bias, tuned.bias) and old.warnings == () and old.found is None
     assert old.estimate is None and old.images_with is None and old.goal.judged is None
     assert np.isnan(old.after.error) and "not estimated on others" in old.report()
+    assert repr(old).endswith("passes, nothing checked)")
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,8 @@ def test_rare_classes_are_named_where_they_have_numbers() -> None:
     assert pixels in calibrate.fit(logits, truth, method="bias", folds=0).warnings
     few = calibrate.fit(logits[:2, :, :4, :4], truth[:2, :4, :4], folds=0)
     assert few.warnings == ("fitted to 32 pixels: the temperature is a guess",)
+    (one,) = calibrate.fit(logits, 0 * truth, folds=0).warnings
+    assert one == "fitted to pixels of one class: how far the map holds for others is not known"
 
 
 # ----------------------------------------------------------------------------- methods, ranked

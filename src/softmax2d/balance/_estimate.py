@@ -16,7 +16,15 @@ from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d.balance._doubts import ABSENT, ALIKE, Held, at_an_end, doubts
 from softmax2d.balance._em import Course, ShareSums, shares
 from softmax2d.balance._estimated import EstimatedPrior
-from softmax2d.balance._information import UNKNOWN, Known, explained, in_proportion, judge, products
+from softmax2d.balance._information import (
+    UNKNOWN,
+    Known,
+    explained,
+    in_proportion,
+    inside,
+    judge,
+    products,
+)
 from softmax2d.balance._prior import shares_of
 from softmax2d.balance._tune import map_of
 from softmax2d.stream.counting.samples import Samples, names_of
@@ -194,8 +202,9 @@ def _judge(samples: Samples, course: Course, temperature: Any, bias: Array, same
         moved = bias + np.log(weight)
     found = samples.total(products, temperature, moved)
     each = samples.each(lambda z, *_: shares(z, weight), temperature, bias)
-    present = seen & (course.now >= ABSENT * course.source)
-    return judge(found, course.sums(weight), each, course.now, seen, present, same)
+    sums = course.sums(weight)
+    present = seen & ((course.now >= ABSENT * course.source) | inside(found, sums, course.now))
+    return judge(found, sums, each, course.now, seen, present, same)
 
 
 def _sum_shares(samples: Samples, temperature: Any, bias: Array, weight: Array) -> ShareSums:

@@ -176,7 +176,7 @@ def judge(
     if images > 1:
         by_image = np.diag(inverse @ scatter @ inverse) / pixels**2 * images / (images - 1)
         variance = np.maximum(variance, by_image)
-    error = np.where(seen, _ends(sums, prior), 0.0)
+    error = np.where(seen, _ends(found, sums, prior), 0.0)
     lent = prior[present] * error[~present].sum()  # what the others may have of theirs
     error[present] = np.sqrt(root**2 * variance + lent**2)
     error = np.minimum(error, _MOST)
@@ -208,9 +208,34 @@ def _scatter(
     return total, images
 
 
-def _ends(sums: ShareSums, prior: Array) -> Array:
-    """The share by which the likelihood falls by a factor of e, or the estimate if that is more."""
+def _ends(found: Products, sums: ShareSums, prior: Array) -> Array:
+    """The share by which the likelihood falls by a factor of e, or the estimate if that is more.
+
+    By slope or by curvature, whichever falls faster.
+    """
+    slope, bend = _fall(found, sums, prior)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = sums.pixels * (1 - sums.shares / prior)
-        slope = np.where(prior > 0, slope, sums.pixels)
-        return np.asarray(np.where(slope > 0, np.maximum(prior, 1 / slope), prior))
+        steps = np.fmin(
+            np.where(slope > 0, 1 / slope, np.inf), np.where(bend > 0, bend**-0.5, np.inf)
+        )
+    return np.where(np.isfinite(steps), np.maximum(prior, steps), prior)
+
+
+def _fall(found: Products, sums: ShareSums, prior: Array) -> tuple[Array, Array]:
+    """How the likelihood falls where a class gains at the cost of all: slope and curvature, (C,).
+
+    With x = q / π - 1 of the class they are -Σ x and Σ x² over the pixels.
+    """
+    some, pixels = prior > 0, sums.pixels
+    share = np.divide(sums.shares, prior, where=some, out=np.zeros(len(prior)))
+    squares = np.divide(np.diag(found.sums), prior**2, where=some, out=np.zeros(len(prior)))
+    return pixels * (1 - share), squares - pixels * (2 * share - 1)
+
+
+def inside(found: Products, sums: ShareSums, prior: Array) -> Array:
+    """Classes whose share, however small, is no end: the likelihood falls towards 0, shape (C,).
+
+    By a parabola its top lies at more than half the share. ``found`` is under the estimate.
+    """
+    slope, bend = _fall(found, sums, prior)
+    return np.asarray((prior > _LEAST) & (slope < bend * prior / 2))

@@ -99,8 +99,9 @@ def tune_bias(
         Accuracy stays so far above its bound on this data; 0.005 is half a point. 0 alone keeps the
         bound on this data and nothing more.
     confidence : float, in [0.5, 1), optional
-        The nominal probability that accuracy keeps its bound on other images of the same kind too:
-        0.8 if both are None and there are two images or more. With ``margin`` too, both are kept.
+        The nominal probability that on other images of the same kind accuracy loses no more against
+        the start than from here to the bound: 0.8 if both are None and there are two images or
+        more. The start's own accuracy differs there. With ``margin`` too, both are kept.
     axis, input, binary, size, ignore_place, interpolation, align_corners, ignore_index
     key, target_key, memory, workers
         As in :func:`softmax2d.stream.evaluate_files`.

@@ -131,6 +131,7 @@ class TunedBias(Reported, Saved):
         scores = f"{self.goal.score(self.before):.4g} -> {self.goal.score(self.after):.4g}"
         accuracy = f"{self.before.accuracy:.4g} -> {self.after.accuracy:.4g}"
         words = f"{len(self.warnings)} warnings" if self.warnings else "no warnings"
+        words = "nothing checked" if self.images_with is None else words  # an older file
         return (
             f"TunedBias(goal={stated!r}, {scores}, accuracy {accuracy}, {self.gain_in_words}, "
             f"{self.passes} passes, {words})"
@@ -198,7 +199,7 @@ class TunedBias(Reported, Saved):
         known["warnings"] = tuple(known["warnings"])
 
     def calibration(self) -> Calibration:
-        """Temperature and bias as one object, for ``temperature=`` and ``--calibration``.
+        """Temperature, bias and warnings in one object, for ``temperature=``, ``--calibration``.
 
         Raises
         ------
@@ -223,6 +224,7 @@ class TunedBias(Reported, Saved):
             converged=self.converged,
             iterations=self.passes,
             note=f"tuned for {aim}: {note}",
+            warnings=self.warnings,
         )
 
     def figure(self, title: str = "Tuned bias") -> Figure:
@@ -252,9 +254,21 @@ class TunedBias(Reported, Saved):
                 f"estimated by {found.folds} folds of {found.images} images, ± one standard error "
                 f"over images; accuracy {100 * found.accuracy:+.2f}{error} points",
             )
+        lines[-1:-1] = self._promise()
         if not self.converged:
             lines.append("not converged: more sweeps may find more")
         return [*lines, *(f"beware: {warning}" for warning in self.warnings)]
+
+    def _promise(self) -> list[str]:
+        """What a confidence is of; nothing where there is none, or it is not kept."""
+        goal, bound = self.goal, self.goal.bound
+        if goal.confidence is None or bound is None or not goal.keeps_with_margin(self.after):
+            return []
+        points = 100 * (bound - self.before.accuracy)
+        return [
+            f"confidence {goal.confidence:g} (nominal) is of the change of accuracy against the "
+            f"start, no worse than {points:+.2f} points on others; the start's own differs there"
+        ]
 
     def _totals(self) -> Rows:
         rows = [["", "before", "after", "change"]]

@@ -102,9 +102,12 @@ def unjudged(goal: Goal, images: Images, names: list[str]) -> list[str]:
     occurs, count = (images.truth > 0).sum(0), int(images.counted.sum())
     held = ", ".join(f"{names[c]} in {occurs[c]}" for c in classes)
     noun = "class" if len(classes) == 1 else "classes"
+    where = f"in too few of {count} images to be judged ({images.needed} needed)"
+    if count == 1:
+        where, held = "not in the one image", ", ".join(names[c] for c in classes)
     return [
-        f"{noun} in too few of {count} images to be judged ({images.needed} needed): {held}. Their "
-        "bias stays at the start, no other class rises above its own, and the goal leaves them out"
+        f"{noun} {where}: {held}. Their bias stays at the start, no other class rises above its "
+        "own, and the goal leaves them out"
     ]
 
 

@@ -108,8 +108,8 @@ def class_weights(
         of a weighted cross-entropy, has a value for each class. A class without
         pixels gets the largest weight of the others, with a warning: the formulas rise towards it,
         and that bias then favours no class less. Where it is to count nowhere (in losses of
-        regions, in label smoothing), set its weight to 0. The formula of ``"enet"`` has a value
-        there, the largest.
+        regions, in label smoothing), set its weight to 0, after the bias was made of it. The
+        formula of ``"enet"`` has a value there, the largest.
 
     Warns
     -----

@@ -251,6 +251,8 @@ def _warnings(
             f"{validated:.4f} by cross-validation, {before:.4f} without a map"
         )
     pixels = np.array([one.pixels for one in each])
+    if (pixels.sum(0) > 0).sum() == 1 < pixels.shape[1]:
+        found.append("fitted to pixels of one class: how far the map holds for others is not known")
     if method == "temperature":
         if pixels.sum() < _FEW_PIXELS:
             found.append(f"fitted to {pixels.sum()} pixels: the temperature is a guess")

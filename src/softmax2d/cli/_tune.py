@@ -38,7 +38,8 @@ _TRUST = (
         "--confidence",
         type=float,
         metavar="P",
-        help="Nominal probability that other images like these keep the bound, 0.5 to 1.  "
+        help="Nominal probability that other images like these lose no more accuracy than from "
+        "the start to the bound here, 0.5 to 1.  "
         "[default: 0.8 without --margin]",
     ),
 )

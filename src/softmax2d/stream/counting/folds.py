@@ -20,6 +20,8 @@ def number_of_folds(where: str, folds: Any, images: int, least: int) -> int:
     found = whole(where, "folds", folds)
     if found and not 2 <= found <= images:
         cause = f"folds must be 0 for none, or from 2 to the number of images, {images}"
+        if images < 2:
+            cause = "folds must be 0 for none, since there are fewer than two images"
         raise ValueError(f"{where}: {cause}; got {found}.")
     return found
 
