@@ -92,7 +92,7 @@ def _reliability(chart: Reliability, axes: Any, below: Any) -> None:
     axes.bar(edges[used], accuracy[used], color=_BLUE, label="accuracy", **place)
     axes.vlines(confidence[used], accuracy[used], confidence[used], color=_ORANGE, lw=1.5)
     axes.plot(confidence[used], confidence[used], "D", color=_ORANGE, ms=5, label="mean confidence")
-    axes.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="calibrated")
+    axes.plot([0, 1], [0, 1], "--", color="0.4", lw=1, label="accuracy = confidence")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     axes.set_title(f"{chart.heading}: {chart.measures}")
     axes.legend(loc="upper left", frameon=False)
