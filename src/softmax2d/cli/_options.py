@@ -375,7 +375,7 @@ TUNING = (
     ),
     click.option(
         "--at-least-accuracy", type=float, metavar="A",
-        help="The accuracy not to fall below, 0 to 1.",
+        help="The accuracy not to fall below on these images, 0 to 1.",
     ),
     _choice(
         "--family", ("classes", "tau"), "classes",
