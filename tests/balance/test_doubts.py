@@ -218,6 +218,21 @@ def test_a_map_that_is_given_is_kept_and_checked() -> None:
         assert found.temperature == 1
 
 
+def test_other_shares_are_not_taken_for_miscalibration() -> None:
+    """Calibrated probabilities of data whose shares have changed, and a network with a bias."""
+    rng, centres = np.random.default_rng(3), 1.5 * np.eye(3)
+    source, shares = np.array([0.5, 0.3, 0.2]), [0.2, 0.3, 0.5]
+    truth = rng.choice(3, (5, 20, 20), p=shares)
+    seen = centres[truth] + rng.normal(size=(5, 20, 20, 3))
+    logits = np.moveaxis(seen @ centres.T + np.log(source), -1, 1)
+    right = balance.estimate_prior(logits, source_prior=source, held_out=(logits, truth))
+    assert said(right, "source_prior and true shares differ by")
+    assert said(right, "other data, or few images") and not said(right, "not calibrated")
+    logits += np.array([3.0, 0.0, -3.0])[:, None, None]
+    wrong = balance.estimate_prior(logits, source_prior=source, held_out=(logits, truth))
+    assert said(wrong, "the probabilities are not calibrated")
+
+
 def test_held_out_data_without_a_best_temperature() -> None:
     logits = shifted(TWO, EQUAL, (1, 30, 30))[0]
     truth = np.array([[0, 1, 1, 0]])

@@ -49,11 +49,11 @@ def verdict(
             )
             return replace(before, tau=0.0 if plain else None), best, warnings
         warnings.append(f"what was found is no gain by cross-validation: {says}")
-    elif estimate.gain <= estimate.gain_error:
+    elif estimate.gain <= 2 * estimate.gain_error:
         gain, error = 100 * estimate.gain, 100 * estimate.gain_error
         warnings.append(
-            f"the gain estimated on other images, {gain:+.2f} ± {error:.2f} points, is within what "
-            "choosing images explains"
+            f"the gain estimated on other images, {gain:+.2f} ± {error:.2f} points, is within two "
+            "standard errors: choosing images explains as much"
         )
     if (
         goal.bound is not None
