@@ -1,4 +1,4 @@
-"""tune_bias: planted biases found, bounds kept, never worse, the same from files."""
+"""tune_bias: planted biases found, bounds kept, no worse here than the start, files alike."""
 
 from __future__ import annotations
 

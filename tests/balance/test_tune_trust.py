@@ -346,8 +346,8 @@ def test_what_a_confidence_is_of_is_said() -> None:
     assert "confidence" not in free.report()
 
 
-def test_a_bound_kept_but_not_surely() -> None:
-    """The start lies outside; what comes within the bound need not do so surely."""
+def test_a_bound_kept_but_not_with_its_margin() -> None:
+    """The start lies outside; what comes within the bound need not keep the margin."""
     logits, target = drawn(12, seed=7)
     begin, best = [0, 0, 0, 2.0], s2d.evaluate(logits, target).accuracy
     how = {"start": begin, "at_least_accuracy": best - 0.001, "sweeps": 3}
