@@ -230,7 +230,8 @@ def test_other_shares_are_not_taken_for_miscalibration() -> None:
     assert said(right, "other data, or few images") and not said(right, "not calibrated")
     logits += np.array([3.0, 0.0, -3.0])[:, None, None]
     wrong = balance.estimate_prior(logits, source_prior=source, held_out=(logits, truth))
-    assert said(wrong, "the probabilities are not calibrated")
+    way = "not calibrated; a temperature and biases, calibrate.fit(..., method='temperature+bias')"
+    assert said(wrong, way)
 
 
 def test_held_out_data_without_a_best_temperature() -> None:

@@ -104,6 +104,7 @@ def test_images_without_a_pixel_are_none() -> None:
     target[2:] = 255
     tuned = balance.tune_bias(logits, target, ignore_index=255, sweeps=1)
     assert tuned.estimate is None and tuned.goal.judged in (None, (0, 1), (0, 1, 2))
+    assert tuned.images == 2 and "in 2 images by" in tuned.report()
     assert any(w.startswith("chosen on 2 images: nothing says how") for w in tuned.warnings)
     with pytest.raises(ValueError, match="folds must be 0 for none, or from 2 to .* images, 2"):
         balance.tune_bias(logits, target, ignore_index=255, folds=3)

@@ -190,6 +190,23 @@ def test_too_few_images_are_refused_with_a_way_on() -> None:
         calibrate.bootstrap(logits[0], truth[0])
 
 
+def test_images_without_a_pixel_are_none() -> None:
+    """Eleven images that are ignored beside one or more: no interval of width 0, no false count."""
+    logits, truth = drawn((14, 3, 4, 5))
+    few = np.where(np.arange(14)[:, None, None] % 7 < 2, truth, 9)
+    how = {"measures": "nll", "replicates": 20}
+    with pytest.warns(RuntimeWarning, match="calibrate.bootstrap: 4 images show little"):
+        found = calibrate.bootstrap(logits, few, ignore_index=9, **how)
+    some = np.arange(14) % 7 < 2
+    with pytest.warns(RuntimeWarning):
+        assert found == calibrate.bootstrap(logits[some], truth[some], **how)
+    few[1:] = 9
+    with pytest.raises(ValueError, match="got 1 with pixels that count, of 14. Give more images"):
+        calibrate.bootstrap(logits, few, ignore_index=9, **how)
+    with pytest.raises(ValueError, match="got 0 with pixels that count, of 14. Give more images"):
+        calibrate.compare(logits, 0 * few + 9, second=2.0, ignore_index=9, **how)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_levels_at_their_limits(level: float) -> None:
     logits, truth = drawn((10, 3, 4, 5))

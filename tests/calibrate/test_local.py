@@ -77,6 +77,8 @@ def test_too_few_pixels_are_one_range() -> None:
     logits, truth = two_classes((2.0,) * 3, 90)
     one = calibrate.fit_local(logits[:1], truth[:1])
     assert one.warnings[0].startswith("fitted to one image: how far the temperatures hold for othe")
+    truth[1:] = 2  # ignored
+    assert calibrate.fit_local(logits, truth, ignore_index=2).warnings == one.warnings
 
 
 def test_the_bound_is_said_of_each_range() -> None:

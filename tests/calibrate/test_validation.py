@@ -99,6 +99,10 @@ def test_one_image_says_nothing_of_others() -> None:
     found = calibrate.fit(*drawn(1), method="vector")
     assert found.warnings[0] == "fitted to one image: how far the map holds for others is not known"
     assert calibrate.fit(*drawn(20)).warnings == ()
+    logits, truth = drawn(4)
+    truth[1:] = 255
+    found = calibrate.fit(logits, truth, ignore_index=255)
+    assert found.images == 1 and found.warnings[0].startswith("fitted to one image: how far")
 
 
 def test_a_map_that_gains_nothing_elsewhere_is_named() -> None:

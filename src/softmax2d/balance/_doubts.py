@@ -174,7 +174,11 @@ class Held:
         warnings = []
         # Calibrated probabilities follow other shares part of the way: they are off by less.
         other = float(np.abs(self._source - truth).sum() / 2)
-        calibrated = "the probabilities are not calibrated"
+        calibrated = (
+            "the probabilities are not calibrated; a temperature and biases, "
+            "calibrate.fit(..., method='temperature+bias') on such data, given as temperature=, "
+            "mends that"
+        )
         moved = "other data, or few images"
         for first, name, least, what in (
             (mean, "mean probability", _OFF + (other if other > _OFF else 0), calibrated),

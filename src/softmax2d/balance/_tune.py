@@ -215,7 +215,7 @@ def tune_bias(
         temperature=scale,
         curve=choice.curve,
         pixels=first.statistics.class_pixels,
-        images=first.statistics.images,
+        images=int(first.images.counted.sum()),
         nll=(first.statistics.nll, last.nll),
         passes=choice.passes,
         converged=choice.converged,

@@ -256,9 +256,11 @@ def _read(
     for pair in pairs:
         rows.append(Images.of(samples, pair, fine))
         if (count := rows[0].count) < least:
+            of = "" if count == samples.images else f" with pixels that count, of {samples.images}"
             words = {2: "two images to draw from", 3: "three images to know how they differ"}
             raise ValueError(
-                f"{asked.where}: needs at least {words[least]}; got {count}. Give more images, or "
+                f"{asked.where}: needs at least {words[least]}; got {count}{of}. Give more "
+                "images, or "
                 "measure these with softmax2d.evaluate, which claims no interval."
             )
     if count < FEW_IMAGES:

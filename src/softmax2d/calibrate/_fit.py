@@ -203,7 +203,7 @@ class Data:
             best.bias,
             search.method,
             tuple(first.pixels.tolist()),
-            images=first.images,
+            images=len(self.each),
             left_out=int(first.infinite.sum() + first.undefined.sum()),
             class_names=self.names,
             data_date=data_date,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Unpack
 
@@ -129,15 +129,17 @@ def fit_local(
     samples = Samples(_WHERE, logits, target, whole=whole, **options)
     names = names_of(_WHERE, "class_names", class_names, samples)
     ranges = _Ranges(samples, by, edges, bounds)
-    first: RangeSums | None = samples.total(ranges.count)
-    if first is None or not sum(first.pixels):
+    each = [one for one in samples.each(ranges.count) if sum(one.pixels)]
+    if not each:
         raise ValueError(
             f"{_WHERE}: there is no pixel to fit to: no data, all of it ignored, without "
             "probabilities (NaN), or with its class at -inf."
         )
+    first: RangeSums = sum(each[1:], each[0])
     spans = spans_of(first.pixels, least)
     parts = in_order(spans, partial(ranges.fit, first), True if by == "confidence" else None)
-    return _local(ranges, first, spans, parts, least, names, data_date)
+    found = _local(ranges, first, spans, parts, least, names, data_date)
+    return replace(found, warnings=(*_alone(len(each)), *found.warnings))
 
 
 def _local(
@@ -167,16 +169,14 @@ def _local(
         bounds=ranges.bounds,
         joined=tuple(part.span[0] for part in of),
         at_bound=tuple(part.found.at_bound for part in of),
-        warnings=tuple(_warnings(ranges, spans, parts, least, total)),
+        warnings=tuple(_warnings(spans, parts, least, total)),
     )
 
 
 def _warnings(
-    ranges: _Ranges, spans: Sequence[Span], parts: Sequence[Part], least: int, total: int
+    spans: Sequence[Span], parts: Sequence[Part], least: int, total: int
 ) -> Iterator[str]:
     """Which ranges were joined or are at a bound, and why."""
-    if ranges.samples.images == 1:
-        yield "fitted to one image: how far the temperatures hold for others is not known"
     if total < least:
         yield f"fitted to {total} pixels, fewer than {least}"
     for span in spans:
@@ -188,6 +188,12 @@ def _warnings(
             yield f"{_listed(part.span)} are fitted together: {why}"
         if part.found.at_bound:
             yield f"{_listed(part.span)}: the temperature ended at its bound"
+
+
+def _alone(images: int) -> Iterator[str]:
+    """A warning of one image, ``images`` being how many have pixels."""
+    if images == 1:
+        yield "fitted to one image: how far the temperatures hold for others is not known"
 
 
 def _listed(span: Span) -> str:

@@ -21,7 +21,7 @@ class Images:
     Attributes
     ----------
     count : int
-        Images.
+        Images; those of :meth:`of` have pixels that count.
     top, classes : array, shape (n, 3, bins) and (n, 3, C, bins)
         ``top_sums`` and ``class_sums`` of each.
     confusion : array, shape (n, C, C)
@@ -40,8 +40,15 @@ class Images:
 
     @classmethod
     def of(cls, samples: Samples, pair: tuple[Any, Any], bins: int) -> Images:
-        """Of each image, under a map of its logits."""
-        return cls(list(samples.each(partial(count_pixels, bins=bins), *pair)))
+        """Of each image with pixels that count, under a map of its logits.
+
+        One without says nothing of how images differ: it is none.
+        """
+        each = list(samples.each(partial(count_pixels, bins=bins), *pair))
+        some = [found for found in each if found.pixels]
+        images = cls(some or each[:1])
+        images.count = len(some)
+        return images
 
     def resample(self, times: Array) -> Statistics:
         """The statistics of a sample in which each image occurs ``times`` times."""
