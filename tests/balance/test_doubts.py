@@ -251,6 +251,16 @@ def test_held_out_data_without_a_best_temperature() -> None:
     nothing = (right, np.full_like(truth, 255))
     with pytest.raises(ValueError, match="estimate_prior: held_out must hold at least one pixel"):
         balance.estimate_prior(logits, source_prior=EQUAL, held_out=nothing, ignore_index=255)
+    with pytest.raises(ValueError, match="that is not ignored and has probabilities"):
+        balance.estimate_prior(logits, source_prior=EQUAL, held_out=(right * np.nan, truth))
+
+
+def test_held_out_pixels_without_probabilities_are_left_out() -> None:
+    logits, truth = scene(TWO, (4, 30, 30), 3)
+    most = np.where(np.arange(4)[:, None, None, None] == 1, np.nan, logits)
+    held = [(most, truth), (np.delete(logits, 1, 0), np.delete(truth, 1, 0))]
+    one, two = (balance.estimate_prior(logits, source_prior=EQUAL, held_out=h) for h in held)
+    assert one == two
 
 
 def test_results_of_earlier_versions_load(data: Any) -> None:

@@ -110,6 +110,13 @@ def test_images_without_a_pixel_are_none() -> None:
         balance.tune_bias(logits, target, ignore_index=255, folds=3)
 
 
+def test_pixels_without_probabilities_are_named() -> None:
+    logits, target = drawn(3)
+    logits[1] = np.nan
+    words = "256 pixels without probabilities (NaN): their labels count, and say nothing of a bias"
+    assert words in balance.tune_bias(logits, target, sweeps=1).warnings
+
+
 def test_a_prior_without_a_class() -> None:
     """It takes the largest share, which tau raises least, in place of that of one pixel."""
     logits, target = drawn(12, shares=[0.5, 0.25, 0.15, 0.1])

@@ -188,6 +188,8 @@ def test_too_few_images_are_refused_with_a_way_on() -> None:
     text = "calibrate.bootstrap: needs at least two images to draw from; got 1. "
     with pytest.raises(ValueError, match=re.escape(text + way)):
         calibrate.bootstrap(logits[0], truth[0])
+    with pytest.raises(ValueError, match=r"at least two images to draw from; got 0\. Give"):
+        calibrate.bootstrap(logits[:0], truth[:0])
 
 
 def test_images_without_a_pixel_are_none() -> None:

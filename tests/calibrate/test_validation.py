@@ -55,7 +55,7 @@ def test_images_without_a_pixel_are_in_no_fold() -> None:
     truth[1] = 9
     found = calibrate.fit(logits, truth, ignore_index=9)
     left = [0, 2, 3]
-    assert found.folds == 3
+    assert found.folds == found.images == 3
     assert found.nll_validated == calibrate.fit(logits[left], truth[left]).nll_validated
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from softmax2d._gate.arrays import Array
-from softmax2d._gate.logits import Logits
-from softmax2d._native import core
+from softmax2d._statistics.evaluate import count_pixels
 from softmax2d.balance._em import Course
 from softmax2d.balance._information import Known
 from softmax2d.balance._prior import listed_classes
@@ -157,20 +157,26 @@ class Held:
         ]
 
     def _truth(self) -> Array:
-        """Pixels of each class, shape (C,); refused where there are none."""
-        counts = self._samples.total(_count_truth)
-        if counts is None or not counts.any():
+        """Pixels with probabilities of each class, shape (C,); refused where there are none."""
+        _, counts = self._means(1.0, np.zeros(len(self._source)))
+        if not counts.any():
             raise ValueError(
-                f"{self._where}: held_out must hold at least one pixel that is not ignored."
+                f"{self._where}: held_out must hold at least one pixel that is not ignored and has "
+                "probabilities."
             )
-        return np.asarray(counts)
+        return counts
+
+    def _means(self, temperature: Any, bias: Array) -> tuple[Array, Array]:
+        """Sums of the probabilities, and pixels, of each class, of pixels that have some."""
+        found = self._samples.total(partial(count_pixels, bins=1), temperature, bias)
+        if found is None:
+            return self._source * 0, self._source * 0
+        _, sums, counts = found.class_sums.sum(2)
+        return sums, counts
 
     def check(self, temperature: Any, bias: Array) -> list[str]:
         """Warnings where mean probability, true shares and source shares differ."""
-        found = self._samples.total(_calibration, temperature, bias)
-        if found is None or not found[1].any():
-            self._truth()
-        mean, truth = (row / row.sum() for row in found)
+        mean, truth = (row / row.sum() for row in self._means(temperature, bias))
         warnings = []
         # Calibrated probabilities follow other shares part of the way: they are off by less.
         other = float(np.abs(self._source - truth).sum() / 2)
@@ -193,16 +199,3 @@ class Held:
                     f"{truth[c]:.4g}): {what}"
                 )
         return warnings
-
-
-def _count_truth(_source: Logits, truth: Any, _images: int) -> Array:
-    """Pixels of each class that are not ignored, shape (C,)."""
-    return np.asarray(truth.counts)
-
-
-def _calibration(source: Logits, truth: Any, _images: int) -> Array:
-    """Summed probabilities and pixels of each class, shape (2, C), where none is ignored."""
-    sums = np.zeros((3, source.classes))
-    if not source.empty:
-        core.region_sums(source.arguments(), truth.arguments(), False, sums)
-    return np.stack([sums[1], truth.counts])

@@ -14,7 +14,7 @@ from softmax2d._gate.checks import whole
 from softmax2d._gate.grids import flag
 from softmax2d._gate.losses import number_between, one_of
 from softmax2d._gate.signatures import spell_out
-from softmax2d._report.text import printable
+from softmax2d._report.text import printable, quantity
 from softmax2d._statistics.evaluate import whole_up_to
 from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.balance._choice import Start, choose, judge
@@ -206,6 +206,11 @@ def tune_bias(
     shown = printable(listed, classes)
     warnings += [*unjudged(aim, first.images, shown), *few(first.images, folds, aim)]
     warnings += [*thin(aim, first.images, shown, (first.candidate, best)), *doubts]
+    if unknown := first.statistics.undefined:
+        warnings.append(
+            f"{quantity(unknown, 'pixel')} without probabilities (NaN): their labels count, and "
+            "say nothing of a bias"
+        )
     last = first.statistics if found is not None else choice.statistics
     return TunedBias(
         after=best,

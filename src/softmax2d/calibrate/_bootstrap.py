@@ -88,7 +88,8 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        Unknown measures, numbers out of range, fewer than two images; for the data as :func:`fit`.
+        Unknown measures, numbers out of range, fewer than two images with a pixel that is not
+        ignored; for the data as :func:`fit`.
 
     Warns
     -----

@@ -30,6 +30,8 @@ class Images:
 
     def __init__(self, found: Sequence[Statistics]) -> None:
         self.count = len(found)
+        if not found:
+            return
         self.confusion = np.stack([s.confusion for s in found])
         self.classes = np.stack([s.class_sums for s in found])
         self.top = np.stack([s.top_sums for s in found])
@@ -44,11 +46,8 @@ class Images:
 
         One without says nothing of how images differ: it is none.
         """
-        each = list(samples.each(partial(count_pixels, bins=bins), *pair))
-        some = [found for found in each if found.pixels]
-        images = cls(some or each[:1])
-        images.count = len(some)
-        return images
+        each = samples.each(partial(count_pixels, bins=bins), *pair)
+        return cls([found for found in each if found.pixels])
 
     def resample(self, times: Array) -> Statistics:
         """The statistics of a sample in which each image occurs ``times`` times."""
