@@ -38,7 +38,7 @@ from softmax2d.stream.plan.places import account_path, scores_path
 from softmax2d.stream.plan.results import Style, check_style
 from softmax2d.stream.recovery.checkpoint import Checkpoint, hold_checkpoint
 from softmax2d.stream.recovery.journal import Record
-from softmax2d.stream.recovery.whole_files import Results, save_scores
+from softmax2d.stream.recovery.whole_files import Results, save_report, save_scores
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.cluster import Cluster, connect
 from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
@@ -158,9 +158,7 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
     scores = scores_path("evaluate_files", options["per_image"])
     details = Details(scores is not None or bool(options["per_image"]), options["curves"])
     made = [path for path in (report, scores) if path is not None]
-    decode = image_rules.check_decode(options["decode"], "evaluate_files")
-    if decode != "argmax" and options["scheduler"] is not None:
-        raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
+    decode = _decode_of(options)
     beside = account_path(_counts_beside(options), [], what="checkpoint")
     read = [*input_files(source, target), *style.files]
     account = account_path(options["summary"], [source, target, *style.files, *made])
@@ -203,10 +201,16 @@ def evaluate_files(source: Any, target: Any, **options: Unpack[Evaluated]) -> St
         with results:
             found = run(source, account, options["account"])
             save_scores(results, scores, found, names)
-            if report is not None:
-                title = f"{title_of(source)} and {title_of(target)}"
-                results.save(report, lambda path: found.save_report(path, names, title))
+            save_report(results, report, found, names, f"{title_of(source)} and {title_of(target)}")
     return found
+
+
+def _decode_of(options: Evaluated) -> str:
+    """How labels are chosen; clusters know argmax alone."""
+    decode = image_rules.check_decode(options["decode"], "evaluate_files")
+    if decode != "argmax" and options["scheduler"] is not None:
+        raise Unusable(f"a cluster labels by argmax; leave decode={decode!r} (--decode) out.")
+    return decode
 
 
 def _counts_beside(options: Evaluated) -> Any:

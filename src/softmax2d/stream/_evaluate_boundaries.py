@@ -17,11 +17,11 @@ from softmax2d._errors import Refused, Unusable, name_of, require
 from softmax2d._files.places.spacing import LENGTHS, Steps, steps_of
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
-from softmax2d._pictures.classes import check_names
 from softmax2d._statistics.labelled import Allowed
 from softmax2d.stream._evaluate_labels import (
     names_in,
     pairs_of,
+    shown_names,
     spatial_dims_of,
     start_summary,
     title_of_all,
@@ -34,7 +34,7 @@ from softmax2d.stream.plan.inputs import Input, input_files
 from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import BOUNDARIES, EvaluatedBoundaries, check_kinds
 from softmax2d.stream.plan.results import Style
-from softmax2d.stream.recovery.whole_files import Results
+from softmax2d.stream.recovery.whole_files import Results, save_report
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.summary import account_for, do_tiles
 
@@ -159,12 +159,9 @@ def evaluate_boundary_files(
         least = tally.statistics(max(allowed.classes or 1, known)).classes
         assert gathered is not None  # noqa: S101 - there is a pair
         found = gathered.result(least)
-        shown = None if held is None or len(held) != found.classes else held
-        if names is not None:
-            shown = list(check_names(names, found.classes) or ())
-        if report is not None:
-            title = f"Boundaries of {title_of_all(labels)} and {title_of_all(target)}"
-            results.save(report, lambda path: found.save_report(path, shown, title))
+        shown = shown_names(names, held, found.classes)
+        title = f"Boundaries of {title_of_all(labels)} and {title_of_all(target)}"
+        save_report(results, report, found, shown, title)
     return found
 
 

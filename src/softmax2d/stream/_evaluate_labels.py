@@ -34,7 +34,7 @@ from softmax2d.stream.plan.memory import parse_memory, workers_of
 from softmax2d.stream.plan.options import EVALUATED_LABELS, EvaluatedLabels, check_kinds
 from softmax2d.stream.plan.places import account_path, scores_path
 from softmax2d.stream.plan.results import Style
-from softmax2d.stream.recovery.whole_files import Results, save_scores
+from softmax2d.stream.recovery.whole_files import Results, save_report, save_scores
 from softmax2d.stream.workers import threads
 from softmax2d.stream.workers.summary import Summary, account_for, do_tiles
 
@@ -130,13 +130,10 @@ def evaluate_label_files(
             held = own if held is None and own is not None else held
         known = len(held) if held is not None and allowed.classes is None else 0
         found = tally.statistics(max(allowed.classes or 1, known))
-        shown = None if held is None or len(held) != found.classes else held
-        if names is not None:
-            shown = list(check_names(names, found.classes) or ())
+        shown = shown_names(names, held, found.classes)
         save_scores(results, scores, found, shown)
-        if report is not None:
-            title = " and ".join(title_of_all(given) for given in (labels, target))
-            results.save(report, lambda path: found.save_report(path, shown, title))
+        title = " and ".join(title_of_all(given) for given in (labels, target))
+        save_report(results, report, found, shown, title)
     return found
 
 
@@ -207,6 +204,13 @@ def pairs_of(labels: Any, target: Any) -> list[tuple[Any, Any]]:
 
 def _several(value: Any) -> bool:
     return isinstance(value, list | tuple) and not is_list_of_numbers(value)
+
+
+def shown_names(given: list[str] | None, held: list[str] | None, classes: int) -> list[str] | None:
+    """The names of the classes in a report: as given, else of the map, if it has one for each."""
+    if given is not None:
+        return list(check_names(given, classes) or ())
+    return None if held is None or len(held) != classes else held
 
 
 def title_of_all(given: Any) -> str:

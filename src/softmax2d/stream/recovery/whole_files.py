@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softmax2d._errors import Refused, StreamError, failing, name_of, require
 from softmax2d._report.figure import SUFFIXES
 from softmax2d._statistics.statistics import Statistics
 from softmax2d._whole_file import WholeFiles
 from softmax2d.stream.plan.places import check_new, check_paths, check_same
+
+if TYPE_CHECKING:
+    from softmax2d._boundaries.measures import Boundaries
 
 
 class Results(WholeFiles):
@@ -106,6 +109,18 @@ def save_scores(
     """Write the scores of each image, where a path takes them."""
     if path is not None and found.per_image is not None:
         results.save(path, partial(found.per_image.save_csv, names=names))
+
+
+def save_report(
+    results: Results,
+    path: str | os.PathLike[str] | None,
+    found: Statistics | Boundaries,
+    names: Sequence[str] | None,
+    title: str,
+) -> None:
+    """Write the report, where a path takes it."""
+    if path is not None:
+        results.save(path, partial(found.save_report, names=names, title=title))
 
 
 def _check_report(path: Path) -> None:
