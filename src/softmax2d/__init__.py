@@ -18,8 +18,6 @@ if getattr(_sys, "argv", [])[:1] == ["-m"]:  # `python -m` looks for what it run
 
     _watch_module("softmax2d")
 
-from softmax2d._boundaries.evaluate import evaluate_boundaries
-from softmax2d._boundaries.measures import Boundaries
 from softmax2d._losses.cross_entropy import cross_entropy2d, cross_entropy2d_with_grad
 from softmax2d._losses.lovasz import lovasz_softmax_loss2d, lovasz_softmax_loss2d_with_grad
 from softmax2d._losses.regions import (
@@ -91,10 +89,12 @@ if TYPE_CHECKING:  # they load when first touched
     from softmax2d import stream as stream
     from softmax2d import threadpools as threadpools
     from softmax2d import torch as torch
+    from softmax2d._boundaries.evaluate import evaluate_boundaries as evaluate_boundaries
+    from softmax2d._boundaries.measures import Boundaries as Boundaries
 else:  # type checkers would take any name for one that is found here
     from softmax2d._names import find as __getattr__  # noqa: F401
 del TYPE_CHECKING
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_modules()})
+    return sorted({*globals(), *__all__, *_modules()})

@@ -12,6 +12,8 @@ from typing import Any
 
 _FOLDER = Path(__file__).parent
 _PROGRAMS = ("cli", "demo")  # nothing to import
+# Public names that few touch, and where they are.
+_LATER = {"Boundaries": "_boundaries.measures", "evaluate_boundaries": "_boundaries.evaluate"}
 
 
 def modules() -> list[str]:
@@ -97,7 +99,7 @@ def find_adapter(name: str) -> Any:
 
 
 def find(name: str) -> Any:
-    """The module of that name, for ``softmax2d.__getattr__``.
+    """The module or the later name, for ``softmax2d.__getattr__``.
 
     Raises
     ------
@@ -109,6 +111,10 @@ def find(name: str) -> Any:
     """
     if name.startswith("_"):
         raise AttributeError(f"module 'softmax2d' has no attribute {name!r}")
+    if name in _LATER:
+        found = getattr(import_module(f"softmax2d.{_LATER[name]}"), name)
+        vars(sys.modules["softmax2d"])[name] = found
+        return found
     # from softmax2d import name: the import system asks whether there is an attribute.
     imported = sys._getframe(1).f_code.co_name == "_handle_fromlist"  # noqa: SLF001
     if _is_module(name):
