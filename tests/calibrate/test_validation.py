@@ -105,6 +105,21 @@ def test_one_image_says_nothing_of_others() -> None:
     assert found.images == 1 and found.warnings[0].startswith("fitted to one image: how far")
 
 
+def test_pixels_of_one_class_are_left_out_of_the_fit_to_others() -> None:
+    """No bias can be fitted to them, so that maps with biases are the one temperature."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (5, 3, 8, 8)) + rng.normal(0, 1.5, (5, 3, 1, 1))
+    logits[:, 0] += 2
+    truth = np.zeros((5, 8, 8), int)
+    plain, *others = (
+        calibrate.fit(logits, truth, method=method)
+        for method in ("temperature", "temperature+bias", "vector")
+    )
+    assert plain.nll_validated > plain.nll_after
+    for other in others:
+        assert other.nll_validated == pytest.approx(plain.nll_validated, rel=1e-6)
+
+
 def test_a_map_that_gains_nothing_elsewhere_is_named() -> None:
     logits, truth = drawn(3, 5)
     found = calibrate.fit(logits / 2, truth, method="vector")  # right as they are

@@ -81,6 +81,8 @@ class _Problem:
         self.each = method == "vector"  # a factor of each class
         self.common, self.classes = start.common, len(occurs)
         factors = start.factors[self.fitted][: self.factors]
+        if count < 2:  # nothing is searched: what the start has of other pixels would stay
+            factors = np.full(len(factors), start.common)
         values = np.concatenate([factors, start.biases[self.fitted]])
         factors, biases = self.map_of(values)
         sums = pixels.sums(1 / factors, biases, by_class=True)
