@@ -121,13 +121,12 @@ class Evaluated(Sized, Meant, Mapped, Run, total=False):
     report: Annotated[str | os.PathLike[str] | None, None]
 
 
-class EvaluatedLabels(Budget, total=False):
-    """What an evaluation of label maps is asked for."""
+class ComparedMaps(Budget, total=False):
+    """What every comparison of label maps is asked for."""
 
     classes: Annotated[int | None, None]
     ignore_index: Annotated[int | None, None]
     spatial_dims: Annotated[int | None, None]
-    per_image: Annotated[bool | str | os.PathLike[str], False]
     nodata: Annotated[float | None, None]
     target_key: Annotated[str | None, None]
     ignore_place: Annotated[bool, False]
@@ -136,26 +135,20 @@ class EvaluatedLabels(Budget, total=False):
     report: Annotated[str | os.PathLike[str] | None, None]
     overwrite: Annotated[bool, False]
     progress: Annotated[Progress | None, None]
-    summary: Annotated[str | os.PathLike[str] | None, None]
     account: Annotated[Callable[[Any], None] | None, None]
 
 
-class EvaluatedBoundaries(Budget, total=False):
+class EvaluatedLabels(ComparedMaps, total=False):
+    """What an evaluation of label maps is asked for."""
+
+    per_image: Annotated[bool | str | os.PathLike[str], False]
+    summary: Annotated[str | os.PathLike[str] | None, None]
+
+
+class EvaluatedBoundaries(ComparedMaps, total=False):
     """What an evaluation of boundaries is asked for, beside the tolerance."""
 
     spacing: Annotated[float | Sequence[float] | None, None]
-    classes: Annotated[int | None, None]
-    ignore_index: Annotated[int | None, None]
-    spatial_dims: Annotated[int | None, None]
-    nodata: Annotated[float | None, None]
-    target_key: Annotated[str | None, None]
-    ignore_place: Annotated[bool, False]
-    missing_as_fill: Annotated[bool, False]
-    names: Annotated[str | os.PathLike[str] | Sequence[str] | None, None]
-    report: Annotated[str | os.PathLike[str] | None, None]
-    overwrite: Annotated[bool, False]
-    progress: Annotated[Progress | None, None]
-    account: Annotated[Callable[[Any], None] | None, None]
 
 
 class Prediction(Mapped, total=False):
