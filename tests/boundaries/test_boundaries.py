@@ -281,7 +281,7 @@ def test_the_report(tmp_path):
     [
         ({"tolerance": -1}, ValueError, "tolerance must be a finite number, 0 or more; got -1."),
         ({"tolerance": math.inf}, ValueError, "tolerance must be a finite number, 0 or more"),
-        ({"tolerance": "2mm"}, TypeError, "tolerance must be a number; got str."),
+        ({"tolerance": "2mm"}, TypeError, "a number; got str. Give it in the unit of spacing="),
         ({"spacing": (1,)}, ValueError, "spacing must be one number above 0 for each of 2 axes"),
         ({"spacing": (1, 0)}, ValueError, "or one for all; got [1.0, 0.0]."),
         ({"spacing": "x"}, TypeError, "spacing must be numbers; got str."),

@@ -33,6 +33,11 @@ def dims_of(where: str, spatial_dims: Any) -> int:
 
 def tolerance_of(where: str, tolerance: Any) -> float:
     """A distance: finite, 0 or more."""
+    if isinstance(tolerance, str):
+        raise TypeError(
+            f"{where}: tolerance must be a number; got str. Give it in the unit of spacing=, or "
+            "with its unit to softmax2d.stream.evaluate_boundary_files."
+        )
     number = numbers.real(where, "tolerance", tolerance)
     if not isfinite(number) or number < 0:
         raise ValueError(f"{where}: tolerance must be a finite number, 0 or more; got {number:g}.")
