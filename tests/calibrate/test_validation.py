@@ -120,6 +120,17 @@ def test_pixels_of_one_class_are_left_out_of_the_fit_to_others() -> None:
         assert other.nll_validated == pytest.approx(plain.nll_validated, rel=1e-6)
 
 
+@pytest.mark.parametrize("method", ["temperature+bias", "vector"])
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_separable_folds_know_nothing_of_the_others(method: Any, wrong: int) -> None:
+    """Where the loss falls for ever, the map that is found hangs on where the search begins."""
+    logits = np.random.default_rng(2).normal(0, 2, (6, 3, 8, 8))
+    truth = logits.argmax(1)
+    truth[2, 3, :wrong] = logits[2, :, 3, :wrong].argmin(0)
+    found = calibrate.fit(logits, truth, method=method, folds=3)
+    assert found.nll_validated == pytest.approx(by_hand(logits, truth, method, 3), rel=2e-3)
+
+
 def test_a_map_that_gains_nothing_elsewhere_is_named() -> None:
     logits, truth = drawn(3, 5)
     found = calibrate.fit(logits / 2, truth, method="vector")  # right as they are

@@ -57,6 +57,8 @@ def fit_again(search: Search, pixels: Pixels, first: FitSums, near: Fitted) -> B
     """The best map of some of the pixels, searched from that of all of them.
 
     The loss is convex, so that the start decides how many passes it takes and not where it ends.
+    Where there is no finite optimum it does, and the map of all knows the pixels left out: there
+    the search begins as :func:`fit_method` begins.
     """
     spans, factor = search.factors, 1.0
     if search.method != "bias":
@@ -67,10 +69,17 @@ def fit_again(search: Search, pixels: Pixels, first: FitSums, near: Fitted) -> B
         factor = found.factor
         if search.method == "temperature":
             return Best(1 / factor, None, found.loss, found.converged, found.at_bound, "")
-    temperature = np.broadcast_to(near.best.temperature, len(first.pixels))
-    bias = near.best.bias
-    start = _search.Start(
-        1 / temperature, np.zeros(len(first.pixels)) if bias is None else bias, factor
+    classes = len(first.pixels)
+    temperature, bias = np.broadcast_to(near.best.temperature, classes), near.best.bias
+    zero = np.zeros(classes)
+    starts = (
+        _search.Start(1 / temperature, zero if bias is None else bias, factor),
+        _search.Start(np.full(classes, factor), zero, factor),
     )
-    how = search.minimize, pixels, first, start, spans, search.most, search.method
+    if not near.best.at_bound:
+        how = search.minimize, pixels, first, starts[0], spans, search.most, search.method
+        searched = _search.best(*how, tolerance=_ROUGH)
+        if not searched.at_bound:
+            return searched
+    how = search.minimize, pixels, first, starts[1], spans, search.most, search.method
     return _search.best(*how, tolerance=_ROUGH)
