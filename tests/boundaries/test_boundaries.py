@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import softmax2d as s2d
+from softmax2d._boundaries import counting
 from softmax2d._boundaries import evaluate as door
 from softmax2d._boundaries.counting import Counts, Part, Scale, count, region_of, seen
 from softmax2d._boundaries.elements import coefficients, corners_of, sizes
@@ -91,6 +92,31 @@ def test_parts_of_any_size_count_the_same(shape, tolerance):
             found += count(Part(*piece, region, core, shape), scale, 3)
         for one, other in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("spacing", [(1, 1), (2.5, 0.7), (1, 1, 1), (0.4, 3, 1)])
+def test_noise_counts_the_same_place_by_place_as_by_a_tree(monkeypatch, spacing):
+    shape = (30, 34) if len(spacing) == 2 else (9, 11, 10)
+    r = np.random.default_rng(6)
+    for classes, tolerance in ((2, 0), (2, 1), (5, 1.5), (5, 2), (9, 4)):
+        pair = r.integers(0, classes, (2, *shape))
+        pair[1][r.random(shape) < 0.1] = 255
+        options = {"tolerance": tolerance, "spacing": spacing, "ignore_index": 255}
+        options["spatial_dims"] = len(spacing)
+        found = []
+        for sparse in (8, 0):  # none is dense enough for 0
+            monkeypatch.setattr(counting, "_SPARSE", sparse)
+            found.append(s2d.evaluate_boundaries(*pair, **options))
+        assert found[0] == found[1]
+
+
+def test_a_class_at_the_last_edges_meets_nothing_far_away():
+    truth, labels = np.zeros((2, 300, 400), np.uint8)
+    truth[40:90, 30:70] = labels[150:180, 350:] = labels[280:, 200:230] = 1
+    for pair in ((labels, truth), (truth, labels)):
+        found = s2d.evaluate_boundaries(*pair, tolerance=2)
+        assert not found.points[:, 0].any()
+        assert found.boundary_f.tolist() == [0, 0]
 
 
 def test_large_images_are_counted_in_parts(monkeypatch):

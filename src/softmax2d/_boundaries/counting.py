@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from functools import lru_cache
+from itertools import product
+from math import hypot, prod
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -17,6 +19,8 @@ INNER, OPEN, CLOSED = range(3)  # points by where they lie: at the edge there ar
 _LARGEST = int(np.iinfo(np.int16).max)  # above every class
 _ROUNDED = 1e-6  # by which a distance may pass the tolerance: NIfTI rounds spacings to float32
 _FAR = 1 << 30  # pixels, more than any axis has
+_NEXT = 2  # pixels along each axis
+_SPARSE = 8  # places for each point, and more: boundaries that are lines or surfaces
 
 
 class Scale(NamedTuple):
@@ -178,7 +182,10 @@ class Points(NamedTuple):
 
     def where(self, kept: Array) -> Points:
         """Some of the points."""
-        return Points(*(each[kept] for each in self))
+        if kept.all():
+            return self
+        at = np.flatnonzero(kept)
+        return Points(*(each.take(at, 0) for each in self))
 
     def of(self, core: tuple[slice, ...]) -> Points:
         """The points that belong to a part: those before the image to its first pixels."""
@@ -255,12 +262,16 @@ def _of_classes(around: Array, place: Array, rim: int) -> Points:
 
 def _within(own: Points, others: Points, scale: Scale) -> Array:
     """Whether the nearest of the other map's points of the same class is within the tolerance."""
-    found = _shared(own, others)
+    found = np.zeros(len(own.place), bool)
+    if not len(own.place) or not len(others.place):
+        return found
+    if _one_by_one(own, others, scale, found):
+        return found
     rest = own.where(~found)
     wanted = np.zeros(_LARGEST, bool)
     wanted[rest.classes] = True
     others = others.where(wanted[others.classes])
-    if not any(scale.reach) or not len(others.place):
+    if not len(others.place):
         return found
     tree = require("scipy.spatial", "boundaries").cKDTree
     bound = scale.tolerance * (1 + _ROUNDED)
@@ -275,13 +286,37 @@ def _within(own: Points, others: Points, scale: Scale) -> Array:
     return found
 
 
-def _shared(own: Points, others: Points) -> Array:
-    """Whether a point is one of the others as well."""
-    if not len(own.place) or not len(others.place):
-        return np.zeros(len(own.place), bool)
-    low = np.minimum(own.place.min(0), others.place.min(0))
-    sizes = np.maximum(own.place.max(0), others.place.max(0)) - low + 1
-    steps = np.array([prod(map(int, sizes[k + 1 :])) for k in range(len(sizes))])
+def _one_by_one(own: Points, others: Points, scale: Scale, found: Array) -> bool:
+    """Look at the places next to each point, and mark those found; whether these are all.
+
+    Where most places are boundary (noise), most points find another next to them, and a tree of
+    all points takes far longer. Elsewhere the places themselves are looked at.
+    """
+    ends = own.place.min(0) - _NEXT, own.place.max(0) + _NEXT
+    low = np.minimum(ends[0], others.place.min(0))
+    sizes = np.maximum(ends[1], others.place.max(0)) - low + 1
     most = 1 + int(max(own.classes.max(), others.classes.max()))
-    one, other = (((p.place - low) @ steps) * most + p.classes for p in (own, others))
-    return np.isin(one, other, assume_unique=True)
+    steps = np.array([prod(map(int, sizes[k + 1 :])) for k in range(len(sizes))]) * most
+    one, other = ((p.place - low) @ steps + p.classes for p in (own, others))
+    if prod(map(int, sizes)) * most > _SPARSE * len(other):
+        found[:] = np.isin(one, other)
+        return not any(scale.reach)
+    table = np.zeros(prod(map(int, sizes)) * most, bool)
+    table[other] = True
+    for offset in _next_to(scale):
+        rest = np.flatnonzero(~found)
+        found[rest] = table[one[rest] + int(np.dot(offset, steps))]
+    return max(scale.reach) <= _NEXT
+
+
+@lru_cache(64)
+def _next_to(scale: Scale) -> list[tuple[int, ...]]:
+    """The places at most ``_NEXT`` steps away along each axis within the tolerance, by distance."""
+    each = [range(-min(n, _NEXT), min(n, _NEXT) + 1) for n in scale.reach]
+    apart = {
+        at: hypot(*(k * s for k, s in zip(at, scale.spacing, strict=True))) for at in product(*each)
+    }
+    return sorted(
+        (at for at, d in apart.items() if d <= scale.tolerance * (1 + _ROUNDED)),
+        key=apart.__getitem__,
+    )
