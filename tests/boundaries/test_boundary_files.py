@@ -181,6 +181,37 @@ def test_pixels_without_a_size_are_refused_with_a_way_on(tmp_path):
     assert evaluate(*degrees, tolerance=2).unit == "pixels"
 
 
+def test_metres_of_web_maps_are_refused_with_a_way_on(tmp_path):
+    labels, truth = maps(31, (10, 12))
+    for system in ("EPSG:3857", "EPSG:3395"):
+        paths = [
+            save_geotiff(tmp_path / f"{k}.tif", each, system, (10, 10))
+            for k, each in enumerate((labels, truth))
+        ]
+        wanted = r"Mercator's projection, .* shorter on the ground; .*gdalwarp.*spacing="
+        with pytest.raises(stream.Refused, match=wanted):
+            evaluate(*paths, tolerance="20m")
+        assert [*evaluate(*paths, tolerance="20m", spacing=6.8).elements] == [(6.8, 6.8)]
+        assert evaluate(*paths, tolerance=2).unit == "pixels"
+
+
+def test_a_spacing_in_the_order_of_the_header_is_refused(tmp_path):
+    labels, truth = maps(32, (5, 6, 7))
+    paths = [
+        save_nifti(tmp_path / f"{k}.nii", each, (0.5, 0.6, 3))
+        for k, each in enumerate((labels, truth))
+    ]
+    for tolerance in ("2mm", 2):
+        with pytest.raises(
+            stream.Refused, match=r"backwards: .*\(z, y, x\)\. Give 3,0\.6,0\.5, or"
+        ):
+            evaluate(*paths, tolerance=tolerance, spacing=(0.5, 0.6, 3))
+        for sides in ((3, 0.6, 0.5), (1, 2, 3)):
+            found = evaluate(*paths, tolerance=tolerance, spacing=sides)
+            assert [*found.elements] == [sides]
+    assert evaluate(labels, truth, tolerance=2, spacing=(0.5, 0.6, 3), spatial_dims=3).images == 1
+
+
 def test_spacings_that_differ_are_refused(tmp_path):
     labels, truth = maps(28, (5, 6, 7))
     one = save_nifti(tmp_path / "one.nii", labels, (1, 1, 1))

@@ -81,8 +81,9 @@ def evaluate_boundaries(
         The largest distance at which two boundaries meet, 0 or more: in pixels, or in the unit of
         ``spacing``.
     spacing : float or sequence of float, optional
-        The distance between neighbouring pixels along each spatial axis, or one for all; None
-        measures in pixels.
+        The distance between neighbouring pixels along each spatial axis, in the order of the
+        array's axes: (y, x), or (z, y, x) of (D, H, W). One number is for all; None measures in
+        pixels.
     classes : int, optional
         How many there are; if None, one more than the largest in either. Give it where results are
         added.

@@ -218,7 +218,8 @@ class Boundaries(Saved):
         if mine != yours:
             raise ValueError(
                 "Boundaries: only those of one tolerance, its unit, and the same axes and classes "
-                f"can be added; got {_say(*mine)} and {_say(*yours)}."
+                f"can be added; got {_say(*mine)} and {_say(*yours)}. Evaluate all with the same "
+                "tolerance and classes=."
             )
         elements = dict(self.elements)
         for spacing, counts in other.elements.items():

@@ -188,8 +188,8 @@ BOUNDARIES = (
         "--spacing",
         metavar="LIST",
         callback=_values.parse_numbers,
-        help="Distances between pixels along each axis, in the tolerance's unit.  [default: the "
-        "files']",
+        help="Distances between pixels along each axis, the slowest first (z,y,x), in the "
+        "tolerance's unit.  [default: the files']",
     ),
 )
 

@@ -15,6 +15,7 @@ from softmax2d._boundaries.gathering import Gathering
 from softmax2d._boundaries.measures import PIXELS, Boundaries
 from softmax2d._errors import Refused, Unusable, name_of, require
 from softmax2d._files.places.spacing import LENGTHS, Steps, steps_of
+from softmax2d._files.places.systems import MERCATOR
 from softmax2d._files.source.source import Source
 from softmax2d._gate.signatures import spell_out
 from softmax2d._statistics.labelled import Allowed
@@ -41,6 +42,10 @@ from softmax2d.stream.workers.summary import account_for, do_tiles
 _WHERE = "evaluate_boundary_files"
 _SAME = 1e-3  # by which spacings of two files may differ
 _PIXEL_WORDS = ("px", "pixel", "pixels", "voxel", "voxels")
+_WARP = (
+    "Bring both to a projected system that keeps lengths, such as UTM (gdalwarp -t_srs), give the "
+    "distances on the ground as spacing= (--spacing), or a tolerance in pixels."
+)
 _WAY = "Give the distances between pixels as spacing= (--spacing), or a tolerance in pixels."
 
 
@@ -103,8 +108,9 @@ def evaluate_boundary_files(
         sizes of a GeoTIFF in a projected system, or those of an OME file; the two files must agree.
         A NIfTI that says no unit is in mm.
     spacing : float or sequence of float, optional
-        The distance between neighbouring pixels along each spatial axis, the slowest first, or one
-        for all, in the unit of ``tolerance``; that of the files if None.
+        The distance between neighbouring pixels along each spatial axis, the slowest first:
+        (y, x), or (z, y, x), the other way round than NIfTI headers list them. One number is for
+        all. In the unit of ``tolerance``; that of the files if None.
     classes, ignore_index, spatial_dims, nodata, ignore_place, key, target_key
         As in :func:`evaluate_label_files`.
     memory, workers, missing_as_fill, progress, account, names, overwrite
@@ -121,7 +127,8 @@ def evaluate_boundary_files(
     ------
     Refused
         A file that cannot be used, maps of other sizes or places, what is no class, or a tolerance
-        in the world for a file whose pixels have no size there, or one in degrees.
+        in the world for a file whose pixels have no size there, or one in degrees or in Mercator's
+        projection; a ``spacing`` that is a file's own backwards.
     Unusable
         Arguments that cannot be used, a tolerance too large for the memory, or no SciPy.
     Failed
@@ -216,6 +223,7 @@ def _spacing(
     """The distances between pixels along the spatial axes, in the unit of the tolerance."""
     if given is not None:
         sides: tuple[float, ...] = _checked(spacing_of, given, dims)
+        _refuse_backwards(asked, sides, truth, labels)
         return sides
     if asked.unit == PIXELS:
         return (1.0,) * dims
@@ -226,11 +234,35 @@ def _spacing(
         raise Refused(truth.path, cause)
     (source, own_sides), *others = found
     for other, own in others:
-        if any(abs(a - b) > _SAME * a for a, b in zip(own_sides, own, strict=True)):
+        if not _alike(own_sides, own):
             sizes = [" × ".join(f"{side:.6g}" for side in each) for each in (own, own_sides)]
             cause = f"has pixels of {sizes[0]} {asked.unit}, and {name_of(source.path)} of "
             raise Refused(other.path, f"{cause}{sizes[1]}. {_WAY}")
     return own_sides
+
+
+def _refuse_backwards(
+    asked: Tolerance, given: tuple[float, ...], truth: Source, labels: Source
+) -> None:
+    """Refuse distances that are those of a file from the last axis to the first."""
+    for source in (truth, labels):
+        steps = steps_of(source.space)
+        if steps is None:
+            continue
+        sides = steps.within(asked.unit) if asked.unit in LENGTHS else steps.sides
+        own = _of_long_axes(source, sides or steps.sides, len(given))[-len(given) :]
+        if len(own) == len(given) and _alike(own[::-1], given) and not _alike(own, given):
+            order = ("y, x", "z, y, x")[len(own) - 2]
+            listed = ",".join(f"{side:.6g}" for side in own)
+            raise Refused(
+                source.path,
+                f"spacing= (--spacing) has the sizes of its pixels backwards: the slowest axis is "
+                f"first ({order}). Give {listed}, or a tolerance with its unit alone.",
+            )
+
+
+def _alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(abs(a - b) <= _SAME * a for a, b in zip(one, other, strict=True))
 
 
 def _along(source: Source, steps: Steps, dims: int, asked: Tolerance) -> tuple[float, ...]:
@@ -238,8 +270,7 @@ def _along(source: Source, steps: Steps, dims: int, asked: Tolerance) -> tuple[f
     sides = steps.within(asked.unit)
     if sides is None:
         unit = steps.unit or "a unit that it does not say"
-        hint = "Bring both to a projected system (gdalwarp -t_srs), or give a tolerance in pixels."
-        way = hint if steps.unit == "degrees" else _WAY
+        way = _WARP if steps.unit in ("degrees", MERCATOR) else _WAY
         cause = f"measures its pixels in {unit}; the tolerance is in {asked.unit}. {way}"
         raise Refused(source.path, cause)
     sides = _of_long_axes(source, sides, dims)

@@ -12,6 +12,7 @@ from typing import Any
 _WRAPPED = re.compile(r"\s*(?:COMPD_CS|COMPOUNDCRS|COMPOUND_CRS|BOUNDCRS|SOURCECRS)\s*\[", re.I)
 _CRS84 = ("OGC", "CRS84")  # EPSG:4326 with the longitude first, as rasters have it anyway
 _EPSG_OF_CRS84 = 4326
+MERCATOR = "metres of Mercator's projection, which are shorter on the ground"  # as a unit
 _KEPT = 64  # texts whose systems are kept
 
 
@@ -100,8 +101,12 @@ def _first_object(text: str) -> str:
 
 
 def unit_of(text: str) -> tuple[str, float | None]:
-    """Return the unit of a system's axes, and its metres; "degrees" and None of angles."""
+    """Return the unit of a system's axes, and its metres; None of angles and of Mercator's maps."""
     plane = _plane_of(text)
+    if re.search(
+        r'"(?:Popular Visualisation Pseudo )?Mercator(?:[_ (][^"]*)?"\s*[],]', plane, re.I
+    ):
+        return MERCATOR, None  # at 60° a metre of the map is half a metre on the ground
     if re.match(r"\s*GEO[GD]", plane, re.I):
         return "degrees", None
     said = re.findall(r'\b(?:LENGTH)?UNIT\s*\[\s*"([^"]*)"\s*,\s*([0-9.eE+-]+)', plane, re.I)
