@@ -96,8 +96,9 @@ class Curves:
 
     Logits of ordinary networks give average precision within 0.002 of exact, also of a class
     with a share of 0.1 % (tests/statistics/test_curves.py), mostly within 0.0001. Where a
-    temperature far above 10 makes all probabilities nearly 1 / C they share few bins: then it may
-    be off by more.
+    temperature far above 10 makes all probabilities nearly 1 / C they share few bins, and
+    where most are below 1e-308, as of logits that lie hundreds apart, these share the lowest: then
+    it may be off by more.
 
     Pixels that are ignored, and pixels without probabilities (NaN, ``Statistics.undefined``), count
     nowhere: they are neither found nor missed.

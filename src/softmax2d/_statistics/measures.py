@@ -171,7 +171,8 @@ class Measures(LabelMeasures):
         if mine != yours:
             raise ValueError(
                 "Statistics: only those of the same classes and bins can be added; got "
-                f"{mine[0]} classes in {mine[1]} bins and {yours[0]} classes in {yours[1]} bins."
+                f"{mine[0]} classes in {mine[1]} bins and {yours[0]} classes in {yours[1]} bins. "
+                "Evaluate all with the same bins, and labels with classes=."
             )
         starts = not self.images and not self.pixels, not other.images and not other.pixels
         details = [
