@@ -63,7 +63,7 @@ def test_all_that_the_extra_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_without_pip_uv_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras.PathFinder, "find_spec", lambda _: None)
-    monkeypatch.setattr(extras.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     command = shlex.split(extras.install_command("hdf5", "h5py"))
     assert command == ["uv", "pip", "install", "--python", sys.executable, "h5py>=3.10"]
 

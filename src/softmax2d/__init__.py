@@ -38,9 +38,7 @@ from softmax2d._ops.derivatives import (
 from softmax2d._ops.probs import log_softmax2d, softmax2d
 from softmax2d._ops.segment import Segmentation, segment
 from softmax2d._runtime import get_num_threads, instruction_set, instruction_sets, set_num_threads
-from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.evaluate import evaluate
-from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.labelled import evaluate_labels
 from softmax2d._statistics.statistics import Statistics
 
@@ -91,6 +89,8 @@ if TYPE_CHECKING:  # they load when first touched
     from softmax2d import torch as torch
     from softmax2d._boundaries.evaluate import evaluate_boundaries as evaluate_boundaries
     from softmax2d._boundaries.measures import Boundaries as Boundaries
+    from softmax2d._statistics.curves import Curves as Curves
+    from softmax2d._statistics.image_scores import ImageScores as ImageScores
 else:  # type checkers would take any name for one that is found here
     from softmax2d._names import find as __getattr__  # noqa: F401
 del TYPE_CHECKING

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,12 @@ from typing import Any
 _FOLDER = Path(__file__).parent
 _PROGRAMS = ("cli", "demo")  # nothing to import
 # Public names that few touch, and where they are.
-_LATER = {"Boundaries": "_boundaries.measures", "evaluate_boundaries": "_boundaries.evaluate"}
+_LATER = {
+    "Boundaries": "_boundaries.measures",
+    "Curves": "_statistics.curves",
+    "ImageScores": "_statistics.image_scores",
+    "evaluate_boundaries": "_boundaries.evaluate",
+}
 
 
 def modules() -> list[str]:
@@ -37,6 +41,13 @@ def _names_in(name: str) -> list[str]:
     return []
 
 
+def _alike(name: str, names: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """At most two names that look like it."""
+    from difflib import get_close_matches  # asked after mistakes only
+
+    return get_close_matches(name, [*names], n=2, cutoff=cutoff)
+
+
 def _places(name: str, own: list[str]) -> Iterator[str]:
     """Dotted places of a name, or of names that look like it."""
     beside = modules()
@@ -45,7 +56,7 @@ def _places(name: str, own: list[str]) -> Iterator[str]:
     exact = [f"{place}.{each}" for place, each in known if each == name]
     yield from exact
     if not exact:
-        near = get_close_matches(name, {each for _, each in known}, n=2, cutoff=0.75)
+        near = _alike(name, {each for _, each in known}, 0.75)
         yield from (f"{place}.{each}" for each in near for place, found in known if found == each)
 
 
@@ -70,7 +81,7 @@ def find_in_torch(name: str) -> Any:
         Always: the module holds all its names.
     """
     place = "softmax2d.torch"
-    near = [] if name.startswith("_") else get_close_matches(name, _names_in("torch"), n=2)
+    near = [] if name.startswith("_") else _alike(name, _names_in("torch"))
     text = f"{place} has no name {name!r}"
     if near:
         text += f". Did you mean {' or '.join(f'{place}.{each}' for each in near)}?"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import sys
 from importlib.machinery import PathFinder
 
@@ -61,8 +60,10 @@ def requirements() -> dict[str, dict[str, str]]:
 
 def _python() -> str:
     """The interpreter that runs, as a shell finds it."""
+    from shutil import which  # asked after mistakes only
+
     for name in ("python", "python3"):
-        if sys.executable and shutil.which(name) == sys.executable:
+        if sys.executable and which(name) == sys.executable:
             return name
     return shlex.quote(sys.executable) if sys.executable else "python"
 
@@ -77,6 +78,8 @@ def install_command(extra: str, *modules: str) -> str:
     *modules : str
         Dotted names of modules that cannot be imported, or names of packages.
     """
+    from shutil import which
+
     wanted = {package_of(module): package_of(module) for module in modules}
     for package, text in requirements().get(extra, {}).items():
         if package in wanted or version_of(package) is None:
@@ -85,6 +88,6 @@ def install_command(extra: str, *modules: str) -> str:
     listed = " ".join(quoted)
     # PathFinder alone: the finder of setuptools takes a look for pip as the start of pip, and from
     # then on imports Python's own distutils, which torch.compile cannot use.
-    if PathFinder.find_spec("pip") is None and shutil.which("uv"):
+    if PathFinder.find_spec("pip") is None and which("uv"):
         return f"uv pip install --python {_python()} {listed}"
     return f"{_python()} -m pip install {listed}"

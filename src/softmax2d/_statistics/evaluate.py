@@ -16,9 +16,7 @@ from softmax2d._gate.logits import Logits, logits_of
 from softmax2d._gate.options import Interpolation, Resampling, Window
 from softmax2d._gate.truth_size import sized_by_truth
 from softmax2d._native import core
-from softmax2d._statistics.curves import count_curves
 from softmax2d._statistics.details import Details
-from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
 
@@ -144,10 +142,16 @@ def count_pixels(
     elif not source.empty:
         core.statistics(source.arguments(), truth.arguments(), bins, counts)
     sums = ExactSum.from_core(nll), ExactSum.from_core(brier)
-    found = count_curves(source, truth) if details.curves else None
+    found = scores = None
+    if details.curves:
+        from softmax2d._statistics.curves import count_curves
+
+        found = count_curves(source, truth)
     if rows is None:
-        occurs, scores = targets.images_with(truth, images), None
+        occurs = targets.images_with(truth, images)
     else:
+        from softmax2d._statistics.image_scores import ImageScores
+
         occurs, scores = (rows[:, 0] > 0).sum(0), ImageScores.of_counts(rows)
     return Statistics(confusion, occurs, images, top, each, *sums, scores, found)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,9 +14,11 @@ from softmax2d._gate.arrays import Array, describe
 from softmax2d._native import core
 from softmax2d._statistics.details import Details
 from softmax2d._statistics.evaluate import whole_up_to
-from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of_each
 from softmax2d._statistics.statistics import Statistics
+
+if TYPE_CHECKING:
+    from softmax2d._statistics.image_scores import ImageScores
 
 MOST_CLASSES = 10_000  # of which all pairs are counted
 MOST_UNSAID = 4096  # the largest number of classes without classes=
@@ -113,6 +115,8 @@ def count_images(
     def count(image: int, pairs: Array) -> None:
         nonlocal left_out
         left_out += given.add_pairs(slice(image * size, (image + 1) * size), pairs)
+
+    from softmax2d._statistics.image_scores import ImageScores
 
     rows = margins_of_each(images, confusion, count)
     return Pairs(confusion, *left_out.tolist()), ImageScores.of_counts(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from softmax2d._errors import brief
 from softmax2d._exact_sums import ExactSum
 from softmax2d._statistics.counts import MOST, TOP_BITS, freeze, ratio, shape_of
-from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.details import add_detail
-from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.margins import margins_of
+
+if TYPE_CHECKING:
+    from softmax2d._statistics.curves import Curves
+    from softmax2d._statistics.image_scores import ImageScores
 
 Array = NDArray[Any]
 

@@ -12,18 +12,29 @@ import numpy as np
 from softmax2d._exact_sums import ExactSum
 from softmax2d._records.saved import Saved
 from softmax2d._statistics.counts import shape_of
-from softmax2d._statistics.curves import Curves
 from softmax2d._statistics.details import Detail
-from softmax2d._statistics.image_scores import ImageScores
 from softmax2d._statistics.measures import DETAILS, Measures
 
 if TYPE_CHECKING:
     from softmax2d._report.figure import Figure
 
+
+def _read_images(plain: Any, classes: int) -> Detail:
+    from softmax2d._statistics.image_scores import ImageScores
+
+    return ImageScores.from_dict(plain, classes)
+
+
+def _read_curves(plain: Any, classes: int) -> Detail:
+    from softmax2d._statistics.curves import Curves
+
+    return Curves.from_dict(plain, classes)
+
+
 # How a saved detail is read; a file has those that were asked for.
 _READERS: dict[str, Callable[[Any, int], Detail]] = {
-    "per_image": ImageScores.from_dict,
-    "curves": Curves.from_dict,
+    "per_image": _read_images,
+    "curves": _read_curves,
 }
 
 
