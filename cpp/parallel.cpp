@@ -49,17 +49,23 @@ class PlainFloats {
 // memory is zero, so that the padding of a first tile holds plain numbers.
 class Scratch {
    public:
-    char* get(size_t bytes) {
+    // Null where there is no memory for it.
+    char* find(size_t bytes) {
         if (bytes > size_) {
             std::free(data_);
             size_ = 0;
             bytes = (bytes + 4095) / 4096 * 4096;
             data_ = static_cast<char*>(std::aligned_alloc(4096, bytes));
-            if (!data_) throw std::bad_alloc();
+            if (!data_) return nullptr;
             std::fill_n(data_, bytes, char(0));
             size_ = bytes;
         }
         return data_;
+    }
+    char* get(size_t bytes) {
+        char* memory = find(bytes);
+        if (!memory && bytes) throw std::bad_alloc();
+        return memory;
     }
     ~Scratch() { std::free(data_); }
 
@@ -67,7 +73,7 @@ class Scratch {
     char* data_ = nullptr;
     size_t size_ = 0;
 };
-thread_local Scratch scratch;
+thread_local Scratch scratch;  // a caller's
 
 // Looks for `ready` for some microseconds before the caller goes to sleep: waking a sleeper takes
 // longer than a small image's work, and the next call or the end of this one is often that near.
@@ -145,6 +151,7 @@ class Pool {
     }
 
     void serve() {
+        Scratch own;  // where a system has no memory for a thread_local, it ends the process
         std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
             Task* task = nullptr;
@@ -156,10 +163,10 @@ class Pool {
             ++task->helpers;
             lock.unlock();
             try {
-                task->work(scratch.get(task->scratch_bytes));
+                char* memory = own.find(task->scratch_bytes);
+                if (memory || !task->scratch_bytes) task->work(memory);
             } catch (const std::bad_alloc&) {
-                // No memory for this helper: the caller does the work.
-            }
+            }  // no memory for this helper: the caller does the work
             lock.lock();
             if (--task->helpers == 0) task->done.notify_one();
             lock.unlock();
