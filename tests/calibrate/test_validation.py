@@ -95,7 +95,12 @@ def test_weights_count_on_both_sides() -> None:
 # ----------------------------------------------------------------------------- warnings
 
 
-def test_one_image_says_nothing_of_others() -> None:
+FEW = "fitted to {} images: fewer than 10 say little of how far the map holds for others"
+
+
+def test_few_images_say_little_of_others() -> None:
+    assert calibrate.fit(*drawn(9)).warnings[0] == FEW.format(9)
+    assert calibrate.fit(*drawn(10)).warnings == ()
     found = calibrate.fit(*drawn(1), method="vector")
     assert found.warnings[0] == "fitted to one image: how far the map holds for others is not known"
     assert calibrate.fit(*drawn(20)).warnings == ()
@@ -135,7 +140,7 @@ def test_a_map_that_gains_nothing_elsewhere_is_named() -> None:
     logits, truth = drawn(3, 5)
     found = calibrate.fit(logits / 2, truth, method="vector")  # right as they are
     assert found.nll_validated > found.nll_before > found.nll_after
-    assert found.warnings[0].startswith(
+    assert found.warnings[0] == FEW.format(3) and found.warnings[1].startswith(
         "no better than no map on images that it was not fitted to: negative log-likelihood "
         f"{found.nll_validated:.4f} by cross-validation, {found.nll_before:.4f} without a map"
     )
@@ -148,12 +153,14 @@ def test_rare_classes_are_named_where_they_have_numbers() -> None:
     images = "classes 3 occur in fewer than 3 images: their numbers may hold for these alone"
     pixels = "classes 3 occur at fewer than 100 pixels: their numbers may hold for these alone"
     assert images in calibrate.fit(logits, truth, method="bias", folds=0).warnings
-    assert calibrate.fit(logits, truth, folds=0).warnings == ()
+    (few,) = calibrate.fit(logits, truth, folds=0).warnings
+    assert few == FEW.format(6)
     truth[1:3, :2, :2] = 3  # in three
     assert pixels in calibrate.fit(logits, truth, method="bias", folds=0).warnings
-    few = calibrate.fit(logits[:2, :, :4, :4], truth[:2, :4, :4], folds=0)
-    assert few.warnings == ("fitted to 32 pixels: the temperature is a guess",)
-    (one,) = calibrate.fit(logits, 0 * truth, folds=0).warnings
+    small = calibrate.fit(logits[:2, :, :4, :4], truth[:2, :4, :4], folds=0)
+    assert small.warnings == (FEW.format(2), "fitted to 32 pixels: the temperature is a guess")
+    few, one = calibrate.fit(logits, 0 * truth, folds=0).warnings
+    assert few == FEW.format(6)
     assert one == "fitted to pixels of one class: how far the map holds for others is not known"
 
 

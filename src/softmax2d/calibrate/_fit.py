@@ -17,7 +17,7 @@ from softmax2d.calibrate import _search, _sums
 from softmax2d.calibrate._calibration import METHODS, Calibration, Method
 from softmax2d.calibrate._methods import Search, fit_method
 from softmax2d.calibrate._sums import FitSums, Pixels, range_of
-from softmax2d.calibrate._validation import FEWEST, Validation, validate
+from softmax2d.calibrate._validation import FEWEST, Validation, few_images, validate
 from softmax2d.stream.counting.folds import number_of_folds
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
@@ -242,9 +242,7 @@ def _warnings(
     method: str, each: list[FitSums], before: float, validated: float | None
 ) -> tuple[str, ...]:
     """Why a map may not hold for other images than those it was fitted to."""
-    found = []
-    if len(each) == 1:
-        found.append("fitted to one image: how far the map holds for others is not known")
+    found = [*few_images(len(each), "the map holds")]
     if validated is not None and validated >= before:
         found.append(
             f"no better than no map on images that it was not fitted to: negative log-likelihood "

@@ -21,6 +21,7 @@ from softmax2d.calibrate import _factor, _sums
 from softmax2d.calibrate._local import By, LocalCalibration, edges_of, places_of, segment_at
 from softmax2d.calibrate._ranges import Part, RangeSums, Span, in_order, spans_of
 from softmax2d.calibrate._sums import FitSums, range_of
+from softmax2d.calibrate._validation import few_images
 from softmax2d.stream.counting.samples import Samples, names_of
 from softmax2d.stream.plan.options import Pairs
 
@@ -139,7 +140,8 @@ def fit_local(
     spans = spans_of(first.pixels, least)
     parts = in_order(spans, partial(ranges.fit, first), True if by == "confidence" else None)
     found = _local(ranges, first, spans, parts, least, names, data_date)
-    return replace(found, warnings=(*_alone(len(each)), *found.warnings))
+    few = few_images(len(each), "the temperatures hold")
+    return replace(found, warnings=(*few, *found.warnings))
 
 
 def _local(
@@ -188,12 +190,6 @@ def _warnings(
             yield f"{_listed(part.span)} are fitted together: {why}"
         if part.found.at_bound:
             yield f"{_listed(part.span)}: the temperature ended at its bound"
-
-
-def _alone(images: int) -> Iterator[str]:
-    """A warning of one image, ``images`` being how many have pixels."""
-    if images == 1:
-        yield "fitted to one image: how far the temperatures hold for others is not known"
 
 
 def _listed(span: Span) -> str:

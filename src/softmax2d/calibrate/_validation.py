@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -9,12 +10,22 @@ from functools import partial
 import numpy as np
 
 from softmax2d._gate.arrays import Array
+from softmax2d._statistics.student import FEW_IMAGES
 from softmax2d.calibrate._methods import Fitted, Search, fit_again
 from softmax2d.calibrate._sums import POINT, FitSums, Pixels, sum_pixels
 from softmax2d.stream.counting.folds import overlap
 from softmax2d.stream.counting.samples import Samples
 
 FEWEST = 2  # images that can be cut into folds
+
+
+def few_images(images: int, what: str) -> Iterator[str]:
+    """A warning where so many images, those that have pixels, say little of others."""
+    if images == 1:
+        yield f"fitted to one image: how far {what} for others is not known"
+    elif images < FEW_IMAGES:
+        few = f"fewer than {FEW_IMAGES} say little of how far {what} for others"
+        yield f"fitted to {images} images: {few}"
 
 
 @dataclass(frozen=True, eq=False)
