@@ -112,10 +112,10 @@ def bootstrap(
     images in the place of independent pixels, which correct too little. Below 0 it is 0.
 
     Simulated for nominal 95 %, 10 to 40 images that differ little or much: ECE is held 90 to 98 %
-    of the time where it is large, to 99 % where it is small, and more often near 0, which an
-    interval that ends at 0 cannot miss (tests/calibrate/test_coverage.py). The correction takes
-    away most of the bias where there is no error, and leaves a large one as it is. Three images may
-    hold the truth less than 80 % of the time.
+    of the time where it is large, to 99 % where it is small or 0
+    (tests/calibrate/test_coverage.py). The correction takes away most of the bias where there is no
+    error, and leaves a large one as it is. Three images may hold the truth less than 80 % of the
+    time.
     MCE and ACE hang on bins that few images fill; bins that none filled are in no interval.
 
     References
