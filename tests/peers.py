@@ -9,9 +9,14 @@ import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+VISION = Path(sys.prefix) / "torchvision"  # the folder that holds torchvision in CI
+_vision: dict[str, Any] = {}  # its modules, between two uses
 
 
 @contextmanager
@@ -76,3 +81,40 @@ def _operator(name: str) -> Any:
 
 def _absent(*_: Any, **__: Any) -> Any:
     raise NotImplementedError("mmcv-lite has no compiled operators")
+
+
+@contextmanager
+def torchvision() -> Iterator[None]:
+    """``import torchvision`` works inside, or the test is skipped where it is not installed.
+
+    Its wheel does not load beside a CPU build of PyTorch, as the compiled operators are missing;
+    with two of them declared, models can be built and run. The transformers package would import
+    torchvision wherever it finds it, so the wheel lies in a folder of its own, and nobody finds it
+    outside.
+    """
+    if importlib.util.find_spec("torchvision"):
+        yield
+        return
+    if not (VISION / "torchvision").is_dir():
+        how = f"pip install --no-deps --target {VISION} torchvision==0.28.0"
+        pytest.skip(f"torchvision is not installed: {how}")
+    sys.path.append(str(VISION))
+    try:
+        with quiet():
+            _import_vision()
+        yield
+    finally:
+        sys.path.remove(str(VISION))
+        names = [name for name in sys.modules if name.partition(".")[0] == "torchvision"]
+        _vision.update({name: sys.modules.pop(name) for name in names})
+
+
+def _import_vision() -> None:
+    """Import it, once: a second time its operators would be registered twice."""
+    if not _vision:
+        declared = torch.library.Library("torchvision", "DEF")
+        declared.define("nms() -> ()")
+        declared.define("qnms() -> ()")
+        _vision["library"] = declared  # declared for as long as this lives
+        importlib.import_module("torchvision.models.segmentation")
+    sys.modules.update({name: it for name, it in _vision.items() if name != "library"})

@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,13 @@ def check_peers() -> None:
         print(f"{name}: {version(name)}")
 
 
+def check_torchvision() -> None:
+    """Look for torchvision in the folder from which tests/peers.py takes it."""
+    folder = Path(sys.prefix) / "torchvision"
+    found = [one.version for one in distributions(name="torchvision", path=[str(folder)])]
+    expect(f"torchvision in {folder}", found, ["0.28.0"])
+
+
 def check_type_checkers() -> None:
     """Ask mypy and pyright for their versions; pyright needs a Node.js that runs."""
     for name in ("mypy", "pyright"):
@@ -134,5 +141,6 @@ if __name__ == "__main__":
     expect("torch", torch.__version__.split("+")[0], "2.13.0")
     check_triton()
     check_peers()
+    check_torchvision()
     check_type_checkers()
     check_browser()
