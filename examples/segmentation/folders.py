@@ -3,7 +3,7 @@
 ========== ====================================================================================
 layout     files
 ========== ====================================================================================
-folders    images/NAME.*, masks/NAME.png
+folders    images/NAME.*, masks/NAME.png; every fifth is the part val, the others train
 camvid     train/NAME.png, trainannot/NAME.png (the same with val and test)
 voc        JPEGImages/NAME.jpg, SegmentationClass/NAME.png, ImageSets/Segmentation/train.txt
 cityscapes leftImg8bit/train/CITY/NAME_leftImg8bit.png, gtFine/train/CITY/NAME_gtFine_labelIds.png
@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 VOID = 255
+FIFTH = 5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".bmp")
 # labelIds of the 19 classes that are evaluated, in their order: the table published with the data
 # set (M. Cordts et al., "The Cityscapes dataset for semantic urban scene understanding", CVPR 2016;
@@ -53,8 +54,9 @@ def _beside(images: Path, masks: Path) -> list[Pair]:
     return [(p, by_name[p.stem]) for p in found]
 
 
-def _folders(root: Path, _part: str) -> list[Pair]:
-    return _beside(root / "images", root / "masks")
+def _folders(root: Path, part: str) -> list[Pair]:
+    pairs = _beside(root / "images", root / "masks")
+    return [pair for i, pair in enumerate(pairs) if (i % FIFTH == FIFTH - 1) == (part == "val")]
 
 
 def _camvid(root: Path, part: str) -> list[Pair]:
@@ -100,13 +102,27 @@ def layout_of(root: Path) -> str:
     raise DataError(f"--data must have one of the folders {known}; {root} has none.")
 
 
+def _lines(root: Path) -> list[list[str]]:
+    """Red, green, blue and name of each line of label_colors.txt; nothing where there is none."""
+    path = root / "label_colors.txt"
+    return (
+        [line.split(maxsplit=3) for line in path.read_text().splitlines() if line.strip()]
+        if path.exists()
+        else []
+    )
+
+
+def names_of(root: Path, classes: int) -> tuple[str, ...]:
+    """Names of the classes: of label_colors.txt, or their numbers."""
+    named = [name.strip() for *_, name in _lines(root) if name.strip().lower() != "void"]
+    return tuple(named) if len(named) == classes else tuple(map(str, range(classes)))
+
+
 def palette_of(root: Path) -> dict[tuple[int, ...], int]:
     """Classes by colour, from label_colors.txt; nothing where there is none."""
-    path = root / "label_colors.txt"
     colours: dict[tuple[int, ...], int] = {}
     number = 0
-    for line in path.read_text().splitlines() if path.exists() else ():
-        *colour, name = line.split(maxsplit=3)
+    for *colour, name in _lines(root):
         if name.strip().lower() == "void":
             colours[tuple(map(int, colour))] = VOID
         else:
@@ -144,10 +160,11 @@ class Scenes(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     pairs: list[Pair]
     size: tuple[int, int]
     colours: dict[tuple[int, ...], int]
+    classes: int = VOID
 
     @classmethod
-    def of(cls, root: Path, part: str, size: tuple[int, int]) -> Scenes:
-        """One part (train, val, test) of the folder ``root``."""
+    def of(cls, root: Path, part: str, size: tuple[int, int], classes: int = VOID) -> Scenes:
+        """One part (train, val, test) of the folder ``root``, with masks of ``classes`` classes."""
         name = layout_of(root)
         try:
             pairs = LAYOUTS[name][1](root, part)
@@ -157,7 +174,7 @@ class Scenes(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             ) from None
         if not pairs:
             raise DataError(f"{root} has no images for the part {part}.")
-        return cls(pairs, size, palette_of(root))
+        return cls(pairs, size, palette_of(root), classes)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -168,7 +185,13 @@ class Scenes(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         with Image.open(image_path) as image:
             pixels = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
         with Image.open(mask_path) as mask:
-            classes = Image.fromarray(classes_of(mask, self.colours, mask_path))
-        target = np.asarray(classes.resize(size, Image.Resampling.NEAREST))
+            classes = classes_of(mask, self.colours, mask_path)
+        largest = classes[classes != VOID].max(initial=0)
+        if largest >= self.classes:
+            raise DataError(
+                f"masks must hold classes 0 ... {self.classes - 1}, as --classes is "
+                f"{self.classes}, and {VOID} where nothing is labelled; {mask_path} has {largest}."
+            )
+        target = np.asarray(Image.fromarray(classes).resize(size, Image.Resampling.NEAREST))
         image_tensor = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)
         return image_tensor.contiguous(), torch.from_numpy(target.copy())

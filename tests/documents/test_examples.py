@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,20 +127,22 @@ def test_scenes_are_seeded_and_have_every_class() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", [[], ["--network", "deeplabv3", "--mixed", "bf16",
                                         "--channels-last"]])  # fmt: skip
-def test_both_losses_learn_alike(tmp_path: Path, extra: list[str]) -> None:
+def test_both_losses_learn_alike(
+    tmp_path: Path, extra: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same curve but for what float32 rounds, which training then magnifies."""
     small = ["--steps", "4", "--batch", "2", "--size", "64", "96", "--output", str(tmp_path)]
-    environment = os.environ | {"PYTHONWARNINGS": "error::UserWarning"}
-    run = subprocess.run(
-        [sys.executable, EXAMPLES / "train_segmentation.py", *small, *extra],
-        capture_output=True, text=True, timeout=120, env=environment,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    assert "largest difference of the two curves" in run.stdout
+    assert train_segmentation.main([*small, *extra]) == 0
+    printed = capsys.readouterr().out
+    assert "largest difference of the two curves" in printed
+    assert "softmax2d  step    4/4: loss " in printed
+    assert "s left" in printed
+    assert "IoU of each class, pictures held out:\n     plain sky " in printed
     runs = json.loads((tmp_path / "training.json").read_text())
     close = 5e-2 if "bf16" in extra else 1e-3
     np.testing.assert_allclose(runs["plain"]["losses"], runs["softmax2d"]["losses"], rtol=close)
-    assert (tmp_path / "training.png").stat().st_size > 10_000
+    for name in ("training", "training-labels"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
 def test_training_on_a_folder(tmp_path: Path) -> None:
@@ -153,4 +154,35 @@ def test_training_on_a_folder(tmp_path: Path) -> None:
     given = ["--data", str(data), "--classes", "6", "--loss", "softmax2d", "--steps", "2"]
     given += ["--batch", "1", "--size", "32", "48", "--output", str(tmp_path), "--device", "cpu"]
     assert train_segmentation.main(given) == 0
-    assert list(json.loads((tmp_path / "training.json").read_text())) == ["softmax2d"]
+    runs = json.loads((tmp_path / "training.json").read_text())
+    assert list(runs) == ["softmax2d"]
+    assert [step for step, *_ in runs["softmax2d"]["judged"]] == [2]
+
+
+def test_every_fifth_of_plain_folders_is_held_out(tmp_path: Path) -> None:
+    for number in range(11):
+        picture(tmp_path / f"images/{number:02}.png", image_of())
+        picture(tmp_path / f"masks/{number:02}.png", MASK)
+    parts = [folders.Scenes.of(tmp_path, part, (2, 4)).pairs for part in ("train", "val")]
+    names = [[image.stem for image, _ in pairs] for pairs in parts]
+    assert names[1] == ["04", "09"]
+    assert len(names[0]) == 9 and not set(names[0]) & set(names[1])
+
+
+def test_a_mask_with_more_classes_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.png", image_of())
+    picture(tmp_path / "masks/a.png", MASK)
+    with pytest.raises(folders.DataError, match=r"--classes is 2, .*masks/a\.png has 2\."):
+        folders.Scenes.of(tmp_path, "train", (2, 4), 2)[0]
+
+
+def test_what_is_missing_is_said_and_help_needs_nothing() -> None:
+    """-S: an interpreter that finds no installed package."""
+    command = [sys.executable, "-S", EXAMPLES / "train_segmentation.py"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert "needs torch, softmax2d, matplotlib, pillow" in run.stderr
+    assert 'pip install ".[torch,demo]"' in run.stderr
+    run = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=60)
+    for layout in ("images/NAME.jpg", "trainannot/", "JPEGImages/", "leftImg8bit/", "255"):
+        assert layout in run.stdout
