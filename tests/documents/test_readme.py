@@ -7,22 +7,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAIRS = [
-    ("README.md", "README.zh.md"),
-    ("docs/guide.md", "docs/guide.zh.md"),
-    ("docs/rare-classes.md", "docs/rare-classes.zh.md"),
-    ("docs/export.md", "docs/export.zh.md"),
-]
-RUN = [name for pair in PAIRS for name in pair]
-FOLDERS = (ROOT, ROOT / "docs")
-DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for f in FOLDERS for path in f.glob("*.md"))
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+DOCS = ROOT / "docs"
+BUILT = {"_build", "gallery"}  # what the site makes; not committed
+
+
+def find_documents() -> list[str]:
+    """Return the paths of README and the like, and of all pages below docs."""
+    pages = (p for p in DOCS.rglob("*.md") if not BUILT & set(p.relative_to(DOCS).parts))
+    return sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *pages])
+
+
+DOCUMENTS = find_documents()
+CHINESE = [name for name in DOCUMENTS if name.endswith(".zh.md")]
+PAIRS = [(name.removesuffix(".zh.md") + ".md", name) for name in CHINESE]
+# Their blocks need what a reader brings: tests/adapters/test_documents.py checks them by name.
+NOT_RUN = {"docs/adapters.md"}
+SUMMARY = "docs/benchmarks.zh.md"  # shorter than its English page, in half-width punctuation
+FENCE = re.compile(r"^```(\{?\w*\}?)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FIGURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
+HAN = "[\u4e00-\u9fff]"
+HALF_WIDTH = re.compile(rf"{HAN}[,:;?!]|[,:;?!]{HAN}|{HAN} ?\({HAN}|{HAN}\) ?{HAN}")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def prose(name: str) -> str:
+    """The document without its fenced blocks."""
+    return FENCE.sub("", read(name))
 
 
 def blocks(name: str, *languages: str) -> list[tuple[str, str]]:
@@ -32,18 +49,26 @@ def blocks(name: str, *languages: str) -> list[tuple[str, str]]:
 
 def slugs(name: str) -> set[str]:
     """The anchors that GitHub makes of a document's headings."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", read(name)), re.MULTILINE)
+    headings = (heading for _, heading in HEADING.findall(prose(name)))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+RUN = [
+    name
+    for name in DOCUMENTS
+    if name not in {*CHINESE, *NOT_RUN} and blocks(name, "python", "pycon")
+]
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_examples_run(name, tmp_path, monkeypatch):
-    """All of a document's blocks in one namespace, as a reader would type them."""
+    """All of a document's blocks in one namespace, as a reader would type them.
+
+    The Chinese twin has the same code, which is therefore run once.
+    """
     monkeypatch.chdir(tmp_path)
-    found = blocks(name, "python", "pycon")
-    assert found, f"{name} has no examples"
     namespace: dict[str, object] = {}
-    for language, text in found:
+    for language, text in blocks(name, "python", "pycon"):
         if language == "python":
             exec(compile(text, name, "exec"), namespace)
             continue
@@ -56,13 +81,36 @@ def test_examples_run(name, tmp_path, monkeypatch):
         assert failed.failed == 0, "".join(report)
 
 
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name.startswith("docs/")])
+def test_every_page_has_a_twin(name):
+    assert (name in CHINESE) or name.removesuffix(".md") + ".zh.md" in CHINESE
+
+
 @pytest.mark.parametrize(("english", "chinese"), PAIRS)
-def test_languages_show_the_same_code(english, chinese):
-    def code(name: str) -> list[str]:
+def test_languages_show_the_same(english, chinese):
+    """Equal code and output but for comments; headings of the same levels; the same figures."""
+
+    def code(name: str) -> list[tuple[str, str]]:
         found = blocks(name, "python", "pycon", "bash")
-        return [re.sub(r"\s*#.*", "", text) for _, text in found]
+        return [(language, COMMENT.sub("", text)) for language, text in found]
+
+    def levels(name: str) -> list[str]:
+        return [level for level, _ in HEADING.findall(prose(name))]
+
+    def figures(name: str) -> list[str]:
+        return [target.replace(".zh.", ".") for target in FIGURE.findall(prose(name))]
 
     assert code(english) == code(chinese)
+    assert levels(english) == levels(chinese) or chinese == SUMMARY
+    assert figures(english) == figures(chinese)
+
+
+@pytest.mark.parametrize("name", [name for name in CHINESE if name != SUMMARY])
+def test_chinese_is_set_as_chinese(name):
+    """Full-width punctuation between Han characters, and the agreed terms of CONTRIBUTING.md."""
+    text = re.sub(r"`[^`\n]*`|\$\$?.*?\$\$?|\]\([^)]*\)", "·", prose(name), flags=re.DOTALL)
+    assert not (found := HALF_WIDTH.findall(text)), found
+    assert not (found := re.findall("五行上手|诚实的概率", text)), found
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
@@ -75,11 +123,12 @@ def test_ci_runs_the_commands_of_the_readme(name, command):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name):
     folder = (ROOT / name).parent
-    for target in LINK.findall(FENCE.sub("", read(name))):
+    for target in LINK.findall(prose(name)):
         if target.startswith(("https://", "http://")):
             continue
         path, _, anchor = target.partition("#")
-        assert not path or (folder / path).exists(), f"{name} links to {target}"
+        linked = (folder / path).resolve() if path else ROOT / name
+        assert linked.exists(), f"{name} links to {target}"
         if anchor:
-            linked = (folder / path if path else ROOT / name).relative_to(ROOT)
-            assert anchor in slugs(str(linked)), f"{name} links to {target}"
+            known = slugs(linked.relative_to(ROOT).as_posix())
+            assert anchor in known, f"{name} links to {target}"

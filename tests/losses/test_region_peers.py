@@ -1,6 +1,6 @@
 """The losses of regions of other libraries, and the options that give their values and gradients.
 
-The table of docs/guide.md says the same.
+The table of docs/concepts/region-losses.md says the same.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_what_is_taken_as_it_comes() -> None:
     assert np.array_equal(s2d.softmax2d(last, axis=-1), np.moveaxis(probs, 0, -1))
 
 
-def test_softmax_twice_is_flat_and_said_in_the_guide() -> None:
+def test_softmax_twice_is_flat_and_the_documents_say_so() -> None:
     probs = s2d.softmax2d(SCORES)
     twice = s2d.softmax2d(probs)
     assert twice.max() <= np.e / (np.e + 2) + 1e-6  # three classes: never above 0.58
@@ -89,8 +89,8 @@ def test_softmax_twice_is_flat_and_said_in_the_guide() -> None:
     confidence = s2d.segment(s2d.log_softmax2d(SCORES)).confidence
     assert confidence is not None  # logarithms of probabilities are logits
     assert np.allclose(confidence, probs.max(0), atol=1e-6)
-    docs = Path(__file__).parents[2] / "docs"
-    for name in ("guide.md", "guide.zh.md"):
+    docs = Path(__file__).parents[2] / "docs/concepts"
+    for name in ("properties.md", "properties.zh.md"):
         assert "s2d.softmax2d(s2d.softmax2d(logits))" in (docs / name).read_text("utf-8")
 
 

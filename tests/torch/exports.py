@@ -330,22 +330,23 @@ PAGES = {
     "docs/export.md": {"right": "right", "refused": "refused", "unavailable": "not available"},
     "docs/export.zh.md": {"right": "正确", "refused": "拒绝", "unavailable": "不可用"},
 }
+BETWEEN = {"docs/export.md": "; ", "docs/export.zh.md": "；"}
 ROOT = Path(__file__).parents[2]
 Facts = dict[tuple[str, str], list[str]]  # of a case and an exporter, for each dtype
 
 
-def cell(outcomes: list[str], words: dict[str, str]) -> str:
+def cell(outcomes: list[str], page: str) -> str:
     """One word where all dtypes agree, else that of the most and the exceptions."""
-    most = max(outcomes, key=outcomes.count)
+    words, most = PAGES[page], max(outcomes, key=outcomes.count)
     pairs = zip(DTYPES, outcomes, strict=True)
     others = [f"{dtype} {words[found]}" for dtype, found in pairs if found != most]
-    return "; ".join([words[most], *others])
+    return BETWEEN[page].join([words[most], *others])
 
 
-def read_cell(text: str, words: dict[str, str]) -> list[str]:
+def read_cell(text: str, page: str) -> list[str]:
     """What :func:`cell` has written."""
-    names = {word: name for name, word in words.items()}
-    most, *others = text.split("; ")
+    names = {word: name for name, word in PAGES[page].items()}
+    most, *others = text.split(BETWEEN[page])
     found = dict.fromkeys(DTYPES, names[most])
     for other in others:
         dtype, _, word = other.partition(" ")
@@ -362,17 +363,16 @@ def read_table(page: str) -> Facts:
         first, *cells = (part.strip() for part in row.strip("|").split("|"))
         assert first == f"`{name.strip()}`"
         for exporter, text in zip(EXPORTERS, cells, strict=True):
-            facts[name, exporter] = read_cell(text, PAGES[page])
+            facts[name, exporter] = read_cell(text, page)
     return facts
 
 
 def write_table(page: str, facts: Facts) -> None:
     """Put a table into a page, in the place of its own."""
-    path, words = ROOT / page, PAGES[page]
+    path = ROOT / page
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [
-        " | ".join([f"| `{name.strip()}`", *(cell(facts[name, e], words) for e in EXPORTERS)])
-        + " |"
+        " | ".join([f"| `{name.strip()}`", *(cell(facts[name, e], page) for e in EXPORTERS)]) + " |"
         for name in CASES
     ]
     start = next(k for k, line in enumerate(lines) if line.startswith("|---")) + 1

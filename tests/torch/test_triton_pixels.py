@@ -439,5 +439,5 @@ def test_the_oldest_triton_is_the_one_that_ci_compiles_with() -> None:
     oldest = ".".join(map(str, cuda_pixels.OLDEST_TRITON))
     root = Path(__file__).parents[2]
     assert f"triton=={oldest}.0" in (root / ".ci/run").read_text("utf-8")
-    for page in ("docs/guide.md", "docs/guide.zh.md"):
+    for page in ("docs/concepts/pytorch.md", "docs/concepts/pytorch.zh.md"):
         assert f"Triton {oldest} " in (root / page).read_text("utf-8")
