@@ -31,6 +31,10 @@ wheel *pythons:
 bench *arguments:
     .venv/bin/python -m benchmarks {{arguments}}
 
+# the site in both languages, or in one: docs en
+docs *languages:
+    scripts/docs.sh {{languages}}
+
 # everything, in a fresh environment
 ci:
     bash .ci/run
