@@ -58,7 +58,8 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_use_index = True
 html_domain_indices = False
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {
         "text": "softmax2d",
@@ -66,13 +67,14 @@ html_theme_options = {
         "image_dark": "_static/logo.svg",
         "alt_text": "softmax2d",
     },
-    "navbar_end": ["language-switch", "theme-switcher"],
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button-field", "language-switch"],
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "header_dropdown_text": "更多" if CHINESE else "More",
     "search_bar_text": "搜索文档…" if CHINESE else "Search the docs …",
     "secondary_sidebar_items": ["page-toc"],
-    "footer_start": ["copyright"],
+    "footer_start": ["rights"],
     "footer_end": [],
     "show_nav_level": 1,
     "navigation_depth": 2,

@@ -109,6 +109,7 @@ def _prune_tree(tree: str, page: str, known: set[str]) -> str:
 def convert(text: str, page: str, known: set[str], language: str = "en", docs: Path = DOCS) -> str:
     """A document of the repository as a page of the site."""
     text = _DOORPOST.sub("", text, count=1)  # the links to the twin: the site has a switch
+    text = re.sub(r"\n\n+(```)$", r"\n\1", text, flags=re.M)  # doctest's blank line
     text = _TREE.sub(lambda tree: _prune_tree(tree[0], page, known), text)
     return relink(text, page, known, language, docs)
 
@@ -130,6 +131,8 @@ def stage(language: str, folder: Path, extra: dict[str, bytes] | None = None) ->
     for page in before - known:
         (folder / page).unlink(missing_ok=True)
     for page, path in files.items():
+        if page in extra:
+            continue
         if path.suffix == ".md":
             text = convert(path.read_text("utf-8"), page, known, language)
             write_changed(folder / page, text.encode())
