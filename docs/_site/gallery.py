@@ -141,9 +141,5 @@ def clean() -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Give a build sphinx-gallery's directive for pictures, and its styles."""
-    from sphinx_gallery.directives import ImageSg, imagesg_addnode
-
     app.setup_extension("sphinx_gallery.load_style")
-    app.add_directive("image-sg", ImageSg)
-    imagesg_addnode(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
