@@ -5,10 +5,14 @@ coarser than the picture, too sure of themselves, and drawn to the large classes
 random Fourier features (A. Rahimi, B. Recht, "Random features for large-scale kernel machines",
 NIPS 2007) of the colours around each fourth pixel, with weights fitted by the gradient of
 ``cross_entropy2d_with_grad`` on few scenes, so that they fit these too well.
+
+    python -m benchmarks.scenes FOLDER    # 24 scenes in files: held_out/ and new/, train/
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,3 +172,33 @@ def scenes(count: int = 80, trained_on: int = 12, steps: int = 140, seed: int = 
     logits = np.moveaxis(logits.reshape(len(NAMES), count, *grid), 0, 1)
     found = logits.astype(np.float32), target[trained_on:], target[:trained_on]
     return Scenes(*found, images[trained_on:])
+
+
+def save(found: Scenes, folder: Path) -> None:
+    """Write a picture, the scores and the truth of each scene, and the truth of those trained on.
+
+    The first half of the scenes goes to ``held_out``, the others to ``new``, each with the folders
+    ``images``, ``scores`` and ``truth``.
+    """
+    from PIL import Image
+
+    def put(array: Array, part: str, number: int) -> None:
+        path = folder / part / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+
+    for number, target in enumerate(found.train):
+        put(target, "train", number)
+    for number, (logits, target) in enumerate(zip(found.logits, found.target, strict=True)):
+        part = "held_out" if number < len(found.target) // 2 else "new"
+        image = np.moveaxis(found.images[number], 0, -1)
+        put((255 * image.clip(0, 1)).astype(np.uint8), f"{part}/images", number)
+        put(target, f"{part}/truth", number)
+        (folder / part / "scores").mkdir(exist_ok=True)
+        np.save(folder / part / "scores" / f"{number:02d}.npy", logits)
+    (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    print(f"{len(found.train)} scenes in train/, {len(found.target)} in held_out/ and new/")
+
+
+if __name__ == "__main__":
+    save(scenes(count=24, trained_on=8, steps=100), Path(sys.argv[1]))

@@ -24,6 +24,7 @@ CHINESE = [name for name in DOCUMENTS if name.endswith(".zh.md")]
 PAIRS = [(name.removesuffix(".zh.md") + ".md", name) for name in CHINESE]
 # Their blocks need what a reader brings: tests/adapters/test_documents.py checks them by name.
 NOT_RUN = {"docs/adapters.md"}
+STARTS = "docs/start/"  # test_start_pages.py runs them, shell blocks too
 SUMMARY = "docs/benchmarks.zh.md"  # shorter than its English page, in half-width punctuation
 FENCE = re.compile(r"^```(\{?\w*\}?)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -59,7 +60,8 @@ def slugs(name: str) -> set[str]:
 RUN = [
     name
     for name in DOCUMENTS
-    if name not in {*CHINESE, *NOT_RUN} and blocks(name, "python", "pycon")
+    if name not in {*CHINESE, *NOT_RUN} and not name.startswith(STARTS)
+    if blocks(name, "python", "pycon")
 ]
 
 
