@@ -16,6 +16,8 @@ from softmax2d import _core
 collect_ignore_glob = [] if find_spec("triton") else ["torch/triton_loss.py"]
 # Triton reads it when kernels are decorated: they then run on tensors of the CPU.
 os.environ.setdefault("TRITON_INTERPRET", "1")
+# What commands print is compared with English, wherever the tests run.
+os.environ["SOFTMAX2D_LANGUAGE"] = "en"
 
 # Seeded: the same examples in every run, so that a failure is repeated by running again.
 hypothesis.settings.register_profile(

@@ -83,6 +83,7 @@ if TYPE_CHECKING:  # they load when first touched
     from softmax2d import calibrate as calibrate
     from softmax2d import dask as dask
     from softmax2d import extras as extras
+    from softmax2d import language as language
     from softmax2d import reference as reference
     from softmax2d import stream as stream
     from softmax2d import threadpools as threadpools

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from softmax2d.cli import _help
+from softmax2d.language import fill, language_of, shown_in, translate_usage, using
 from softmax2d.stream import StreamError
 
 _SIGNALS = [
@@ -97,10 +99,11 @@ def _complain(message: str, code: int) -> int:
 
 def _usage(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "softmax2d"
-    return f"{error.format_message()} Try `{path} --help`."
+    way = fill(" Try `{path} --help`.", path=path)
+    return translate_usage(error.format_message()) + way
 
 
-class App(click.Group):
+class App(_help.Command, click.Group):
     """A group with errors of one line and the exit codes of its help."""
 
     def main(self, args: Any = None, prog_name: str | None = None, *_: Any, **extra: Any) -> Any:
@@ -109,7 +112,9 @@ class App(click.Group):
             if isinstance(stream, io.TextIOWrapper):  # a terminal without the character ×
                 stream.reconfigure(errors="replace")
         arguments = list(sys.argv[1:] if args is None else args)
-        sys.exit(self._run(arguments, prog_name or "softmax2d", extra))
+        asked = _help.asked_language(arguments) or language_of(os.environ)
+        with using(shown_in(asked)):
+            sys.exit(self._run(arguments, prog_name or "softmax2d", extra))
 
     def _run(self, arguments: list[str], name: str, extra: dict[str, Any]) -> int:
         try:

@@ -19,7 +19,7 @@ from softmax2d.calibrate import (
     compare_methods,
     fit,
 )
-from softmax2d.cli import _options, _paths, _results, _values
+from softmax2d.cli import _help, _options, _paths, _results, _values
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
 
@@ -27,7 +27,7 @@ _LISTED = 30
 _MOST_BINS = 100
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LOGITS,
     _options.TRUTH,

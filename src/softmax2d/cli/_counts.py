@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, class_counts, class_weights, weights_figure
-from softmax2d.cli import _options, _paths, _plain_counts, _results
+from softmax2d.cli import _help, _options, _paths, _plain_counts, _results
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results, Unusable
 
@@ -24,7 +24,7 @@ _COUNTING = (
 )
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(_options.LABELS, _options.out("The counts, .json."), _options.report(), *_COUNTING)
 def counts(
     labels: tuple[Path, ...],
@@ -60,7 +60,7 @@ def counts(
     _finish(results, out, report, found.to_dict(), found.figure(), quiet)
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LABELS,
     _options.out("The weights, .json: a list, one for each class."),

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from softmax2d.cli import _options
+from softmax2d.cli import _help, _options
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(_options.FOLDER, _options.NO_TIMING)
 def demo(folder: Path, no_timing: bool) -> None:
     """Segment a real photograph, start to end.

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _boundaries, _judge, _options, _paths, _values
+from softmax2d.cli import _boundaries, _help, _judge, _options, _paths, _values
 from softmax2d.stream import Results, Unusable, holds_labels
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LOGITS,
     _options.TRUTH,

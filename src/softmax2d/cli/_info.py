@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 import softmax2d
+from softmax2d.cli import _help
 from softmax2d.extras import requirements, version_of
 
 # Extras that hold others, or that users do not need.
@@ -35,7 +36,7 @@ def _threads_from() -> str:
     return "processors that this process may use"
 
 
-@click.command()
+@click.command(cls=_help.Command)
 def info() -> None:
     """Print versions, instruction sets, threads.
 

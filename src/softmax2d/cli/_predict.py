@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _folders, _network_options, _options, _paths, _values
+from softmax2d.cli import _folders, _help, _network_options, _options, _paths, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.cli._report import LISTED, say_companions, say_notes
 from softmax2d.cli._results import quantity
@@ -15,7 +15,7 @@ from softmax2d.cli._segment import WORDS
 from softmax2d.stream import predict as predict_file
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.MODEL,
     _options.IMAGE,

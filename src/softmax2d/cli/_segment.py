@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from softmax2d.cli import _folders, _options, _paths, _report, _values
+from softmax2d.cli import _folders, _help, _options, _paths, _report, _values
 from softmax2d.cli._progress import Progress
 from softmax2d.stream import Refused, segment_file, softmax2d_file
 
 WORDS = {"segment_file: ": "--outputs: ", "names ": "--classes "}
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LOGITS,
     _options.out("Labels; the suffix decides the format.", required=True),
@@ -67,6 +67,7 @@ def segment(
       .zarr      chunked as LOGITS is
       .nii[.gz]  affine and header of LOGITS or --like kept
       .npy .npz .h5 .safetensors  the same numbers, any shape
+
     Confidence, margin and entropy (in nats) go beside it: labels.confidence.tif beside labels.png,
     .npy beside .npy and so on, as floating-point numbers; with --as 8bit as 0…255, .png
     beside .png, where 255 is 1 (for the entropy, log C) and pixels without probabilities (NaN)
@@ -128,7 +129,7 @@ def segment(
         _report.summary(logits, found, rest["temperature"], written)
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LOGITS,
     _options.out("Probabilities: .npy, .zarr, .tif, …", required=True),

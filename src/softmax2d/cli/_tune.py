@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from softmax2d.balance import ClassCounts, TunedBias, tune_bias
-from softmax2d.cli import _options, _paths, _results, _values
+from softmax2d.cli import _help, _options, _paths, _results, _values
 from softmax2d.cli._progress import passes
 from softmax2d.stream import Results
 
@@ -45,7 +45,7 @@ _TRUST = (
 )
 
 
-@click.command()
+@click.command(cls=_help.Command)
 @_options.take(
     _options.LOGITS,
     _options.TRUTH,

@@ -10,6 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from softmax2d.language import fill, pad, translate
+
 __all__ = ["run"]
 
 Say = Callable[[str], None]
@@ -25,17 +27,17 @@ def _train(say: Say) -> tuple[Any, Any]:
     samples = _retina.thin(_retina.features(image))
     target = _strokes.draw(_strokes.STROKES, image.shape[:2])
     fine, coarse = (" × ".join(map(str, size)) for size in (target.shape, samples.shape[1:]))
-    say(
-        f"2. scikit-image's retina, {fine} pixels; logits of {len(_strokes.CLASSES)} classes on a "
-        f"grid of {coarse}, coarser than the picture as those of networks are"
-    )
+    words = "2. scikit-image's retina, {fine} pixels; logits of {classes} classes on a grid of "
+    words += "{coarse}, coarser than the picture as those of networks are"
+    say(fill(words, fine=fine, coarse=coarse, classes=len(_strokes.CLASSES)))
     start = perf_counter()
     weights, losses = _retina.train(samples, target)
-    say(
-        f"   cross_entropy2d_with_grad, {len(losses)} times in {perf_counter() - start:.1f} s: "
-        f"loss and gradient of the {coarse} logits against strokes on the {fine} picture"
-    )
-    say(f"   every class weighs the same; cross-entropy {losses[0]:.3f} → {losses[-1]:.3f} nats")
+    words = "   cross_entropy2d_with_grad, {times} times in {seconds:.1f} s: loss and gradient of "
+    words += "the {coarse} logits against strokes on the {fine} picture"
+    seconds = perf_counter() - start
+    say(fill(words, times=len(losses), seconds=seconds, coarse=coarse, fine=fine))
+    words = "   every class weighs the same; cross-entropy {first:.3f} → {last:.3f} nats"
+    say(fill(words, first=losses[0], last=losses[-1]))
     return image, np.tensordot(weights, samples, 1)
 
 
@@ -48,11 +50,10 @@ def _segment(logits: Any, size: tuple[int, int], say: Say) -> Any:
     seconds = perf_counter() - start
     assert found.confidence is not None
     never = len(logits) * found.confidence.nbytes / 1e6
-    say(
-        f"   segment(logits, size={size}): labels, confidence, entropy in {1e3 * seconds:.0f} ms; "
-        f"{never:.0f} MB of interpolated logits are never built"
-    )
-    say(f"   mean confidence {found.confidence.mean():.3f}")
+    words = "   segment(logits, size={size}): labels, confidence, entropy in {time:.0f} ms; "
+    words += "{never:.0f} MB of interpolated logits are never built"
+    say(fill(words, size=size, time=1e3 * seconds, never=never))
+    say(fill("   mean confidence {mean:.3f}", mean=found.confidence.mean()))
     return found
 
 
@@ -63,7 +64,8 @@ def _evaluate(logits: Any, size: tuple[int, int], say: Say) -> Any:
 
     truth = _strokes.draw(_strokes.CHECKS, size)
     statistics = s2d.evaluate(logits, truth, size=size, ignore_index=_strokes.UNMARKED)
-    say("3. evaluate: those logits and the pixels under strokes that the training has not seen")
+    words = "3. evaluate: those logits and the pixels under strokes that the training has not seen"
+    say(fill(words))
     for line in statistics.report(_strokes.CLASSES).splitlines():
         say(f"   {line}".rstrip())
     return statistics
@@ -90,10 +92,13 @@ def _time_libraries(say: Say) -> dict[str, bytes]:
 
     threads = s2d.get_num_threads()
     size = " × ".join(map(str, _timing.SHAPE))
-    say(f"4. time for {size} float32 with {threads} threads, each library in its own process")
+    words = "4. time for {size} float32 with {threads} threads, each library in its own process"
+    say(fill(words, size=size, threads=threads))
     measured = _timing.measure(threads, say=say)
     for m in measured:
-        say(f"   {m.work:<34} {m.library:<10} {m.milliseconds:8.1f} ms  {m.ratio:6.1f} × a copy")
+        words = "   {work} {library:<10} {time:8.1f} ms  {ratio:6.1f} × a copy"
+        work = pad(translate(m.work), 34)
+        say(fill(words, work=work, library=m.library, time=m.milliseconds, ratio=m.ratio))
     if not measured:
         return {}
     return {"timing.png": _figure.png(_figure.timing(measured, _timing.SHAPE, threads))}
@@ -109,7 +114,7 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
     timing : bool
         Whether to compare with other libraries.
     say : callable
-        Takes each line of text.
+        Takes each line of text, in the language in use (:mod:`softmax2d.language`).
 
     Returns
     -------
@@ -143,6 +148,6 @@ def run(folder: Path, *, timing: bool = True, say: Say = print) -> list[Path]:
             with failing(path):
                 results.create(path).write(data)
     for path in paths:
-        say(f"wrote {path}")
-    say(f"{perf_counter() - start:.1f} s")
+        say(fill("wrote {path}", path=path))
+    say(fill("{seconds:.1f} s", seconds=perf_counter() - start))
     return paths

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 import softmax2d as s2d
+from softmax2d.language import fill
 
 
 def show(say: Callable[[str], None]) -> None:
@@ -23,12 +24,12 @@ def show(say: Callable[[str], None]) -> None:
     off = np.abs(probs.sum(0, dtype=np.float64) - 1).max()
     if not off < 1e-6:
         raise RuntimeError(f"softmax2d: probabilities sum to one only within {off}.")
-    say(f"1. softmax2d of shape {logits.shape}: three classes, 4 × 4 pixels")
-    say(f"   sums over the classes, all 16 places: one, within {off:.0e}")
-    numbers = "   ".join(
-        f"{name} [{', '.join(f'{v:.4f}' for v in values[:, 1, 2])}]"
-        for name, values in (("logits", logits), ("→ probabilities", probs))
-    )
-    say(f"   the pixel in row 1, column 2: {numbers}")
+    words = "1. softmax2d of shape {shape}: three classes, 4 × 4 pixels"
+    say(fill(words, shape=logits.shape))
+    say(fill("   sums over the classes, all 16 places: one, within {off:.0e}", off=off))
+    listed = [", ".join(f"{v:.4f}" for v in values[:, 1, 2]) for values in (logits, probs)]
+    words = "   the pixel in row 1, column 2: logits [{logits}]   → probabilities [{probs}]"
+    say(fill(words, logits=listed[0], probs=listed[1]))
     label, sure, doubt = (float(a[1, 2]) for a in (found.labels, found.confidence, found.entropy))  # type: ignore[index]
-    say(f"   its label {label:.0f}, confidence {sure:.4f}, entropy {doubt:.4f} nats")
+    words = "   its label {label:.0f}, confidence {sure:.4f}, entropy {doubt:.4f} nats"
+    say(fill(words, label=label, sure=sure, doubt=doubt))

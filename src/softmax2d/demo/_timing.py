@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from softmax2d.extras import install_command
+from softmax2d.language import fill
 
 SHAPE = (19, 512, 1024)
 LIBRARIES = {"softmax2d": "softmax2d", "PyTorch": "torch", "SciPy": "scipy"}
@@ -140,7 +141,8 @@ def measure(
     for library, module in LIBRARIES.items():
         if find_spec(module) is None:
             install = install_command("", module)
-            say(f"   {library} is not installed: not timed (`{install}`)")
+            words = "   {library} is not installed: not timed (`{install}`)"
+            say(fill(words, library=library, install=install))
             continue
         command = [sys.executable, "-P", "-m", __name__, library, json.dumps(shape), str(threads)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -151,7 +153,7 @@ def measure(
             found[library] = json.loads(done.stdout)
         except (subprocess.SubprocessError, OSError, ValueError) as error:
             last = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
-            say(f"   {library} could not be timed: {last}")
+            say(fill("   {library} could not be timed: {last}", library=library, last=last))
     copy = min((seconds.pop("copy") for seconds in found.values()), default=0.0)
     return [
         Measured(library, work, seconds[work] * 1e3, seconds[work] / copy)
