@@ -35,7 +35,14 @@ myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # executed once for both languages, before the builds
 nb_merge_streams = True
-exclude_patterns = ["_build"]
+exclude_patterns = [
+    # of MathJax all but the one script, its fonts and its extensions
+    *(f"mathjax/{name}" for name in ("a11y", "adaptors", "sre", "ui", "input/mml*", "output/svg*")),
+    *(
+        f"mathjax/{name}.js"
+        for name in ("core", "latest", "node-main", "*mml-*", "*-svg*", "*-full*")
+    ),
+]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 templates_path = ["_templates"]
 highlight_language = "none"
@@ -49,6 +56,7 @@ html_short_title = "softmax2d"
 _mathjax = find_spec("sphinx-mathjax-offline")
 html_static_path = ["_static", str(Path(_mathjax.origin).parent / "static")]
 mathjax_path = "mathjax/tex-chtml.js"
+mathjax3_config = {"options": {"enableMenu": False}}  # what it opens is left out
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_favicon = "_static/logo.svg"

@@ -35,11 +35,13 @@ PEERS = (
     "h5py",
     "hypothesis",
     "imagecodecs",
+    "ipykernel",
     "matplotlib",
     "ml_dtypes",
     "mmsegmentation",
     "monai",
     "mpmath",
+    "myst-nb",
     "nibabel",
     "nnunetv2",
     "onnx",
@@ -47,11 +49,18 @@ PEERS = (
     "onnxscript",
     "pillow",
     "psutil",
+    "pydata-sphinx-theme",
     "rasterio",
     "safetensors",
     "scikit-image",
     "scipy",
     "segmentation-models-pytorch",
+    "sphinx",
+    "sphinx-click",
+    "sphinx-copybutton",
+    "sphinx-design",
+    "sphinx-gallery",
+    "sphinx-mathjax-offline",
     "threadpoolctl",
     "tifffile",
     "torchmetrics",
@@ -69,6 +78,19 @@ BROWSER_FLAGS = [
     "--disable-sync",
 ]
 PAGE = "data:text/html,<canvas id=c></canvas><script>document.title = c.width</script>"
+
+
+# Without a font for them, two Chinese characters are drawn as the same box.
+DRAWN = """() => {
+  const draw = (text) => {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("2d");
+    context.font = "40px sans-serif";
+    context.fillText(text, 10, 60);
+    return canvas.toDataURL();
+  };
+  return draw("语") !== draw("分");
+}"""
 
 
 @triton.jit
@@ -132,6 +154,7 @@ def check_browser() -> None:
         page = browser.new_page()
         page.goto(PAGE)
         expect(f"chromium {browser.version} draws a title", page.title(), "300")
+        expect("a font draws Chinese", page.evaluate(DRAWN), True)
         browser.close()
 
 
