@@ -7,7 +7,7 @@ LINES = {
         "1. softmax2d，形状 {shape}：三个类别，4 × 4 像素"
     ),
     "   sums over the classes, all 16 places: one, within {off:.0e}": (
-        "   各类别的概率之和，全部 16 个位置：都是 1，误差不超过 {off:.0e}"
+        "   全部 16 个位置上，各类别概率之和都是 1，误差不超过 {off:.0e}"
     ),
     "   the pixel in row 1, column 2: logits [{logits}]   → probabilities [{probs}]": (
         "   行 1、列 2 的像素：logits [{logits}]   → 概率 [{probs}]"

@@ -7,8 +7,8 @@ APP: dict[str, str] = {
     (
         "Turns the class scores (logits) that a network gives for each pixel into labels and"
         " their probabilities, in one pass over the scores."
-    ): ("把网络给每个像素的类别得分（logits）变成预测类别及其概率，得分只读一遍。"),
-    "Try:": "试一试：",
+    ): "把网络给出的 logits（每个像素未归一化的类别得分）变成预测类别及其概率，得分只读一遍。",
+    "Try:": "试试：",
     "a photograph segmented, start to end": "从头到尾分割一张照片",
     "labels of your own scores": "由自己的得分得到预测类别",
     "their probabilities": "得到各类别的概率",
@@ -35,7 +35,7 @@ INFO: dict[str, str] = {
     (
         "The lines that a bug report needs; of each optional package its version or"
         " `missing`, and the extras that hold it."
-    ): ("报告错误时需要的内容；每个可选的包给出版本或 `missing`，以及包含它的附加依赖。"),
+    ): "报告错误时需要的内容；每个可选的包给出版本或 `missing`，以及包含它的附加依赖。",
     "the build that a forced instruction set gives": "强制使用某个指令集时的构建",
     "Exit codes: 0 done; 2 wrong usage.": "退出码：0 完成；2 用法错误。",
 }
@@ -55,10 +55,10 @@ DEMO: dict[str, str] = {
         " `demo`; of what is missing it names the command that installs it."
     ): (
         "线性分类器根据每个像素的周围给出粗网格上的 logits，与网络一样。它用"
-        " cross_entropy2d_with_grad 按笔画训练，笔画画在 scikit-image 自带的视网膜照片上；什"
-        "么都不用下载。segment 得出整张照片的预测类别，evaluate 用留出的笔画检验。然后对概率"
-        "、预测类别以及由低分辨率 logits 得到预测类别计时，若装有 SciPy 和 PyTorch，就与它们"
-        "比较。大约需要十秒，并需要附加依赖 `demo`；缺少什么，就给出安装它的命令。"
+        " cross_entropy2d_with_grad 按笔画训练，笔画画在 scikit-image 自带的视网膜照片上；无"
+        "需下载任何内容。segment 得出整张照片的预测类别，evaluate 用留出的笔画检验。然后对概"
+        "率、预测类别以及由低分辨率 logits 得到预测类别计时，若装有 SciPy 和 PyTorch，就与它"
+        "们比较。大约需要十秒，并需要附加依赖 `demo`；缺少什么，就给出安装它的命令。"
     ),
     "Exit codes: 0 done; 2 wrong usage or a package is missing; 3 writing failed.": (
         "退出码：0 完成；2 用法错误或缺少某个包；3 写入失败。"

@@ -47,7 +47,7 @@ OPTIONS: dict[str, str] = {
     (
         "Colours: okabe-ito, cityscapes, voc, distinct, or a text file, `R G B` or `#rrggbb`"
         " a line."
-    ): ("颜色：okabe-ito、cityscapes、voc、distinct，或文本文件，每行一个 `R G B` 或 `#rrggbb`。"),
+    ): "颜色：okabe-ito、cityscapes、voc、distinct，或文本文件，每行一个 `R G B` 或 `#rrggbb`。",
     "Also a coloured picture, .png.": "另存一张彩色图片，.png。",
     "Which array of a file with several.": "文件有多个数组时用哪一个。",
     "GeoTIFF as Cloud Optimized GeoTIFF, with overviews.": (
@@ -100,10 +100,10 @@ OPTIONS: dict[str, str] = {
         "IMAGE 数值的乘数：1/10000；auto 把 8 位换算到 0…1。"
     ),
     "Subtracted after that, one or one a channel.  [default: what MODEL states, else 0]": (
-        "随后减去的数，一个或每个通道一个。  [默认：以 MODEL 为准，否则 0]"
+        "换算后减去的数，一个或每个通道一个。  [默认：以 MODEL 为准，否则 0]"
     ),
     "Divides after that.  [default: what MODEL states, else 1]": (
-        "随后的除数。  [默认：以 MODEL 为准，否则 1]"
+        "再除以的数。  [默认：以 MODEL 为准，否则 1]"
     ),
     "Which output of MODEL holds the scores.": "得分在 MODEL 的哪个输出里。",
     "Where MODEL has channels.  [default: what its sizes say, else first]": (
@@ -149,7 +149,7 @@ OPTIONS: dict[str, str] = {
     (
         "Distances between pixels along each axis, the slowest first (z,y,x), in the"
         " tolerance's unit.  [default: the files']"
-    ): ("各轴上的像素间距，变化最慢的轴在前（z,y,x），单位与容差相同。  [默认：以文件为准]"),
+    ): "各轴上的像素间距，变化最慢的轴在前（z,y,x），单位与容差相同。  [默认：以文件为准]",
     "Class names: a,b,c or a text file, one a line; or how many there are.": (
         "类别名称：a,b,c，或每行一个的文本文件；或者类别个数。"
     ),
@@ -174,7 +174,7 @@ OPTIONS: dict[str, str] = {
     ),
     (
         "Parts of the images for the cross-validation; 0: none.  [default: 5, or as many as images]"
-    ): ("交叉验证时把图像分成几份；0：不做。  [默认：5，或与图像数相同]"),
+    ): "交叉验证时把图像分成几份；0：不做。  [默认：5，或与图像数相同]",
     "What a pixel of each class counts: 1,2,…": "各类别每个像素的权重：1,2,…",
     "Reliability before and after, in FILE: .html, .txt, .png or .json.": (
         "把校准前后的可靠性写入文件：.html、.txt、.png 或 .json。"
@@ -215,7 +215,7 @@ OPTIONS: dict[str, str] = {
     (
         "Estimate the gain on other images by so many folds; 0 turns it off.  [default: 5"
         " from ten images on]"
-    ): ("用几折估计在其他图像上的提高；0 表示不做。  [默认：图像达到十幅时为 5]"),
+    ): "用几折估计在其他图像上的提高；0 表示不做。  [默认：图像达到十幅时为 5]",
     "Take what was found even where the folds find no gain.": (
         "即使各折没有提高，也采用找到的结果。"
     ),

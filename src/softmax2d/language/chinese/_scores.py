@@ -64,7 +64,7 @@ SEGMENT: dict[str, str] = {
     (
         "The preview is a coloured picture of at most 2048 pixels a side, with a legend if"
         " there are --classes."
-    ): ("预览是一张彩色图片，每边最多 2048 像素；给出 --classes 时带图例。"),
+    ): "预览是一张彩色图片，每边最多 2048 像素；给出 --classes 时带图例。",
     (
         "LOGITS may be a folder; OUT is then one, too, and every result has the name of its"
         " file. A file that fails is named, and the others are done: exit code 3. --resume"
@@ -146,7 +146,7 @@ PREDICT: dict[str, str] = {
     ),
     (
         "OUT takes the labels, or without them probabilities or logits; other outputs go beside it."
-    ): ("OUT 存放预测类别；不要预测类别时存放概率或 logits；其他输出写在旁边。"),
+    ): "OUT 存放预测类别；不要预测类别时存放概率或 logits；其他输出写在旁边。",
     "reading, writing or the network failed; nothing half-written has a result's name": (
         "读写失败或网络出错；结果文件名下不会有写了一半的内容"
     ),

@@ -26,7 +26,7 @@ EVALUATE: dict[str, str] = {
     (
         "Both are read tile by tile within --memory, so that they may be larger than memory"
         " (a .png is read whole)."
-    ): ("两者都按 --memory 的限额分块读取，因此可以大于内存（.png 整个读入）。"),
+    ): "两者都按 --memory 的限额分块读取，因此可以大于内存（.png 整个读入）。",
     "The report's suffix decides what it holds:": "报告的内容由后缀决定：",
     "tables, reliability diagram, confusion matrix; one file, nothing else needed": (
         "表格、可靠性图、混淆矩阵；单个文件，不依赖其他文件"
