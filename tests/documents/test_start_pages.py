@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import sys
 from pathlib import Path
 
@@ -35,6 +37,20 @@ def test_a_page_prints_and_draws_what_it_shows(page: Path) -> None:
             assert (run_page.IMAGES / name).stat().st_size <= run_page.LARGEST
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.mark.parametrize("page", DOORS, ids=lambda path: path.stem)
+def test_python_can_be_pasted(page: Path) -> None:
+    """An interactive session ends a compound statement at an empty line, and only there."""
+    for language, text in run_page.blocks(page):
+        if language == "python":
+            body = ast.parse(text).body
+            for one, following in itertools.pairwise(body):
+                if isinstance(one, ast.For | ast.With | ast.If | ast.FunctionDef):
+                    assert one.end_lineno is not None
+                    assert following.lineno > one.end_lineno + 1, text
+                    inside = text.splitlines()[one.lineno : one.end_lineno]
+                    assert all(inside), text
 
 
 @pytest.mark.parametrize(
