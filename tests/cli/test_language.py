@@ -152,6 +152,7 @@ def test_a_word_too_long_and_a_last_character():
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, "zh"),
         ({"LANG": "zh_CN.UTF-8", "LC_MESSAGES": "en_GB.UTF-8"}, "en"),
+        ({"LC_MESSAGES": "en_GB.UTF-8", "LC_ALL": "zh_CN.UTF-8"}, "zh"),
         ({"LANG": "en_US.UTF-8", "LANGUAGE": "fr:zh_CN:en"}, "zh"),
         ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en:zh"}, "en"),
         ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "fr:de"}, "zh"),
