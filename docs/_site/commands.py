@@ -10,6 +10,7 @@ from typing import Any
 import click
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
 from . import public
@@ -105,6 +106,13 @@ def page_of(name: str, language: str) -> str:
     return "\n".join(lines)
 
 
+def _note_sources(env: BuildEnvironment) -> None:
+    """Let a page be read again when the command line or its translation changes."""
+    for folder in ("cli", "language"):
+        for path in sorted((public.SOURCES / "softmax2d" / folder).rglob("*.py")):
+            env.note_dependency(str(path))
+
+
 def _language(config: Any) -> str:
     return "zh" if (config.language or "en").startswith("zh") else "en"
 
@@ -116,6 +124,7 @@ class Command(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Usage, description and options."""
+        _note_sources(self.env)
         name = self.arguments[0] if self.arguments else ""
         text = page_of(name, _language(self.config))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
@@ -126,6 +135,7 @@ class Commands(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The table and a hidden table of contents."""
+        _note_sources(self.env)
         rows, pages = [], []
         for name in public.commands():
             _, description, _ = sections_of(help_of(name, _language(self.config)))

@@ -19,6 +19,8 @@ from . import public
 
 # Pages whose reader works with files: a bare name of both kinds is the command's there.
 _OF_COMMANDS = ("files", "start/gis", "reference/commands")
+# Pages on tensors: a bare name that both have is PyTorch's there.
+_OF_TORCH = ("concepts/pytorch", "networks/", "start/pytorch", "export")
 _SHORT = ("softmax2d", "softmax2d.balance", "softmax2d.calibrate", "softmax2d.stream")
 # Words of their own: options, outputs or verbs as often as functions.
 _AMBIGUOUS = {"compare", "fit", "assess", "softmax2d", "__version__"}
@@ -102,7 +104,8 @@ class LinkCode(SphinxTransform):
     def _name(self, node: nodes.Element, docname: str) -> addnodes.pending_xref | None:
         page = docname.removeprefix("reference/").removesuffix("-class")
         own = public.dotted().get(page)
-        target = target_of(node.astext(), own.module if own else "")
+        module = "softmax2d.torch" if docname.startswith(_OF_TORCH) else ""
+        target = target_of(node.astext(), own.module if own else module)
         if not target or target == page:
             return None
         return _link("py", "mod" if target in public.modules() else "obj", target)
