@@ -53,5 +53,5 @@ def run(settings: argparse.Namespace) -> None:
     report.draw(runs, classes, settings.output / "training.png")
     labels = settings.output / "training-labels.png"
     report.draw_labels(network, held_out[0], classes, settings.device, labels)
-    print(f"curves in {settings.output / 'training.png'}; beside it training-labels.png, a picture")
-    print("held out with its labels, and training.json, the numbers")
+    print(f"curves: {settings.output / 'training.png'}; beside it a picture held out with its")
+    print("labels, training-labels.png, and the numbers, training.json")

@@ -96,8 +96,9 @@ class Torchvision(nn.Module):
             from torchvision.models import segmentation
         except ImportError:
             raise SystemExit(
-                "--torchvision needs torchvision. Install it with `pip install torchvision`, or "
-                "leave the option away."
+                "--torchvision needs torchvision. Install it with `pip install torchvision` from "
+                "the index that PyTorch came from (for the build for CPUs: --index-url "
+                "https://download.pytorch.org/whl/cpu), or leave the option away."
             ) from None
         whole = getattr(segmentation, f"{name}_resnet50")(
             weights=None, weights_backbone=None, num_classes=classes

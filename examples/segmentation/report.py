@@ -52,12 +52,12 @@ def in_words(plain: Run, ours: Run) -> str:
     less = costs(plain)[2] - costs(ours)[2]
     saved = costs(plain)[0] - costs(ours)[0]
     return (
-        f"The same training: largest difference of the two curves {apart:.2%}, mean IoU "
-        f"{plain.mean_iou:.3f} and {ours.mean_iou:.3f}.\n"
-        f"The loss and its gradient: {times:.1f} times faster, {less:.1f} MiB less memory at the "
-        f"peak; {saved:.0f} ms of a step of {costs(plain)[1]:.0f} ms.\n"
-        "What is saved are the logits at the size of the picture, which softmax2d never builds: "
-        "it grows with the batch, the picture and the classes."
+        f"The same training: largest difference of the two curves {apart:.2%},\n"
+        f"mean IoU {plain.mean_iou:.3f} and {ours.mean_iou:.3f}.\n"
+        f"The loss and its gradient: {times:.1f} times faster, {less:.1f} MiB less at the peak;\n"
+        f"{saved:.0f} ms of a step of {costs(plain)[1]:.0f} ms.\n"
+        "What is saved are the logits at the size of the picture, which softmax2d never builds:\n"
+        "they grow with the batch, the picture and the classes."
     )
 
 
