@@ -8,6 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 _LENGTH = 160
+_EXPLAINER = "concepts/explainer"
 _OTHER = {
     "en": {"folder": "zh", "name": "中文", "code": "zh-CN", "title": "本页的中文版"},
     "zh": {"folder": "en", "name": "English", "code": "en", "title": "This page in English"},
@@ -35,7 +36,17 @@ def add_twin(
     context["description"] = description(doctree)
 
 
+def add_explainer(
+    app: Sphinx, page: str, _: str, __: dict[str, Any], ___: nodes.document | None
+) -> None:
+    """Give the interactive page its script and style, and no other page."""
+    if page == _EXPLAINER:
+        app.add_js_file("explainer.js", loading_method="defer")
+        app.add_css_file("explainer.css")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect what every page gets."""
     app.connect("html-page-context", add_twin)
+    app.connect("html-page-context", add_explainer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
