@@ -81,7 +81,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "header_dropdown_text": "更多" if CHINESE else "More",
     "search_bar_text": "搜索文档…" if CHINESE else "Search the docs …",
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "footer_start": ["rights"],
     "footer_end": [],
     "show_nav_level": 1,

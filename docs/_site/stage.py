@@ -18,7 +18,11 @@ PAGES = (".md", ".rst", ".ipynb")
 # What is no source of pages: the site's own machinery, and what builds leave.
 _LEFT_OUT = {"_build", "_site", "_static", "_templates", "conf.py"}
 # Documents that belong to the repository alone, and what a reader of the site gets in their place.
-_OUTSIDE = {"../README.md": "index.md", "../ARCHITECTURE.md": "design/index.md"}
+_OUTSIDE = {
+    "../README.md": "index.md",
+    "../ARCHITECTURE.md": "design/index.md",
+    "../examples/gallery": "gallery/index.rst",
+}
 _FENCE = re.compile(r"(^ {0,3}(?P<rail>`{3,}|~{3,}).*?^ {0,3}(?P=rail)[`~]*$\n?)", re.S | re.M)
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)")
 _DOORPOST = re.compile(r"^\[(?:中文|English)\]\(.*?(?:\n\s*\n|\Z)", re.S | re.M)
