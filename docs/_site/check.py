@@ -165,7 +165,7 @@ def differences(one: Page, other: Page) -> Iterator[str]:
 
 def unpaired(docs: Path = DOCS) -> list[str]:
     """Documents that one language lacks; generated pages are none."""
-    found = {}
+    found: dict[str, set[Path]] = {}
     for language in LANGUAGES:
         for path, page in sources(language, docs):
             if path.suffix in PAGES:

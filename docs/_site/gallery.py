@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .stage import DOCS, ROOT
+from .stage import DOCS, ROOT, join_lines
 
 EXAMPLES = ROOT / "examples" / "gallery"
 WORK = DOCS / "_build" / "gallery"
@@ -63,7 +63,7 @@ def _texts(path: Path) -> list[str]:
 
 def chinese(path: Path) -> list[str]:
     """The Chinese text blocks beside an example."""
-    text = path.with_suffix(".zh.rst").read_text("utf-8")
+    text = join_lines(path.with_suffix(".zh.rst").read_text("utf-8"))
     return [part.strip("\n") for part in re.split(r"^\.\. %%$\n?", text, flags=re.M)]
 
 
@@ -85,17 +85,6 @@ def _body(page: str) -> str:
     end = page.find(".. _sphx_glr_download_")
     page = page if end < 0 else page[:end]
     return re.sub(r"^\.\. GENERATED FROM .*$", "", page, flags=re.M).strip("\n")
-
-
-def _title(text: str) -> tuple[str, str]:
-    """Title and first paragraph of an example's first block."""
-    title, _, rest = text.partition("\n")
-    intro = rest.strip("=\n").split("\n\n")[0]
-    # Lines of Chinese are joined without a space, others with one.
-    intro = re.sub(
-        r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])", "", intro
-    )
-    return title.strip(), " ".join(re.sub(r"``|`|:\w+:", "", intro).split())
 
 
 def _card(name: str, title: str) -> str:
@@ -123,12 +112,12 @@ def pages(language: str) -> dict[str, bytes]:
         body += f"\n\n{_DOWNLOAD[language]} :download:`{name}.py`, :download:`pictures.py`\n"
         found[f"gallery/{name}.rst"] = body.encode()
         found[f"gallery/{name}.py"] = script.read_bytes()
-        cards.append(_card(name, _title(texts[0])[0]))
+        cards.append(_card(name, texts[0].partition("\n")[0].strip()))
     found["gallery/pictures.py"] = (EXAMPLES / "pictures.py").read_bytes()
     for path in made.rglob("*.png"):
         found[f"gallery/{path.relative_to(made).as_posix()}"] = path.read_bytes()
     tree = "".join(f"   {name}\n" for name in names())
-    index = f"{header.read_text('utf-8')}\n.. grid:: 1 2 3 3\n   :gutter: 3\n\n"
+    index = f"{join_lines(header.read_text('utf-8'))}\n.. grid:: 1 2 3 3\n   :gutter: 3\n\n"
     index += "\n".join(cards) + f"\n.. toctree::\n   :hidden:\n\n{tree}"
     found["gallery/index.rst"] = index.encode()
     return found

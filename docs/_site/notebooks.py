@@ -58,14 +58,15 @@ def execute() -> None:
         mark = _mark(read(path))
         if done.exists() and read(done)["metadata"].get("mark") == mark:
             continue
-        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
+        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         WORK.mkdir(parents=True, exist_ok=True)
         scratch = WORK / path.stem
         scratch.mkdir(exist_ok=True)
         client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": scratch}})
         client.execute()
         notebook.metadata["mark"] = mark
-        done.write_text(nbformat.writes(notebook), "utf-8")
+        text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
+        done.write_text(text, "utf-8")
 
 
 def pages(language: str, known: set[str]) -> dict[str, bytes]:

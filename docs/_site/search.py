@@ -7,7 +7,6 @@ by any query, and a single character as itself. Latin words are stemmed as Sphin
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
 from sphinx.application import Sphinx
 from sphinx.search.en import SearchEnglish
@@ -25,9 +24,9 @@ def pairs(run: str) -> list[str]:
 class SearchHan(SearchEnglish):
     """Sphinx's search for English, and pairs of characters for Chinese."""
 
-    lang: ClassVar[str] = "zh"
-    language_name: ClassVar[str] = "English"  # of the stemmer, by which the script calls it
-    js_splitter_code: ClassVar[str] = r"""
+    lang: str = "zh"
+    language_name: str = "English"  # of the stemmer, by which the script calls it
+    js_splitter_code: str = r"""
 var splitQuery = (query) =>
   (query.match(/[HAN]+|(?:(?![HAN])[\p{Letter}\p{Number}_])+/gu) || []).flatMap((run) =>
     /^[HAN]{2,}$/u.test(run)

@@ -23,6 +23,7 @@ _OUTSIDE = {
     "../ARCHITECTURE.md": "design/index.md",
     "../examples/gallery": "gallery/index.rst",
 }
+_WIDE = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef“”‘’]")
 _FENCE = re.compile(r"(^ {0,3}(?P<rail>`{3,}|~{3,}).*?^ {0,3}(?P=rail)[`~]*$\n?)", re.S | re.M)
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^)\s]+)\)")
 _DOORPOST = re.compile(r"^\[(?:中文|English)\]\(.*?(?:\n\s*\n|\Z)", re.S | re.M)
@@ -110,11 +111,27 @@ def _prune_tree(tree: str, page: str, known: set[str]) -> str:
     return "".join(kept)
 
 
+def join_lines(text: str, indent: str = "") -> str:
+    """Chinese text without the spaces that line breaks would become; headings stay lines."""
+    lines = text.split("\n")
+    joined = lines[:1]
+    for line in lines[1:]:
+        content = re.sub(rf"^{indent}", "", line)
+        before = joined[-1]
+        if _WIDE.match(before[-1:]) and _WIDE.match(content) and not before.startswith(("#", "|")):
+            joined[-1] += content
+        else:
+            joined.append(line)
+    return "\n".join(joined)
+
+
 def convert(text: str, page: str, known: set[str], language: str = "en", docs: Path = DOCS) -> str:
     """A document of the repository as a page of the site."""
     text = _DOORPOST.sub("", text, count=1)  # the links to the twin: the site has a switch
     text = re.sub(r"\n\n+(```)$", r"\n\1", text, flags=re.M)  # doctest's blank line
     text = _TREE.sub(lambda tree: _prune_tree(tree[0], page, known), text)
+    if language == "zh":
+        text = outside_code(text, lambda part: join_lines(part, " *"))
     return relink(text, page, known, language, docs)
 
 

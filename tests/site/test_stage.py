@@ -67,6 +67,21 @@ def test_what_only_a_code_host_needs_is_left_out():
     assert stage.convert(tree, "concepts/index.md", KNOWN) == pruned
 
 
+@pytest.mark.parametrize(
+    ("text", "joined"),
+    [
+        ("一行，\n又一行", "一行，又一行"),
+        ("- 一项\n  续行\n- 二项", "- 一项续行\n- 二项"),
+        ("## 标题\n正文", "## 标题\n正文"),
+        ("一段\n\n二段", "一段\n\n二段"),
+        ("用 softmax\n计算", "用 softmax\n计算"),
+        ("题\n==\n\n文", "题\n==\n\n文"),
+    ],
+)
+def test_lines_of_chinese_are_joined_without_a_space(text, joined):
+    assert stage.join_lines(text, " *") == joined
+
+
 def test_a_file_that_did_not_change_is_not_written(tmp_path):
     path = tmp_path / "a" / "b"
     stage.write_changed(path, b"1")
