@@ -1,7 +1,7 @@
 """Tables between markers in the documents.
 
 A document has ``<!-- benchmarks: NAME -->`` and ``<!-- end -->`` on lines of their own; what stands
-between them is replaced by the block of that name.
+between them is replaced by the block of that name, in Chinese where its name ends in ``.zh.md``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import chinese, report
 from benchmarks.results import Results
 
 MAIN = ("labels", "labels_confidence", "softmax_out", "vjp", "log_vjp")
@@ -18,6 +18,12 @@ HELD = (
     ("city", "labels_confidence"), ("city", "softmax_out"), ("city-up", "up_labels_confidence"),
     ("city-up", "up_loss_grad"), ("city-loss", "loss_grad"), ("city-statistics", "statistics"),
 )  # fmt: skip
+# The README's rows of the headline and of the memory.
+FAST = (
+    ("city-up", "up_labels_confidence"), ("ade-up", "up_labels_confidence"),
+    ("city-up", "up_loss_grad"), ("city-statistics", "statistics"), ("export", "up_labels"),
+)  # fmt: skip
+LEAN = (HELD[3], HELD[2], HELD[0], HELD[5])
 _BLOCK = re.compile(r"(<!-- benchmarks: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -26,7 +32,8 @@ def blocks(results: Results) -> dict[str, str]:
     return {
         "machine": report.about(results),
         "headline": report.headline(results),
-        "direct": report.summary(results, ["city"], MAIN[:3]),
+        "fast": report.headline(results, FAST),
+        "lean": report.memory(results, LEAN),
         "directs": report.summary(results, ["city", "many", "small"], MAIN, floor=True),
         "types": report.twins(results, MAIN[1:2]),
         "memory": report.memory(results, HELD),
@@ -49,7 +56,8 @@ def rewrite(path: Path, found: dict[str, str], partly: bool = False) -> list[str
             known = ", ".join(found)
             raise SystemExit(f"benchmarks: {path} asks for a block {name!r}; there are {known}.")
         names.append(name)
-        return f"{match[1]}{found[name]}\n{match[3]}"
+        text = chinese.translate(found[name]) if path.name.endswith(".zh.md") else found[name]
+        return f"{match[1]}{text}\n{match[3]}"
 
     text = path.read_text(encoding="utf-8")
     path.write_text(_BLOCK.sub(replaced, text), encoding="utf-8")

@@ -54,11 +54,16 @@ def _timed(row: Row | None, how: bool = False) -> str:
     return f"{text} `{row['how']}`" if how else text
 
 
-def headline(results: Results) -> str:
-    """One line for each thing that is compared with what people do today."""
+EXPORT = ("export", "up_labels")
+
+
+def headline(results: Results, pairs: Sequence[tuple[str, str]] | None = None) -> str:
+    """One line for each thing that is compared with what people do today, or for some of them."""
     head = ["logits", "job", "softmax2d", "today", "times faster"]
     body = []
     for case, job, library, how, _ in GAINS:
+        if pairs is not None and (case, job) not in pairs:
+            continue
         ours = results.fastest(case, job)
         peer = next((r for r in results.of(case, job, library) if how in ("", r["how"])), None)
         if ours and peer:
@@ -67,8 +72,8 @@ def headline(results: Results) -> str:
                 f"{time_text(peer['median'])} `{peer['how']}`",
                 f"{peer['median'] / ours['median']:.1f}",
             ])  # fmt: skip
-    ours, whole = results.fastest("export", "up_labels"), whole_export(results)
-    if ours and whole:
+    ours, whole = results.fastest(*EXPORT), whole_export(results)
+    if ours and whole and (pairs is None or EXPORT in pairs):
         body.append([
             shape_text(ours), JOBS["up_labels"].title, time_text(ours["median"]),
             f"{time_text(whole[2])} and {whole[3] / 1e9:.0f} GB, extrapolated: "

@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import chinese
 from benchmarks.machine import describe
 
 ROOT = Path(__file__).parents[1]
@@ -205,8 +206,9 @@ def write_documents(path: Path) -> None:
     for name in ("benchmarks.md", "benchmarks.zh.md"):
         document = ROOT / "docs" / name
         begin, end = "<!-- training:begin -->\n", "<!-- training:end -->"
+        words = chinese.translate(text) if name.endswith(".zh.md") else text
         before, rest = document.read_text(encoding="utf-8").split(begin)
-        document.write_text(f"{before}{begin}{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+        document.write_text(f"{before}{begin}{words}\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 def main(given: list[str] | None = None) -> int:

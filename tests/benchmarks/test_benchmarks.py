@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # benchmarks is not installed
 
 from benchmarks import (  # noqa: E402
     cases,
+    chinese,
     documents,
     passes,
     report,
@@ -301,6 +302,29 @@ def test_tables_in_the_docs_are_those_that_the_command_writes(kept: Path, tmp_pa
         assert heads(copy.read_text()) == heads((ROOT / name).read_text()), (
             f"{name}: run `python -m benchmarks --docs FILE`"
         )
+
+
+def test_tables_of_chinese_pages_have_no_english_words(kept: Path) -> None:
+    """Every cell of a head and every job: what stays is code, shapes, units and names."""
+    names = r"softmax2d|softmax|log-softmax|logits|PyTorch|scikit-image|argmax|vjp|out=|float\d+"
+    for name, text in documents.blocks(results.load(kept)).items():
+        if name in ("machine", "aims"):
+            continue
+        rows = [line for line in chinese.translate(text).splitlines() if line.startswith("| ")]
+        for row in (rows[0], *rows[2:]):
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            for cell in cells if row is rows[0] else cells[1:2]:
+                left = re.sub(rf"{names}|MB|[vV]\d|`.*?`", "", cell)
+                assert not re.search("[A-Za-z]{2}", left), f"{name}: no Chinese for {cell!r}"
+
+
+@pytest.mark.parametrize("end", [".md", ".zh.md"])
+def test_the_readme_saves_what_its_table_says(end: str) -> None:
+    text = (ROOT / f"README{end}").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    ours, theirs = re.search(r"\| 10\.0 \| ([\d.]+) \| ([\d.]+) `interpolate, cross", text).groups()
+    (saved,) = re.findall(r"(\d+) MB", text.split("![")[0])
+    assert abs(int(saved) - (float(theirs) - float(ours))) < 1
 
 
 def test_aims_are_judged() -> None:

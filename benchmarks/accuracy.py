@@ -1,8 +1,8 @@
 """Measure the accuracy of softmax2d, PyTorch and SciPy on the same inputs; print a Markdown table.
 
-    python tools/accuracy_table.py            # prints the table
-    python tools/accuracy_table.py --write    # and puts it into README.md and README.zh.md
-    python tools/accuracy_table.py --quick    # fewer pixels, for a look or for CI
+    python -m benchmarks.accuracy            # prints the table
+    python -m benchmarks.accuracy --write    # and puts it into the documents
+    python -m benchmarks.accuracy --quick    # fewer pixels, for a look or for CI
 
 The truth is the formula in ``numpy.longdouble`` (on x86-64 64 bits of mantissa, 40 more than
 float32 has). Errors are the largest seen, in units in the last place (ulp) of the true value.
@@ -18,6 +18,7 @@ import scipy.special
 import torch
 
 import softmax2d as s2d
+from benchmarks import chinese, machine
 
 SEED = 20261123
 LIBRARIES = (
@@ -25,6 +26,7 @@ LIBRARIES = (
     f"PyTorch {torch.__version__.split('+')[0]}",
     f"SciPy {scipy.__version__}",
 )
+LONG = (2, 4)  # rows that the README leaves out: those of small logits
 Function = Callable[[np.ndarray], np.ndarray]
 SOFTMAX: tuple[Function, ...] = (
     s2d.softmax2d,
@@ -70,8 +72,8 @@ def confident_row(lead: float) -> list[str]:
     return [name, *(f"{v:.4g} ({p:g} % off)" for v, p in zip(values, off, strict=True))]
 
 
-def table(*, quick: bool) -> str:
-    """Return all rows as Markdown."""
+def table(*, quick: bool) -> list[str]:
+    """Return the head and all rows as lines of Markdown."""
     rows = [
         ["float32", *LIBRARIES],
         ["---", *["---:"] * len(LIBRARIES)],
@@ -82,11 +84,13 @@ def table(*, quick: bool) -> str:
         ),
         *(confident_row(lead) for lead in (10, 15, 18)),
     ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def write(path: Path, text: str) -> None:
-    """Put ``text`` between the markers of a document."""
+def write(path: Path, lines: list[str]) -> None:
+    """Put the table between the markers of a document."""
+    text = "\n".join(lines)
+    text = chinese.translate(text) if path.name.endswith(".zh.md") else text
     old = path.read_text(encoding="utf-8")
     marked = re.compile(r"(<!-- accuracy:begin -->\n).*?(<!-- accuracy:end -->)", re.DOTALL)
     new, count = marked.subn(lambda m: f"{m[1]}{text}\n{m[2]}", old)
@@ -99,13 +103,15 @@ def main() -> None:
     """Measure, print, and write where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer pixels")
-    parser.add_argument("--write", action="store_true", help="update README.md and README.zh.md")
+    parser.add_argument("--write", action="store_true", help="update the documents")
     arguments = parser.parse_args()
-    text = table(quick=arguments.quick)
-    print(text)
+    lines = table(quick=arguments.quick)
+    print(*lines, sep="\n")
     if arguments.write:
-        for name in ("README.md", "README.zh.md"):
-            write(Path(__file__).parents[1] / name, text)
+        for end in (".md", ".zh.md"):
+            write(machine.ROOT / f"docs/benchmarks{end}", lines)
+            short = [line for i, line in enumerate(lines) if i not in LONG]
+            write(machine.ROOT / f"README{end}", short)
 
 
 if __name__ == "__main__":
