@@ -20,7 +20,6 @@ _LEFT_OUT = {"_build", "_site", "_static", "_templates", "conf.py"}
 # Documents that belong to the repository alone, and what a reader of the site gets in their place.
 _OUTSIDE = {
     "../README.md": "index.md",
-    "../ARCHITECTURE.md": "design/index.md",
     "../examples/gallery": "gallery/index.rst",
 }
 _WIDE = re.compile(r"[\u3000-\u303f\u3400-\u9fff\uff00-\uffef“”‘’]")

@@ -307,6 +307,7 @@ def test_tables_in_the_docs_are_those_that_the_command_writes(kept: Path, tmp_pa
 def test_tables_of_chinese_pages_have_no_english_words(kept: Path) -> None:
     """Every cell of a head and every job: what stays is code, shapes, units and names."""
     names = r"softmax2d|softmax|log-softmax|logits|PyTorch|scikit-image|argmax|vjp|out=|float\d+"
+    amount = r"\b\d[\d.]* (?:[nµm]?s|[MG]B(?:/s)?)(?![A-Za-z])"  # a number and its unit
     for name, text in documents.blocks(results.load(kept)).items():
         if name in ("machine", "aims"):
             continue
@@ -314,7 +315,7 @@ def test_tables_of_chinese_pages_have_no_english_words(kept: Path) -> None:
         for row in (rows[0], *rows[2:]):
             cells = [cell.strip() for cell in row.strip("|").split("|")]
             for cell in cells if row is rows[0] else cells[1:2]:
-                left = re.sub(rf"{names}|MB|[vV]\d|`.*?`", "", cell)
+                left = re.sub(rf"{names}|{amount}|MB|[vV]\d|`.*?`", "", cell)
                 assert not re.search("[A-Za-z]{2}", left), f"{name}: no Chinese for {cell!r}"
 
 

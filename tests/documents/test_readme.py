@@ -25,7 +25,6 @@ PAIRS = [(name.removesuffix(".zh.md") + ".md", name) for name in CHINESE]
 # Their blocks need what a reader brings: tests/adapters/test_documents.py checks them by name.
 NOT_RUN = {"docs/adapters.md"}
 STARTS = "docs/start/"  # test_start_pages.py runs them, shell blocks too
-SUMMARY = "docs/benchmarks.zh.md"  # shorter than its English page, in half-width punctuation
 FENCE = re.compile(r"^```(\{?\w*\}?)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FIGURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
@@ -116,11 +115,11 @@ def test_languages_show_the_same(english, chinese):
         return [target.replace(".zh.", ".") for target in FIGURE.findall(prose(name))]
 
     assert code(english) == code(chinese)
-    assert levels(english) == levels(chinese) or chinese == SUMMARY
+    assert levels(english) == levels(chinese)
     assert figures(english) == figures(chinese)
 
 
-@pytest.mark.parametrize("name", [name for name in CHINESE if name != SUMMARY])
+@pytest.mark.parametrize("name", CHINESE)
 def test_chinese_is_set_as_chinese(name):
     """Full-width punctuation between Han characters, and the agreed terms of CONTRIBUTING.md."""
     text = re.sub(r"`[^`\n]*`|\$\$?.*?\$\$?|\]\([^)]*\)", "·", prose(name), flags=re.DOTALL)

@@ -14,6 +14,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # A name in backquotes that can only be a file or a folder of this repository.
 FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:md|toml|txt|cff|sh))`")
 
+DESIGN = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/design/*.md"))
+NAMING = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", *DESIGN]
+
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
@@ -35,11 +38,11 @@ def test_changelog_lists_the_version_or_unreleased_changes():
     assert headings[0] == "Unreleased" or headings[0] == PROJECT["version"]
 
 
-@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", NAMING)
 def test_documents_name_existing_files(name):
     package = ROOT / "src/softmax2d"
-    inner = (*ROOT.glob("cpp/impl/*"), package / "stream", package / "_files")
-    places = (ROOT, ROOT / "cpp", package, *inner)
+    inner = (*(package / name for name in ("stream", "_files", "torch")), *ROOT.glob("cpp/impl/*"))
+    places = (ROOT, ROOT / "cpp", ROOT / "cpp/impl", package, *inner)
     for path in FILE.findall(read(name)):
         if "NAME" in path:  # a pattern
             continue
