@@ -20,8 +20,6 @@ SITE = DOCS / "_build" / "html"
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
 # Pages that Sphinx makes, whose contents follow from the others.
 _MADE = {"genindex.html", "py-modindex.html", "search.html"}
-# Its tables are made by a command, in English; the Chinese page explains them.
-_EXPLAINED = {"benchmarks.html"}
 _VOID = {
     "area",
     "base",
@@ -191,7 +189,7 @@ def faults(site: Path = SITE) -> Iterator[tuple[str, str]]:
         yield from ((path.relative_to(site).as_posix(), what) for what in foreign_loads(path))
     names = [{p.relative_to(site / k).as_posix() for p in v} for k, v in trees.items()]
     yield from ((name, "has no twin") for name in sorted(names[0] ^ names[1]))
-    for name in sorted((names[0] & names[1]) - _MADE - _EXPLAINED):
+    for name in sorted((names[0] & names[1]) - _MADE):
         pair = [read(site / each / name) for each in LANGUAGES]
         yield from ((f"{name}", what) for what in differences(*pair))
 
