@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def execute() -> None:
     import nbformat
     from nbclient import NotebookClient
 
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # the kernels' figures
     for path in english():
         done = WORK / path.name
         mark = _mark(read(path))
