@@ -19,9 +19,7 @@ def cells(path: Path, kind: str) -> list[str]:
 @pytest.mark.parametrize("path", ENGLISH, ids=lambda p: p.stem)
 def test_twins_have_the_same_code_and_headings(path: Path) -> None:
     twin = path.with_suffix(".zh.ipynb")
-    code, other = (
-        [re.sub(r"\s*#.*", "", cell) for cell in cells(p, "code")] for p in (path, twin)
-    )
+    code, other = ([re.sub(r"\s*#.*", "", cell) for cell in cells(p, "code")] for p in (path, twin))
     assert code == other
     levels, others = (
         re.findall(r"^#+ ", "\n".join(cells(p, "markdown")), re.M) for p in (path, twin)
