@@ -17,6 +17,8 @@ import run_page  # noqa: E402
 START = ROOT / "docs" / "start"
 DOORS = sorted(p for p in START.glob("*.md") if ".zh" not in p.name and p.stem != "index")
 
+PAGES = [ROOT / "README.md", *sorted(p for p in START.parent.rglob("*.md") if ".zh" not in p.name)]
+
 
 @pytest.mark.parametrize("page", DOORS, ids=lambda path: path.stem)
 def test_a_page_prints_and_draws_what_it_shows(page: Path) -> None:
@@ -39,7 +41,7 @@ def test_a_page_prints_and_draws_what_it_shows(page: Path) -> None:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.mark.parametrize("page", DOORS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_python_can_be_pasted(page: Path) -> None:
     """An interactive session ends a compound statement at an empty line, and only there."""
     for language, text in run_page.blocks(page):
