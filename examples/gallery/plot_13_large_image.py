@@ -45,4 +45,5 @@ for ax in axes:
 plt.show()
 
 # %%
-# Window, weights, flips, ONNX, GeoTIFF: :doc:`/files`.
+# Window, weights, flips, ONNX, GeoTIFF: :doc:`/files`. A trained network and a GeoTIFF: the
+# notebook :doc:`/notebooks/infer-large-image`.

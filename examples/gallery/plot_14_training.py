@@ -48,4 +48,5 @@ ax.legend()
 plt.show()
 
 # %%
-# Modules and memory: :doc:`/concepts/pytorch`; losses: :doc:`/concepts/losses`.
+# Modules and memory: :doc:`/concepts/pytorch`; losses: :doc:`/concepts/losses`; a whole
+# training: the notebook :doc:`/notebooks/train`.
