@@ -16,10 +16,10 @@ if ! compgen -G "$dist/*.whl" >/dev/null; then
   ls -sh "$dist"
   [ -z "${BUILD_ONLY:-}" ] || exit 0
 fi
-try() {
-  "$1" -m venv --clear "$work/try"
-  "$work/try/bin/pip" install -q "$dist"/*.whl "$2"
+for python in "${@:2}" "$builder"; do  # the builder's environment comes last: the oldest NumPy takes it
+  "$python" -m venv --clear "$work/try"
+  "$work/try/bin/pip" install -q "$dist"/*.whl numpy
   "$work/try/bin/python" -I tools/smoke.py
-}
-for python in "$builder" "${@:2}"; do try "$python" numpy; done
-try "$builder" "numpy==1.26.4; python_version < '3.13'"
+done
+"$work/try/bin/pip" install -q "numpy==1.26.4; python_version < '3.13'"
+"$work/try/bin/python" -I tools/smoke.py

@@ -80,3 +80,12 @@ def test_nothing_is_installed_from_an_index_before_the_first_release():
             continue
         found = FROM_INDEX.search((ROOT / name).read_text(encoding="utf-8"))
         assert not found, f"{name}: {found}"
+
+
+def test_description_on_an_index_needs_no_other_file():
+    text = PROJECT["project"]["readme"]["text"]
+    assert not re.search(r"]\((?!https://)", text)
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["result"].labels.shape == names["result"].confidence.shape == (512, 1024)
