@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents.test_readme import find_documents
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -16,8 +18,7 @@ import run_page  # noqa: E402
 
 START = ROOT / "docs" / "start"
 DOORS = sorted(p for p in START.glob("*.md") if ".zh" not in p.name and p.stem != "index")
-
-PAGES = [ROOT / "README.md", *sorted(p for p in START.parent.rglob("*.md") if ".zh" not in p.name)]
+PAGES = [ROOT / name for name in find_documents() if not name.endswith(".zh.md")]
 
 
 @pytest.mark.parametrize("page", DOORS, ids=lambda path: path.stem)
