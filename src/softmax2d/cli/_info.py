@@ -13,7 +13,7 @@ from softmax2d.cli import _help
 from softmax2d.extras import requirements, version_of
 
 # Extras that hold others, or that users do not need.
-_LEFT_OUT = ("all", "test", "dev")
+_LEFT_OUT = ("all", "test", "dev", "docs")
 # What is used where it is there, and belongs to no extra that is listed.
 _OTHERS = {"xarray": "DataArrays", "threadpoolctl": "threads"}
 
