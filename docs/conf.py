@@ -22,14 +22,13 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
-    "sphinx_click",
     "sphinx_copybutton",
     "sphinx_design",
     "_site.search",
     "_site.page",
+    "_site.reference",
+    "_site.gallery",
 ]
-# What has an extension of its own beside these is loaded where it is there.
-extensions += [name for name in ("_site.reference", "_site.gallery") if find_spec(name)]
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4

@@ -56,7 +56,6 @@ PEERS = (
     "scipy",
     "segmentation-models-pytorch",
     "sphinx",
-    "sphinx-click",
     "sphinx-copybutton",
     "sphinx-design",
     "sphinx-gallery",

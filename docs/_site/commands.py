@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
@@ -20,21 +19,13 @@ _WIDE = 100_000  # columns, so that no line of a help text is broken
 _OPTIONS = {"zh": "选项", "en": "Options"}
 
 
-def _speaking(language: str) -> AbstractContextManager[Any]:
-    """Help texts in a language, where the package has it."""
-    try:
-        from softmax2d.language import using
-    except ImportError:
-        return nullcontext()
-    return using(language)
-
-
 def help_of(name: str, language: str) -> str:
     """The help text of a command, or of the program where the name is empty, unbroken."""
     from softmax2d.cli import app
+    from softmax2d.language import using
 
-    width = {"terminal_width": _WIDE, "max_content_width": _WIDE}
-    with _speaking(language):
+    width: Any = {"terminal_width": _WIDE, "max_content_width": _WIDE}
+    with using(language):
         context: Any = click.Context(app, info_name="softmax2d", **width)
         command: Any = app
         if name:

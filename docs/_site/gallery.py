@@ -8,7 +8,6 @@ folder of its own, before the builds; these know its directive for pictures and 
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +120,6 @@ def pages(language: str) -> dict[str, bytes]:
     index += "\n".join(cards) + f"\n.. toctree::\n   :hidden:\n\n{tree}"
     found["gallery/index.rst"] = index.encode()
     return found
-
-
-def clean() -> None:
-    """Forget what was executed."""
-    shutil.rmtree(WORK, ignore_errors=True)
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from . import commands, docstrings, links, public
 from .docstrings import attributes_of
+from .stage import write_changed
 from .tables import entries, page_reference, table_of
 
 _VERSION = """\
@@ -83,20 +84,13 @@ def page_of(name: public.Name) -> str:
     )
 
 
-def write_changed(path: Path, text: str) -> None:
-    """Write a file whose text changed; an unchanged one keeps its time, and is not read again."""
-    if not path.exists() or path.read_text("utf-8") != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-
-
 def _write_pages(app: Sphinx) -> None:
     for name in filter(public.has_page, public.everything()):
-        write_changed(Path(app.srcdir) / f"{name.page}.rst", page_of(name))
+        write_changed(Path(app.srcdir) / f"{name.page}.rst", page_of(name).encode())
     for command in public.commands():
         title = f"softmax2d {command}"
         text = f"{title}\n{'=' * len(title)}\n\n.. command:: {command}\n"
-        write_changed(Path(app.srcdir) / f"reference/commands/{command}.rst", text)
+        write_changed(Path(app.srcdir) / f"reference/commands/{command}.rst", text.encode())
 
 
 def _settle(_: Sphinx, config: Config) -> None:

@@ -7,7 +7,6 @@ both. Links between the documents work on a code host; here they are turned to w
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
@@ -161,9 +160,3 @@ def stage(language: str, folder: Path, extra: dict[str, bytes] | None = None) ->
     for page, data in extra.items():
         write_changed(folder / page, data)
     listing.write_text("\n".join(sorted(known)), "utf-8")
-
-
-def clean(folder: Path) -> None:
-    """Forget a tree and its listing."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.with_suffix(".list").unlink(missing_ok=True)
