@@ -91,7 +91,8 @@ def test_info_lists_every_optional_package(cli, monkeypatch):
     lines = cli("info")[1].splitlines()
     listed = {line.split()[0] for line in lines}
     every = extras.requirements()
-    assert {p for e in every if e not in ("test", "dev") for p in every[e]} <= listed
+    assert {p for e in every if e not in ("test", "dev", "docs") for p in every[e]} <= listed
+    assert "sphinx" not in listed  # for who builds the site
     assert any(re.fullmatch(r"rasterio +\S+ \(geotiff\)", line) for line in lines)
     assert any(re.fullmatch(r"tifffile +\S+ \(cli, demo, tiff\)", line) for line in lines)
     monkeypatch.setattr(_info, "version_of", lambda name: None if name == "zarr" else "1.0")
