@@ -31,7 +31,12 @@ FIGURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 COMMENT = re.compile(r"(^|\s+)# .*$", re.MULTILINE)
 HAN = "[\u4e00-\u9fff]"
-HALF_WIDTH = re.compile(rf"{HAN}[,:;?!]|[,:;?!]{HAN}|{HAN} ?\({HAN}|{HAN}\) ?{HAN}")
+HALF_WIDTH = re.compile(
+    rf"{HAN}[,:;?!\"]|[,:;?!\"]{HAN}|{HAN}\.(?!\w)|{HAN} ?\({HAN}|{HAN}\) ?{HAN}|{HAN} *\n{HAN}"
+)
+UNSPACED = re.compile(rf".?{HAN}[A-Za-z0-9].?|.?[A-Za-z0-9%]{HAN}.?")
+# CommonMark does not end emphasis at a star between punctuation and a letter.
+CLOSING = "，。；：？！、）”"
 VISION = re.compile(r"^from torchvision", re.MULTILINE)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -121,10 +126,15 @@ def test_languages_show_the_same(english, chinese):
 
 @pytest.mark.parametrize("name", CHINESE)
 def test_chinese_is_set_as_chinese(name):
-    """Full-width punctuation between Han characters, and the agreed terms of CONTRIBUTING.md."""
-    text = re.sub(r"`[^`\n]*`|\$\$?.*?\$\$?|\]\([^)]*\)", "·", prose(name), flags=re.DOTALL)
+    """Full-width punctuation, spaces around Latin, emphasis that ends, and the agreed terms."""
+    text = re.sub(r"\]\([^)\n]*\)|<!--.*?-->", "]", prose(name), flags=re.DOTALL)
+    text = re.sub(r"`[^`\n]*`|\$\$?.*?\$\$?", "x", text, flags=re.DOTALL)
     assert not (found := HALF_WIDTH.findall(text)), found
-    assert not (found := re.findall("五行上手|诚实的概率", text)), found
+    assert not (found := UNSPACED.findall(text)), found
+    emphasis = re.finditer(r"\*+[^*\n]+\*+(?=(.?))", text)
+    unended = [m[0] for m in emphasis if m[0].rstrip("*")[-1] in CLOSING and re.match(HAN, m[1])]
+    assert not unended, unended
+    assert not (found := re.findall("五行上手|诚实的概率|本软件包|您|逐张图像", text)), found
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])

@@ -14,7 +14,7 @@ APP: dict[str, str] = {
     "their probabilities": "得到各类别的概率",
     "a network over an image of any size": "让网络处理任意大小的图像",
     "how they compare with the truth": "把预测与真值标注比较",
-    "a map that fits them to the truth": "拟合一个映射，使概率与真值相符",
+    "a map that fits them to the truth": "拟合一个变换，使概率与真值相符",
     "how often each class occurs": "统计每个类别出现的次数",
     "a bias chosen for labels, as mean IoU asks": "为预测类别选择偏置，使平均 IoU 更高",
     "versions, instruction sets, threads": "查看版本、指令集、线程",

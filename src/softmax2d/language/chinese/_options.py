@@ -20,7 +20,7 @@ OPTIONS: dict[str, str] = {
     "Do not compare where files say that their pixels lie.": "不比较文件中记录的像素位置。",
     "Divides the logits; positive.  [default: 1]": "logits 除以的温度，须为正数。  [默认：1]",
     "The map that `softmax2d calibrate` fitted, in place of a temperature.": (
-        "`softmax2d calibrate` 拟合的映射，代替温度。"
+        "`softmax2d calibrate` 拟合的变换，代替温度。"
     ),
     "Interpolate the logits to this size (volumes: DxHxW).": (
         "把 logits 插值到这个大小（体数据：DxHxW）。"
@@ -141,10 +141,10 @@ OPTIONS: dict[str, str] = {
         "也给每幅图像单独打分；文件为 .csv，每幅图像一行。"
     ),
     "Precision-recall curves and average precision in the report.": (
-        "在报告中加入精确率-召回率曲线和平均精度。"
+        "在报告中加入精确率-召回率曲线和平均精确率。"
     ),
     "Compare boundaries of label maps within 2 (pixels), 1.5mm, 30m.": (
-        "比较预测类别图的边界，容差如 2（像素）、1.5mm、30m。"
+        "比较标签图的边界，容差如 2（像素）、1.5mm、30m。"
     ),
     (
         "Distances between pixels along each axis, the slowest first (z,y,x), in the"
@@ -154,7 +154,7 @@ OPTIONS: dict[str, str] = {
         "类别名称：a,b,c，或每行一个的文本文件；或者类别个数。"
     ),
     "Of label maps: 2 for pictures, 3 for volumes.  [default: what the file says, else 2]": (
-        "预测类别图：2 为图片，3 为体数据。  [默认：以文件为准，否则 2]"
+        "标签图：2 为图片，3 为体数据。  [默认：以文件为准，否则 2]"
     ),
     "Bins of the confidence.": "置信度的分箱数。",
     "The size of TRUTH, where it is smaller than LOGITS, which are then interpolated down.": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SEGMENT: dict[str, str] = {
     "Label every pixel of LOGITS, and say how sure each label is.": (
-        "由 LOGITS 得到每个像素的预测类别及其可信程度。"
+        "由 LOGITS 得到每个像素的预测类别和置信度。"
     ),
     (
         "LOGITS holds class scores, (C, H, W), (N, C, H, W) or another shape with --axis, in"
@@ -24,7 +24,7 @@ SEGMENT: dict[str, str] = {
         " torch.nn.functional.interpolate."
     ): (
         "用 --size 或 --like 时，logits 边读边插值；预测类别和置信度是插值以后的结果，但插值"
-        "后的 logits 从不整体生成：网络的低分辨率得分直接变成与图片同样大小的预测类别图。插值"
+        "后的 logits 从不整体生成：网络的低分辨率得分直接变成与图片同样大小的标签图。插值"
         "方式与 torch.nn.functional.interpolate 相同。"
     ),
     "OUT decides the format of the labels:": "OUT 的后缀决定预测类别的存储格式：",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 EVALUATE: dict[str, str] = {
     "Compare LOGITS, or labels, with the TRUTH: IoU, Dice, accuracy, calibration.": (
-        "把 LOGITS 或预测类别图与真值 TRUTH 比较：IoU、Dice、准确率、校准。"
+        "把 LOGITS 或标签图与真值 TRUTH 比较：IoU、Dice、准确率、校准。"
     ),
     (
         "LOGITS holds class scores as for `softmax2d segment`, or one label a pixel: the"
@@ -15,7 +15,7 @@ EVALUATE: dict[str, str] = {
         " on the fly; where it is smaller, --size must say so."
     ): (
         "LOGITS 存放类别得分（同 `softmax2d segment`），或者每个像素一个预测类别，即"
-        " `segment`、`predict` 或其他程序写出的预测类别图。具体是哪一种由内容判断，并在输出的"
+        " `segment`、`predict` 或其他程序写出的标签图。具体是哪一种由内容判断，并在输出的"
         "开头说明。只有预测类别时没有校准结果。TRUTH 以整数存放每个像素的真值类别，格式同上，"
         "也可以是 .png（灰度或调色板）。TRUTH 比 LOGITS 大时，logits 边读边插值到它的大小；比"
         " LOGITS 小时，须用 --size 指明。"
@@ -43,7 +43,7 @@ EVALUATE: dict[str, str] = {
         " the .csv has IoU and Dice of every image. Images are called after their files, and"
         " entries of a batch scan[0], scan[1], …."
     ): (
-        "所有指标都由全部像素合计得出，大目标的影响最大。--per-image scores.csv 还会给每幅图"
+        "所有指标都由全部像素合并计算，大物体说了算。--per-image scores.csv 还会给每幅图"
         "像单独打分：同时打印各图像的平均值（医学论文常报告这种平均值）和 IoU 最低的图像，"
         ".csv 中有每幅图像的 IoU 和 Dice。图像以文件名命名，批次中的各项名为 scan[0]、scan[1]"
         "、……。"
@@ -52,7 +52,7 @@ EVALUATE: dict[str, str] = {
         "--curves counts each class's probability at all thresholds: average precision, AUROC"
         " and the precision-recall curve. It takes several times as long."
     ): (
-        "--curves 统计每个类别的概率在所有阈值下的表现：平均精度、AUROC 和精确率-召回率曲线。"
+        "--curves 统计每个类别的概率在所有阈值下的表现：平均精确率、AUROC 和精确率-召回率曲线。"
         "耗时是平时的数倍。"
     ),
     (
@@ -61,7 +61,7 @@ EVALUATE: dict[str, str] = {
         " 1.5mm, by the voxel sizes of a NIfTI, or 30 m as 30m, by the pixel sizes of a"
         " projected GeoTIFF. Needs SciPy."
     ): (
-        "--boundary-tolerance 2 还会比较预测类别图与真值的边界：边界 IoU、边界 F 值和表面"
+        "--boundary-tolerance 2 还会比较标签图与真值的边界：边界 IoU、边界 F 值和表面"
         " Dice，容差为 2 像素；1.5 毫米写作 1.5mm，按 NIfTI 的体素大小计算；30 米写作 30m，按"
         "投影坐标系的 GeoTIFF 的像素大小计算。需要 SciPy。"
     ),
@@ -82,7 +82,7 @@ EVALUATE: dict[str, str] = {
 
 CALIBRATE: dict[str, str] = {
     "Fit a map of LOGITS to the TRUTH that makes the truth most likely.": (
-        "按真值 TRUTH 拟合 LOGITS 的映射，使真值的似然最大。"
+        "按真值 TRUTH 拟合 LOGITS 的变换，使真值的似然最大。"
     ),
     (
         "LOGITS and TRUTH are as for `softmax2d evaluate`, with axes of a batch for many"
