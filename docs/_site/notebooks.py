@@ -17,6 +17,7 @@ from .stage import DOCS, convert
 
 SOURCE = DOCS / "notebooks"
 WORK = DOCS / "_build" / "notebooks"
+_LONGEST = 900  # seconds of a cell: CI executes them beside the tests, at the lowest priority
 Notebook = dict[str, Any]
 
 
@@ -64,7 +65,12 @@ def execute() -> None:
         WORK.mkdir(parents=True, exist_ok=True)
         scratch = WORK / path.stem
         scratch.mkdir(exist_ok=True)
-        client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": scratch}})
+        client = NotebookClient(
+            notebook,
+            timeout=_LONGEST,
+            startup_timeout=_LONGEST,
+            resources={"metadata": {"path": scratch}},
+        )
         client.execute()
         notebook.metadata["mark"] = mark
         text = nbformat.writes(notebook)  # type: ignore[no-untyped-call]
