@@ -65,7 +65,9 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_use_index = True
 html_domain_indices = False
-html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
+# Pages of no section: their sidebar would be empty.
+ALONE = ("index", "files", "export", "rare-classes", "adapters", "benchmarks")
+html_sidebars = {**{page: [] for page in ALONE}, "**": ["sidebar-nav-bs"]}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {
