@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that exercise the kernels under the address and undefined-behaviour sanitizers: with the
-# kernels of x86-64-v2 (without the slow ones, which look for rare roundings), guard pages with those of v3.
-# Usage: scripts/sanitize.sh [pytest arguments]
+# Runs the tests that exercise the kernels under the address and undefined-behaviour sanitizers: all of
+# them with the kernels of x86-64-v2, guard pages with those of v3. Usage: scripts/sanitize.sh [pytest arguments]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/sanitize_build.sh
@@ -17,5 +16,5 @@ under_sanitizers() {
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
     "${PYTHON:-python}" -m pytest -q -p no:cacheprovider "$@"
 }
-under_sanitizers -k "not x86-64-v3" "${tests[@]}" "$@"
+under_sanitizers -m "" -k "not x86-64-v3" "${tests[@]}" "$@"
 under_sanitizers -m "" -k x86-64-v3 tests/core/test_guard_pages.py "$@"

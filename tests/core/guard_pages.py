@@ -6,16 +6,12 @@ Each array, input and output, ends at the first byte of a PROT_NONE page, and th
 after one: a load or store beyond it, masked or not, ends this process. Sanitizers do not see
 masked loads. Called by tests/core/test_guard_pages.py, in a process of its own. Prints the number
 of calls.
-
-Under the sanitizers, where a call takes twelve times as long, each dtype, class axis and end takes
-a quarter of the shapes, another one each: the four dtypes together take all.
 """
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,16 +24,10 @@ from tests import cases
 
 PAGE = mmap.PAGESIZE  # and 0 is PROT_NONE
 CODES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
-PARTS = 4 if os.environ.get("SOFTMAX2D_SANITIZED") else 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
 _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-
-
-def part_of(shapes: Sequence[Any], name: str, turn: int) -> Sequence[Any]:
-    """All shapes, or under the sanitizers the quarter whose turn it is."""
-    return shapes[(CODES[name] + turn) % PARTS :: PARTS]
 
 
 class Region:
@@ -173,7 +163,7 @@ def main(build: str, names: Sequence[str]) -> int:
                 shapes = list(small_shapes())
                 if last or at_end:
                     shapes += list(large_shapes())
-                for classes, pixels in part_of(shapes, name, 2 * last + at_end):
+                for classes, pixels in shapes:
                     if classes * pixels * dtype.itemsize > 10 * 2**20:
                         continue
                     shape = (pixels, classes) if last else (classes, pixels)
